@@ -1,0 +1,63 @@
+# One door. `make report` and `make test` work on a machine with nothing but Python 3.11+ and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.phiscope-installed
+WORKERS ?= 2
+# One thread a test worker: several threads each on a few cores slow small matrices down a hundredfold.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -q
+SOURCES := $(shell find src -name '*.py')
+
+.PHONY: help setup report test test-slow lint check format clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make report     set up, train digits-cnn and digits-fcn, print the page's path"
+	@echo "make test       set up, run the tests"
+	@echo "make test-slow  the tests that train for minutes"
+	@echo "make lint       format check, lint, types, import contract"
+	@echo "make check      lint and test"
+
+setup: $(STAMP)
+
+# The stamp makes the second time quick; it is made anew when a dependency changes.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "phiscope needs Python 3.11 or newer; choose one with: make PYTHON=python3.12 ..." >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+		{ echo "python -m venv failed; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[all,dev]'
+	@touch $@
+
+# What `phiscope run` printed is kept: the line "run: FOLDER" names the run the page is made of.
+runs/.printed-%: $(STAMP) $(SOURCES)
+	@mkdir -p runs
+	$(BIN)/phiscope run $* --out runs > $@
+
+reports/digits.html: runs/.printed-digits-cnn runs/.printed-digits-fcn
+	@mkdir -p reports
+	$(BIN)/phiscope report $$(sed -n 's/^run: //p' $^) -o $@
+
+report: reports/digits.html
+	@echo "page: $(CURDIR)/reports/digits.html"
+
+test: $(STAMP)
+	$(PYTEST) -m "not slow"
+
+test-slow: $(STAMP)
+	$(PYTEST) -m slow
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

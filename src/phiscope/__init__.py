@@ -1,0 +1,90 @@
+"""An oscilloscope for Phi: diagonalize the forward feature map of a network and watch it learn.
+
+The public names below load on first use, so that ``import phiscope`` and the command line's help stay
+quick. See ``phiscope.errors`` for every exception.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from phiscope import integrations
+    from phiscope.measure import diagonalize
+    from phiscope.measure_network import measure
+    from phiscope.measurement import Measurement, Spectrum
+    from phiscope.metrics import DEFINITIONS, Definition
+    from phiscope.observe import Observer
+    from phiscope.report import report
+    from phiscope.runs import Run, open_run
+    from phiscope.split import FeatureMap, Head, Split, split
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DEFINITIONS",
+    "Definition",
+    "FeatureMap",
+    "Head",
+    "Measurement",
+    "Observer",
+    "Run",
+    "Spectrum",
+    "Split",
+    "diagonalize",
+    "integrations",
+    "measure",
+    "open_run",
+    "report",
+    "split",
+]
+
+_HOMES = {
+    "DEFINITIONS": "phiscope.metrics",
+    "Definition": "phiscope.metrics",
+    "FeatureMap": "phiscope.split",
+    "Head": "phiscope.split",
+    "Measurement": "phiscope.measurement",
+    "Observer": "phiscope.observe",
+    "Run": "phiscope.runs",
+    "Spectrum": "phiscope.measurement",
+    "Split": "phiscope.split",
+    "diagonalize": "phiscope.measure",
+    "measure": "phiscope.measure_network",
+    "open_run": "phiscope.runs",
+    "report": "phiscope.report",
+    "split": "phiscope.split",
+}
+
+
+class _Door(ModuleType):
+    """Keeps ``phiscope.split``, ``phiscope.measure`` and ``phiscope.report`` functions.
+
+    Modules of the same names hold them, and importing a submodule sets it as an attribute of its package:
+    without this, ``phiscope.report(...)`` would fail as soon as anything had imported ``phiscope.report``.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _HOMES and isinstance(value, ModuleType):
+            return
+        super().__setattr__(name, value)
+
+
+def __getattr__(name: str) -> object:
+    if name == "integrations":
+        return importlib.import_module("phiscope.integrations")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'phiscope' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    setattr(sys.modules[__name__], name, value)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
+
+
+sys.modules[__name__].__class__ = _Door

@@ -1,0 +1,137 @@
+"""Every exception that phiscope raises on purpose.
+
+::
+
+    PhiscopeError
+    ├── InputError            what came in cannot be used (also a ValueError)
+    │   ├── ShapeError        array shapes do not fit together
+    │   ├── NonFiniteError    NaN or Inf, with the place where it was found
+    │   ├── EmptyDataError    no samples, or too few for the question
+    │   └── TargetError       targets that cannot be read as classes or values
+    ├── HeadError             the model could not be split into feature map and head
+    │   ├── NoHeadError       no linear layer produces the model's output
+    │   └── AmbiguousHeadError  several do; the message names them
+    ├── UnknownNameError      a number, study, split or layer that does not exist (also a LookupError)
+    │   └── MissingNumberError  a known number that this measurement does not have, and why
+    ├── RunError              a run on disk
+    │   ├── RunFormatError    unreadable, or written by a newer phiscope
+    │   └── RunExistsError    writing would overwrite an existing run
+    └── MissingDependencyError  an optional library is not installed (also an ImportError)
+
+Messages are one sentence: what came, what was expected, what to do. The command line prints them
+without a traceback and exits with 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PhiscopeError(Exception):
+    """Base of every exception that phiscope raises on purpose."""
+
+
+class InputError(PhiscopeError, ValueError):
+    """The data handed in cannot be used as they are."""
+
+
+class ShapeError(InputError):
+    """Array shapes do not fit together; the message gives letters, what came and what was expected."""
+
+
+class NonFiniteError(InputError):
+    """NaN or Inf in the data; the message says where.
+
+    Attributes:
+        where: what held the value, for example ``"features"``.
+        batch: index of the batch, counted from 0, or None outside a stream of batches.
+    """
+
+    def __init__(self, message: str, *, where: str, batch: int | None = None) -> None:
+        super().__init__(message)
+        self.where = where
+        self.batch = batch
+
+
+class EmptyDataError(InputError):
+    """No samples, or fewer than the question needs."""
+
+
+class TargetError(InputError):
+    """Targets that cannot be read as class indices or regression values."""
+
+
+class HeadError(PhiscopeError):
+    """The model could not be split into a feature map and a linear head.
+
+    Attributes:
+        candidates: dotted names of the layers that were considered.
+    """
+
+    def __init__(self, message: str, *, candidates: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.candidates = tuple(candidates)
+
+
+class NoHeadError(HeadError):
+    """No linear layer produces the model's output."""
+
+
+class AmbiguousHeadError(HeadError):
+    """Several linear layers produce the model's output; the caller has to choose."""
+
+
+class UnknownNameError(PhiscopeError, LookupError):
+    """A name that does not exist; the message offers the nearest ones.
+
+    Attributes:
+        name: the name that came.
+        nearest: up to three existing names close to it.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        self.name = name
+        self.nearest = tuple(difflib.get_close_matches(name, known, n=3, cutoff=0.5))
+        offer = self.nearest or tuple(known)
+        super().__init__(
+            f"there is no {kind} named {name!r}; {'did you mean' if self.nearest else 'known are'} "
+            f"{', '.join(offer) or 'none'}{'?' if self.nearest else ''}"
+        )
+
+
+class MissingNumberError(UnknownNameError):
+    """A number phiscope knows, but which this measurement does not have.
+
+    Attributes:
+        reason: why it is absent.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        PhiscopeError.__init__(self, f"{name!r} was not measured: {reason}")
+        self.name = name
+        self.nearest = ()
+        self.reason = reason
+
+
+class RunError(PhiscopeError):
+    """A run on disk cannot be used."""
+
+
+class RunFormatError(RunError):
+    """The run is unreadable or was written by a newer phiscope."""
+
+
+class RunExistsError(RunError):
+    """Writing here would overwrite an existing run."""
+
+
+class MissingDependencyError(PhiscopeError, ImportError):
+    """An optional library is needed and not installed; the message gives the install command."""
+
+    def __init__(self, package: str, *, purpose: str, extra: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed; "
+            f"run: pip install 'phiscope[{extra}]'"
+        )
