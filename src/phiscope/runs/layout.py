@@ -1,0 +1,172 @@
+"""Where the files of a run lie, and how text gets in and out of them without loss."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import urllib.parse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from phiscope.errors import InputError, RunFormatError
+
+FORMAT_VERSION = 1
+"""Raised whenever an older phiscope could misread what this one writes."""
+
+HEADER = "header.json"
+LINES = "scalars.jsonl"
+RECORDS = "records"
+END = "end.json"
+
+_NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
+def record_file(folder: Path, index: int, split: str, kind: str = "") -> Path:
+    """The file of one split of one record; ``kind`` is empty for the measurement, else ``".extras"``."""
+    return folder / RECORDS / f"{index:06d}.{_file_name(split)}{kind}.safetensors"
+
+
+def gallery_file(folder: Path, split: str) -> Path:
+    """The file that keeps the gallery samples of one split."""
+    return folder / f"gallery.{_file_name(split)}.safetensors"
+
+
+def _file_name(split: str) -> str:
+    # A split may have any name; the dot separates the parts of a file name, so it is quoted as well.
+    return urllib.parse.quote(split, safe="").replace(".", "%2E")
+
+
+def to_text(value: Mapping[str, Any], what: str, *, indent: int | None = None) -> str:
+    """Strict JSON (no NaN literals) of text, numbers, lists and mappings.
+
+    Raises:
+        InputError: the value holds something JSON cannot carry.
+    """
+    try:
+        return json.dumps(value, allow_nan=False, ensure_ascii=False, indent=indent)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what} can hold text, finite numbers, lists and mappings only: {error}") from error
+
+
+def pack_numbers(numbers: Mapping[str, Any], what: str) -> dict[str, float | str]:
+    """Floats as strict JSON: a loss that became NaN or Inf is kept as text.
+
+    Raises:
+        InputError: a value is not a number.
+    """
+    packed: dict[str, float | str] = {}
+    for name, value in numbers.items():
+        try:
+            number = float(value)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{what} {name!r} must be one number, got {type(value).__name__}") from error
+        packed[str(name)] = number if math.isfinite(number) else str(number)
+    return packed
+
+
+def unpack_numbers(packed: Mapping[str, float | str]) -> dict[str, float]:
+    """The inverse of ``pack_numbers``."""
+    return {n: _NOT_FINITE[v] if isinstance(v, str) else float(v) for n, v in packed.items()}
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        RunFormatError: the file cannot be read or is not a JSON object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunFormatError(f"{path} cannot be read: {error}") from error
+    if not isinstance(value, dict):
+        raise RunFormatError(f"{path} should hold a JSON object, found {type(value).__name__}")
+    return value
+
+
+def read_header(folder: Path) -> dict[str, Any]:
+    """The header of the run in ``folder``, checked for its format version.
+
+    Raises:
+        RunFormatError: there is no run here, or a newer phiscope wrote it.
+    """
+    if not folder.exists():
+        raise RunFormatError(f"there is no run at {folder}: the folder does not exist")
+    if not (folder / HEADER).is_file():
+        raise RunFormatError(f"there is no run at {folder}: it has no {HEADER}")
+    header = read_object(folder / HEADER)
+    version = header.get("format_version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise RunFormatError(f"{folder / HEADER} has no usable format_version (found {version!r})")
+    if version > FORMAT_VERSION:
+        raise RunFormatError(
+            f"the run {folder} has format {version}, written by phiscope "
+            f"{header.get('phiscope_version', '?')}; this phiscope reads formats up to "
+            f"{FORMAT_VERSION}: upgrade phiscope to open it"
+        )
+    return header
+
+
+def read_lines(folder: Path) -> tuple[list[dict[str, Any]], list[str], int]:
+    """The completed lines of ``scalars.jsonl``.
+
+    Returns:
+        The lines, warnings about ignored ones, and the size in bytes of the part that ends with a
+        completed line: a writer that resumes cuts the rest off.
+
+    Raises:
+        RunFormatError: the file is there and cannot be read.
+    """
+    try:
+        content = (folder / LINES).read_bytes()
+    except FileNotFoundError:
+        return [], [], 0
+    except OSError as error:
+        raise RunFormatError(f"{folder / LINES} cannot be read: {error}") from error
+    size = content.rfind(b"\n") + 1
+    warnings = []
+    if size < len(content):
+        warnings.append(f"the last line of {LINES} was torn while it was written; that record is left out")
+    lines = []
+    for number, line in enumerate(content[:size].splitlines(), start=1):
+        try:
+            lines.append(_checked(json.loads(line)))
+        except (ValueError, KeyError, TypeError):
+            warnings.append(f"line {number} of {LINES} cannot be read; that record is left out")
+    return lines, warnings, size
+
+
+def _checked(line: dict[str, Any]) -> dict[str, Any]:
+    line["index"] = int(line["index"])
+    line["epoch"], line["seconds"] = float(line["epoch"]), float(line["seconds"])
+    line["step"] = None if line["step"] is None else int(line["step"])
+    line["scalars"] = unpack_numbers(line["scalars"])
+    line["numbers"] = {split: unpack_numbers(packed) for split, packed in line["numbers"].items()}
+    return line
+
+
+def write_safely(path: Path, text: str) -> None:
+    """Write a file so that after a kill either the old or the new content is there, never a part."""
+    part = path.with_name(f"{path.stem}.part{path.suffix}")
+    part.write_text(text, encoding="utf-8")
+    settle(part, path)
+
+
+def settle(part: Path, path: Path) -> None:
+    """Bring a finished temporary file to the disk and under its final name."""
+    sync(part)
+    os.replace(part, path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's content, or a folder's list of names, is on the disk."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows has no way to flush a folder; renames are journaled there
+    descriptor = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,282 @@
+"""Opening a run: everything light at once, each measurement when somebody asks for it."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import safetensors
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from phiscope.errors import PhiscopeError, RunError, RunFormatError, UnknownNameError
+from phiscope.measurement import Measurement
+from phiscope.runs import layout
+
+if TYPE_CHECKING:
+    import xarray
+
+UNFINISHED = "running or killed"
+"""Status of a run that has not said how it ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """The samples that eigenfunctions are shown on.
+
+    Attributes:
+        inputs: shape (g, ...), one sample a row, as the network received them.
+        targets: shape (g,) or (g, c), or None.
+    """
+
+    inputs: NDArray[Any]
+    targets: NDArray[Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One moment of a training: the caller's scalars and what was measured on each split.
+
+    Attributes:
+        index: position in the run, from 0.
+        epoch: epochs trained so far; 0 is the initial state.
+        step: optimizer steps so far, or None when not counted.
+        seconds: seconds since the run began.
+        scalars: what the caller recorded, by name.
+        splits: the splits measured at this record; empty when only scalars were recorded.
+    """
+
+    index: int
+    epoch: float
+    step: int | None
+    seconds: float
+    scalars: Mapping[str, float]
+    splits: tuple[str, ...]
+    folder: Path = field(repr=False)
+    line: Mapping[str, Any] = field(repr=False)
+
+    def measurement(self, split: str | None = None) -> Measurement:
+        """The whole measurement of one split, read from its file when first asked for.
+
+        Args:
+            split: name of the split; None is the first one.
+
+        Raises:
+            UnknownNameError: this record has no such split.
+            RunError: nothing was measured at this record.
+            RunFormatError: the file is missing or damaged.
+        """
+        path = layout.record_file(self.folder, self.index, self._split(split))
+        return _load_measurement(path, _changed(path))
+
+    def numbers(self, split: str | None = None) -> dict[str, float]:
+        """Every scalar of one split by its name; opens no file.
+
+        Raises:
+            UnknownNameError: this record has no such split.
+            RunError: nothing was measured at this record.
+        """
+        return dict(self.line["numbers"][self._split(split)])
+
+    def regime(self, split: str | None = None) -> str | None:
+        """The regime of one split, None where the outputs were not known; opens no file.
+
+        Raises:
+            UnknownNameError: this record has no such split.
+            RunError: nothing was measured at this record.
+        """
+        found = self.line.get("regimes", {}).get(self._split(split))
+        return None if found is None else str(found)
+
+    def extras(self, split: str | None = None) -> dict[str, NDArray[Any]]:
+        """The further arrays stored with one split; empty when there are none.
+
+        Raises:
+            UnknownNameError: this record has no such split.
+            RunError: nothing was measured at this record.
+            RunFormatError: the file is missing or damaged.
+        """
+        split = self._split(split)
+        if split not in self.line.get("extras", ()):
+            return {}
+        return _load_arrays(layout.record_file(self.folder, self.index, split, ".extras"))
+
+    def _split(self, split: str | None) -> str:
+        if not self.splits:
+            raise RunError(
+                f"record {self.index} (epoch {self.epoch:g}) of {self.folder} holds scalars only; "
+                "nothing was measured at it"
+            )
+        if split is None:
+            return self.splits[0]
+        if split not in self.splits:
+            raise UnknownNameError("split", split, self.splits)
+        return split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A training on disk, opened for reading.
+
+    Attributes:
+        path: the run's folder.
+        header: what was trained, on what, with which settings and versions.
+        records: every completed record, in order.
+        status: ``"completed"``, ``"interrupted"`` or ``"running or killed"``.
+        results: what the run said at its end; empty before.
+        warnings: what a reader has to know, such as a record torn by a kill.
+    """
+
+    path: Path
+    header: dict[str, Any]
+    records: tuple[Record, ...]
+    status: str = UNFINISHED
+    results: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The run's name from its header, else its folder's."""
+        return str(self.header.get("name") or self.path.name)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Every split measured in this run, in the header's order."""
+        seen = dict.fromkeys(str(split) for split in self.header.get("splits") or ())
+        for record in self.records:
+            seen.update(dict.fromkeys(record.splits))
+        return tuple(seen)
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of the classes in order, or None when unknown or not a classification."""
+        names = self.header.get("class_names")
+        return None if names is None else tuple(str(name) for name in names)
+
+    def gallery(self, split: str) -> Gallery | None:
+        """The kept samples of one split, or None when the run kept none.
+
+        Raises:
+            RunFormatError: the file is damaged.
+        """
+        path = layout.gallery_file(self.path, split)
+        if not path.exists():
+            return None
+        arrays = _load_arrays(path)
+        if "inputs" not in arrays:
+            raise RunFormatError(f"{path} holds no inputs")
+        return Gallery(inputs=arrays["inputs"], targets=arrays.get("targets"))
+
+    def table(self, split: str | None = None) -> list[dict[str, Any]]:
+        """One row a record: epoch, step, seconds, the caller's scalars and the numbers of one split.
+
+        A caller's scalar that has the name of a phiscope number appears as ``recorded_NAME``.
+
+        Args:
+            split: name of the split; None is the run's first.
+
+        Raises:
+            UnknownNameError: the run has no such split.
+        """
+        if split is None:
+            split = self.splits[0] if self.splits else None
+        elif split not in self.splits:
+            raise UnknownNameError("split", split, self.splits)
+        measured = self.number_names()
+        rows = []
+        for record in self.records:
+            row: dict[str, Any] = {"epoch": record.epoch, "step": record.step, "seconds": record.seconds}
+            for name, value in record.scalars.items():
+                row[f"recorded_{name}" if name in measured or name in row else name] = value
+            row.update(record.line["numbers"].get(split, {}))
+            rows.append(row)
+        return rows
+
+    def number_names(self) -> tuple[str, ...]:
+        """Names of all numbers measured at any record of any split, in the order first seen."""
+        lines = (numbers for record in self.records for numbers in record.line["numbers"].values())
+        return tuple(dict.fromkeys(name for numbers in lines for name in numbers))
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Everything over ``record`` (with ``epoch``, ``step``, ``seconds``), ``split`` and ``k``.
+
+        Scalars have dimension (record), numbers (record, split), curves (record, split, k) with k from 1;
+        what was not measured is NaN. Every variable carries its definition in its attributes.
+
+        Raises:
+            MissingDependencyError: xarray is not installed.
+
+        Example:
+            ``run.to_xarray().dynamical_low_rank.sel(split="test").plot(x="epoch")``
+        """
+        from phiscope.runs.labelled import to_dataset
+
+        return to_dataset(self)
+
+
+def open_run(path: str | os.PathLike[str]) -> Run:
+    """Open a run for reading, also while it is being written or after it was killed.
+
+    Args:
+        path: the run's folder.
+
+    Returns:
+        The run with every completed record; measurements are read when asked for.
+
+    Raises:
+        RunFormatError: there is no run, it is unreadable, or a newer phiscope wrote it.
+    """
+    folder = Path(path)
+    header = layout.read_header(folder)
+    lines, warnings, _ = layout.read_lines(folder)
+    end = layout.read_object(folder / layout.END) if (folder / layout.END).exists() else {}
+    return Run(
+        path=folder,
+        header=header,
+        records=tuple(_record(folder, line) for line in lines),
+        status=str(end.get("status", UNFINISHED)),
+        results=end.get("results", {}),
+        warnings=tuple(warnings),
+    )
+
+
+def _record(folder: Path, line: dict[str, Any]) -> Record:
+    return Record(
+        index=line["index"],
+        epoch=line["epoch"],
+        step=line["step"],
+        seconds=line["seconds"],
+        scalars=line["scalars"],
+        splits=tuple(line["numbers"]),
+        folder=folder,
+        line=line,
+    )
+
+
+# A page asks for the same record several times; a long run must not stay in memory as a whole.
+@functools.lru_cache(maxsize=32)
+def _load_measurement(path: Path, changed: int) -> Measurement:
+    try:
+        return Measurement.load(path)
+    except PhiscopeError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        raise RunFormatError(f"{path} cannot be read: {error}") from error
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError as error:
+        raise RunFormatError(f"{path} cannot be read: {error}") from error
+
+
+def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        return dict(load_file(path))
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise RunFormatError(f"{path} cannot be read: {error}") from error
