@@ -132,6 +132,5 @@ class MissingDependencyError(PhiscopeError, ImportError):
 
     def __init__(self, package: str, *, purpose: str, extra: str) -> None:
         super().__init__(
-            f"{purpose} needs the package {package!r}, which is not installed; "
-            f"run: pip install 'phiscope[{extra}]'"
+            f"{purpose} needs the package {package!r}, which is not installed; run: pip install 'phiscope[{extra}]'"
         )

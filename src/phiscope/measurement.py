@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from phiscope.metrics.regime import RegimeEvidence
+from phiscope.archive import read_arrays, write_arrays
+from phiscope.arrays import FloatArray, as_rows
+from phiscope.errors import InputError, MissingNumberError, RunFormatError, ShapeError
+from phiscope.metrics import DEFINITIONS, SCALARS, definition_of
+from phiscope.metrics.regime import Regime, RegimeEvidence
+from phiscope.spectrum import eigenfunctions
 
-FloatArray = NDArray[np.float64]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMAT = 1
+"""Version of the file layout of one measurement."""
+
+_ARRAYS = ("feature_mean", "class_means", "class_weights")
+_FACTS = ("n_samples", "n_features", "n_outputs", "n_classes", "rank_tolerance", "warnings")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spectrum:
-    """One diagonalised operator; all arrays are float64 with k first, leading eigenvalue first.
+    """One diagonalized operator; all arrays are float64 with k first, leading eigenvalue first.
 
     Attributes:
-        eigenvalues: rho_k, shape (K,), descending, positive.
-        eigenvectors: v_k as columns, shape (p, K).
+        eigenvalues: rho_k, shape (K,), descending, positive, in squared feature units.
+        eigenvectors: v_k as columns, shape (p, K); a record read from disk may hold only the leading ones.
         quality: Q*_k, shape (K,), 0..1; None without targets.
         utilization: Qhat_k, shape (K,), 0..1; None without outputs.
         cumulative_quality: Pi*(k) for k = 1..K; None without targets.
@@ -34,9 +48,11 @@ class Spectrum:
     cumulative_utilization: FloatArray | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Measurement:
     """Everything phiscope found out about one feature map on one set of samples.
+
+    ``m["dynamical_low_rank"]`` reads a scalar; a number that could not be given raises with the reason.
 
     Attributes:
         numbers: every scalar by its name.
@@ -52,7 +68,7 @@ class Measurement:
         n_outputs: C, None without outputs.
         n_classes: number of classes, None unless the targets are classes.
         rank_tolerance: relative tolerance on the eigenvalues of F and Fc.
-        evidence: the regime with the numbers that decided; None without outputs.
+        evidence: the regime with the numbers that decided; None when it cannot be told.
         warnings: sentences a reader has to know before trusting a number.
         provenance: where this came from: split, model, head, how features were made, versions.
     """
@@ -72,3 +88,191 @@ class Measurement:
     evidence: RegimeEvidence | None = None
     warnings: tuple[str, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> float:
+        """A scalar by its name.
+
+        Raises:
+            MissingNumberError: phiscope knows the number but not here; the message says why.
+            UnknownNameError: there is no such number; the message offers the nearest names.
+        """
+        if name in self.numbers:
+            return self.numbers[name]
+        if name in self.absent:
+            raise MissingNumberError(name, self.absent[name])
+        row = definition_of(name)
+        if name not in SCALARS:
+            raise MissingNumberError(name, f"it is a curve; read m.raw.{row.name} or m.centered.{row.name}")
+        raise MissingNumberError(name, "this measurement was made without it")
+
+    def __contains__(self, name: object) -> bool:
+        """Whether the scalar was measured."""
+        return name in self.numbers
+
+    def to_dict(self) -> dict[str, float]:
+        """Every scalar that was measured, by name."""
+        return dict(self.numbers)
+
+    @property
+    def regime(self) -> Regime | None:
+        """``"coefficient"``, ``"minimal"``, ``"extended"``, ``"intermediate"``, or None when it cannot be told."""
+        return None if self.evidence is None else self.evidence.regime
+
+    @property
+    def output_rank(self) -> int:
+        """r = rank(Fc), the number of independent centered outputs."""
+        return int(self["output_rank"])
+
+    def spectrum(self, *, centered: bool) -> Spectrum:
+        """The centered or the raw spectrum."""
+        return self.centered if centered else self.raw
+
+    def eigenfunctions(self, features: Any, centered: bool = False) -> FloatArray:
+        """Eigenfunctions on any features: e_k(x) = v_k . phi(x) / sqrt(rho_k) (centered: v_k . (phi(x) - m) / ...).
+
+        On the measured samples E[e_j e_k] is the identity.
+
+        Args:
+            features: shape (n, p), from the same feature map.
+            centered: of the covariance instead of the second moment.
+
+        Returns:
+            Shape (n, K), one column an eigenfunction.
+
+        Raises:
+            ShapeError: the features have another width.
+
+        Source: arXiv:2410.04264 v1.
+
+        Example:
+            >>> import numpy as np
+            >>> from phiscope import diagonalize
+            >>> x = np.array([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+            >>> np.abs(diagonalize(x).eigenfunctions(x)[0]).round(6).tolist()
+            [1.414214, 0.0]
+        """
+        rows = as_rows(features, name="features", letter="p").astype(np.float64)
+        if rows.shape[1] != self.n_features:
+            raise ShapeError(f"features have {rows.shape[1]} columns, this measurement has p = {self.n_features}")
+        spectrum = self.spectrum(centered=centered)
+        kept = spectrum.eigenvectors.shape[1]
+        return eigenfunctions(
+            rows, spectrum.eigenvalues[:kept], spectrum.eigenvectors, self.feature_mean if centered else None
+        )
+
+    def class_profile(self, k: int | None = None, *, centered: bool = False) -> FloatArray:
+        """Mean of each leading eigenfunction over each class, E[e_k | y = c].
+
+        Args:
+            k: how many eigenfunctions; None takes all that are stored.
+            centered: of the covariance instead of the second moment.
+
+        Returns:
+            Shape (num_classes, k); NaN for a class that never occurs.
+
+        Raises:
+            InputError: the targets were not classes.
+        """
+        if self.class_means is None:
+            raise InputError("a class profile needs integer targets, and this measurement has none; measure with them")
+        return self.eigenfunctions(self.class_means, centered=centered)[:, :k]
+
+    def figure(self) -> Figure:
+        """Spectrum, cumulative quality and cumulative utilization in one picture (needs matplotlib).
+
+        Raises:
+            MissingDependencyError: matplotlib is not installed.
+        """
+        # The one door upward: a result draws itself, yet reading numbers never loads a drawing library.
+        from phiscope.figures.draw import measurement_figure
+
+        return measurement_figure(self)
+
+    def save(self, path: str | PathLike[str], *, keep_eigenvectors: int | None = None) -> None:
+        """Write one safetensors file: arrays as tensors, everything else as JSON in its header; no pickle.
+
+        Args:
+            path: the file to write.
+            keep_eigenvectors: store only that many leading eigenvectors of each spectrum; None stores all.
+        """
+        arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
+        for centered in (False, True):
+            spectrum = self.spectrum(centered=centered)
+            for row in fields(spectrum):
+                value = getattr(spectrum, row.name)
+                if value is not None:
+                    kept = value[:, :keep_eigenvectors] if row.name == "eigenvectors" else value
+                    arrays[f"{'centered' if centered else 'raw'}.{row.name}"] = kept
+        facts = {name: getattr(self, name) for name in _FACTS}
+        facts["numbers"], facts["absent"] = dict(self.numbers), dict(self.absent)
+        facts["provenance"] = dict(self.provenance)
+        facts["evidence"] = None if self.evidence is None else asdict(self.evidence)
+        write_arrays(path, arrays, {"kind": "measurement", "format": FORMAT, **facts})
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Measurement:
+        """Read a file written by `save`.
+
+        Raises:
+            RunFormatError: the file is unreadable or was written by a newer phiscope.
+        """
+        arrays, facts = read_arrays(path)
+        if facts.get("kind") != "measurement":
+            raise RunFormatError(f"{path} holds no measurement, expected a file written by Measurement.save")
+        if facts["format"] > FORMAT:
+            raise RunFormatError(
+                f"{path} has measurement format {facts['format']}, this phiscope reads up to {FORMAT}; update phiscope"
+            )
+        spectra = {
+            name: Spectrum(**{row.name: arrays.get(f"{name}.{row.name}") for row in fields(Spectrum)})  # type: ignore[arg-type]
+            for name in ("raw", "centered")
+        }
+        evidence = facts.pop("evidence")
+        known: dict[str, Any] = {name: facts[name] for name in (*_FACTS, "numbers", "absent", "provenance")}
+        known.update(spectra, **{name: arrays.get(name) for name in _ARRAYS})
+        known["warnings"] = tuple(known["warnings"])
+        return cls(**known, evidence=None if evidence is None else RegimeEvidence(**evidence))
+
+    def __str__(self) -> str:
+        """The table a person reads."""
+        head = [f"{self.n_samples} samples, {self.n_features} features"]
+        head += [f"{self.n_outputs} outputs"] if self.n_outputs is not None else []
+        head += [f"{self.n_classes} classes"] if self.n_classes is not None else []
+        split = self.provenance.get("split")
+        lines = [f"Measurement{f' ({split})' if split else ''}: {', '.join(head)}"]
+        if self.evidence is not None:
+            lines.append(f"regime   {self.evidence.sentence()}")
+        width = max((len(name) for name in self.numbers), default=0)
+        for name, value in self.numbers.items():
+            row = DEFINITIONS[name]
+            lines.append(f"  {name:<{width}}  {value:>12.5g}   [{row.range}]  {row.direction}")
+        missing: dict[str, list[str]] = {}
+        for name, reason in self.absent.items():
+            missing.setdefault(reason, []).append(name)
+        lines += [f"  not measured: {', '.join(names)}: {reason}" for reason, names in missing.items()]
+        lines += [f"  warning: {warning}" for warning in self.warnings]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        """One line; ``print`` shows the whole table."""
+        return (
+            f"<Measurement n={self.n_samples} p={self.n_features} C={self.n_outputs} regime={self.regime} "
+            f"numbers={len(self.numbers)}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """The table in a notebook."""
+        rows = "".join(
+            f"<tr><td style='text-align:left'>{html.escape(DEFINITIONS[name].title)}"
+            f"<br><code>{html.escape(name)}</code>"
+            f"</td><td>{value:.5g}</td><td style='text-align:left'>{html.escape(DEFINITIONS[name].range)}</td>"
+            f"<td style='text-align:left'>{html.escape(DEFINITIONS[name].direction)}</td></tr>"
+            for name, value in self.numbers.items()
+        )
+        notes = [] if self.evidence is None else [f"<b>Regime</b> {html.escape(self.evidence.sentence())}"]
+        notes += [f"<b>Warning</b> {html.escape(text)}" for text in self.warnings]
+        return (
+            f"<p>{self.n_samples} samples, {self.n_features} features</p>"
+            "<table><tr><th>number</th><th>value</th><th>range</th><th>direction</th></tr>"
+            f"{rows}</table>{''.join(f'<p>{note}</p>' for note in notes)}"
+        )

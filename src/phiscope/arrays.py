@@ -1,0 +1,115 @@
+"""Reading what users hand in: NumPy arrays, torch tensors, anything with DLPack or ``__array__``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phiscope.errors import InputError, ShapeError, TargetError
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+def as_array(data: Any, *, name: str) -> NDArray[Any]:
+    """Read an array-like as a NumPy array without changing its numbers.
+
+    Args:
+        data: NumPy array, torch tensor (any device), DLPack or ``__array__`` object, or nested lists.
+        name: what to call it in an error, for example ``"features"``.
+
+    Returns:
+        An array of the same shape; bfloat16 comes back as float32, which holds it exactly.
+
+    Raises:
+        InputError: the data are no array of real numbers.
+    """
+    if isinstance(data, torch.Tensor):
+        tensor = data.detach()
+        # NumPy has no bfloat16; every value of it is a float32.
+        array = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).cpu().numpy()
+    elif isinstance(data, np.ndarray):
+        array = data
+    elif hasattr(data, "__array__"):
+        array = np.asarray(data)
+    elif hasattr(data, "__dlpack__"):
+        array = as_array(torch.utils.dlpack.from_dlpack(data), name=name)
+    else:
+        array = _from_sequence(data, name)
+    if array.dtype.kind not in "fiub":
+        raise InputError(
+            f"{name} has dtype {array.dtype}, expected real numbers; convert it to a float or integer array"
+        )
+    return array
+
+
+def _from_sequence(data: Any, name: str) -> NDArray[Any]:
+    """Nested sequences; ragged ones are an error of the user's and get one sentence."""
+    try:
+        return np.asarray(data)
+    except ValueError as error:
+        raise InputError(
+            f"{name} is a {type(data).__name__} of unequal lengths, expected an array; stack it into one array"
+        ) from error
+
+
+def as_rows(data: Any, *, name: str, letter: str) -> NDArray[Any]:
+    """Read samples as rows: shape (n, width).
+
+    Raises:
+        ShapeError: the array is not two-dimensional or has no columns.
+    """
+    array = as_array(data, name=name)
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise ShapeError(
+            f"{name} has shape {array.shape}, expected (n, {letter}) with n samples as rows and "
+            f"{letter} >= 1 columns; reshape it first"
+        )
+    return array
+
+
+def as_targets(data: Any) -> NDArray[Any]:
+    """Read targets: integers (n,) are classes, floats (n,) or (n, c) are regression values.
+
+    Returns:
+        int64 of shape (n,) for classes, float64 of shape (n, c) for values.
+
+    Raises:
+        TargetError: integer targets with more than one column, or more than two dimensions.
+    """
+    array = as_array(data, name="targets")
+    if array.dtype.kind in "iub":
+        if array.ndim == 2 and array.shape[1] == 1:
+            array = array[:, 0]
+        if array.ndim != 1:
+            raise TargetError(
+                f"integer targets have shape {array.shape}, expected (n,) class indices; for several values a "
+                "sample pass floats, for one-hot rows pass targets.argmax(1)"
+            )
+        return array.astype(np.int64)
+    if array.ndim not in (1, 2):
+        raise TargetError(f"float targets have shape {array.shape}, expected (n,) or (n, c) regression values")
+    return array.astype(np.float64).reshape(len(array), -1)
+
+
+def as_head(head: Any, n_features: int) -> tuple[FloatArray, FloatArray]:
+    """Read a head ``(W, b)`` as float64 arrays of shape (C, p) and (C,); a bias of None counts as zero.
+
+    Raises:
+        ShapeError: W is not (C, p) or b is not (C,).
+        InputError: the head is not a pair, or holds NaN or Inf.
+    """
+    if not isinstance(head, (tuple, list)) or len(head) != 2:
+        raise InputError(f"head is a {type(head).__name__}, expected the pair (W, b) with W (C, p) and b (C,) or None")
+    weight = as_array(head[0], name="head weight").astype(np.float64)
+    if weight.ndim != 2 or weight.shape[1] != n_features:
+        raise ShapeError(f"head weight has shape {weight.shape}, expected (C, p) with p = {n_features} features")
+    bias = np.zeros(len(weight)) if head[1] is None else as_array(head[1], name="head bias").astype(np.float64)
+    if bias.shape != (len(weight),):
+        raise ShapeError(f"head bias has shape {bias.shape}, expected (C,) with C = {len(weight)} outputs")
+    if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+        raise InputError("the head holds NaN or Inf, expected finite numbers; the training probably diverged")
+    return weight, bias

@@ -1,0 +1,59 @@
+"""What is measured: one file for each quantity, pure functions, and a definition row for every number."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from phiscope.errors import UnknownNameError
+from phiscope.metrics import alignment, collapse, dimension, richness, similarity
+from phiscope.metrics.definition import Definition as Definition
+
+CENTERED_TWINS = ("effective_dimension", "participation_ratio", "stable_rank")
+"""Dimensions that are given for both spectra."""
+
+
+def _centered_twin(row: Definition) -> Definition:
+    return replace(
+        row,
+        name=f"{row.name}_centered",
+        title=f"{row.title}, centered",
+        symbol=f"{row.symbol}ᶜ",
+        centering="centered",
+        equation=f"{row.equation}, on the spectrum of S",
+        caveat="" if "raw" in row.caveat else row.caveat,
+    )
+
+
+def _collect() -> dict[str, Definition]:
+    rows: dict[str, Definition] = {}
+    for module in (dimension, richness, alignment, collapse, similarity):
+        for row in module.DEFINITIONS:
+            rows[row.name] = row
+            if row.name in CENTERED_TWINS:
+                rows[f"{row.name}_centered"] = _centered_twin(row)
+    return rows
+
+
+SCALARS: dict[str, Definition] = _collect()
+"""Every scalar, in the order in which tables show them."""
+
+CURVES: dict[str, Definition] = {row.name: row for row in alignment.CURVES}
+"""Every curve over k; both spectra have them."""
+
+DEFINITIONS: dict[str, Definition] = {**SCALARS, **CURVES}
+"""Every number phiscope knows, by name."""
+
+
+def definition_of(name: str) -> Definition:
+    """The definition row of a number or curve.
+
+    Raises:
+        UnknownNameError: there is no such number; the message offers the nearest names.
+
+    Example:
+        >>> definition_of("stable_rank").symbol
+        'sr'
+    """
+    if name not in DEFINITIONS:
+        raise UnknownNameError("number", name, DEFINITIONS)
+    return DEFINITIONS[name]

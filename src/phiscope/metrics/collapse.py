@@ -1,0 +1,216 @@
+"""Neural collapse: how far class means have become all there is to the features.
+
+Only classes that occur take part; a class without samples has no mean.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+from scipy.spatial.distance import cdist
+
+from phiscope.arrays import FloatArray
+from phiscope.metrics.definition import Definition
+from phiscope.operators import PositiveOperator
+
+BETWEEN_TOLERANCE = 1e-10
+"""Relative eigenvalue tolerance of the pseudo-inverse of S_B."""
+
+_PAIR_BLOCK = 1024
+
+
+def nc1(within: PositiveOperator, between_rows: FloatArray) -> float:
+    """Within-class variability in units of the between-class scatter, tr(S_W S_B^+) / C; >= 0, unbounded.
+
+    Args:
+        within: S_W, size p.
+        between_rows: sqrt(pi_c) (mu_c - m) for the C classes that occur, shape (C, p), not all zero.
+
+    Source: Papyan, Han and Donoho 2020.
+
+    Example:
+        >>> round(nc1(PositiveOperator(matrix=0.5 * np.eye(2)), np.array([[1.0, 0.0], [-1.0, 0.0]])), 12)
+        0.125
+    """
+    _, singular, directions = scipy.linalg.svd(between_rows, full_matrices=False)
+    kept = singular**2 > BETWEEN_TOLERANCE * singular[0] ** 2
+    directions = directions[kept]
+    spread = np.einsum("kj,jk->k", directions, within.apply(directions.T))
+    return float((spread / singular[kept] ** 2).sum() / len(between_rows))
+
+
+def nc2_equinorm(class_vectors: FloatArray) -> float:
+    """Population standard deviation over mean of the norms of v_c; >= 0, 0 at the simplex.
+
+    Args:
+        class_vectors: v_c = mu_c minus the unweighted mean of the class means, shape (C, p), not all zero.
+
+    Source: Papyan, Han and Donoho 2020.
+
+    Example:
+        >>> nc2_equinorm(np.array([[3.0, 0.0], [0.0, 1.0]]))
+        0.5
+    """
+    norms = np.linalg.norm(class_vectors, axis=1)
+    return float(norms.std() / norms.mean())
+
+
+def nc2_equiangular(class_vectors: FloatArray) -> float:
+    """Mean over class pairs of abs(cos(v_c, v_c') + 1/(C-1)); 0..2, 0 at the simplex.
+
+    Args:
+        class_vectors: v_c, shape (C, p), C >= 2, none of them zero.
+
+    Source: Papyan, Han and Donoho 2020.
+
+    Example:
+        >>> nc2_equiangular(np.array([[1.0, 0.0], [0.0, 1.0]]))
+        1.0
+    """
+    n_classes = len(class_vectors)
+    unit = class_vectors / np.linalg.norm(class_vectors, axis=1, keepdims=True)
+    total = 0.0
+    for start in range(0, n_classes, _PAIR_BLOCK):
+        cosines = unit[start : start + _PAIR_BLOCK] @ unit.T
+        total += float(np.abs(cosines + 1 / (n_classes - 1)).sum())
+    # The pairs of a class with itself, cosine 1, were counted above.
+    total -= n_classes * (1 + 1 / (n_classes - 1))
+    return max(total / (n_classes * (n_classes - 1)), 0.0)
+
+
+def nc3(weight: FloatArray, class_vectors: FloatArray) -> float:
+    """Squared distance of the normalized head and the normalized class means; 0..4, 0 when self-dual.
+
+    Args:
+        weight: rows of the head for the classes that occur, shape (C, p), not all zero.
+        class_vectors: v_c, shape (C, p), not all zero.
+
+    Source: Papyan, Han and Donoho 2020.
+
+    Example:
+        >>> round(nc3(np.eye(2), 3 * np.eye(2)), 12)
+        0.0
+    """
+    difference = weight / np.linalg.norm(weight) - class_vectors / np.linalg.norm(class_vectors)
+    return float(np.einsum("ij,ij->", difference, difference))
+
+
+def cdnv(class_means: FloatArray, class_variances: FloatArray) -> float:
+    """Class-distance normalized variance: mean over pairs of (var_c + var_c') / (2 norm^2(mu_c - mu_c')); >= 0.
+
+    Args:
+        class_means: shape (C, p), C >= 2.
+        class_variances: E_c norm^2(phi - mu_c), shape (C,).
+
+    Returns:
+        inf when two classes have the same mean.
+
+    Source: Galanti, György and Hutter 2021, arXiv:2112.15121.
+
+    Example:
+        >>> cdnv(np.array([[1.0, 0.0], [-1.0, 0.0]]), np.array([1.0, 3.0]))
+        0.5
+    """
+    n_classes = len(class_means)
+    total = 0.0
+    for start in range(0, n_classes, _PAIR_BLOCK):
+        block = slice(start, min(start + _PAIR_BLOCK, n_classes))
+        # Differences first: norms minus products would lose close pairs of far-away means.
+        distances = cdist(class_means[block], class_means, "sqeuclidean")
+        distances[np.arange(len(distances)), np.arange(block.start, block.stop)] = np.inf
+        with np.errstate(divide="ignore"):
+            total += float(((class_variances[block, None] + class_variances) / (2 * distances)).sum())
+    return total / (n_classes * (n_classes - 1))
+
+
+_COLLAPSE = "0: collapsed; large: far from it"
+_NC = "Papyan, Han and Donoho 2020, PNAS (arXiv:2008.08186)"
+
+DEFINITIONS = (
+    Definition(
+        name="nc1",
+        title="NC1, within-class variability",
+        symbol="NC1",
+        range=">= 0, unbounded",
+        low=0.0,
+        direction=_COLLAPSE,
+        centering="centered",
+        equation="tr(S_W S_B⁺) / C",
+        needs=("features", "classes"),
+        meaning="Spread of samples about their class mean, measured in units of the distances between class means.",
+        source=_NC,
+        caveat="Unbounded, and a fixed ratio of spread to distance gives different values for different C.",
+    ),
+    Definition(
+        name="nc1_bounded",
+        title="NC1, bounded",
+        symbol="NC1ᵇ",
+        range="0 .. 1",
+        low=0.0,
+        high=1.0,
+        direction="0: class membership is a linear function of the features; 1: it is unrelated",
+        ours=True,
+        centering="centered",
+        equation="1 − tr(S_B S⁺) / (C − 1)",
+        needs=("features", "classes"),
+        meaning="Share of the class indicators that a linear head on these features cannot express; equals "
+        "1 − Π*(K) of the centered spectrum.",
+        source="phiscope",
+        caveat="Always 0 when n <= p, because any labels can then be interpolated.",
+    ),
+    Definition(
+        name="nc2_equinorm",
+        title="NC2, equal norms",
+        symbol="NC2ⁿ",
+        range=">= 0",
+        low=0.0,
+        direction=_COLLAPSE,
+        centering="centered",
+        equation="std_c ‖v_c‖ / mean_c ‖v_c‖, v_c = μ_c − mean of the class means",
+        needs=("features", "classes"),
+        meaning="How unequal the distances of the class means from their center are.",
+        source=_NC,
+    ),
+    Definition(
+        name="nc2_equiangular",
+        title="NC2, equal angles",
+        symbol="NC2ᵃ",
+        range="0 .. 2",
+        low=0.0,
+        high=2.0,
+        direction=_COLLAPSE,
+        centering="centered",
+        equation="mean_{c≠c′} |cos(v_c, v_c′) + 1/(C − 1)|",
+        needs=("features", "classes"),
+        meaning="How far the angles between class means are from those of a simplex.",
+        source=_NC,
+    ),
+    Definition(
+        name="nc3",
+        title="NC3, self-duality",
+        symbol="NC3",
+        range="0 .. 4",
+        low=0.0,
+        high=4.0,
+        direction=_COLLAPSE,
+        centering="centered",
+        equation="‖W/‖W‖ − V/‖V‖‖², rows of V the v_c",
+        needs=("features", "classes", "head"),
+        meaning="Distance between the rows of the head and the class means, both normalized as a whole.",
+        source=_NC,
+        caveat="Not invariant under an invertible change of the outputs, unlike the D_LR numbers.",
+    ),
+    Definition(
+        name="cdnv",
+        title="class-distance normalized variance",
+        symbol="CDNV",
+        range=">= 0",
+        low=0.0,
+        direction=_COLLAPSE,
+        centering="centered",
+        equation="mean_{c≠c′} (var_c + var_c′) / (2 ‖μ_c − μ_c′‖²), var_c = E_c‖φ − μ_c‖²",
+        needs=("features", "classes"),
+        meaning="Spread of two classes over their squared distance, averaged over pairs.",
+        source="Galanti, György and Hutter 2021, arXiv:2112.15121",
+    ),
+)

@@ -1,0 +1,181 @@
+"""Dynamical low rank D_LR: how far the feature operator is from a minimal projection onto the outputs.
+
+0 is the rich end and 1 the lazy end, hence the number is never called richness.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from phiscope.arrays import FloatArray
+from phiscope.metrics.definition import Definition
+from phiscope.spectrum import rank_at
+
+READINGS_DISAGREE = 0.02
+"""From this difference on, the literal and the centered reading are reported as disagreeing."""
+
+TOLERANCE_MOVES = 0.05
+"""From this movement over one decade of the rank tolerance on, D_LR is reported as depending on it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputFunctions:
+    """The outputs as whitened functions u_j = U_j . f / sqrt(phi_j), in descending order of phi_j.
+
+    Attributes:
+        spectrum: phi_j > 0, shape (J,), eigenvalues of F (literal) or Fc (centered).
+        centered_loadings: cov(phi, u), shape (p, J).
+        means: E[u], shape (J,); zeros for the centered reading.
+    """
+
+    spectrum: FloatArray
+    centered_loadings: FloatArray
+    means: FloatArray
+
+    def rank(self, tolerance: float) -> int:
+        """How many phi_j exceed the relative tolerance."""
+        return rank_at(self.spectrum, tolerance)
+
+
+def low_rank_distance(functions: OutputFunctions, covariance_norm: float, rank: int) -> float | None:
+    """1 - CKA of the feature operator and the projection on the span of the leading output functions.
+
+    Literal reading (functions of F): 1 - tr(F^+ Bc^T Bc) / (sqrt(tr(F^+ Fc F^+ Fc)) norm S).
+    Centered reading (functions of Fc): 1 - tr(Fc^+ Bc^T Bc) / (sqrt(r) norm S).
+
+    Args:
+        functions: the whitened outputs.
+        covariance_norm: Frobenius norm of S, positive.
+        rank: number of leading functions that span the outputs.
+
+    Returns:
+        0..1, or None when the span is empty or holds only the constant.
+
+    Source: D_LR from arXiv:2410.04264 v3; two centerings and tolerance are phiscope's own.
+
+    Example:
+        >>> functions = OutputFunctions(spectrum=np.ones(1), centered_loadings=np.eye(4)[:, :1], means=np.zeros(1))
+        >>> low_rank_distance(functions, covariance_norm=2.0, rank=1)
+        0.5
+    """
+    loadings, means = functions.centered_loadings[:, :rank], functions.means[:rank]
+    overlap = float(np.einsum("ij,ij->", loadings, loadings))
+    # norm^2 of the centered projection I - ub ub^T, written so that it cannot turn negative.
+    constant = min(float(means @ means), 1.0)
+    projection = max(rank - 1, 0) + (1 - constant) ** 2
+    if rank == 0 or projection <= np.finfo(np.float64).eps:
+        return None
+    # Cauchy-Schwarz bounds the quotient by 1; beyond that is rounding.
+    return min(max(1 - overlap / (math.sqrt(projection) * covariance_norm), 0.0), 1.0)
+
+
+def low_rank_curve(
+    functions: OutputFunctions, covariance_norm: float, tolerances: FloatArray
+) -> list[tuple[float, int, float | None]]:
+    """D_LR as a function of the rank tolerance: tolerance, rank used, value."""
+    ranks = [functions.rank(float(tolerance)) for tolerance in tolerances]
+    return [
+        (float(tolerance), rank, low_rank_distance(functions, covariance_norm, rank))
+        for tolerance, rank in zip(tolerances, ranks, strict=True)
+    ]
+
+
+def used_variance(eigenvalues: FloatArray, utilization: FloatArray) -> float:
+    """U = sum rho^c Qhat^c / sum rho^c, the share of centered feature variance inside the output span; 0..1.
+
+    Source: phiscope's own. With it D_LR centered = 1 - U sqrt(PR / r) exactly.
+
+    Example:
+        >>> used_variance(np.array([3.0, 1.0]), np.array([1.0, 0.0]))
+        0.75
+    """
+    return float(eigenvalues @ utilization / eigenvalues.sum())
+
+
+_LAZY = "0: richest (features are the outputs, all equally strong); 1: laziest"
+
+DEFINITIONS = (
+    Definition(
+        name="dynamical_low_rank",
+        title="dynamical low rank",
+        symbol="D_LR",
+        range="0 .. 1",
+        low=0.0,
+        high=1.0,
+        direction=_LAZY,
+        centering="raw",
+        equation="1 − tr(F⁺ Bcᵀ Bc) / (√tr(F⁺ Fc F⁺ Fc) ‖S‖)",
+        needs=("features", "outputs"),
+        meaning="Distance (1 − CKA) of the feature operator from a minimal projection on the span of the network's "
+        "outputs: 0 when the features are nothing but the outputs.",
+        source="arXiv:2410.04264 v3 (literal reading)",
+        caveat="Small is not good: shuffled labels give it too. The lazy end of a wide layer is 1 − √(r/p), not 1. "
+        "Depends on the rank tolerance when the spectrum of the outputs has no gap; biased low when n is not "
+        "much larger than p.",
+    ),
+    Definition(
+        name="dynamical_low_rank_centered",
+        title="dynamical low rank, centered",
+        symbol="D_LRᶜ",
+        range="0 .. 1",
+        low=0.0,
+        high=1.0,
+        direction=_LAZY,
+        centering="centered",
+        equation="1 − tr(Fc⁺ Bcᵀ Bc) / (√r ‖S‖) = 1 − U √(PR / r)",
+        needs=("features", "outputs"),
+        ours=True,
+        meaning="The same distance with the outputs centered before their span is taken; splits exactly into used "
+        "variance U and evenness PR / r.",
+        source="phiscope, after arXiv:2410.04264 v3",
+        caveat="Outputs of uneven strength (regression targets of different scale) give a value above 0 at perfect "
+        "collapse.",
+    ),
+    Definition(
+        name="used_variance",
+        title="used variance",
+        symbol="U",
+        range="0 .. 1",
+        low=0.0,
+        high=1.0,
+        direction="small: most feature variance is not used by the head; large: all of it is",
+        centering="centered",
+        equation="Σ ρᶜₖ Q̂ᶜₖ / Σ ρᶜₖ",
+        needs=("features", "outputs"),
+        ours=True,
+        meaning="Share of the centered feature variance that lies inside the span of the outputs.",
+        source="phiscope",
+    ),
+    Definition(
+        name="output_rank",
+        title="output rank",
+        symbol="r",
+        range="0 .. C, whole numbers",
+        low=0.0,
+        direction="number of independent centered outputs",
+        centering="centered",
+        equation="rank(Fc) at the relative rank tolerance",
+        needs=("features", "outputs"),
+        meaning="How many independent directions the centered outputs have; a classifier whose logits sum to a "
+        "constant has C − 1.",
+        source="phiscope",
+        ours=True,
+    ),
+    Definition(
+        name="output_rank_raw",
+        title="output rank, raw",
+        symbol="rank F",
+        range="0 .. C, whole numbers",
+        low=0.0,
+        direction="number of independent outputs, the constant included",
+        centering="raw",
+        equation="rank(F) at the relative rank tolerance",
+        needs=("features", "outputs"),
+        meaning="Dimension of the span that the literal D_LR and the raw Π̂(k) use.",
+        source="phiscope",
+        ours=True,
+    ),
+)

@@ -1,0 +1,125 @@
+"""Outputs and targets as spans of functions on the probe, from moments or from an affine head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+
+from phiscope.arrays import FloatArray
+from phiscope.findings import Outputs
+from phiscope.metrics.richness import OutputFunctions
+from phiscope.moments import Moments
+from phiscope.operators import PositiveOperator
+from phiscope.spectrum import FunctionSpan, rank_at, whitening
+
+TARGET_TOLERANCE = 1e-10
+"""Relative eigenvalue tolerance of the pseudo-inverse of the targets' moment matrix."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetSpans:
+    """H*, the span of the target functions, in the raw and the centered reading.
+
+    Attributes:
+        raw: span of the targets.
+        centered: span of the centered targets.
+        directions: sqrt(pi_c) mu_c and sqrt(pi_c)(mu_c - m), shape (C, p), for the sign rule; None for regression.
+    """
+
+    raw: FunctionSpan
+    centered: FunctionSpan
+    directions: tuple[FloatArray, FloatArray] | None = None
+
+
+def target_spans(moments: Moments) -> TargetSpans | None:
+    """The span of the targets, None when none were given."""
+    p = moments.n_features
+    mean = moments.mean[:p]
+    if moments.classes:
+        present = moments.group_weights > 0
+        means = moments.group_means[present, :p]
+        root = np.sqrt(moments.group_weights[present] / moments.weight)[:, None]
+        raw, centered = root * means, root * (means - mean)
+        # Indicators over sqrt(pi_c) are orthonormal, and projecting on the centered ones gives S_B: no inverse needed.
+        return TargetSpans(
+            raw=FunctionSpan(rank=len(raw), loadings=raw.T),
+            centered=FunctionSpan(rank=len(raw) - 1, loadings=centered.T),
+            directions=(raw, centered),
+        )
+    if moments.n_values == 0:
+        return None
+    covariance, cross = moments.covariance("values"), moments.cross_covariance("values")
+    average = moments.mean[moments.columns("values")]
+    raw_span = _span(covariance.plus_outer(average), cross + np.outer(mean, average))
+    return TargetSpans(raw=raw_span, centered=_span(covariance, cross))
+
+
+def _span(gram: PositiveOperator, cross: FloatArray) -> FunctionSpan:
+    eigenvalues, basis = whitening(gram)
+    rank = rank_at(eigenvalues, TARGET_TOLERANCE)
+    return FunctionSpan(rank=rank, loadings=cross @ basis[:, :rank])
+
+
+def measured_outputs(moments: Moments, tolerance: float) -> Outputs:
+    """Spans of outputs that were measured sample by sample."""
+    return _outputs(
+        covariance=moments.covariance("outputs"),
+        cross=moments.cross_covariance("outputs"),
+        feature_mean=moments.mean[: moments.n_features],
+        output_mean=moments.mean[moments.columns("outputs")],
+        tolerance=tolerance,
+    )
+
+
+def affine_outputs(
+    covariance: PositiveOperator,
+    feature_mean: FloatArray,
+    head: tuple[FloatArray, FloatArray],
+    tolerance: float,
+) -> Outputs:
+    """Spans of the outputs W phi + b from the moments of the features alone: Bc = S W^T, Fc = W S W^T.
+
+    With more outputs than p + 1 they are first rotated into p + 1 coordinates (W, b = Q R with orthonormal
+    columns Q), which changes no span, no eigenvalue and no norm, and avoids C x C.
+    """
+    weight, bias = head
+    if len(weight) > weight.shape[1] + 1:
+        reduced = scipy.linalg.qr(np.column_stack([weight, bias]), mode="r", check_finite=False)[0]
+        square = np.asarray(reduced[: weight.shape[1] + 1], dtype=np.float64)
+        weight, bias = square[:, :-1], square[:, -1]
+    cross = covariance.apply(weight.T)
+    if covariance.rows is not None:
+        output_covariance = PositiveOperator(rows=covariance.rows @ weight.T)
+    else:
+        product = weight @ cross
+        output_covariance = PositiveOperator(matrix=(product + product.T) / 2)
+    return _outputs(
+        covariance=output_covariance,
+        cross=cross,
+        feature_mean=feature_mean,
+        output_mean=weight @ feature_mean + bias,
+        tolerance=tolerance,
+    )
+
+
+def _outputs(
+    *,
+    covariance: PositiveOperator,
+    cross: FloatArray,
+    feature_mean: FloatArray,
+    output_mean: FloatArray,
+    tolerance: float,
+) -> Outputs:
+    raw_values, raw_basis = whitening(covariance.plus_outer(output_mean))
+    values, basis = whitening(covariance)
+    raw_rank, rank = rank_at(raw_values, tolerance), rank_at(values, tolerance)
+    raw_means = output_mean @ raw_basis
+    raw_centered, centered = cross @ raw_basis, cross @ basis
+    return Outputs(
+        literal=OutputFunctions(spectrum=raw_values, centered_loadings=raw_centered, means=raw_means),
+        centered=OutputFunctions(spectrum=values, centered_loadings=centered, means=np.zeros(len(values))),
+        raw_span=FunctionSpan(rank=raw_rank, loadings=(raw_centered + np.outer(feature_mean, raw_means))[:, :raw_rank]),
+        centered_span=FunctionSpan(rank=rank, loadings=centered[:, :rank]),
+    )

@@ -1,0 +1,127 @@
+"""Diagonalising the feature operator: eigenvalues, eigenvectors, signs, and the spans of functions.
+
+Source: arXiv:2410.04264 v1. The non-zero spectrum of the operator T on functions is that of the p x p second
+moment M; its eigenfunctions are e_k(x) = v_k . phi(x) / sqrt(rho_k).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+
+from phiscope.arrays import FloatArray
+from phiscope.operators import PositiveOperator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eigensystem:
+    """Eigenvalues, shape (K,), descending and positive, with eigenvectors as columns, shape (p, K)."""
+
+    eigenvalues: FloatArray
+    eigenvectors: FloatArray
+
+
+def diagonalize_operator(operator: PositiveOperator) -> Eigensystem:
+    """Eigenvalues above p eps rho_1 with their eigenvectors; all others are rounding.
+
+    From rows the singular value decomposition is used: it never makes p x p and keeps eigenvectors of small
+    eigenvalues orthogonal, which the Gram matrix would not.
+
+    Args:
+        operator: a symmetric positive operator of size p.
+
+    Returns:
+        The eigensystem, K <= p; K = 0 for the zero operator.
+    """
+    if operator.matrix is not None:
+        values, vectors = scipy.linalg.eigh(operator.matrix, driver="evd", check_finite=False)
+        values, vectors = values[::-1], vectors[:, ::-1]
+    else:
+        # QR first leaves an r x r problem however many features there are.
+        basis, triangle = scipy.linalg.qr(np.asarray(operator.rows).T, mode="economic", check_finite=False)
+        rotation, singular, _ = scipy.linalg.svd(triangle, check_finite=False)
+        values, vectors = singular**2, basis @ rotation[:, : len(singular)]
+    kept = values > operator.size * np.finfo(np.float64).eps * max(values[0], 0.0)
+    return Eigensystem(
+        eigenvalues=np.ascontiguousarray(values[kept]), eigenvectors=np.ascontiguousarray(vectors[:, kept])
+    )
+
+
+def fix_signs(vectors: FloatArray, class_directions: FloatArray | None) -> FloatArray:
+    """Fix the arbitrary signs of eigenvectors so that pictures do not flip.
+
+    An eigenfunction is positive on the class it correlates with most strongly; without classes the largest
+    loading is positive.
+
+    Args:
+        vectors: columns, shape (p, K).
+        class_directions: sqrt(pi_c) times class mean (minus the mean, for the centered operator), shape (C, p).
+
+    Returns:
+        The vectors with signs fixed, shape (p, K).
+    """
+    reference = vectors if class_directions is None else class_directions @ vectors
+    # Rounding decides between two equally large entries; comparing with a margin picks the first of them.
+    size = np.abs(reference)
+    dominant = np.argmax(size >= size.max(axis=0, initial=0.0) * (1 - 1e-9), axis=0)
+    sign = np.sign(reference[dominant, np.arange(vectors.shape[1])])
+    return np.asarray(vectors * np.where(sign == 0, 1.0, sign))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionSpan:
+    """A space of functions on the probe, known by how features load on functions u that span it.
+
+    Attributes:
+        rank: number of independent functions.
+        loadings: E[phi u^T] for the raw reading, E[(phi - m) u^T] for the centered one, shape (p, columns).
+            Its columns may be more than the rank (class indicators, centered); only L L^T matters.
+    """
+
+    rank: int
+    loadings: FloatArray
+
+
+def whitening(gram: PositiveOperator) -> tuple[FloatArray, FloatArray]:
+    """Eigenvalues phi_j of E[f f^T] and the basis A = U / sqrt(phi) for which u = A^T f is orthonormal.
+
+    Args:
+        gram: second moment or covariance of functions f, size C.
+
+    Returns:
+        phi of shape (J,), descending, and A of shape (C, J); J = 0 when all functions vanish.
+    """
+    system = diagonalize_operator(gram)
+    return system.eigenvalues, system.eigenvectors / np.sqrt(system.eigenvalues)
+
+
+def rank_at(eigenvalues: FloatArray, tolerance: float) -> int:
+    """How many descending eigenvalues exceed a share of the largest.
+
+    Example:
+        >>> rank_at(np.array([1.0, 1e-3, 1e-6]), 1e-4)
+        2
+    """
+    return int((eigenvalues > tolerance * eigenvalues[0]).sum()) if len(eigenvalues) else 0
+
+
+def share_in_span(system: Eigensystem, span: FunctionSpan) -> FloatArray:
+    """Squared norm of each eigenfunction projected on a span: quality for targets, utilization for outputs.
+
+    v_k^T L L^T v_k / rho_k, shape (K,), 0..1.
+
+    Source: arXiv:2410.04264 v1.
+    """
+    projected = system.eigenvectors.T @ span.loadings
+    # Cauchy-Schwarz bounds it by 1; beyond that is rounding of the smallest eigenvalues.
+    return np.asarray(np.clip(np.einsum("kj,kj->k", projected, projected) / system.eigenvalues, 0.0, 1.0))
+
+
+def eigenfunctions(
+    features: FloatArray, eigenvalues: FloatArray, eigenvectors: FloatArray, mean: FloatArray | None
+) -> FloatArray:
+    """Values e_k(x) = v_k . (phi(x) - mean) / sqrt(rho_k), shape (n, K); mean None is the raw reading."""
+    shifted = features if mean is None else features - mean
+    return np.asarray(shifted @ (eigenvectors / np.sqrt(eigenvalues)))
