@@ -1,0 +1,128 @@
+"""Data in the shapes people have them, as a stream of batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from phiscope.errors import EmptyDataError, InputError, ShapeError
+
+DATASET_BATCH_SIZE = 256
+
+
+def batches_of(data: Any) -> Iterator[Any]:
+    """Iterate the batches of a data set, as they come.
+
+    Args:
+        data: a DataLoader; a Dataset (torch's, or Hugging Face's), read in batches of 256; a tensor or
+            array x; a tuple (x, y) of tensors or arrays; a mapping of tensors of equal length; or any
+            iterable of batches. A list is an iterable of batches, a tuple that starts with an array is (x, y).
+
+    Raises:
+        InputError: data is none of these.
+        ShapeError: x and y differ in length.
+
+    Example:
+        >>> [x.shape[0] for x, y in batches_of((torch.zeros(300, 2), torch.zeros(300)))]
+        [256, 44]
+    """
+    if type(data) is DataLoader:
+        yield from _own_iterator(data)
+    elif isinstance(data, Dataset):
+        yield from DataLoader(data, batch_size=DATASET_BATCH_SIZE)
+    elif hasattr(data, "with_format") and hasattr(data, "column_names"):
+        yield from DataLoader(data.with_format("torch"), batch_size=DATASET_BATCH_SIZE)
+    elif _is_array(data) or isinstance(data, Mapping) or _is_pair(data):
+        yield from _slices(data)
+    elif isinstance(data, Iterable) and not isinstance(data, (str, bytes)):
+        yield from data
+    else:
+        raise InputError(
+            f"data is a {type(data).__name__}; expected a DataLoader, a Dataset, (x, y) tensors or an iterable "
+            "of batches"
+        )
+
+
+def peeked(batches: Iterator[Any]) -> tuple[Any, Iterator[Any]]:
+    """Return the first batch, and all batches with the first one still among them.
+
+    Raises:
+        EmptyDataError: there is no batch.
+    """
+    for first in batches:
+        return first, chain([first], batches)
+    raise EmptyDataError("the data hold no batch; if they are a generator, it may have been used up already")
+
+
+def known_length(data: Any) -> int | None:
+    """Return the number of batches when it is known without reading."""
+    if isinstance(data, Dataset) or _is_array(data) or isinstance(data, Mapping) or _is_pair(data):
+        return None
+    try:
+        return len(data)
+    except TypeError:
+        return None
+
+
+def is_shuffling(data: Any) -> bool:
+    """Say whether a DataLoader draws its samples in random order."""
+    sampler = getattr(getattr(data, "batch_sampler", None), "sampler", getattr(data, "sampler", None))
+    return isinstance(sampler, torch.utils.data.RandomSampler)
+
+
+def _own_iterator(loader: DataLoader[Any]) -> Iterable[Any]:
+    if not loader.persistent_workers:
+        return loader
+    # A loader with persistent workers has one iterator for all: iterating it here would rewind the training
+    # loop that is walking through it. The copy shares data set and sampler and has its own workers.
+    shared: dict[str, Any] = {
+        name: getattr(loader, name)
+        for name in ("num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "generator")
+    }
+    shared |= {
+        "multiprocessing_context": loader.multiprocessing_context,
+        "prefetch_factor": loader.prefetch_factor,
+    }
+    if loader.batch_sampler is None:
+        return DataLoader(loader.dataset, batch_size=None, sampler=loader.sampler, **shared)
+    return DataLoader(loader.dataset, batch_sampler=loader.batch_sampler, **shared)
+
+
+def _slices(data: Any) -> Iterator[Any]:
+    lengths = {len(part) for part in _arrays_in(data)}
+    if len(lengths) != 1:
+        raise ShapeError(f"the parts of the data differ in length: {sorted(lengths)}; expected n samples in each")
+    for start in range(0, lengths.pop(), DATASET_BATCH_SIZE):
+        yield _sliced(data, slice(start, start + DATASET_BATCH_SIZE))
+
+
+def _sliced(data: Any, rows: slice) -> Any:
+    if isinstance(data, Mapping):
+        return {key: _sliced(value, rows) for key, value in data.items()}
+    if isinstance(data, tuple):
+        return tuple(_sliced(part, rows) for part in data)
+    return None if data is None else data[rows]
+
+
+def _arrays_in(data: Any) -> Iterator[Any]:
+    if isinstance(data, Mapping):
+        data = tuple(data.values())
+    if isinstance(data, tuple):
+        for part in data:
+            yield from _arrays_in(part)
+    elif data is not None:
+        yield data
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, (Tensor, np.ndarray)) and value.ndim > 0
+
+
+def _is_pair(data: Any) -> bool:
+    return isinstance(data, tuple) and 0 < len(data) <= 2 and (_is_array(data[0]) or isinstance(data[0], Mapping))

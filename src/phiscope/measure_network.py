@@ -1,0 +1,244 @@
+"""Measuring a network: one streaming pass over data, one frozen `Measurement` out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from phiscope.accumulator import MomentAccumulator
+from phiscope.arrays import as_head
+from phiscope.batches import batches_of, is_shuffling, known_length, peeked
+from phiscope.errors import EmptyDataError, InputError
+from phiscope.measure import measurement_from_moments
+from phiscope.measurement import Measurement
+from phiscope.metrics.similarity import kernel_similarity
+from phiscope.split import FeatureMap, Rows, split_on
+from phiscope.split.alignment import Samples, labels_are_inputs, samples_of
+from phiscope.split.isolation import isolated, unwrapped
+from phiscope.split.listening import Caller
+from phiscope.split.reading import Batch, with_targets
+
+
+def measure(
+    model: nn.Module,
+    data: Any,
+    *,
+    head: nn.Module | str | None = None,
+    targets: Any = None,
+    device: torch.device | str | None = None,
+    max_samples: int | None = None,
+    rank_tolerance: float = 1e-4,
+    progress: bool | None = None,
+) -> Measurement:
+    """Diagonalize the forward feature map of a network on data, in one pass.
+
+    The pass runs in eval mode without gradients and outside autocast. The model, its mode, its hooks, its
+    buffers and every random state are as before, also after an exception or Ctrl-C.
+
+    Args:
+        model: any module; compile and data-parallel wrappers are looked through.
+        data: a DataLoader, Dataset, (x, y) tensors, a mapping of tensors, or any iterable of batches. A batch is
+            (x, y), a mapping whose "labels" are the targets, or x alone.
+        head: None = find it; or the layer, or its dotted name, which is then checked.
+        targets: None = from the batch; an array aligned with the data; or a callable(batch) -> targets.
+            Integers are classes (C of them; two for a single output), -100 is left out; floats are values.
+        device: where to run; None = where the parameters are. The model itself is not moved.
+        max_samples: stop after exactly this many samples; None = all.
+        rank_tolerance: relative tolerance on the eigenvalues of the outputs' moments.
+        progress: True shows a bar, False none, None one on a terminal.
+
+    Returns:
+        The measurement; its provenance says which head, which layout and which reading of the targets.
+
+    Raises:
+        NoHeadError: no linear layer produces the model's output.
+        AmbiguousHeadError: several do.
+        NonFiniteError: a feature is NaN or Inf; the message names the batch.
+        EmptyDataError: no batch, or fewer than two samples.
+        ShapeError: targets do not fit the samples.
+        TargetError: targets outside the head's classes.
+
+    Source:
+        arXiv:2410.04264v1, section 2; arXiv:2410.04264v3 for `dynamical_low_rank`.
+
+    Example:
+        >>> import itertools
+        >>> signs = torch.tensor(list(itertools.product([-1.0, 1.0], repeat=3)))
+        >>> round(measure(nn.Sequential(nn.Identity(), nn.Linear(3, 2)), signs)["effective_dimension"], 9)
+        3.0
+    """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model is a {type(model).__name__}; expected a torch.nn.Module (arrays go to diagonalize)")
+    if is_shuffling(data) and targets is not None and not callable(targets):
+        raise InputError("targets given as an array cannot follow a shuffling loader; use shuffle=False")
+    model = unwrapped(model)
+    where = None if device is None else torch.device(device)
+    with isolated(model, data=data, device=where):
+        first, batches = peeked(batches_of(data))
+        feature_map = split_on(model, first, head=head, device=where).feature_map
+        return measure_batches(
+            feature_map,
+            batches,
+            targets=targets,
+            max_samples=max_samples,
+            rank_tolerance=rank_tolerance,
+            progress=progress,
+            total=known_length(data),
+        )
+
+
+def measure_batches(
+    feature_map: FeatureMap,
+    batches: Iterator[Any],
+    *,
+    targets: Any = None,
+    max_samples: int | None = None,
+    rank_tolerance: float = 1e-4,
+    progress: bool | None = False,
+    total: int | None = None,
+    initial: Mapping[str, Tensor] | None = None,
+    provenance: Mapping[str, str] | None = None,
+) -> Measurement:
+    """Measure a feature map on raw batches; meant for the inside of `isolated`.
+
+    Args:
+        feature_map: from `split`.
+        batches: raw batches.
+        targets: see `measure`.
+        max_samples: see `measure`.
+        rank_tolerance: see `measure`.
+        progress: see `measure`.
+        total: number of batches, for the bar.
+        initial: parameters and buffers by name at initialization; adds `initial_kernel_similarity`.
+        provenance: further entries.
+
+    Raises:
+        InputError: max_samples is not a positive integer.
+    """
+    if max_samples is not None and (isinstance(max_samples, bool) or max_samples < 1):
+        raise InputError(f"max_samples is {max_samples}; expected a positive integer or None")
+    gathered = _Gathered(feature_map=feature_map, initial=initial)
+    read = with_targets(batches, feature_map.reader(), targets)
+    disabled = None if progress is None else not progress
+    with tqdm(read, total=total, disable=disabled, desc="measuring", unit="batch", leave=False) as bar:
+        for index, batch in enumerate(bar):
+            left = None if max_samples is None else max_samples - gathered.n_samples
+            gathered.add(batch, index, left)
+            if max_samples is not None and gathered.n_samples >= max_samples:
+                # Closed here, so that a generator with array targets does not ask for more samples.
+                read.close()
+                break
+    return gathered.measurement(rank_tolerance, provenance or {})
+
+
+@dataclass(kw_only=True)
+class _Gathered:
+    """What one pass has gathered so far."""
+
+    feature_map: FeatureMap
+    initial: Mapping[str, Tensor] | None
+    n_samples: int = 0
+    n_batches: int = 0
+    ignored: int = 0
+    moments: MomentAccumulator | None = None
+    paired: MomentAccumulator = field(default_factory=MomentAccumulator)
+    last: Rows | None = None
+    readings: Counter[str] = field(default_factory=Counter)
+    ignored_keys: tuple[str, ...] = ()
+    repeats_inputs: bool = False
+
+    def __post_init__(self) -> None:
+        self.now = self.feature_map.caller()
+        self.then: Caller | None = None
+        if self.initial is not None:
+            device = self.feature_map.device
+            moved = {name: t if device is None else t.to(device) for name, t in self.initial.items()}
+            self.then = Caller(self.feature_map.model, moved)
+
+    def add(self, batch: Batch, index: int, left: int | None) -> None:
+        """Add one batch, of which at most `left` samples count."""
+        rows = self.feature_map.rows(batch, call=self.now, index=index)
+        samples = samples_of(batch, rows, self.feature_map.model)
+        self.last = rows
+        self.n_batches += 1
+        self.ignored += samples.ignored
+        self.readings[samples.reading] += 1
+        self.ignored_keys = batch.ignored or self.ignored_keys
+        aligned = "shifted" not in samples.reading
+        self.repeats_inputs = self.repeats_inputs or (aligned and labels_are_inputs(batch))
+        chosen = samples.rows[:left]
+        if len(chosen) == 0:
+            return
+        self.n_samples += len(chosen)
+        features = rows.features[chosen.to(rows.features.device)]
+        self._moments(samples, rows.weight.shape[0]).update(
+            features, targets=None if samples.targets is None else samples.targets[:left]
+        )
+        if self.then is not None:
+            before = self.feature_map.rows(batch, call=self.then, index=index).features
+            self.paired.update(before[chosen.to(before.device)], features)
+
+    def _moments(self, samples: Samples, n_outputs: int) -> MomentAccumulator:
+        if self.moments is None:
+            classes = samples.targets is not None and not samples.targets.is_floating_point()
+            self.moments = MomentAccumulator(num_classes=max(n_outputs, 2) if classes else None)
+        return self.moments
+
+    def measurement(self, rank_tolerance: float, provenance: Mapping[str, str]) -> Measurement:
+        """Finish the pass."""
+        if self.moments is None or self.last is None:
+            raise EmptyDataError(
+                f"the data hold no sample to measure ({self.ignored} were left out by label -100 or mask)"
+            )
+        warnings = []
+        if self.repeats_inputs:
+            warnings.append(
+                "labels repeat the inputs and were taken as they are; if the model predicts the next token, "
+                "pass targets shifted by one"
+            )
+        similarity = None
+        if self.then is not None:
+            similarity = _similarity(self.paired)
+            if similarity is None:
+                warnings.append("the features are constant, so they cannot be compared with the initial ones")
+        return measurement_from_moments(
+            self.moments.result(),
+            head=as_head((self.last.weight, self.last.bias), self.last.features.shape[1]),
+            rank_tolerance=rank_tolerance,
+            provenance={**self._provenance(), **provenance},
+            warnings=warnings,
+            initial_kernel_similarity=similarity,
+        )
+
+    def _provenance(self) -> dict[str, str]:
+        found, model = self.feature_map.found, self.feature_map.model
+        told = {
+            "source": "network",
+            "model": type(model).__name__,
+            "head": f"{found.name or 'the model itself'} ({type(found.module).__name__})",
+            "layout": str(found.layout),
+            "targets": "; ".join(self.readings),
+            "batches": str(self.n_batches),
+            "device": str(self.last.features.device) if self.last is not None else "",
+            "precision": str(self.last.features.dtype) if self.last is not None else "",
+        }
+        if self.ignored:
+            told["left_out"] = f"{self.ignored} positions or samples, by label -100 or attention mask"
+        if self.ignored_keys:
+            told["ignored_inputs"] = ", ".join(self.ignored_keys)
+        return told
+
+
+def _similarity(paired: MomentAccumulator) -> float | None:
+    moments = paired.result()
+    before = moments.covariance("features").squared_norm()
+    after = moments.covariance("outputs").squared_norm()
+    if before <= 0 or after <= 0:
+        return None
+    return kernel_similarity(moments.cross_covariance("outputs"), before, after)

@@ -1,0 +1,106 @@
+"""The fixed samples on which leading eigenfunctions are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from phiscope.measurement import Measurement
+from phiscope.split import FeatureMap
+from phiscope.split.reading import Batch
+
+LARGEST_SAMPLE = 65_536
+MOST_EIGENFUNCTIONS = 24
+_SHOWN_INPUTS = ("pixel_values", "input_values", "input_features", "input_ids", "inputs_embeds")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Gallery:
+    """The first samples of a probe set, kept so that every record shows the same ones.
+
+    Attributes:
+        inputs: what is shown, shape (g, ...).
+        targets: their targets, shape (g, ...), or None.
+        batches: what the model is given for them.
+    """
+
+    inputs: NDArray[Any]
+    targets: NDArray[Any] | None
+    batches: tuple[Any, ...]
+
+    def values(self, feature_map: FeatureMap, measurement: Measurement) -> dict[str, NDArray[np.float32]]:
+        """Evaluate the leading eigenfunctions; meant for the inside of `isolated`.
+
+        Returns:
+            "gallery_raw" and "gallery_centered", each (g, k) with k = min(2 C, 24, kept eigenfunctions).
+        """
+        call, read = feature_map.caller(), feature_map.reader()
+        features = torch.cat([feature_map.rows(read(raw), call=call).features for raw in self.batches])
+        features = features[: len(self.inputs)]
+        most = min(2 * (measurement.n_outputs or MOST_EIGENFUNCTIONS), MOST_EIGENFUNCTIONS)
+        return {
+            f"gallery_{'centered' if centered else 'raw'}": measurement.eigenfunctions(features, centered=centered)[
+                :, :most
+            ].astype(np.float32)
+            for centered in (False, True)
+        }
+
+
+def kept_gallery(feature_map: FeatureMap, batches: Iterable[Any], size: int) -> Gallery | None:
+    """Keep the first samples of a probe set; meant for the inside of `isolated`.
+
+    Args:
+        feature_map: decides what of a batch is input.
+        batches: raw batches.
+        size: number of samples; 0 keeps none.
+
+    Returns:
+        None where single samples cannot be shown: no array among the inputs, more than 65,536 numbers in
+        one, or a head that answers at every position.
+    """
+    read = feature_map.reader()
+    inputs: list[NDArray[Any]] = []
+    targets: list[Any] = []
+    kept: list[Any] = []
+    count = 0
+    for raw in batches:
+        if count >= size:
+            break
+        batch = read(raw)
+        shown = _shown(batch)
+        if shown is None or shown[:1].numel() > LARGEST_SAMPLE:
+            return None
+        if not kept and feature_map.rows(batch).leading != (batch.size,):
+            return None
+        inputs.append(_as_numpy(shown))
+        targets.append(None if batch.targets is None else _as_numpy(batch.targets))
+        kept.append(raw)
+        count += batch.size
+    if not kept or len({part.shape[1:] for part in inputs}) > 1:
+        return None
+    whole = all(target is not None and len(target) == len(part) for target, part in zip(targets, inputs, strict=True))
+    return Gallery(
+        inputs=np.concatenate(inputs)[:size],
+        targets=np.concatenate(targets)[:size] if whole else None,
+        batches=tuple(kept),
+    )
+
+
+def _shown(batch: Batch) -> Tensor | None:
+    named = [batch.kwargs[name] for name in _SHOWN_INPUTS if name in batch.kwargs]
+    for value in (*batch.args, *named, *batch.kwargs.values()):
+        if isinstance(value, Tensor) and value.ndim > 0 and len(value) == batch.size:
+            return value
+    return None
+
+
+def _as_numpy(tensor: Tensor) -> NDArray[Any]:
+    tensor = tensor.detach().cpu()
+    # NumPy has no bfloat16, and pictures need no float64.
+    return np.asarray(tensor.float() if tensor.is_floating_point() else tensor)

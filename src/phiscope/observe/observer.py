@@ -1,0 +1,256 @@
+"""The observer: measures a probe set during a training and appends to a run on disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from os import PathLike
+from types import TracebackType
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from phiscope.batches import batches_of, peeked
+from phiscope.errors import InputError, PhiscopeError
+from phiscope.measure_network import measure_batches
+from phiscope.measurement import Measurement
+from phiscope.observe.gallery import Gallery, kept_gallery
+from phiscope.observe.schedule import schedule
+from phiscope.runs import RunWriter
+from phiscope.split import FeatureMap, split_on
+from phiscope.split.isolation import isolated, unwrapped
+from phiscope.split.listening import own_tensors
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObserverCost:
+    """What observing has cost so far.
+
+    Attributes:
+        seconds: wall time inside the observer.
+        share: of the wall time since it was made, 0..1.
+        records: number of records that were measured.
+    """
+
+    seconds: float
+    share: float
+    records: int
+
+
+@dataclass
+class Observer:
+    """Measures a fixed probe set at chosen epochs of a training and stores the run.
+
+    The observer does not listen to the training: at a due record it runs its own pass in eval mode. Training
+    with and without it ends in bit-identical weights. The state at construction is kept as the initial one.
+
+    Args:
+        model: the network in training; wrappers are looked through.
+        probe_data: one data set, called "probe", or a mapping of split names to data sets, for example
+            {"train": ..., "test": ...}. Anything `measure` takes; generators are kept as lists.
+        run: folder of the run.
+        every: "epoch", a number k, "log", or epochs; see `schedule`.
+        head: None = find it; or the layer, or its dotted name.
+        header: what to tell about the run (title, description, settings, data, class_names, ...).
+        rank_tolerance: relative tolerance on the eigenvalues of the outputs' moments.
+        gallery: number of samples of each split to show eigenfunctions on; 0 for none.
+        max_samples: samples measured of each split; None = all.
+        device: where to measure; None = where the parameters are.
+        initial: the state to compare features with: "now", parameters and buffers by name, or None for no
+            comparison. A resumed run needs them by name, because its model is no longer the initial one.
+        resume: go on with the run in the folder.
+        keep_eigenvectors: store this many eigenvectors a measurement; None = all.
+
+    Raises:
+        RunExistsError: the folder holds a run and resume is False.
+        HeadError: the head was not found.
+        InputError: the schedule or the probe data cannot be used.
+
+    Example:
+        >>> import tempfile
+        >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> probe = (torch.randn(50, 4), torch.randint(2, (50,)))
+        >>> with Observer(net, probe, run=tempfile.mkdtemp() + "/mine") as observer:
+        ...     measured = observer.record(epoch=0, train_loss=0.7)
+        >>> measured.n_samples
+        50
+    """
+
+    model: nn.Module
+    probe_data: Any
+    _: KW_ONLY
+    run: str | PathLike[str]
+    every: str | int | Iterable[float] = "epoch"
+    head: nn.Module | str | None = None
+    header: Mapping[str, Any] | None = None
+    rank_tolerance: float = 1e-4
+    gallery: int = 256
+    max_samples: int | None = None
+    device: torch.device | str | None = None
+    initial: Mapping[str, Tensor] | Literal["now"] | None = "now"
+    resume: bool = False
+    keep_eigenvectors: int | None = None
+    _closed: bool = field(default=False, init=False, repr=False)
+    _seconds: float = field(default=0.0, init=False, repr=False)
+    _measured: int = field(default=0, init=False, repr=False)
+    _calls: int = field(default=0, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._started = time.perf_counter()
+        self._schedule = schedule(self.every)
+        self._network = unwrapped(self.model)
+        self._where = None if self.device is None else torch.device(self.device)
+        self._splits = _splits(self.probe_data)
+        self._initial = self._kept_initial()
+        self._feature_map, batch = self._taken_apart()
+        self._writer = RunWriter.create(
+            self.run,
+            self._header(batch),
+            resume=self.resume,
+            keep_eigenvectors=self.keep_eigenvectors,
+        )
+        self._galleries = {name: self._kept_gallery(name) for name in self._splits}
+        self._seconds += time.perf_counter() - self._started
+
+    @property
+    def cost(self) -> ObserverCost:
+        """What observing has cost so far, construction included."""
+        elapsed = max(time.perf_counter() - self._started, 1e-9)
+        return ObserverCost(seconds=self._seconds, share=min(self._seconds / elapsed, 1.0), records=self._measured)
+
+    def record(self, *, epoch: float | None = None, step: int | None = None, **scalars: Any) -> Measurement | None:
+        """Store the caller's scalars, and measure every split when the schedule says so.
+
+        Args:
+            epoch: epochs trained so far, 0 before the first; None takes the step, or counts the calls.
+            step: optimizer steps so far.
+            scalars: numbers to store beside, such as train_loss=0.12; one-element tensors are read.
+
+        Returns:
+            The measurement of the first split; None when none was due.
+
+        Raises:
+            NonFiniteError: the features have become NaN or Inf; the scalars are stored all the same.
+            InputError: the observer is closed, or a scalar is not a number.
+        """
+        if self._closed:
+            raise InputError("this observer is closed; make a new one with resume=True to go on with the run")
+        start = time.perf_counter()
+        numbers = {name: _number(name, value) for name, value in scalars.items()}
+        position = float(self._calls if step is None else step) if epoch is None else float(epoch)
+        self._calls += 1
+        measurements: dict[str, Measurement] = {}
+        extras: dict[str, dict[str, Any]] = {}
+        try:
+            if self._schedule.due(position):
+                for name in self._splits:
+                    measurements[name], extras[name] = self._measured_split(name)
+                self._measured += 1
+        except PhiscopeError:
+            # A diverged network cannot be measured, but its losses are what shows that it diverged.
+            self._writer.append(position, step, numbers, {})
+            raise
+        else:
+            kept = {name: arrays for name, arrays in extras.items() if arrays}
+            self._writer.append(position, step, numbers, measurements, kept)
+        finally:
+            self._seconds += time.perf_counter() - start
+        return next(iter(measurements.values()), None)
+
+    def close(
+        self,
+        status: Literal["completed", "interrupted"] = "completed",
+        results: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Say how the training ended; a second call does nothing.
+
+        Args:
+            status: "completed" or "interrupted".
+            results: further text and numbers to keep with the run.
+        """
+        if self._closed:
+            return
+        cost = self.cost
+        told = {"observer_seconds": round(cost.seconds, 3), "observer_share": round(cost.share, 4)}
+        self._writer.finish(status, {**told, **(results or {})})
+        self._closed = True
+
+    def __enter__(self) -> Observer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close("completed" if kind is None else "interrupted")
+
+    def _kept_initial(self) -> Mapping[str, Tensor] | None:
+        if isinstance(self.initial, str) and self.initial != "now":
+            raise InputError(f"initial={self.initial!r}; expected 'now', tensors by name, or None")
+        if self.initial == "now":
+            if self.resume:
+                # The model of a resumed run has already moved: it must not pass for the initial one.
+                return None
+            return {name: tensor.clone() for name, tensor in own_tensors(self._network).items()}
+        return None if self.initial is None else {k: v.detach().clone() for k, v in self.initial.items()}
+
+    def _taken_apart(self) -> tuple[FeatureMap, Any]:
+        data = next(iter(self._splits.values()))
+        with isolated(self._network, data=data, device=self._where):
+            first, _ = peeked(batches_of(data))
+            feature_map = split_on(self._network, first, head=self.head, device=self._where).feature_map
+            return feature_map, feature_map.reader()(first)
+
+    def _kept_gallery(self, name: str) -> Gallery | None:
+        data = self._splits[name]
+        with isolated(self._network, data=data, device=self._where):
+            kept = kept_gallery(self._feature_map, batches_of(data), self.gallery)
+        if kept is not None:
+            self._writer.save_gallery(name, kept.inputs, kept.targets)
+        return kept
+
+    def _measured_split(self, name: str) -> tuple[Measurement, dict[str, Any]]:
+        data, gallery = self._splits[name], self._galleries[name]
+        with isolated(self._network, data=data, device=self._where):
+            measurement = measure_batches(
+                self._feature_map,
+                iter(batches_of(data)),
+                max_samples=self.max_samples,
+                rank_tolerance=self.rank_tolerance,
+                initial=self._initial,
+                provenance={"split": name},
+            )
+            return measurement, {} if gallery is None else gallery.values(self._feature_map, measurement)
+
+    def _header(self, batch: Any) -> dict[str, Any]:
+        found, targets = self._feature_map.found, batch.targets
+        first = next((value for value in (*batch.args, *batch.kwargs.values()) if isinstance(value, Tensor)), None)
+        shape = None if first is None else list(first.shape[1:])
+        task = None if targets is None else "regression" if targets.is_floating_point() else "classification"
+        return {
+            "task": task,
+            "model": type(self._network).__name__,
+            "head": f"{found.name or 'the model itself'} ({found.module}), {found.layout}",
+            "splits": list(self._splits),
+            "initial_parameters": sum(p.numel() for p in self._network.parameters()),
+            "input_shape": shape,
+            "image": shape is not None and len(shape) == 3 and shape[0] in (1, 3),
+            "class_names": None,
+            **(self.header or {}),
+        }
+
+
+def _splits(probe_data: Any) -> dict[str, Any]:
+    named = probe_data if isinstance(probe_data, Mapping) else {"probe": probe_data}
+    if not named or not all(isinstance(name, str) for name in named):
+        raise InputError("probe data given as a mapping need split names as keys, for example {'train': ...}")
+    # A generator gives its batches once, and every record reads them again.
+    return {name: list(data) if isinstance(data, Iterator) else data for name, data in named.items()}
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value.detach() if isinstance(value, Tensor) else value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"the scalar {name!r} is a {type(value).__name__}, not one number") from error

@@ -1,0 +1,277 @@
+"""A network as forward feature map and head: f(x) = W phi(x) + b."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from phiscope.batches import batches_of, peeked
+from phiscope.errors import HeadError, NonFiniteError
+from phiscope.split.head_check import beyond_rounding
+from phiscope.split.head_search import FoundHead, find_head
+from phiscope.split.isolation import isolated, placement, unwrapped
+from phiscope.split.layout import matching_positions, tensor_at
+from phiscope.split.linear_layers import LinearKind, linear_kind, weight_and_bias
+from phiscope.split.listening import Caller, LayerCall, listening, replacing, stand_ins
+from phiscope.split.reading import Batch, BatchReader
+
+_CHECKED_NUMBERS = 2**24
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Head:
+    """The last linear layer: outputs = features W^T + b.
+
+    Attributes:
+        name: dotted name in the model, inside compile and data-parallel wrappers.
+        weight: W, shape (C, p), a copy.
+        bias: b, shape (C,), a copy; None for a head without bias.
+        kind: "linear", or "conv1x1" for a convolution with kernel 1.
+        layout: how its output becomes the model's: which tensor, which positions, which last function.
+        candidates: names of all linear layers that were considered.
+
+    Example:
+        >>> Head(name="fc", weight=torch.eye(2), bias=None, kind="linear")(torch.tensor([[3.0, 4.0]]))
+        tensor([[3., 4.]])
+    """
+
+    name: str
+    weight: Tensor
+    bias: Tensor | None
+    kind: LinearKind
+    layout: str = "the output: as it is"
+    candidates: tuple[str, ...] = ()
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Return outputs (n, C) of features (n, p)."""
+        return torch.nn.functional.linear(features, self.weight, self.bias)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rows:
+    """Features of one batch.
+
+    Attributes:
+        features: (R, p), a row for each sample, or for each position where the model answers at each.
+        leading: shape whose product is R: (n,), (n, T), (n, H, W).
+        weight: W (C, p) in that pass.
+        bias: b (C,) or None.
+    """
+
+    features: Tensor
+    leading: tuple[int, ...]
+    weight: Tensor
+    bias: Tensor | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FeatureMap:
+    """The forward feature map phi: everything before the head, as the model runs in eval mode.
+
+    Calling it leaves the model and every random state as they were.
+
+    Attributes:
+        model: the network inside its wrappers.
+        found: the head and its place.
+        device: where the pass runs; None = where the parameters are.
+    """
+
+    model: nn.Module
+    found: FoundHead
+    device: torch.device | None = None
+
+    def __call__(self, x: Any) -> Tensor:
+        """Return features (n, p) of inputs x: a tensor, a tuple of positional, a mapping of keyword inputs.
+
+        Where the model answers at every position, rows are positions: (n * T, p).
+
+        Raises:
+            NonFiniteError: a feature is NaN or Inf.
+            HeadError: the head of these features is not the model's output.
+        """
+        with isolated(self.model, device=self.device):
+            return self.rows(self.reader().inputs(x)).features
+
+    def reader(self) -> BatchReader:
+        """Return what reads batches for this model."""
+        device, dtype = placement(self.model)
+        return BatchReader(self.model, self.device or device, dtype)
+
+    def caller(self) -> Caller:
+        """Return what calls the model; on another device, with copies of its tensors."""
+        return Caller(self.model, stand_ins(self.model, self.device))
+
+    def rows(self, batch: Batch, *, call: Caller | None = None, index: int | None = None) -> Rows:
+        """Run one batch and check that the head of its features is the model's output.
+
+        Meant for the inside of `isolated`.
+
+        Args:
+            batch: inputs.
+            call: how the model is called; None = `caller()`.
+            index: number of the batch, named in errors.
+
+        Raises:
+            NonFiniteError: a feature is NaN or Inf.
+            HeadError: the head of these features is not the model's output.
+        """
+        call = call or self.caller()
+        layout = self.found.layout
+        layers = {self.found.name: self.found.module}
+        with listening(layers, keep_features=True, keep_outputs=layout.arrangement == "picked") as heard:
+            answer = call(batch)
+        calls = heard.get(self.found.name, [])
+        output = tensor_at(answer, layout.path)
+        if output is None or len(calls) < (-layout.calls if isinstance(layout.calls, int) else 1):
+            raise HeadError(
+                f"head {self.found.name!r} was found on the first batch, but the forward pass {_at(index)} took "
+                "another way"
+            )
+        features = layout.gathered([one.features for one in calls if one.features is not None])
+        positions = self._positions(batch, call, calls, output) if layout.arrangement == "picked" else None
+        rows = Rows(
+            features=layout.rows(features, positions),
+            leading=layout.leading_shape(_as_wide(features, calls[-1]), output),
+            weight=calls[-1].weight,
+            bias=calls[-1].bias,
+        )
+        if not bool(torch.isfinite(rows.features).all()):
+            raise NonFiniteError(f"features {_at(index)} hold NaN or Inf", where="features", batch=index)
+        self._check(rows, output, index)
+        return rows
+
+    def _positions(self, batch: Batch, call: Caller, calls: list[LayerCall], output: Tensor) -> Tensor:
+        layout = self.found.layout
+        inner = layout.gathered([one.output for one in calls if one.output is not None])
+        rows = layout.read(output, inner.shape[-1])
+        found = None if rows is None else matching_positions(inner, rows, layout.ended)
+        if found is not None and bool((found.sum(-1) == 1).all()):
+            return found.int().argmax(-1)
+        # Positions with equal outputs (padding, a head that starts at zero) cannot be told apart by value.
+        with replacing(self.found.module, seed=0) as told:
+            answer = call(batch)
+        again = tensor_at(answer, layout.path)
+        tagged = layout.gathered(told)
+        rows = None if again is None else layout.read(again, tagged.shape[-1])
+        found = None if rows is None else matching_positions(tagged, rows, layout.ended)
+        if found is None or not bool(found.any(-1).all()):
+            raise HeadError(f"the position the model picks could not be found for head {self.found.name!r}")
+        return found.int().argmax(-1)
+
+    def _check(self, rows: Rows, output: Tensor, index: int | None) -> None:
+        layout = self.found.layout
+        expected = layout.read(output, rows.weight.shape[0])
+        if expected is None or len(expected) != len(rows.features):
+            raise HeadError(
+                f"head {self.found.name!r} gives {len(rows.features)} rows {_at(index)}, which do not fit the "
+                f"model's output of shape {tuple(output.shape)}"
+            )
+        step = max(1, _CHECKED_NUMBERS // rows.weight.shape[0])
+        for start in range(0, len(expected), step):
+            part = slice(start, start + step)
+            excess = beyond_rounding(rows.features[part], rows.weight, rows.bias, layout, expected[part])
+            if not bool((excess <= 0).all()):
+                raise HeadError(
+                    f"head {self.found.name!r} applied to its input is not the model's output {_at(index)} (off "
+                    f"by {float(excess.max()):.3g} more than rounding explains); the layer may be wrapped or "
+                    "changed by a hook",
+                    candidates=self.found.candidates,
+                )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Split:
+    """A network taken apart; unpacks as ``feature_map, head``.
+
+    Attributes:
+        feature_map: phi, called as ``feature_map(x) -> (n, p)``.
+        head: W and b, and how the layer was found.
+    """
+
+    feature_map: FeatureMap
+    head: Head
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.feature_map, self.head))
+
+
+def split(
+    model: nn.Module,
+    data: Any,
+    *,
+    head: nn.Module | str | None = None,
+    device: torch.device | str | None = None,
+) -> Split:
+    """Take a network apart into its forward feature map phi and its linear head: f(x) = W phi(x) + b.
+
+    The first batch is run in eval mode. The head is the last linear layer whose output is the model's
+    output, also through flatten, squeeze, moved axes, softmax, a mean over positions, one picked position, or
+    inside a tuple, mapping or dataclass (`logits` comes first). The model, its hooks and every random state
+    are as before.
+
+    Args:
+        model: any module; compile and data-parallel wrappers are looked through.
+        data: one batch is read from it; anything `measure` takes. A generator loses that batch.
+        head: None = search; or the layer, or its dotted name, which is then checked.
+        device: where to run; None = where the parameters are.
+
+    Returns:
+        The two parts, to be unpacked as ``feature_map, head``.
+
+    Raises:
+        NoHeadError: no linear layer produces the model's output.
+        AmbiguousHeadError: several do.
+        EmptyDataError: data hold no batch.
+        NonFiniteError: a feature is NaN or Inf.
+
+    Source:
+        arXiv:2410.04264v1, section 2 (phi is the input of the last linear layer).
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> feature_map, head = split(net, torch.ones(5, 4))
+        >>> head.name, tuple(feature_map(torch.ones(5, 4)).shape)
+        ('2', (5, 3))
+    """
+    model = unwrapped(model)
+    where = None if device is None else torch.device(device)
+    with isolated(model, data=data, device=where):
+        first, _ = peeked(batches_of(data))
+        return split_on(model, first, head=head, device=where)
+
+
+def split_on(model: nn.Module, raw: Any, *, head: nn.Module | str | None, device: torch.device | None) -> Split:
+    """Take an unwrapped network apart on one raw batch; meant for the inside of `isolated`."""
+    there, dtype = placement(model)
+    batch = BatchReader(model, device or there, dtype)(raw)
+    found = find_head(Caller(model, stand_ins(model, device)), batch, head)
+    feature_map = FeatureMap(model=model, found=found, device=device)
+    feature_map.rows(batch, index=0)
+    return Split(feature_map=feature_map, head=head_now(feature_map))
+
+
+def head_now(feature_map: FeatureMap) -> Head:
+    """Copy the head's weights as they are now."""
+    found = feature_map.found
+    weight, bias = weight_and_bias(found.module)
+    return Head(
+        name=found.name,
+        weight=weight.clone(),
+        bias=None if bias is None else bias.clone(),
+        kind=linear_kind(found.module) or "linear",
+        layout=str(found.layout),
+        candidates=found.candidates,
+    )
+
+
+def _as_wide(features: Tensor, call: LayerCall) -> Tensor:
+    # Shapes only: a tensor with the leading axes of the features and the width of the output.
+    return torch.empty((), device="meta").expand(*features.shape[:-1], call.shape[-1])
+
+
+def _at(index: int | None) -> str:
+    return "of this batch" if index is None else f"of batch {index}"
