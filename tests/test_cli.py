@@ -278,11 +278,11 @@ def test_an_unknown_study_offers_the_nearest(capsys, monkeypatch):
     assert "did you mean digits-cnn?" in refused(capsys, "run", "digit-cnn")
 
 
-class LibraryFault(OSError):
+class LibraryError(OSError):
     """Like jinja2's TemplateNotFound: an OSError that the operating system knows nothing of."""
 
 
-@pytest.mark.parametrize("fault", [ZeroDivisionError, LibraryFault, AssertionError])
+@pytest.mark.parametrize("fault", [ZeroDivisionError, LibraryError, AssertionError])
 def test_our_own_fault_shows_where_and_exits_1(capsys, monkeypatch, fault):
     def outcome(name, options):
         raise fault("ours")

@@ -38,7 +38,7 @@ def open_array(path: str | os.PathLike[str], *, name: str) -> NDArray[Any]:
     if not is_npy:
         raise InputError(f"{name}: {file} is not a .npy file; write one with numpy.save")
     try:
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
+        array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
     except ValueError as error:
         if "Python objects" in str(error) or "pickle" in str(error):
             raise InputError(f"{name}: {file} holds Python objects; save an array of numbers") from error

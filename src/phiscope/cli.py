@@ -129,7 +129,13 @@ def _measure(chosen: Namespace) -> int:
 
     names = ("features", "outputs", "targets", "weights")
     arrays = {name: open_array(chosen[name], name=name) for name in names if chosen[name] is not None}
-    measurement = diagonalize(**arrays, rank_tolerance=chosen.rank_tolerance)
+    measurement = diagonalize(
+        arrays["features"],
+        arrays.get("outputs"),
+        targets=arrays.get("targets"),
+        weights=arrays.get("weights"),
+        rank_tolerance=chosen.rank_tolerance,
+    )
     if chosen.json:
         print(json.dumps(measurement_facts(measurement), allow_nan=False, ensure_ascii=False))
     else:
