@@ -377,6 +377,9 @@ def test_a_run_killed_at_any_moment_opens_with_each_completed_record(tmp_path):
             assert record.extras("train")["x"].sum() == 2500
         before = len(run.records)
     assert before > 8  # the control: records were written at all
+    RunWriter.create(tmp_path / "run", {}, resume=True)
+    suffixes = {path.suffix for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert suffixes == {".json", ".jsonl", ".safetensors"}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         open_run(tmp_path / "run")

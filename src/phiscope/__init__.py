@@ -12,7 +12,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from phiscope import integrations
     from phiscope.measure import diagonalize
     from phiscope.measure_network import measure
     from phiscope.measurement import Measurement, Spectrum
@@ -35,7 +34,6 @@ __all__ = [
     "Spectrum",
     "Split",
     "diagonalize",
-    "integrations",
     "measure",
     "open_run",
     "report",
@@ -74,8 +72,6 @@ class _Door(ModuleType):
 
 
 def __getattr__(name: str) -> object:
-    if name == "integrations":
-        return importlib.import_module("phiscope.integrations")
     if name not in _HOMES:
         raise AttributeError(f"module 'phiscope' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOMES[name]), name)

@@ -89,7 +89,7 @@ def _curves(run: Run) -> Variables:
 
 def _attributes(name: str) -> dict[str, Any]:
     try:
-        row = definition_of(name)
+        row = definition_of(name.removesuffix("_centered") if name.startswith(CURVES) else name)
     except UnknownNameError:  # a run may hold numbers of a later phiscope with the same run format
         return {"long_name": name}
     facts = {"units": row.unit, "range": row.range, "equation": row.equation, "source": row.source}

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from phiscope.archive import write_atomically
 from phiscope.errors import InputError, RunFormatError
 
 FORMAT_VERSION = 1
@@ -147,25 +148,17 @@ def _checked(line: dict[str, Any]) -> dict[str, Any]:
     return line
 
 
-def write_safely(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
     """Write a file so that after a kill either the old or the new content is there, never a part."""
-    part = path.with_name(f"{path.stem}.part{path.suffix}")
-    part.write_text(text, encoding="utf-8")
-    settle(part, path)
+    write_atomically(path, text.encode())
+    sync_folder(path.parent)
 
 
-def settle(part: Path, path: Path) -> None:
-    """Bring a finished temporary file to the disk and under its final name."""
-    sync(part)
-    os.replace(part, path)
-    sync(path.parent)
-
-
-def sync(path: Path) -> None:
-    """Wait until a file's content, or a folder's list of names, is on the disk."""
-    if path.is_dir() and os.name == "nt":
-        return  # Windows has no way to flush a folder; renames are journaled there
-    descriptor = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+def sync_folder(folder: Path) -> None:
+    """Wait until the folder's list of names is on the disk: a file that was renamed into it now stays."""
+    if os.name == "nt":
+        return  # Windows has no way to flush a folder; it journals renames itself
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import safetensors
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
 
-from phiscope.errors import PhiscopeError, RunError, RunFormatError, UnknownNameError
+from phiscope.archive import read_arrays
+from phiscope.errors import RunError, RunFormatError, UnknownNameError
 from phiscope.measurement import Measurement
 from phiscope.runs import layout
 
@@ -103,7 +102,7 @@ class Record:
         split = self._split(split)
         if split not in self.line.get("extras", ()):
             return {}
-        return _load_arrays(layout.record_file(self.folder, self.index, split, ".extras"))
+        return read_arrays(layout.record_file(self.folder, self.index, split, ".extras"))[0]
 
     def _split(self, split: str | None) -> str:
         if not self.splits:
@@ -166,7 +165,7 @@ class Run:
         path = layout.gallery_file(self.path, split)
         if not path.exists():
             return None
-        arrays = _load_arrays(path)
+        arrays, _ = read_arrays(path)
         if "inputs" not in arrays:
             raise RunFormatError(f"{path} holds no inputs")
         return Gallery(inputs=arrays["inputs"], targets=arrays.get("targets"))
@@ -260,23 +259,11 @@ def _record(folder: Path, line: dict[str, Any]) -> Record:
 # A page asks for the same record several times; a long run must not stay in memory as a whole.
 @functools.lru_cache(maxsize=32)
 def _load_measurement(path: Path, changed: int) -> Measurement:
-    try:
-        return Measurement.load(path)
-    except PhiscopeError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-        raise RunFormatError(f"{path} cannot be read: {error}") from error
+    return Measurement.load(path)
 
 
 def _changed(path: Path) -> int:
     try:
         return path.stat().st_mtime_ns
     except OSError as error:
-        raise RunFormatError(f"{path} cannot be read: {error}") from error
-
-
-def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        return dict(load_file(path))
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
-        raise RunFormatError(f"{path} cannot be read: {error}") from error
+        raise RunFormatError(f"{path} cannot be read: {error.strerror}") from error

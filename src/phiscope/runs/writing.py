@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import safetensors
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 
 import phiscope
+from phiscope.archive import write_arrays
 from phiscope.errors import InputError, RunExistsError
 from phiscope.measurement import Measurement
 from phiscope.runs import layout
@@ -85,11 +84,13 @@ class RunWriter:
         if there:
             header = layout.read_header(folder)
             (folder / layout.END).unlink(missing_ok=True)
+            for left_by_a_kill in folder.rglob("*.partial"):
+                left_by_a_kill.unlink()
         else:
             header = _with_facts(header, folder)
             (folder / layout.RECORDS).mkdir(parents=True, exist_ok=True)
             text = layout.to_text(header, "the header of a run", indent=2)
-            layout.write_safely(folder / layout.HEADER, text + "\n")
+            layout.write_text(folder / layout.HEADER, text + "\n")
         return cls(folder, header, keep_eigenvectors)
 
     def append(
@@ -125,12 +126,11 @@ class RunWriter:
         }
         text = layout.to_text(line, "a record")
         for split, measurement in measurements.items():
-            path = layout.record_file(self.path, self.n_records, split)
-            part = path.with_name(f"{path.stem}.part{path.suffix}")
-            measurement.save(part, keep_eigenvectors=self._keep_eigenvectors)
-            layout.settle(part, path)
+            file = layout.record_file(self.path, self.n_records, split)
+            measurement.save(file, keep_eigenvectors=self._keep_eigenvectors)
         for split, arrays in extras.items():
             _save_arrays(layout.record_file(self.path, self.n_records, split, ".extras"), arrays)
+        layout.sync_folder(self.path / layout.RECORDS)
         self._append_line(text)
         self.n_records += 1
         self.last_epoch = epoch
@@ -176,7 +176,7 @@ class RunWriter:
             "results": dict(results or {}),
         }
         text = layout.to_text(end, "the results of a run", indent=2)
-        layout.write_safely(self.path / layout.END, text + "\n")
+        layout.write_text(self.path / layout.END, text + "\n")
 
     def _append_line(self, text: str) -> None:
         path = self.path / layout.LINES
@@ -190,7 +190,7 @@ class RunWriter:
             file.flush()
             os.fsync(file.fileno())
         if is_new:
-            layout.sync(self.path)
+            layout.sync_folder(self.path)
         self._size += len(line)
 
 
@@ -212,11 +212,8 @@ def _now() -> str:
 
 
 def _save_arrays(path: Path, arrays: Arrays) -> None:
-    stored = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    part = path.with_name(f"{path.stem}.part{path.suffix}")
-    try:
-        save_file(stored, part)
-    except (KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
-        kinds = ", ".join(f"{name} ({array.dtype})" for name, array in stored.items())
-        raise InputError(f"these arrays cannot be stored, numeric ones can: {kinds}") from error
-    layout.settle(part, path)
+    wrong = [f"{name} ({array.dtype})" for name, array in arrays.items() if array.dtype.kind not in "fiub"]
+    if wrong:
+        raise InputError(f"these arrays cannot be stored, only real numbers can: {', '.join(wrong)}")
+    write_arrays(path, arrays, {"phiscope_version": phiscope.__version__})
+    layout.sync_folder(path.parent)
