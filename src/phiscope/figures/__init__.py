@@ -1,0 +1,30 @@
+"""Figures as data: what a picture says, apart from who draws it.
+
+Every builder here returns frozen dataclasses that a test can read. ``phiscope.report`` draws them on a
+page, ``phiscope.figures.draw`` draws them for print.
+"""
+
+from phiscope.figures.classes import class_map, span_map
+from phiscope.figures.clusters import degenerate_clusters
+from phiscope.figures.extremes import Extremes, extreme_samples
+from phiscope.figures.history import Section, history_sections
+from phiscope.figures.model import Axis, Figure, HeatMap, Line, Mark, Panel
+from phiscope.figures.spectra import operator_figure, spectrum_of
+
+__all__ = [
+    "Axis",
+    "Extremes",
+    "Figure",
+    "HeatMap",
+    "Line",
+    "Mark",
+    "Panel",
+    "Section",
+    "class_map",
+    "degenerate_clusters",
+    "extreme_samples",
+    "history_sections",
+    "operator_figure",
+    "span_map",
+    "spectrum_of",
+]

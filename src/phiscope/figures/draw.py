@@ -1,0 +1,120 @@
+"""Figures as data, drawn with matplotlib for print and notebooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from phiscope.errors import MissingDependencyError
+from phiscope.figures.model import Panel
+from phiscope.figures.palette import INK, OKABE_ITO
+from phiscope.figures.spectra import FLOOR, operator_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
+
+    from phiscope.measurement import Measurement
+
+_DASHES = {"solid": "-", "dashed": "--", "dotted": ":"}
+_STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#8A8F98",
+    "legend.frameon": False,
+}
+
+
+def measurement_figure(measurement: Measurement) -> Drawing:
+    """Spectrum, Pi*(k) and Pihat(k), raw and centered, in one picture.
+
+    The number of classes (the output rank in regression) is marked. The figure belongs to no global
+    state: pyplot is not touched.
+
+    Args:
+        measurement: what to draw.
+
+    Returns:
+        A ``matplotlib.figure.Figure`` of three panels; ``savefig`` writes it.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure as Drawing
+    except ImportError as error:
+        raise MissingDependencyError("matplotlib", purpose="Measurement.figure()", extra="figures") from error
+    centered = operator_figure([("centered", measurement)], centered=True, colors=OKABE_ITO[:1])
+    raw = operator_figure([("raw", measurement)], colors=OKABE_ITO[1:2], dashes=["dashed"])
+    with rc_context(_STYLE):
+        drawing = Drawing(figsize=(10.5, 3.6), layout="constrained", dpi=120)
+        pairs = zip(raw.panels, centered.panels, strict=True)
+        for axes, pair in zip(drawing.subplots(1, 3), pairs, strict=True):
+            _draw_panel(axes, pair)
+        drawing.suptitle(_headline(measurement), fontsize=9, x=0.01, ha="left", color=INK)
+    return drawing
+
+
+def _headline(measurement: Measurement) -> str:
+    facts = f"n = {measurement.n_samples} samples, p = {measurement.n_features} features"
+    if measurement.evidence is None:
+        return facts
+    word = measurement.evidence.regime
+    return (
+        f"{word} regime: k90 = {measurement.evidence.k90}, centered D_eff = "
+        f"{measurement.evidence.effective_dimension_centered:.3g}, output rank r = "
+        f"{measurement.evidence.output_rank}; {facts}"
+    )
+
+
+def _draw_panel(axes: Axes, pair: tuple[Panel, ...]) -> None:
+    """Draw the raw and the centered version of one panel into the same axes."""
+    first = pair[0]
+    for panel in pair:
+        for line in panel.lines:
+            axes.plot(
+                line.x,
+                line.y,
+                _DASHES[line.dash],
+                color=line.color,
+                label=line.label,
+                lw=1.6,
+                ms=2.8,
+                marker="o",
+            )
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set(title=first.title, xlabel=first.x.title, ylabel=first.y.title)
+    if first.y.log:
+        axes.set_yscale("log")
+        lowest = min((value for panel in pair for line in panel.lines for value in line.y), default=FLOOR)
+        axes.set_ylim(max(lowest / 2, FLOOR), first.y.high)
+    else:
+        axes.set_ylim(first.y.low, first.y.high)
+    if not any(panel.lines for panel in pair):
+        axes.text(0.5, 0.5, first.note, transform=axes.transAxes, ha="center", va="center", wrap=True)
+        return
+    _draw_marks(axes, pair)
+    axes.legend(loc="lower left" if first.y.log else "lower right")
+
+
+def _draw_marks(axes: Axes, panels: tuple[Panel, ...]) -> None:
+    for panel in panels:
+        if not panel.lines:
+            continue
+        for mark in panel.marks:
+            axes.axvline(mark.at, color=panel.lines[0].color, ls=":", lw=1, zorder=0)
+    for mark in panels[0].marks[:1]:
+        axes.annotate(
+            mark.label,
+            (mark.at, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(4, -2),
+            textcoords="offset points",
+            fontsize=8,
+            color=INK,
+            va="top",
+        )

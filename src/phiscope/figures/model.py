@@ -1,0 +1,149 @@
+"""The parts of a figure, as plain frozen data.
+
+Texts are plain Unicode without markup: whoever draws escapes them in its own way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Dash = Literal["solid", "dashed", "dotted"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """One axis of a panel.
+
+    Attributes:
+        title: what is plotted, with its letter.
+        unit: physical unit; ``"1"`` for a pure number.
+        log: True for a logarithmic axis.
+        low: lower end, None to follow the data.
+        high: upper end, None to follow the data.
+        whole: True when only whole numbers occur.
+    """
+
+    title: str
+    unit: str = "1"
+    log: bool = False
+    low: float | None = None
+    high: float | None = None
+    whole: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One curve.
+
+    Attributes:
+        label: legend text.
+        x: horizontal values.
+        y: vertical values, as many as ``x``; NaN leaves a gap.
+        color: ``#rrggbb``.
+        dash: how the line is drawn.
+    """
+
+    label: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    color: str
+    dash: Dash = "solid"
+
+    @property
+    def gaps(self) -> int:
+        """How many values are NaN or infinite and therefore not drawn."""
+        return sum(1 for value in self.y if value != value or value in (float("inf"), float("-inf")))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A straight line across a panel with a few words on it.
+
+    Attributes:
+        at: position on the axis.
+        label: the words.
+        axis: the axis that ``at`` belongs to.
+    """
+
+    at: float
+    label: str
+    axis: Literal["x", "y"] = "x"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One pair of axes with curves.
+
+    Attributes:
+        name: key of the number or curve that is shown.
+        title: a few words above the panel.
+        x: horizontal axis.
+        y: vertical axis.
+        lines: the curves; empty when nothing could be drawn.
+        marks: straight lines with words.
+        note: one sentence for below the panel: why it is empty, or what was left out.
+    """
+
+    name: str
+    title: str
+    x: Axis
+    y: Axis
+    lines: tuple[Line, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    note: str = ""
+
+    def description(self) -> str:
+        """What the panel shows, as one sentence for somebody who cannot see it.
+
+        Example:
+            >>> Panel(name="a", title="Loss", x=Axis(title="epoch"), y=Axis(title="loss")).description()
+            'Loss: nothing to draw.'
+        """
+        drawn = [line for line in self.lines if line.x]
+        if not drawn:
+            return f"{self.title}: {self.note or 'nothing to draw.'}"
+        parts = [f"{line.label} from {line.y[0]:.3g} to {line.y[-1]:.3g}" for line in drawn[:4]]
+        more = f" and {len(drawn) - 4} more" if len(drawn) > 4 else ""
+        marks = f"; marked: {', '.join(mark.label for mark in self.marks)}" if self.marks else ""
+        return f"{self.title} over {self.x.title}: {', '.join(parts)}{more}{marks}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """Several panels that belong together.
+
+    Attributes:
+        title: a few words above the figure.
+        panels: the panels in reading order.
+    """
+
+    title: str
+    panels: tuple[Panel, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeatMap:
+    """A table of values drawn as colored cells.
+
+    Attributes:
+        title: a few words above the map.
+        row_title: what a row is.
+        column_title: what a column is.
+        row_labels: one text for each row.
+        values: rows of values; NaN cells stay empty.
+        low: value of the first color.
+        high: value of the last color.
+        diverging: True when zero is the middle and the sign matters.
+        clusters: half-open ranges of columns whose eigenvalues are nearly equal.
+    """
+
+    title: str
+    row_title: str
+    column_title: str
+    row_labels: tuple[str, ...]
+    values: tuple[tuple[float, ...], ...]
+    low: float
+    high: float
+    diverging: bool = True
+    clusters: tuple[tuple[int, int], ...] = ()

@@ -1,0 +1,199 @@
+"""Panels and maps as plotly specifications: plain dictionaries that go into the page as JSON."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from phiscope.figures.model import Axis, HeatMap, Panel
+from phiscope.figures.palette import DIVERGING, INK, SEQUENTIAL
+from phiscope.figures.spectra import FLOOR
+
+Spec = dict[str, Any]
+
+FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Helvetica, Arial, sans-serif"
+_DASHES = {"solid": "solid", "dashed": "6px,4px", "dotted": "dot"}
+_GRID = "#E8EAED"
+
+
+def escaped(text: str) -> str:
+    """Text for a plotly label, which reads a subset of HTML."""
+    return html.escape(text, quote=False)
+
+
+def finite(value: float | None, digits: int = 5) -> float | None:
+    """The value with so many significant digits, None when NaN or infinite: JSON knows neither."""
+    if value is None or not math.isfinite(value):
+        return None
+    return float(f"{value:.{digits}g}")
+
+
+def panel_layout(panel: Panel, *, top: float | None = None, lowest: float | None = None) -> Spec:
+    """Axes and marks of a panel.
+
+    Args:
+        panel: the figure as data.
+        top: right end of the horizontal axis, None to follow the data.
+        lowest: lower end of a logarithmic vertical axis that leaves its own open.
+    """
+    layout: Spec = {
+        "font": {"family": FONT, "size": 12, "color": INK},
+        "margin": {"l": 46, "r": 12, "t": 18, "b": 36},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "showlegend": False,
+        "dragmode": False,
+        "hovermode": "closest",
+        "hoverlabel": {"font": {"family": FONT, "size": 12}},
+        "xaxis": _axis(panel.x, panel.x.low, panel.x.high if panel.x.high is not None else top),
+        "yaxis": _axis(panel.y, panel.y.low if panel.y.low is not None else lowest, panel.y.high),
+        "shapes": [],
+        "annotations": [],
+    }
+    for mark in panel.marks:
+        layout["shapes"].append(
+            {
+                "type": "line",
+                "x0": mark.at,
+                "x1": mark.at,
+                "y0": 0,
+                "y1": 1,
+                "yref": "paper",
+                "line": {"color": INK, "width": 1, "dash": "dot"},
+                "layer": "below",
+            }
+        )
+        layout["annotations"].append(
+            {
+                "x": math.log10(mark.at) if panel.x.log else mark.at,
+                "y": 1,
+                "yref": "paper",
+                "yanchor": "bottom",
+                "text": escaped(mark.label),
+                "showarrow": False,
+                "font": {"size": 11},
+            }
+        )
+    return layout
+
+
+def _axis(axis: Axis, low: float | None, high: float | None) -> Spec:
+    spec: Spec = {
+        "title": {"text": escaped(axis.title), "standoff": 6},
+        "fixedrange": True,
+        "showgrid": True,
+        "gridcolor": _GRID,
+        "zeroline": False,
+        "linecolor": "#8A8F98",
+        "showline": True,
+        "ticks": "outside",
+        "ticklen": 3,
+        "tickcolor": "#8A8F98",
+    }
+    if axis.log:
+        spec |= {"type": "log", "exponentformat": "power", "dtick": 1, "minor": {"ticks": ""}}
+    if axis.log and axis.whole:
+        spec |= {"exponentformat": "none", "dtick": "D2" if (high or 0) <= 30 else 1}
+    if low is not None and high is not None:
+        ends = [low, high]
+        spec["range"] = [math.log10(max(end, FLOOR / 10)) for end in ends] if axis.log else ends
+    else:
+        spec["rangemode"] = "tozero" if low == 0 else "normal"
+    return spec
+
+
+def history_spec(panel: Panel) -> Spec:
+    """One scalar over epochs, with a mark that the page moves to the chosen epoch."""
+    bounded = Panel(
+        name=panel.name,
+        title=panel.title,
+        x=panel.x,
+        y=Axis(title="", low=panel.y.low),
+        lines=panel.lines,
+    )
+    layout = panel_layout(bounded)
+    layout["margin"] = {"l": 46, "r": 10, "t": 6, "b": 34}
+    layout["xaxis"]["title"]["standoff"] = 4
+    layout["xaxis"]["nticks"] = 6
+    layout["yaxis"]["nticks"] = 5
+    layout["shapes"] = [
+        {
+            "type": "line",
+            "x0": 0,
+            "x1": 0,
+            "y0": 0,
+            "y1": 1,
+            "yref": "paper",
+            "line": {"color": "#8A8F98", "width": 1},
+            "layer": "below",
+        }
+    ]
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers" if len(line.x) <= 40 else "lines",
+            "x": [finite(value, 9) for value in line.x],
+            "y": [finite(value) for value in line.y],
+            "name": escaped(line.label),
+            "line": {"color": line.color, "width": 1.8, "dash": _DASHES[line.dash]},
+            "marker": {"size": 4 if len(line.x) > 1 else 8, "color": line.color},
+            "hovertemplate": f"{escaped(line.label)}<br>epoch %{{x}}: %{{y:.4~g}}<extra></extra>",
+            "connectgaps": False,
+        }
+        for line in panel.lines
+    ]
+    return {"data": traces, "layout": layout}
+
+
+def map_spec(heat: HeatMap, *, columns: int) -> Spec:
+    """A heat map without its values, which the page puts in for the chosen epoch."""
+    colors = DIVERGING if heat.diverging else SEQUENTIAL
+    rows = len(heat.row_labels)
+    step = max(1, math.ceil(rows / 50))
+    shown = list(range(0, rows, step))
+    widest = max((len(label) for label in heat.row_labels), default=0)
+    axes = Panel(name="map", title=heat.title, x=Axis(title=heat.column_title), y=Axis(title=""))
+    layout = panel_layout(axes)
+    layout["margin"] = {"l": min(24 + 7 * min(widest, 16), 136), "r": 8, "t": 6, "b": 40}
+    layout["height"] = 62 + rows * (26 if rows <= 24 else 10)
+    layout["xaxis"] |= {
+        "range": [0.5, columns + 0.5],
+        "showgrid": False,
+        "dtick": 1 if columns <= 20 else 10,
+        "tick0": 0 if columns > 20 else 1,
+    }
+    layout["yaxis"] |= {
+        "range": [rows - 0.5, -0.5],
+        "tickmode": "array",
+        "tickvals": shown,
+        "ticktext": [escaped(_short(heat.row_labels[row])) for row in shown],
+        "showgrid": False,
+        "ticks": "",
+        "tickfont": {"size": 12 if rows <= 24 else 10},
+    }
+    trace = {
+        "type": "heatmap",
+        "z": [],
+        "zmin": heat.low,
+        "zmax": heat.high,
+        "colorscale": [[i / (len(colors) - 1), color] for i, color in enumerate(colors)],
+        "xgap": 1,
+        "ygap": 1 if rows <= 24 else 0,
+        "x0": 1,
+        "dx": 1,
+        "showscale": False,
+        "text": [[escaped(label)] * columns for label in heat.row_labels],
+        "hovertemplate": "%{text}, e<sub>%{x}</sub>: %{z:.2f}<extra></extra>",
+    }
+    return {"data": [trace], "layout": layout}
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= 17 else label[:16] + "…"
+
+
+def gradient(colors: Sequence[str]) -> str:
+    """The color scale as a CSS gradient, for the legend under a map."""
+    return f"linear-gradient(90deg, {', '.join(colors)})"

@@ -1,0 +1,155 @@
+"""What the slider shows: curves, maps, gallery ends and regimes of every record, small enough for a page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phiscope.figures import class_map, extreme_samples, span_map, spectrum_of
+from phiscope.figures.model import HeatMap
+from phiscope.figures.spectra import CURVES, FLOOR, curve, drawn_indices
+from phiscope.report.charts import finite
+
+if TYPE_CHECKING:
+    from phiscope.measurement import Measurement
+    from phiscope.runs import Record, Run
+
+MODES = {"raw": False, "centered": True}
+"""Name of each operator and whether it is the centered one."""
+
+CELL_BUDGET = 300_000
+"""At most about so many heat-map cells of one run go into the page; beyond, only some epochs have a map."""
+
+SHOWN_EXTREMES = 6
+"""Samples on each side of an eigenfunction in the gallery."""
+
+Frame = dict[str, Any]
+
+
+def run_frames(run: Run) -> Frame:
+    """Every record of a run, ready for JSON.
+
+    Returns:
+        ``curves``, ``maps`` and ``gallery`` by split and operator, one entry a record (None where nothing
+        was measured); ``regimes`` by split; ``map_specs`` by split and operator; ``lowest``, the smallest
+        drawn relative eigenvalue, and ``widest``, the largest k.
+    """
+    frames = _Frames(run)
+    for record in run.records:
+        frames.add(record)
+    return frames.result()
+
+
+class _Frames:
+    """Walks the records once, because opening a long run's measurements twice would double the wait."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._tables: dict[str, Any] = {
+            kind: {split: {mode: [] for mode in MODES} for split in run.splits}
+            for kind in ("curves", "maps", "gallery")
+        }
+        self._regimes: dict[str, list[Frame | None]] = {split: [] for split in run.splits}
+        self._last_map: dict[tuple[str, str], HeatMap] = {}
+        self._lowest, self._widest, self._cells = 1.0, 1, 0
+
+    def add(self, record: Record) -> None:
+        for split in self._run.splits:
+            measurement = record.measurement(split) if split in record.splits else None
+            self._regimes[split].append(None if measurement is None else evidence_frame(measurement))
+            extras = record.extras(split) if measurement is not None else {}
+            for mode, centered in MODES.items():
+                self._add_curves(split, mode, measurement, centered)
+                self._add_map(split, mode, measurement, centered)
+                ends = gallery_frame(extras.get(f"gallery_{mode}"))
+                self._tables["gallery"][split][mode].append(ends)
+
+    def _add_curves(self, split: str, mode: str, measurement: Measurement | None, centered: bool) -> None:
+        frame = None if measurement is None else curve_frame(measurement, centered=centered)
+        self._tables["curves"][split][mode].append(frame)
+        if frame is not None and frame["k"]:
+            drawn = [value for value in frame["eigenvalues"] if value]
+            self._lowest = max(FLOOR, min([self._lowest, *drawn]))
+            self._widest = max(self._widest, frame["k"][-1])
+
+    def _add_map(self, split: str, mode: str, measurement: Measurement | None, centered: bool) -> None:
+        heat = None
+        if measurement is not None:
+            heat = class_map(measurement, centered=centered, class_names=self._run.class_names)
+            heat = heat or span_map(measurement, centered=centered)
+        if heat is not None:
+            previous = self._last_map.get((split, mode))
+            self._last_map[split, mode] = heat if previous is None else _wider(previous, heat)
+            self._cells += len(heat.values) * len(heat.values[0])
+        self._tables["maps"][split][mode].append(None if heat is None else map_frame(heat))
+
+    def result(self) -> Frame:
+        keep_every = max(1, -(-self._cells // CELL_BUDGET))
+        for by_mode in self._tables["maps"].values():
+            for mode, maps in by_mode.items():
+                last = len(maps) - 1
+                by_mode[mode] = [m if i % keep_every == 0 or i == last else None for i, m in enumerate(maps)]
+        return {
+            **self._tables,
+            "regimes": self._regimes,
+            "map_specs": self._last_map,
+            "lowest": self._lowest,
+            "widest": self._widest,
+        }
+
+
+def _wider(one: HeatMap, other: HeatMap) -> HeatMap:
+    """The map with the larger color range: colors must mean the same at every epoch."""
+    return one if one.high >= other.high else other
+
+
+def curve_frame(measurement: Measurement, *, centered: bool) -> Frame:
+    """The three curves at the drawn k; a curve that was not measured is None."""
+    spectrum = spectrum_of(measurement, centered=centered)
+    kept = drawn_indices(spectrum.eigenvalues.size)
+    frame: Frame = {"k": (kept + 1).tolist()}
+    for name, _, _ in CURVES:
+        values = curve(spectrum, name)
+        frame[name] = None if values is None else [finite(value, 4) for value in values[kept].tolist()]
+    for name in ("quality", "utilization"):
+        values = getattr(spectrum, name)
+        frame[name] = None if values is None else [finite(value, 3) for value in values[kept].tolist()]
+    return frame
+
+
+def map_frame(heat: HeatMap) -> Frame:
+    """Cells with two decimals, and the clusters of nearly equal eigenvalues."""
+    cells = [[None if value != value else round(value, 2) for value in row] for row in heat.values]
+    return {"z": cells, "clusters": [[start + 1, stop] for start, stop in heat.clusters]}
+
+
+def gallery_frame(values: NDArray[np.float64] | None) -> list[Frame] | None:
+    """For each eigenfunction the samples at its two ends with their values."""
+    if values is None or values.ndim != 2 or not values.size:
+        return None
+    return [
+        {
+            "largest": one.largest,
+            "smallest": one.smallest,
+            "high": [finite(value, 3) for value in one.largest_values],
+            "low": [finite(value, 3) for value in one.smallest_values],
+        }
+        for one in extreme_samples(values, count=SHOWN_EXTREMES)
+    ]
+
+
+def evidence_frame(measurement: Measurement) -> Frame | None:
+    """The regime with the numbers that decided."""
+    evidence = measurement.evidence
+    if evidence is None:
+        return None
+    return {
+        "regime": evidence.regime,
+        "rank": evidence.output_rank,
+        "k90": evidence.k90,
+        "dimension": finite(evidence.effective_dimension_centered, 3),
+        "similarity": finite(evidence.initial_kernel_similarity, 3),
+        "sentence": evidence.sentence(),
+    }
