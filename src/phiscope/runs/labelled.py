@@ -14,6 +14,7 @@ from phiscope.metrics import definition_of
 if TYPE_CHECKING:
     import xarray
 
+    from phiscope.measurement import Measurement
     from phiscope.runs.reading import Run
 
 CURVES = ("eigenvalues", "quality", "utilization", "cumulative_quality", "cumulative_utilization")
@@ -68,23 +69,25 @@ def _numbers(run: Run) -> Variables:
 
 
 def _curves(run: Run) -> Variables:
-    cells: dict[str, dict[tuple[int, int], NDArray[np.float64]]] = {}
-    for i, record in enumerate(run.records):
-        for split in record.splits:
-            measurement = record.measurement(split)
-            for twin, spectrum in (("", measurement.raw), ("_centered", measurement.centered)):
-                for curve in CURVES:
-                    values = getattr(spectrum, curve)
-                    if values is not None:
-                        cells.setdefault(curve + twin, {})[i, run.splits.index(split)] = values
-    widest = max((len(values) for curve in cells.values() for values in curve.values()), default=0)
+    found: dict[str, dict[tuple[int, int], NDArray[np.float64]]] = {}
+    places = [(i, record, split) for i, record in enumerate(run.records) for split in record.splits]
+    for i, record, split in places:
+        for name, values in _curves_of(record.measurement(split)).items():
+            found.setdefault(name, {})[i, run.splits.index(split)] = values
+    widest = max((len(values) for cells in found.values() for values in cells.values()), default=0)
     variables: Variables = {}
-    for name, curve_cells in cells.items():
+    for name, cells in found.items():
         table = np.full((len(run.records), len(run.splits), widest), np.nan)
-        for (i, j), values in curve_cells.items():
+        for (i, j), values in cells.items():
             table[i, j, : len(values)] = values
         variables[name] = (("record", "split", "k"), table, _attributes(name))
     return variables
+
+
+def _curves_of(measurement: Measurement) -> dict[str, NDArray[np.float64]]:
+    spectra = (("", measurement.raw), ("_centered", measurement.centered))
+    curves = {f"{name}{twin}": getattr(spectrum, name) for twin, spectrum in spectra for name in CURVES}
+    return {name: values for name, values in curves.items() if values is not None}
 
 
 def _attributes(name: str) -> dict[str, Any]:

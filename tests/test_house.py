@@ -1,0 +1,182 @@
+"""The house keeps its promises: public surface, layers, architecture page, metadata, budgets, quick start."""
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import phiscope
+from phiscope import errors
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "phiscope"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+MODULES = sorted(SOURCE.rglob("*.py"))
+
+PUBLIC = [
+    "DEFINITIONS",
+    "Definition",
+    "FeatureMap",
+    "Head",
+    "Measurement",
+    "Observer",
+    "Run",
+    "Spectrum",
+    "Split",
+    "diagonalize",
+    "measure",
+    "open_run",
+    "report",
+    "split",
+]
+
+
+def test_the_public_surface_is_this_and_no_other():
+    assert phiscope.__all__ == PUBLIC
+    assert set(dir(phiscope)) == {*PUBLIC, "__version__"}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_is_documented(name):
+    assert getattr(phiscope, name).__doc__
+    assert not isinstance(getattr(phiscope, name), type(sys))
+
+
+def test_an_unknown_public_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'mesure'"):
+        phiscope.mesure  # noqa: B018
+
+
+def test_functions_stay_functions_when_modules_of_their_names_are_imported():
+    code = """
+import importlib
+for name in ("phiscope.report", "phiscope.split", "phiscope.measure", "phiscope.runs"):
+    importlib.import_module(name)
+import phiscope
+from phiscope.measure import diagonalize
+assert callable(phiscope.report) and callable(phiscope.split) and callable(phiscope.measure)
+assert phiscope.diagonalize is diagonalize
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_import_loads_no_library():
+    code = "import sys, phiscope; print({'torch', 'numpy', 'plotly', 'sklearn'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "set()\n"
+
+
+def test_measuring_and_observing_load_no_drawing_library():
+    code = "import sys, phiscope; phiscope.Observer; phiscope.measure; phiscope.open_run\n"
+    code += "print({'plotly', 'matplotlib', 'sklearn', 'xarray', 'jinja2', 'transformers'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "set()\n"
+
+
+def _layers():
+    """The contract's rows, each as a set of module names."""
+    (contract,) = PROJECT["tool"]["importlinter"]["contracts"]
+    assert contract["exhaustive"]
+    return [set(re.findall(r"\w+", layer)) for layer in contract["layers"]]
+
+
+def test_architecture_page_has_the_contracts_rows_and_the_folders_modules():
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    rows = [set(re.findall(r"`(\w+)`", cell)) for cell in re.findall(r"^\| \d+ \| ([^|]+) \|", page, re.M)]
+    assert rows == _layers()
+    children = {path.stem for path in SOURCE.glob("*.py")} | {path.parent.name for path in SOURCE.glob("*/*.py")}
+    assert set().union(*rows) == children - {"__init__", "phiscope"}
+
+
+def test_the_error_tree_in_the_docstring_is_the_tree_in_the_code():
+    drawn = re.findall(r"[├└]── (\w+)", errors.__doc__)
+    defined = [name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)]
+    assert drawn == [name for name in defined if name != "PhiscopeError"]
+    assert all(issubclass(getattr(errors, name), errors.PhiscopeError) for name in drawn)
+
+
+def test_installing_phiscope_can_never_replace_a_torch():
+    (torch,) = [line for line in PROJECT["project"]["dependencies"] if line.startswith("torch")]
+    assert re.fullmatch(r"torch>=\d+\.\d+", torch)
+    pinned = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    assert pinned == ["torch==2.13.0"]
+
+
+def test_no_dependency_has_an_upper_bound():
+    groups = [PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"].values()]
+    assert [line for group in groups for line in group if re.search(r"[<~]|==|!=", line)] == []
+
+
+def test_versions_agree():
+    assert re.fullmatch(r"\d+\.\d+\.\d+", phiscope.__version__)
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"version: {phiscope.__version__}\n" in citation
+
+
+def test_ci_runs_the_commands_as_the_readme_prints_them():
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for command in ("make test", "make lint"):
+        assert f"\n{command}\n" in script
+        assert f"\n{command.removeprefix('make ')}: " in makefile
+    assert "make test" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_budgets_that_make_a_reader_stop(path):
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= 300
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+            assert lines <= 40, f"{node.name} has {lines} lines"
+            # The seven that a caller may give by position; keyword-only ones read like a configuration.
+            assert len(node.args.args) + len(node.args.posonlyargs) <= 8, node.name
+            assert _nesting(node) <= 3, f"{node.name} nests {_nesting(node)} deep"
+
+
+def _nesting(node, depth=0):
+    blocks = (ast.If, ast.For, ast.While, ast.With, ast.Try)
+    deepest = depth
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.ClassDef | ast.Lambda):
+            continue
+        is_elif = isinstance(node, ast.If) and isinstance(child, ast.If) and child in node.orelse
+        deeper = isinstance(child, blocks) and not is_elif
+        deepest = max(deepest, _nesting(child, depth + deeper))
+    return deepest
+
+
+def test_the_nesting_count_counts():
+    tree = ast.parse("def f():\n if a:\n  for b in c:\n   with d:\n    pass\n elif e:\n  pass\n elif g:\n  pass")
+    assert _nesting(tree.body[0]) == 3
+
+
+def test_sources_hold_no_unfinished_or_unsafe_code():
+    forbidden = r"\b(TODO|FIXME|XXX|NotImplementedError|import pickle|torch\.load|eval\(|assert )"
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in MODULES
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if re.search(forbidden, line) and not re.match(r"\s*(#|>>>|\w*\.eval\()", line) and ".eval(" not in line
+    ]
+    assert found == []
+
+
+def test_every_module_says_what_it_is():
+    for path in MODULES:
+        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        assert docstring, path
+
+
+def test_every_module_imports_with_the_extras_installed():
+    for path in MODULES:
+        parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+        assert importlib.import_module(".".join(part for part in parts if part != "__init__"))
