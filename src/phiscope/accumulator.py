@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -10,97 +11,43 @@ from numpy.typing import NDArray
 
 from phiscope.arrays import FloatArray, IntArray, as_array, as_rows, as_targets
 from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError, TargetError
-from phiscope.moments import Moments, add_scatter, fold, group_sums, mirror, moments_from_rows, with_groups
+from phiscope.moments import Moments, merge, with_groups
+from phiscope.scatter import BLOCK_ROWS, Layout, Stream
 
-BLOCK_ROWS = 2048
-"""Rows per matrix product: large enough for full BLAS speed, small enough to stay near the cache."""
+SHARDS = 20
+"""Disjoint shards that intervals are made from: enough for a t interval of 19 degrees of freedom."""
 
-Layout = tuple[int, int, int, bool]
+SHARD_MEMORY = 2**30
+"""Bytes that the scatter matrices of all shards may take together."""
+
+FEWEST_SHARDS = 8
+"""With room for fewer shards than this none are gathered: their interval would be too rough to print."""
+
+SHARD_BLOCK_ROWS = 512
+"""Rows per matrix product of one shard."""
 
 
-class _Scatter:
-    """Sums about fixed pilot means, one per group, so that no second pass over the samples is needed.
+def shards_for(n_features: int) -> int:
+    """How many shards fit into the memory set aside for them; 1 when too few would.
 
-    The pilot means come from the first samples of each group. They differ from the final means by about one
-    spread, so moving the scatter to the final means at the end costs no digits.
+    Example:
+        >>> shards_for(512), shards_for(2900), shards_for(8192)
+        (20, 15, 1)
     """
-
-    def __init__(self, layout: Layout, n_groups: int) -> None:
-        width = sum(layout[:3])
-        self.layout = layout
-        self.scatter = np.zeros((width, width), order="F")
-        self.pilot = np.zeros((n_groups, width))
-        self.sums = np.zeros((n_groups, width))
-        self.squares = np.zeros(n_groups)
-        self.weights = np.zeros(n_groups)
-        self.counts = np.zeros(n_groups, dtype=np.int64)
-        self.has_pilot = np.zeros(n_groups, dtype=bool)
-        self.squared_weight = 0.0
-
-    def _grow(self, n_groups: int) -> None:
-        extra = n_groups - len(self.counts)
-        if extra > 0:
-            self.pilot = np.pad(self.pilot, ((0, extra), (0, 0)))
-            self.sums = np.pad(self.sums, ((0, extra), (0, 0)))
-            self.squares, self.weights = np.pad(self.squares, (0, extra)), np.pad(self.weights, (0, extra))
-            self.counts, self.has_pilot = np.pad(self.counts, (0, extra)), np.pad(self.has_pilot, (0, extra))
-
-    def set_pilot(self, sums: FloatArray, counts: IntArray, fresh: NDArray[np.bool_]) -> None:
-        """Fix the pilot means of the groups marked fresh."""
-        self.pilot[fresh] = sums[fresh] / counts[fresh, None]
-        self.has_pilot |= fresh
-
-    def add(self, rows: FloatArray, groups: IntArray, weights: FloatArray) -> None:
-        """Add one block; `rows` is overwritten."""
-        self._grow(int(groups.max()) + 1)
-        n_groups = len(self.counts)
-        counts = np.bincount(groups, minlength=n_groups)
-        fresh = (counts > 0) & ~self.has_pilot
-        if fresh.any():
-            self.set_pilot(group_sums(rows, groups, np.ones(len(rows)), n_groups), counts, fresh)
-        rows -= self.pilot[groups] if n_groups > 1 else self.pilot[0]
-        self.sums += group_sums(rows, groups, weights, n_groups)
-        features = rows[:, : self.layout[0]]
-        self.squares += np.bincount(groups, weights * np.einsum("ij,ij->i", features, features), n_groups)
-        self.counts += counts
-        self.weights += np.bincount(groups, weights, n_groups)
-        self.squared_weight += float(weights @ weights)
-        if (weights != 1.0).any():
-            rows *= np.sqrt(weights)[:, None]
-        self.scatter = add_scatter(self.scatter, rows)
-
-    def moments(self) -> Moments:
-        """The moments so far, moved from the pilot means to the true ones."""
-        divisor = np.where(self.weights > 0, self.weights, 1.0)
-        shift = self.sums / divisor[:, None]
-        scaled = (shift * np.sqrt(self.weights)[:, None])[self.weights > 0]
-        features = shift[:, : self.layout[0]]
-        squares = self.squares - self.weights * np.einsum("ij,ij->i", features, features)
-        return Moments(
-            n_samples=int(self.counts.sum()),
-            weight=float(self.weights.sum()),
-            squared_weight=self.squared_weight,
-            n_features=self.layout[0],
-            n_outputs=self.layout[1],
-            n_values=self.layout[2],
-            classes=self.layout[3],
-            group_counts=self.counts.copy(),
-            group_weights=self.weights.copy(),
-            group_means=self.pilot + shift,
-            # Rounding can leave -1e-17 for a class without spread.
-            group_squares=np.maximum(squares, 0.0),
-            within=mirror(add_scatter(self.scatter.copy(order="F"), scaled, sign=-1.0)),
-        )
+    room = min(SHARDS, SHARD_MEMORY // (8 * n_features**2))
+    return int(room) if room >= FEWEST_SHARDS else 1
 
 
 class MomentAccumulator:
     """Gathers moments of features, outputs and targets batch by batch in float64.
 
-    The first max(p, 2048) rows are kept as they are; if no more come than p, they stay rows and nothing of
-    size p x p is ever made. After that memory no longer grows with the number of samples.
+    The first rows are kept as they are; if no more come than p, they stay rows and nothing of size p x p is
+    ever made. After that memory no longer grows with the number of samples.
 
     Args:
         num_classes: number of classes for integer targets; None takes the largest target plus one.
+        n_shards: disjoint random shards to gather, from which intervals are made; None takes 20, or fewer
+            where 20 p x p matrices would need more than 1 GiB; 1 gathers none.
 
     Example:
         >>> accumulator = MomentAccumulator()
@@ -109,17 +56,23 @@ class MomentAccumulator:
         [[0.5, 0.0], [0.0, 0.5]]
     """
 
-    def __init__(self, *, num_classes: int | None = None) -> None:
+    def __init__(self, *, num_classes: int | None = None, n_shards: int | None = 1) -> None:
         if num_classes is not None and num_classes < 1:
             raise InputError(f"num_classes is {num_classes}, expected at least 1; leave it out to infer it")
+        if n_shards is not None and n_shards < 1:
+            raise InputError(f"n_shards is {n_shards}, expected at least 1; 1 gathers nothing for intervals")
         self._num_classes = num_classes
+        self._n_shards = n_shards
         self._layout: Layout | None = None
         self._batches = 0
-        self._kept: list[tuple[FloatArray, IntArray, FloatArray]] = []
-        self._n_kept = 0
-        self._scatter: _Scatter | None = None
+        self._streams: list[Stream] = []
+        # A generator of its own: the user's random state is not ours to touch.
+        self._rng = np.random.default_rng(0)
+        self._queue = np.empty(0, dtype=np.int64)
 
-    def update(self, features: Any, outputs: Any = None, targets: Any = None, weights: Any = None) -> None:
+    def update(
+        self, features: Any, outputs: Any = None, targets: Any = None, weights: Any = None, units: Any = None
+    ) -> None:
         """Add one batch.
 
         Args:
@@ -127,6 +80,8 @@ class MomentAccumulator:
             outputs: shape (b, C), or None; in every batch or in none.
             targets: integers (b,) as classes, floats (b,) or (b, c) as regression values, or None.
             weights: non-negative, shape (b,), or None for weight 1; samples of weight 0 do not count.
+            units: integers (b,) that name what was sampled independently, when several rows come from one
+                sample (tokens of one text, positions of one image); None when every row is a sample of its own.
 
         Raises:
             ShapeError: shapes do not fit together or to earlier batches.
@@ -151,18 +106,27 @@ class MomentAccumulator:
         self._check_layout(layout)
         groups = goal if goal is not None and is_class else np.zeros(len(phi), dtype=np.int64)
         self._check_values(parts, groups, weight, is_class)
-        for block in self._blocks(parts, groups, weight):
+        owner = None if units is None else as_array(units, name="units").astype(np.int64)
+        if owner is not None and owner.shape != (len(phi),):
+            raise ShapeError(f"units have shape {owner.shape}, expected (b,) with b = {len(phi)} features")
+        for block in self._blocks(parts, groups, weight, owner):
             self._add(*block)
         self._batches += 1
 
     def _check_layout(self, layout: Layout) -> None:
         if self._layout is None:
             self._layout = layout
+            self._streams = self._start_streams(layout[0])
         elif layout != self._layout:
             raise ShapeError(
                 f"batch {self._batches} has (p, C, regression targets, classes) = {layout}, earlier batches had "
                 f"{self._layout}; every batch has to have the same columns"
             )
+
+    def _start_streams(self, n_features: int) -> list[Stream]:
+        n_shards = shards_for(n_features) if self._n_shards is None else self._n_shards
+        block = BLOCK_ROWS if n_shards == 1 else SHARD_BLOCK_ROWS
+        return [Stream(self._layout or (n_features, 0, 0, False), block) for _ in range(n_shards)]
 
     def _check_values(self, parts: list[NDArray[Any]], groups: IntArray, weights: FloatArray, is_class: bool) -> None:
         names = ["features", *(["outputs"] if self._layout and self._layout[1] else []), "targets"]
@@ -193,8 +157,8 @@ class MomentAccumulator:
                 )
 
     def _blocks(
-        self, parts: list[NDArray[Any]], groups: IntArray, weights: FloatArray
-    ) -> Iterator[tuple[FloatArray, IntArray, FloatArray]]:
+        self, parts: list[NDArray[Any]], groups: IntArray, weights: FloatArray, units: IntArray | None
+    ) -> Iterator[tuple[FloatArray, IntArray, FloatArray, IntArray | None]]:
         """Float64 blocks of joined rows without the samples of weight 0; low precision is never upcast whole."""
         width = sum(part.shape[1] for part in parts)
         for start in range(0, len(groups), BLOCK_ROWS):
@@ -204,37 +168,42 @@ class MomentAccumulator:
             for part in parts:
                 rows[:, column : column + part.shape[1]] = part[part_of]
                 column += part.shape[1]
-            counted = weights[part_of] > 0
-            if counted.all():
-                yield rows, groups[part_of], weights[part_of]
-            elif counted.any():
-                yield rows[counted], groups[part_of][counted], weights[part_of][counted]
+            counted = np.flatnonzero(weights[part_of] > 0)
+            if len(counted) < len(rows):
+                rows = rows[counted]
+            chosen = counted + start
+            yield rows, groups[chosen], weights[chosen], None if units is None else units[chosen]
 
-    def _add(self, rows: FloatArray, groups: IntArray, weights: FloatArray) -> None:
-        """Keep early rows; switch to scatter once there are more than worth keeping."""
-        if self._layout is None:
-            raise InputError("update() has to come first")
-        if self._scatter is not None:
-            self._scatter.add(rows, groups, weights)
+    def _add(self, rows: FloatArray, groups: IntArray, weights: FloatArray, units: IntArray | None) -> None:
+        """Hand each sample to its shard."""
+        if len(self._streams) == 1:
+            self._streams[0].add(rows, groups, weights)
             return
-        self._kept.append((rows, groups, weights))
-        self._n_kept += len(rows)
-        if self._n_kept > max(self._layout[0], BLOCK_ROWS):
-            self._scatter = self._to_scatter(self._layout)
-            self._kept = []
+        shard = self._assign(len(rows), units)
+        order = np.argsort(shard, kind="stable")
+        bounds = np.searchsorted(shard[order], np.arange(len(self._streams) + 1))
+        for stream, start, stop in zip(self._streams, bounds[:-1], bounds[1:], strict=True):
+            chosen = order[start:stop]
+            stream.add(rows[chosen], groups[chosen], weights[chosen])
 
-    def _to_scatter(self, layout: Layout) -> _Scatter:
-        """Pilot means from all kept rows, then their scatter."""
-        groups = np.concatenate([block[1] for block in self._kept])
-        counts = np.bincount(groups)
-        scatter = _Scatter(layout, len(counts))
-        sums = np.zeros_like(scatter.pilot)
-        for kept_rows, kept_groups, _ in self._kept:
-            sums += group_sums(kept_rows, kept_groups, np.ones(len(kept_rows)), len(counts))
-        scatter.set_pilot(sums, counts, counts > 0)
-        for block in self._kept:
-            scatter.add(*block)
-        return scatter
+    def _assign(self, n_rows: int, units: IntArray | None) -> IntArray:
+        """Shards in random permutations of all of them: balanced, yet blind to any period in the data."""
+        if units is not None:
+            names, member = np.unique(units, return_inverse=True)
+            return self._assign(len(names), None)[member]
+        n_shards = len(self._streams)
+        missing = n_rows - len(self._queue)
+        if missing > 0:
+            rounds = np.tile(np.arange(n_shards), (-(-missing // n_shards), 1))
+            self._queue = np.concatenate([self._queue, self._rng.permuted(rounds, axis=1).ravel()])
+        assigned, self._queue = self._queue[:n_rows], self._queue[n_rows:]
+        return assigned
+
+    def shards(self) -> tuple[Moments, ...]:
+        """Moments of the disjoint random shards that hold samples; intervals are made from them."""
+        parts = [stream.moments() for stream in self._streams if stream.n_samples]
+        n_groups = max([len(part.group_counts) for part in parts] + [self._num_classes or 1])
+        return tuple(with_groups(part, n_groups) if part.classes else part for part in parts)
 
     def result(self) -> Moments:
         """The moments of everything so far; more batches may follow.
@@ -242,17 +211,10 @@ class MomentAccumulator:
         Raises:
             EmptyDataError: fewer than two samples came.
         """
-        n = self._n_kept if self._scatter is None else int(self._scatter.counts.sum())
-        if self._layout is None or n < 2:
+        n = sum(stream.n_samples for stream in self._streams)
+        if n < 2:
             raise EmptyDataError(
                 f"{n} sample{'s' * (n != 1)} came with positive weight, expected at least 2; "
                 "check that the data are not empty or used up (a generator can be read only once)"
             )
-        if self._scatter is not None:
-            moments = self._scatter.moments()
-        else:
-            rows, groups, weights = (np.concatenate(column) for column in zip(*self._kept, strict=True))
-            moments = moments_from_rows(self._layout, rows, groups, weights, int(groups.max()) + 1)
-            if n > self._layout[0]:
-                moments = fold(moments)
-        return with_groups(moments, self._num_classes) if self._num_classes and moments.classes else moments
+        return reduce(merge, self.shards())
