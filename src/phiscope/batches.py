@@ -40,7 +40,7 @@ def batches_of(data: Any) -> Iterator[Any]:
         yield from DataLoader(data.with_format("torch"), batch_size=DATASET_BATCH_SIZE)
     elif _is_array(data) or isinstance(data, Mapping) or _is_pair(data):
         yield from _slices(data)
-    elif isinstance(data, Iterable) and not isinstance(data, (str, bytes)):
+    elif isinstance(data, Iterable) and not isinstance(data, (str, bytes, Tensor, np.ndarray)):
         yield from data
     else:
         raise InputError(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -183,8 +182,7 @@ class FeatureMap:
                 )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Split:
+class Split(NamedTuple):
     """A network taken apart; unpacks as ``feature_map, head``.
 
     Attributes:
@@ -194,9 +192,6 @@ class Split:
 
     feature_map: FeatureMap
     head: Head
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter((self.feature_map, self.head))
 
 
 def split(

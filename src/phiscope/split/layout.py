@@ -210,9 +210,7 @@ def _read(output: Tensor, width: int, reading: Reading) -> Tensor | None:
 def _near(a: Tensor, b: Tensor) -> Tensor:
     coarse = max(torch.finfo(a.dtype).eps, torch.finfo(b.dtype).eps)
     # The same numbers went through at most a softmax or a mean: a few roundings of the coarser dtype.
-    a, b = (
-        a.to(torch.promote_types(a.dtype, torch.float32)),
-        b.to(torch.promote_types(b.dtype, torch.float32)),
-    )
+    dtype = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
+    a, b = a.to(dtype), b.to(dtype)
     largest = float(b.abs().nan_to_num(0.0, 0.0).max()) if b.numel() else 0.0
     return torch.isclose(a, b, rtol=16 * coarse, atol=16 * coarse * min(largest, 1.0), equal_nan=True)
