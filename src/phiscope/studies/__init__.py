@@ -1,0 +1,78 @@
+"""The built-in studies: small trainings that show what the forward feature map does while a network learns."""
+
+from __future__ import annotations
+
+import os
+from itertools import count
+from pathlib import Path
+
+from phiscope.errors import InputError, UnknownNameError
+from phiscope.studies.recipes import STUDIES, Study
+from phiscope.studies.training import EpochDone, Progress, checked_epochs, progress_bar, run_training
+
+__all__ = ["STUDIES", "EpochDone", "Progress", "Study", "run_study"]
+
+
+def run_study(
+    name: str,
+    *,
+    out: str | os.PathLike[str] = "runs",
+    epochs: int | None = None,
+    seed: int = 0,
+    progress: bool | Progress = True,
+) -> Path:
+    """Train a built-in study on the CPU, observe it at every recorded epoch, and write its run.
+
+    Two calls with the same seed and the same number of threads give the same numbers. Ctrl-C ends the training
+    and returns as usual; the run then has the status "interrupted".
+
+    Args:
+        name: one of ``STUDIES``.
+        out: where to make the run's folder; it is named after study and seed and never one that exists.
+        epochs: epochs to train at most; None takes the study's own number.
+        seed: decides the split, the initial weights and the order of the samples; 0 or more.
+        progress: True shows a progress bar on stderr, False nothing; a callable is called after each epoch.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        UnknownNameError: there is no such study; the message offers the nearest names.
+        InputError: epochs below 1, a negative seed, or ``out`` is a file.
+        MissingDependencyError: the study's data need a package that is not installed.
+        KeyboardInterrupt: stopped before the initial state was recorded.
+    """
+    if name not in STUDIES:
+        raise UnknownNameError("study", name, STUDIES)
+    study = STUDIES[name]
+    if not 0 <= seed < 2**32:
+        raise InputError(f"a seed is a whole number from 0 to 2^32 - 1, got {seed}")
+    epochs = checked_epochs(study, epochs)
+    folder = _new_folder(Path(out), f"{name}-seed{seed}")
+    if callable(progress):
+        show, close = progress, None
+    else:
+        show, close = progress_bar(progress, epochs, name)
+    try:
+        run_training(study, folder=folder, epochs=epochs, seed=seed, progress=show)
+    finally:
+        if close is not None:
+            close()
+        if not any(folder.iterdir()):
+            folder.rmdir()  # nothing was written: a failed start must not take the name
+    return folder
+
+
+def _new_folder(out: Path, name: str) -> Path:
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; out must be a folder to make runs in")
+    out.mkdir(parents=True, exist_ok=True)
+    for number in count(1):
+        folder = out / (name if number == 1 else f"{name}-{number}")
+        try:
+            # Making the folder claims the name, also against a second study started at the same moment.
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise AssertionError("counting never ends")

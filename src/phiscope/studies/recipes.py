@@ -1,0 +1,182 @@
+"""The built-in studies as configuration; nothing here trains."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from phiscope.errors import InputError
+from phiscope.studies.data import AdditionSettings, DataSettings, DiabetesSettings, DigitsSettings
+from phiscope.studies.networks import (
+    ConvNetSettings,
+    FullyConnectedSettings,
+    NetworkSettings,
+    TransformerSettings,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSettings:
+    """Adam, with weight decay decoupled from the gradient (AdamW) when there is any.
+
+    Attributes:
+        learning_rate: after the warm-up.
+        weight_decay: share of a weight taken off per step and unit of learning rate.
+        betas: decay of the two moments.
+        warmup_steps: steps over which the learning rate rises linearly from zero.
+    """
+
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    warmup_steps: int = 0
+
+    def learning_rate_at(self, step: int) -> float:
+        """Learning rate of a step, counted from 1.
+
+        Example:
+            >>> OptimizerSettings(learning_rate=0.1, warmup_steps=10).learning_rate_at(5)
+            0.05
+        """
+        return self.learning_rate * min(1.0, step / max(self.warmup_steps, 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopRule:
+    """End the training early, once a number has been high enough at several records in a row.
+
+    Attributes:
+        scalar: name of a recorded scalar.
+        at_least: from here on it is high enough.
+        records: so many in a row.
+    """
+
+    scalar: str
+    at_least: float
+    records: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """One study: data, network, and how the one is trained on the other.
+
+    Attributes:
+        name: as typed on the command line.
+        title: one line.
+        description: what to look for, for somebody who has not read the paper.
+        data: where the samples come from.
+        network: what is trained.
+        loss: ``"cross-entropy"`` for classes, ``"square"`` (mean over samples and outputs) for values.
+        optimizer: its settings.
+        batch_size: samples in a step; the last batch of an epoch may be smaller.
+        epochs: passes over the training split; the most, when there is a stop rule.
+        every: a record every so many epochs, besides epoch 0, those of ``also`` and the last one.
+        also: further epochs with a record.
+        freeze_features: train only the head.
+        stop: when to end early; None trains all epochs.
+    """
+
+    name: str
+    title: str
+    description: str
+    data: DataSettings
+    network: NetworkSettings
+    loss: Literal["cross-entropy", "square"] = "cross-entropy"
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    batch_size: int = 32
+    epochs: int = 20
+    every: int = 1
+    also: tuple[int, ...] = ()
+    freeze_features: bool = False
+    stop: StopRule | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.batch_size, self.epochs, self.every) < 1:
+            raise InputError(
+                f"a study needs batch_size, epochs and every of 1 or more, got {self.batch_size}, {self.epochs} "
+                f"and {self.every}"
+            )
+
+    def is_recorded(self, epoch: int, last: int) -> bool:
+        """Say whether an epoch gets a record when ``last`` is the final one."""
+        return epoch % self.every == 0 or epoch in self.also or epoch == last
+
+    def settings(self) -> dict[str, Any]:
+        """The configuration as text and numbers, for a run's header."""
+        told = {
+            "loss": self.loss,
+            "optimizer": "AdamW" if self.optimizer.weight_decay else "Adam",
+            **asdict(self.optimizer),
+            "batch_size": self.batch_size,
+            "freeze_features": self.freeze_features,
+            **{f"data_{name}": value for name, value in _facts(self.data).items()},
+            **{f"network_{name}": value for name, value in _facts(self.network).items()},
+        }
+        if self.stop is not None:
+            told["stops_when"] = f"{self.stop.scalar} >= {self.stop.at_least:g} at {self.stop.records} records in a row"
+        return told
+
+
+def _facts(settings: Any) -> dict[str, Any]:
+    return asdict(settings)
+
+
+_DIGITS = DigitsSettings()
+_CONVNET = ConvNetSettings()
+
+_ALL = (
+    Study(
+        name="digits-cnn",
+        title="small convolutional network with batch norm on handwritten digits",
+        description="The minimal-feature regime forms within a few epochs: ten eigenfunctions, as many as classes, "
+        "rise over all others and hold the whole output.",
+        data=_DIGITS,
+        network=_CONVNET,
+    ),
+    Study(
+        name="digits-fcn",
+        title="fully connected network, 3 x 256, cross-entropy, on the same digits",
+        description="The digits are learned without minimal features: the eigenvalues keep falling evenly across the "
+        "number of classes.",
+        data=_DIGITS,
+        network=FullyConnectedSettings(),
+    ),
+    Study(
+        name="digits-frozen",
+        title="the convolutional network with its feature map frozen at initialization",
+        description="Coefficient learning: only the head trains. Features, spectrum and quality stay as they were "
+        "at initialization (batch norm included: it stays in eval mode), and only what the head uses of them changes.",
+        data=_DIGITS,
+        network=_CONVNET,
+        optimizer=OptimizerSettings(learning_rate=1e-2),
+        freeze_features=True,
+    ),
+    Study(
+        name="diabetes-mlp",
+        title="regression of disease progression with a small fully connected network",
+        description="One output: watch one eigenfunction take over the feature map, and the test R² fall when the "
+        "network begins to fit the noise.",
+        data=DiabetesSettings(),
+        network=FullyConnectedSettings(widths=(64, 64)),
+        loss="square",
+        epochs=30,
+    ),
+    Study(
+        name="modular-addition",
+        title="two-layer transformer on addition mod 97, until it groks",
+        description="The training pairs are known by heart long before the test pairs are right. Half of the test "
+        "pairs come early, as mirrors of training pairs; the other half comes when the features change.",
+        data=AdditionSettings(),
+        network=TransformerSettings(),
+        optimizer=OptimizerSettings(weight_decay=1.0, betas=(0.9, 0.98), warmup_steps=10),
+        batch_size=512,
+        epochs=400,
+        every=10,
+        also=(1, 2, 3, 5),
+        stop=StopRule(scalar="test_accuracy", at_least=0.99, records=4),
+    ),
+)
+
+STUDIES = MappingProxyType({study.name: study for study in _ALL})
+"""Every built-in study by its name."""

@@ -1,0 +1,236 @@
+"""One training loop for every study, observed, and the same numbers for the same seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+from phiscope.errors import InputError
+from phiscope.measurement import Measurement
+from phiscope.observe import Observer
+from phiscope.studies.data import Samples, StudyData
+from phiscope.studies.networks import StudyNetwork
+from phiscope.studies.recipes import OptimizerSettings, StopRule, Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochDone:
+    """What a progress callable is told after an epoch; epoch 0 is the initial state.
+
+    Attributes:
+        study: the study's name.
+        epoch: epochs trained so far.
+        epochs: epochs to train at most.
+        scalars: the numbers recorded at this epoch; empty when nothing was recorded.
+        measurement: of the training split; None when nothing was recorded.
+    """
+
+    study: str
+    epoch: int
+    epochs: int
+    scalars: Mapping[str, float]
+    measurement: Measurement | None
+
+
+Progress = Callable[[EpochDone], None]
+
+
+def run_training(study: Study, *, folder: Path, epochs: int, seed: int, progress: Progress) -> None:
+    """Train a study and write its run.
+
+    Ctrl-C ends the training; the run keeps every record and has the status "interrupted". The caller's random
+    state is left as it was.
+
+    Args:
+        study: what to train.
+        folder: the run's folder.
+        epochs: epochs to train at most.
+        seed: decides the split, the initial weights and the order of the samples.
+        progress: told after each epoch.
+
+    Raises:
+        KeyboardInterrupt: stopped before the initial state was recorded.
+        NonFiniteError: the network diverged; the run keeps what was recorded before.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        data = study.data.load(seed)
+        network = study.network.build(data.input_shape, data.n_outputs)
+        if study.freeze_features:
+            network.freeze_features()
+        training = _Training(study, data, network, seed)
+        with Observer(
+            network,
+            {"train": (data.train.inputs, data.train.targets), "test": (data.test.inputs, data.test.targets)},
+            run=folder,
+            head="head",
+            header=_header(study, data, network, epochs, seed),
+        ) as observer:
+            training.observe(observer, 0, epochs, progress)
+            try:
+                training.run(observer, epochs, progress)
+            except KeyboardInterrupt:
+                observer.close("interrupted", training.results())
+            observer.close("completed", training.results())
+
+
+class _Training:
+    """A training under way: the network with its optimizer, and how far it has come."""
+
+    def __init__(self, study: Study, data: StudyData, network: StudyNetwork, seed: int) -> None:
+        self.study, self.data, self.network = study, data, network
+        self.optimizer = _optimizer(study.optimizer, network)
+        self.order = torch.Generator().manual_seed(seed)
+        self.epoch = self.step = 0
+        self.scalars: dict[str, float] = {}
+        self._streak = 0
+
+    def run(self, observer: Observer, epochs: int, progress: Progress) -> None:
+        """Train to the end, or until the study's stop rule says so."""
+        for epoch in range(1, epochs + 1):
+            self.train_epoch()
+            self.epoch = epoch
+            self.observe(observer, epoch, epochs, progress)
+            if self._may_stop(self.study.stop, epoch, epochs):
+                return
+
+    def train_epoch(self) -> None:
+        """Pass over the training split once, in random order."""
+        self.network.train()
+        inputs, targets = self.data.train.inputs, self.data.train.targets
+        for rows in torch.split(torch.randperm(len(inputs), generator=self.order), self.study.batch_size):
+            self.step += 1
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.study.optimizer.learning_rate_at(self.step)
+            loss = self._loss(self.network(inputs[rows]), targets[rows])
+            self.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+
+    def observe(self, observer: Observer, epoch: int, epochs: int, progress: Progress) -> None:
+        """Record this epoch when the study says so, and tell the progress."""
+        measurement, scalars = None, {}
+        if self.study.is_recorded(epoch, epochs):
+            scalars = self.evaluate()
+            measurement = observer.record(epoch=epoch, step=self.step, **scalars)
+            self.scalars = scalars
+        progress(EpochDone(study=self.study.name, epoch=epoch, epochs=epochs, scalars=scalars, measurement=measurement))
+
+    def evaluate(self) -> dict[str, float]:
+        """Loss and accuracy (or R²) of both splits in eval mode, and the learning rate of the last step."""
+        rate = self.study.optimizer.learning_rate_at(self.step) if self.step else 0.0
+        scalars = {"learning_rate": rate}
+        with _evaluating(self.network):
+            for split, samples in (("train", self.data.train), ("test", self.data.test)):
+                outputs = self.network(samples.inputs)
+                scalars[f"{split}_loss"] = float(self._loss(outputs, samples.targets))
+                kind = "accuracy" if self.data.task == "classification" else "r2"
+                scalars[f"{split}_{kind}"] = _fit(outputs, samples)
+        return scalars
+
+    def results(self) -> dict[str, Any]:
+        """What to keep with the finished run."""
+        finite = {name: value for name, value in self.scalars.items() if math.isfinite(value)}
+        return {"epochs_trained": self.epoch, "steps_trained": self.step, **finite}
+
+    def _loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        if self.study.loss == "square":
+            return functional.mse_loss(outputs, targets)
+        return functional.cross_entropy(outputs, targets)
+
+    def _may_stop(self, rule: StopRule | None, epoch: int, epochs: int) -> bool:
+        if rule is None or not self.study.is_recorded(epoch, epochs):
+            return False
+        self._streak = self._streak + 1 if self.scalars[rule.scalar] >= rule.at_least else 0
+        return self._streak >= rule.records
+
+
+def _optimizer(settings: OptimizerSettings, network: StudyNetwork) -> torch.optim.Optimizer:
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    kind = torch.optim.AdamW if settings.weight_decay else torch.optim.Adam
+    return kind(trained, lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay)
+
+
+def _fit(outputs: Tensor, samples: Samples) -> float:
+    if not samples.targets.is_floating_point():
+        return float((outputs.argmax(dim=1) == samples.targets).double().mean())
+    spread = (samples.targets - samples.targets.mean(dim=0)).square().sum()
+    return float(1 - (outputs - samples.targets).square().sum() / spread)
+
+
+@contextmanager
+def _evaluating(network: StudyNetwork) -> Iterator[None]:
+    network.eval()
+    with torch.no_grad():
+        yield
+    network.train()
+
+
+def _header(study: Study, data: StudyData, network: StudyNetwork, epochs: int, seed: int) -> dict[str, Any]:
+    return {
+        "name": study.name,
+        "title": study.title,
+        "description": study.description,
+        "task": data.task,
+        "model": type(study.network).__name__.removesuffix("Settings"),
+        "data": data.description,
+        "class_names": None if data.class_names is None else list(data.class_names),
+        "initial_parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "settings": {**study.settings(), "epochs": epochs, "seed": seed},
+    }
+
+
+def progress_bar(progress: bool, epochs: int, name: str) -> tuple[Progress, Callable[[], None]]:
+    """A progress bar on stderr with the current numbers, and what closes it.
+
+    Args:
+        progress: False shows nothing.
+        epochs: epochs to train at most.
+        name: what to write before the bar.
+    """
+    bar = tqdm(total=epochs, desc=name, unit="epoch", disable=not progress)
+
+    def show(done: EpochDone) -> None:
+        bar.update(done.epoch - bar.n)
+        if done.measurement is not None:
+            bar.set_postfix_str(current_numbers(done))
+
+    return show, bar.close
+
+
+def current_numbers(done: EpochDone) -> str:
+    """The recorded numbers of an epoch in one short line: fit, D_LR and Pihat(C) of the training split."""
+    told = [
+        f"{split} {kind} {done.scalars[f'{split}_{key}']:.3f}"
+        for kind, key in (("acc", "accuracy"), ("R²", "r2"))
+        for split in ("train", "test")
+        if f"{split}_{key}" in done.scalars
+    ]
+    measurement = done.measurement
+    if measurement is not None and measurement.raw.cumulative_utilization is not None:
+        curve, c = measurement.raw.cumulative_utilization, measurement.n_outputs or 1
+        told += [
+            f"D_LR {measurement.numbers.get('dynamical_low_rank', math.nan):.3f}",
+            f"Pihat({c}) {curve[min(c, len(curve)) - 1]:.3f}",
+        ]
+    return ", ".join(told)
+
+
+def checked_epochs(study: Study, epochs: int | None) -> int:
+    """The number of epochs to train.
+
+    Raises:
+        InputError: fewer than one.
+    """
+    if epochs is not None and epochs < 1:
+        raise InputError(f"a training needs one epoch or more, got epochs={epochs}")
+    return study.epochs if epochs is None else epochs
