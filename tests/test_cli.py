@@ -189,10 +189,10 @@ def test_compare_prints_final_numbers_of_each_split(capsys, tmp_path):
     last = open_run(b).records[-1]
     row = next(line.split() for line in lines if line.startswith("nc1 "))
     assert row[2] == f"{last.numbers('train')['nc1']:.4g}"
-    assert [line.split()[1:] for line in lines if line.startswith("epoch")] == [["1", "2"]] * 2
-    assert [line.split()[1:] for line in lines if line.startswith("test_accuracy")] == [["0.5", "0.625"]] * 2
-    assert lines[0].split() == ["train", str(a), str(b)]  # one name for both: their folders tell them apart
-    assert len({len(line) for line in lines[2:8]}) == 1  # aligned
+    assert [line.split()[1:] for line in lines if line.startswith("epoch")] == [["1", "2"]] * 3
+    assert [line.split()[1:] for line in lines if line.startswith("test_accuracy")] == [["0.5", "0.625"]]
+    assert lines[0].split() == ["recorded", str(a), str(b)]  # one name for both: their folders tell them apart
+    assert len({len(line) for line in lines[2:5]}) == 1  # aligned
 
 
 def test_compare_shows_a_dash_for_what_a_run_has_not(capsys, tmp_path):
@@ -203,8 +203,10 @@ def test_compare_shows_a_dash_for_what_a_run_has_not(capsys, tmp_path):
     assert run_command(["compare", str(a), str(tmp_path / "b")]) == 0
     text = capsys.readouterr().out
     blocks = {block.split()[0]: block for block in text.split("\n\n")}
-    assert list(blocks) == ["train", "test", "probe"]
-    assert "nan" in blocks["probe"]
+    assert list(blocks) == ["recorded", "train", "test", "probe"]
+    rows = {line.split()[0]: line.split()[1:] for line in blocks["recorded"].splitlines()[2:]}
+    assert rows["loss"] == ["-", "nan"]
+    assert rows["test_accuracy"] == ["0.5", "-"]
     assert blocks["train"].splitlines()[2].split() == ["epoch", "1", "-"]
 
 

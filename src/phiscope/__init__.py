@@ -11,6 +11,8 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from phiscope.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from phiscope.measure import diagonalize
     from phiscope.measure_network import measure
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from phiscope.report import report
     from phiscope.runs import Run, open_run
     from phiscope.split import FeatureMap, Head, Split, split
-
-__version__ = "0.1.0"
 
 __all__ = [
     "DEFINITIONS",

@@ -98,15 +98,15 @@ def _strict(value: float) -> float | str:
 
 
 def comparison_text(runs: Sequence[Run]) -> str:
-    """The final numbers of several runs side by side, one table a split.
+    """The final numbers of several runs side by side: what the callers recorded, then one table a split.
 
-    Each run shows its last record that measured the split; a dash stands for what it does not have.
+    Each run shows its last record; of a split, the last record that measured it. A dash stands for what a
+    run does not have.
     """
     labels = _labels(runs)
     splits = list(dict.fromkeys(split for run in runs for split in run.splits))
-    tables = [_comparison(split, labels, [_last(run, split) for run in runs]) for split in splits]
-    if not tables:
-        return "nothing was measured in " + ", ".join(labels)
+    tables = [_recorded(labels, runs)]
+    tables += [_measured(split, labels, [_last(run, split) for run in runs]) for split in splits]
     return "\n\n".join(tables)
 
 
@@ -120,17 +120,27 @@ def _last(run: Run, split: str) -> Record | None:
     return next((record for record in reversed(run.records) if split in record.splits), None)
 
 
-def _comparison(split: str, labels: list[str], records: list[Record | None]) -> str:
-    scalars = dict.fromkeys(name for record in records if record for name in record.scalars)
+def _recorded(labels: list[str], runs: Sequence[Run]) -> str:
+    records = [run.records[-1] if run.records else None for run in runs]
+    names = dict.fromkeys(name for record in records if record for name in record.scalars)
+    rows = [
+        ["recorded", *labels],
+        ["status", *(run.status for run in runs)],
+        ["epoch", *(f"{r.epoch:g}" if r else "-" for r in records)],
+        *([name, *(_cell(r.scalars if r else {}, name) for r in records)] for name in names),
+    ]
+    return columns(rows)
+
+
+def _measured(split: str, labels: list[str], records: list[Record | None]) -> str:
     measured = {name for record in records if record for name in record.numbers(split)}
-    # Caller's names first, then ours in the order of the definitions, then those of a later phiscope.
-    numbers = [*(name for name in DEFINITIONS if name in measured), *sorted(measured - set(DEFINITIONS))]
+    # In the order of the definitions, then those of a later phiscope.
+    names = [*(name for name in DEFINITIONS if name in measured), *sorted(measured - set(DEFINITIONS))]
     rows = [
         [split, *labels],
         ["epoch", *(f"{r.epoch:g}" if r else "-" for r in records)],
         ["regime", *((r.regime(split) if r else None) or "-" for r in records)],
-        *([name, *(_cell(r.scalars if r else {}, name) for r in records)] for name in scalars),
-        *([name, *(_cell(r.numbers(split) if r else {}, name) for r in records)] for name in numbers),
+        *([name, *(_cell(r.numbers(split) if r else {}, name) for r in records)] for name in names),
     ]
     return columns(rows)
 

@@ -14,11 +14,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-import phiscope
 from phiscope.archive import write_arrays
 from phiscope.errors import InputError, RunExistsError
 from phiscope.measurement import Measurement
 from phiscope.runs import layout
+from phiscope.version import __version__
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -197,7 +197,7 @@ class RunWriter:
 def _with_facts(header: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return {
         "format_version": layout.FORMAT_VERSION,
-        "phiscope_version": phiscope.__version__,
+        "phiscope_version": __version__,
         "torch_version": importlib.metadata.version("torch"),
         "python_version": platform.python_version(),
         "platform": platform.platform(),
@@ -215,5 +215,5 @@ def _save_arrays(path: Path, arrays: Arrays) -> None:
     wrong = [f"{name} ({array.dtype})" for name, array in arrays.items() if array.dtype.kind not in "fiub"]
     if wrong:
         raise InputError(f"these arrays cannot be stored, only real numbers can: {', '.join(wrong)}")
-    write_arrays(path, arrays, {"phiscope_version": phiscope.__version__})
+    write_arrays(path, arrays, {"phiscope_version": __version__})
     layout.sync_folder(path.parent)
