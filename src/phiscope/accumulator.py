@@ -211,10 +211,22 @@ class MomentAccumulator:
         Raises:
             EmptyDataError: fewer than two samples came.
         """
+        return self.result_with_shards()[0]
+
+    def _check_enough(self) -> None:
         n = sum(stream.n_samples for stream in self._streams)
         if n < 2:
             raise EmptyDataError(
                 f"{n} sample{'s' * (n != 1)} came with positive weight, expected at least 2; "
                 "check that the data are not empty or used up (a generator can be read only once)"
             )
-        return reduce(merge, self.shards())
+
+    def result_with_shards(self) -> tuple[Moments, tuple[Moments, ...]]:
+        """`result` and `shards` in one go.
+
+        Raises:
+            EmptyDataError: fewer than two samples came.
+        """
+        self._check_enough()
+        shards = self.shards()
+        return reduce(merge, shards), shards

@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from phiscope.accumulator import MomentAccumulator
 from phiscope.arrays import as_head
+from phiscope.assemble import measurement_from_moments
 from phiscope.batches import batches_of, is_shuffling, known_length, peeked
 from phiscope.errors import EmptyDataError, InputError
-from phiscope.measure import measurement_from_moments
 from phiscope.measurement import Measurement
 from phiscope.metrics.similarity import kernel_similarity
 from phiscope.split import FeatureMap, Rows, split_on
@@ -144,6 +144,7 @@ class _Gathered:
     feature_map: FeatureMap
     initial: Mapping[str, Tensor] | None
     n_samples: int = 0
+    n_inputs: int = 0
     n_batches: int = 0
     ignored: int = 0
     moments: MomentAccumulator | None = None
@@ -178,8 +179,11 @@ class _Gathered:
         self.n_samples += len(chosen)
         features = rows.features[chosen.to(rows.features.device)]
         self._moments(samples, rows.weight.shape[0]).update(
-            features, targets=None if samples.targets is None else samples.targets[:left]
+            features,
+            targets=None if samples.targets is None else samples.targets[:left],
+            units=_units(rows, batch, self.n_inputs)[chosen],
         )
+        self.n_inputs += batch.size
         if self.then is not None:
             before = self.feature_map.rows(batch, call=self.then, index=index).features
             self.paired.update(before[chosen.to(before.device)], features)
@@ -187,7 +191,7 @@ class _Gathered:
     def _moments(self, samples: Samples, n_outputs: int) -> MomentAccumulator:
         if self.moments is None:
             classes = samples.targets is not None and not samples.targets.is_floating_point()
-            self.moments = MomentAccumulator(num_classes=max(n_outputs, 2) if classes else None)
+            self.moments = MomentAccumulator(num_classes=max(n_outputs, 2) if classes else None, n_shards=None)
         return self.moments
 
     def measurement(self, rank_tolerance: float, provenance: Mapping[str, str]) -> Measurement:
@@ -207,8 +211,10 @@ class _Gathered:
             similarity = _similarity(self.paired)
             if similarity is None:
                 warnings.append("the features are constant, so they cannot be compared with the initial ones")
+        moments, shards = self.moments.result_with_shards()
         return measurement_from_moments(
-            self.moments.result(),
+            moments,
+            shards=shards,
             head=as_head((self.last.weight, self.last.bias), self.last.features.shape[1]),
             rank_tolerance=rank_tolerance,
             provenance={**self._provenance(), **provenance},
@@ -233,6 +239,18 @@ class _Gathered:
         if self.ignored_keys:
             told["ignored_inputs"] = ", ".join(self.ignored_keys)
         return told
+
+
+def _units(rows: Rows, batch: Batch, start: int) -> Tensor:
+    """Which input each row comes from, (R,): positions of one text or image are not independent samples."""
+    total, leading = len(rows.features), rows.leading
+    if len(leading) > 1 and leading[0] != batch.size and leading[1] == batch.size:
+        # Time first.
+        shape = (1, batch.size, *[1] * (len(leading) - 2))
+        return (start + torch.arange(batch.size)).reshape(shape).expand(leading).reshape(-1)
+    if batch.size == 0 or total % batch.size:
+        return start + torch.arange(total)
+    return start + torch.arange(total) // (total // batch.size)
 
 
 def _similarity(paired: MomentAccumulator) -> float | None:

@@ -19,6 +19,27 @@ TARGET_TOLERANCE = 1e-10
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cut:
+    """Where the spectrum of the outputs ends: at a relative tolerance, or at ranks found before.
+
+    Attributes:
+        tolerance: eigenvalues at or below this share of the largest count as zero.
+        ranks: raw and centered rank to use instead, so that parts of a sample are read as the whole was.
+    """
+
+    tolerance: float
+    ranks: tuple[int, int] | None = None
+
+    def raw_rank(self, eigenvalues: FloatArray) -> int:
+        """Rank of F."""
+        return rank_at(eigenvalues, self.tolerance) if self.ranks is None else min(self.ranks[0], len(eigenvalues))
+
+    def rank(self, eigenvalues: FloatArray) -> int:
+        """Rank of Fc."""
+        return rank_at(eigenvalues, self.tolerance) if self.ranks is None else min(self.ranks[1], len(eigenvalues))
+
+
+@dataclass(frozen=True, kw_only=True)
 class TargetSpans:
     """H*, the span of the target functions, in the raw and the centered reading.
 
@@ -62,14 +83,14 @@ def _span(gram: PositiveOperator, cross: FloatArray) -> FunctionSpan:
     return FunctionSpan(rank=rank, loadings=cross @ basis[:, :rank])
 
 
-def measured_outputs(moments: Moments, tolerance: float) -> Outputs:
+def measured_outputs(moments: Moments, cut: Cut) -> Outputs:
     """Spans of outputs that were measured sample by sample."""
     return _outputs(
         covariance=moments.covariance("outputs"),
         cross=moments.cross_covariance("outputs"),
         feature_mean=moments.mean[: moments.n_features],
         output_mean=moments.mean[moments.columns("outputs")],
-        tolerance=tolerance,
+        cut=cut,
     )
 
 
@@ -77,7 +98,7 @@ def affine_outputs(
     covariance: PositiveOperator,
     feature_mean: FloatArray,
     head: tuple[FloatArray, FloatArray],
-    tolerance: float,
+    cut: Cut,
 ) -> Outputs:
     """Spans of the outputs W phi + b from the moments of the features alone: Bc = S W^T, Fc = W S W^T.
 
@@ -100,7 +121,7 @@ def affine_outputs(
         cross=cross,
         feature_mean=feature_mean,
         output_mean=weight @ feature_mean + bias,
-        tolerance=tolerance,
+        cut=cut,
     )
 
 
@@ -110,11 +131,11 @@ def _outputs(
     cross: FloatArray,
     feature_mean: FloatArray,
     output_mean: FloatArray,
-    tolerance: float,
+    cut: Cut,
 ) -> Outputs:
     raw_values, raw_basis = whitening(covariance.plus_outer(output_mean))
     values, basis = whitening(covariance)
-    raw_rank, rank = rank_at(raw_values, tolerance), rank_at(values, tolerance)
+    raw_rank, rank = cut.raw_rank(raw_values), cut.rank(values)
     raw_means = output_mean @ raw_basis
     raw_centered, centered = cross @ raw_basis, cross @ basis
     return Outputs(

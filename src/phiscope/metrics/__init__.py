@@ -24,6 +24,31 @@ def _centered_twin(row: Definition) -> Definition:
     )
 
 
+CORRECTED_TWINS = (
+    "dynamical_low_rank",
+    "dynamical_low_rank_centered",
+    "used_variance",
+    "participation_ratio",
+    "participation_ratio_centered",
+    "target_alignment",
+)
+"""Ratios of moments that are also given corrected for the size of the sample."""
+
+
+def _corrected_twin(row: Definition) -> Definition:
+    return replace(
+        row,
+        name=f"{row.name}_corrected",
+        title=f"{row.title}, corrected for n",
+        symbol=f"{row.symbol}*",
+        equation=f"{row.equation}, each moment corrected for finite n by leaving out shards",
+        meaning=f"Estimate of the population value. {row.meaning}",
+        source=f"{row.source}; the correction is phiscope's own",
+        ours=True,
+        caveat="",
+    )
+
+
 def _collect() -> dict[str, Definition]:
     rows: dict[str, Definition] = {}
     for module in (dimension, richness, alignment, collapse, similarity):
@@ -31,7 +56,7 @@ def _collect() -> dict[str, Definition]:
             rows[row.name] = row
             if row.name in CENTERED_TWINS:
                 rows[f"{row.name}_centered"] = _centered_twin(row)
-    return rows
+    return {**rows, **{f"{name}_corrected": _corrected_twin(rows[name]) for name in CORRECTED_TWINS}}
 
 
 SCALARS: dict[str, Definition] = _collect()

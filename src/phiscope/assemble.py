@@ -1,0 +1,277 @@
+"""From moments to the finished record: which numbers can be said, which not and why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import scipy
+import torch
+
+from phiscope.accumulator import FEWEST_SHARDS
+from phiscope.arrays import FloatArray
+from phiscope.corrected import correct, pieces_of
+from phiscope.errors import InputError
+from phiscope.findings import (
+    COLLAPSE_NUMBERS,
+    OUTPUT_NUMBERS,
+    Findings,
+    Outputs,
+    find_alignment,
+    find_collapse,
+    find_dimensions,
+    find_output_numbers,
+    find_regime,
+    spectrum_with_shares,
+)
+from phiscope.jackknife import Estimate
+from phiscope.measurement import Measurement, Resampling, Spectrum
+from phiscope.metrics import CORRECTED_TWINS, SCALARS
+from phiscope.metrics.regime import RegimeEvidence
+from phiscope.moments import Moments
+from phiscope.operators import PositiveOperator
+from phiscope.spans import Cut, TargetSpans, affine_outputs, measured_outputs, target_spans
+from phiscope.spectrum import Eigensystem, FunctionSpan, diagonalize_operator, fix_signs
+
+HEAD_DISAGREES = 1e-3
+"""From this relative difference on, outputs and head(features) are reported as two different things."""
+
+BIAS_TO_WARN_OF = 0.01
+"""A bias of D_LR from finite n beyond this is said, with the number of samples that would bring it below."""
+
+Head = tuple[FloatArray, FloatArray]
+
+
+def measurement_from_moments(
+    moments: Moments,
+    *,
+    head: Head | None = None,
+    rank_tolerance: float = 1e-4,
+    provenance: Mapping[str, str] | None = None,
+    warnings: Iterable[str] = (),
+    initial_kernel_similarity: float | None = None,
+    shards: Sequence[Moments] = (),
+    ranks: tuple[int, int] | None = None,
+) -> Measurement:
+    """Every number that moments allow.
+
+    Args:
+        moments: of features, and of outputs and targets where there are any.
+        head: affine head (W (C, p), b (C,)); None when unknown or when outputs were measured.
+        rank_tolerance: relative tolerance on the eigenvalues of F and Fc, 0 <= tolerance < 1.
+        provenance: where the samples came from, stored with the result.
+        warnings: what the caller already has to warn of.
+        initial_kernel_similarity: S_init from a paired pass, None without an initial state.
+        shards: moments of disjoint random shards of the same samples, for corrections and intervals.
+        ranks: raw and centered output rank to use instead of the tolerance.
+
+    Returns:
+        The measurement.
+
+    Raises:
+        InputError: the tolerance is outside 0..1.
+    """
+    if not 0 <= rank_tolerance < 1:
+        raise InputError(f"rank_tolerance is {rank_tolerance}, expected 0 <= rank_tolerance < 1, for example 1e-4")
+    found = Findings(warnings=list(warnings))
+    outputs = _outputs(found, moments, head, Cut(tolerance=rank_tolerance, ranks=ranks))
+    measured = _measured(found, moments, outputs, head, rank_tolerance, initial_kernel_similarity)
+    _warn_of_samples(found, moments)
+    estimates: dict[str, Estimate] = {}
+    resampling = None
+    found_ranks = (0, 0) if outputs is None else (outputs.raw_span.rank, outputs.centered_span.rank)
+    if len(shards) >= FEWEST_SHARDS:
+        estimates = _corrections(
+            found, moments, shards, outputs, head, Cut(tolerance=rank_tolerance, ranks=found_ranks)
+        )
+
+        def again(part: Moments) -> Measurement:
+            return measurement_from_moments(part, head=head, rank_tolerance=rank_tolerance, ranks=found_ranks)
+
+        resampling = Resampling(shards=tuple(shards), measure=again)
+    for name in CORRECTED_TWINS:
+        if f"{name}_corrected" not in found.numbers:
+            found.refuse((f"{name}_corrected",), _why_not_corrected(found, name, len(shards)))
+    return _record(
+        found,
+        moments,
+        raw=measured[0],
+        centered=measured[1],
+        evidence=measured[2],
+        n_outputs=moments.n_outputs or (None if head is None else len(head[0])),
+        rank_tolerance=rank_tolerance,
+        estimates=estimates,
+        resampling=resampling,
+        provenance=_versions(moments) | dict(provenance or {}),
+    )
+
+
+def _why_not_corrected(found: Findings, name: str, n_shards: int) -> str:
+    if name in found.absent:
+        return found.absent[name]
+    if n_shards < FEWEST_SHARDS:
+        return f"it is made from at least {FEWEST_SHARDS} shards of samples, and there were {max(n_shards, 1)}"
+    return "the estimate of a squared norm is not positive: too few samples for these features"
+
+
+def _measured(
+    found: Findings,
+    moments: Moments,
+    outputs: Outputs | None,
+    head: Head | None,
+    tolerance: float,
+    similarity: float | None,
+) -> tuple[Spectrum, Spectrum, RegimeEvidence | None]:
+    """Both spectra and every number that needs no shards."""
+    covariance, mean = moments.covariance("features"), moments.mean[: moments.n_features]
+    targets = target_spans(moments)
+    raw, centered = _spectra(covariance, mean, targets, outputs)
+    squared_norm = covariance.squared_norm() if len(centered.eigenvalues) else 0.0
+    find_dimensions(found, raw.eigenvalues, centered.eigenvalues, min(moments.n_samples, moments.n_features))
+    evidence = None
+    if outputs is None:
+        found.refuse((*OUTPUT_NUMBERS, "regime"), "neither outputs nor a head were given")
+    else:
+        find_output_numbers(found, outputs, centered, float(np.sqrt(squared_norm)), tolerance)
+        evidence = find_regime(found, centered, outputs.centered_span.rank, similarity)
+    if targets is None:
+        found.refuse(("target_alignment",), "no targets were given")
+    else:
+        find_alignment(found, moments, squared_norm)
+    if moments.classes:
+        find_collapse(found, moments, centered, None if head is None else head[0])
+    else:
+        found.refuse(COLLAPSE_NUMBERS, "it needs integer targets, the class of each sample")
+    if similarity is None:
+        found.refuse(("initial_kernel_similarity",), "the feature map at initialization is not known here")
+    else:
+        found.numbers["initial_kernel_similarity"] = similarity
+    return raw, centered, evidence
+
+
+def _corrections(
+    found: Findings,
+    moments: Moments,
+    shards: Sequence[Moments],
+    outputs: Outputs | None,
+    head: Head | None,
+    cut: Cut,
+) -> dict[str, Estimate]:
+    """Corrected twins, and a sentence where the plain D_LR is off."""
+    rank = 0 if outputs is None else outputs.centered_span.rank
+    quiet = Findings()
+    estimates = correct(shards, pieces_of(moments, outputs), lambda part: _outputs(quiet, part, head, cut), rank)
+    estimates = {name: value for name, value in estimates.items() if name in found.numbers}
+    for name, value in estimates.items():
+        row = SCALARS[name]
+        low = -np.inf if row.low is None else row.low
+        high = np.inf if row.high is None else row.high
+        found.numbers[f"{name}_corrected"] = float(np.clip(value.value, low, high))
+    if "dynamical_low_rank" in estimates:
+        plain, better = found.numbers["dynamical_low_rank"], found.numbers["dynamical_low_rank_corrected"]
+        if abs(plain - better) > BIAS_TO_WARN_OF:
+            enough = math.ceil(moments.n_samples * abs(plain - better) / BIAS_TO_WARN_OF / 100) * 100
+            found.warnings.append(
+                f"{moments.n_samples} samples are few for D_LR: {plain:.3f} as measured, {better:.3f} corrected for n; "
+                f"about {enough} samples would bring the difference under {BIAS_TO_WARN_OF:g}"
+            )
+    return estimates
+
+
+def _outputs(
+    found: Findings,
+    moments: Moments,
+    head: Head | None,
+    cut: Cut,
+) -> Outputs | None:
+    """Measured outputs go before the head's; where both are known they have to agree."""
+    covariance = moments.covariance("features")
+    if not moments.n_outputs:
+        mean = moments.mean[: moments.n_features]
+        return None if head is None else affine_outputs(covariance, mean, head, cut)
+    if head is not None:
+        measured, expected = moments.cross_covariance("outputs"), covariance.apply(head[0].T)
+        distance, size = float(np.linalg.norm(measured - expected)), float(np.linalg.norm(expected))
+        if distance > HEAD_DISAGREES * size:
+            found.warnings.append(
+                f"the outputs are not head(features) (covariances differ by {distance / max(size, 1e-300):.2g}, "
+                "relative); spans were taken from the outputs, NC3 from the head"
+            )
+    return measured_outputs(moments, cut)
+
+
+def _spectra(
+    covariance: PositiveOperator, mean: FloatArray, targets: TargetSpans | None, outputs: Outputs | None
+) -> tuple[Spectrum, Spectrum]:
+    """Raw and centered spectrum with quality and utilization."""
+    directions = (None, None) if targets is None or targets.directions is None else targets.directions
+    raw = _signed(diagonalize_operator(covariance.plus_outer(mean)), directions[0])
+    centered = _signed(diagonalize_operator(covariance), directions[1])
+    target_pair: tuple[FunctionSpan | None, FunctionSpan | None] = (None, None)
+    output_pair: tuple[FunctionSpan | None, FunctionSpan | None] = (None, None)
+    if targets is not None:
+        target_pair = (targets.raw, targets.centered)
+    if outputs is not None:
+        output_pair = (outputs.raw_span, outputs.centered_span)
+    return (
+        spectrum_with_shares(raw, target_pair[0], output_pair[0]),
+        spectrum_with_shares(centered, target_pair[1], output_pair[1]),
+    )
+
+
+def _signed(system: Eigensystem, directions: FloatArray | None) -> Eigensystem:
+    return Eigensystem(eigenvalues=system.eigenvalues, eigenvectors=fix_signs(system.eigenvectors, directions))
+
+
+def _warn_of_samples(found: Findings, moments: Moments) -> None:
+    """What a reader has to know about the samples before trusting a number."""
+    n, p = moments.n_samples, moments.n_features
+    effective = moments.weight**2 / moments.squared_weight
+    if n <= p:
+        found.warnings.append(
+            f"{n} samples for {p} features: any targets can be fitted exactly, so cumulative quality and nc1_bounded "
+            "say nothing, and D_LR and the dimensions are biased low; use several times more samples than features"
+        )
+    elif effective < 10 * p:
+        found.warnings.append(
+            f"{effective:.0f} {'samples' if effective == n else 'effective samples'} for {p} features: D_LR and the "
+            f"dimensions are biased low at this ratio unless the spectrum decays fast; 10 p = {10 * p} would do"
+        )
+    if moments.classes and (moments.group_weights == 0).any():
+        empty = np.flatnonzero(moments.group_weights == 0)
+        named = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
+        found.warnings.append(
+            f"{len(empty)} of {len(moments.group_weights)} classes never occur ({named}); class numbers use the "
+            f"{len(moments.group_weights) - len(empty)} that do"
+        )
+
+
+def _versions(moments: Moments) -> dict[str, str]:
+    return {
+        "task": "classification" if moments.classes else "regression" if moments.n_values else "none",
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "torch": str(torch.__version__),
+    }
+
+
+def _record(found: Findings, moments: Moments, **known: Any) -> Measurement:
+    class_means = class_weights = None
+    if moments.classes:
+        class_means = moments.group_means[:, : moments.n_features].copy()
+        class_means[moments.group_weights == 0] = np.nan
+        class_weights = moments.group_weights / moments.weight
+    return Measurement(
+        numbers={name: found.numbers[name] for name in SCALARS if name in found.numbers},
+        absent=found.absent,
+        feature_mean=moments.mean[: moments.n_features],
+        class_means=class_means,
+        class_weights=class_weights,
+        n_samples=moments.n_samples,
+        n_features=moments.n_features,
+        n_classes=len(moments.group_weights) if moments.classes else None,
+        warnings=tuple(found.warnings),
+        **known,
+    )

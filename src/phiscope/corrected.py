@@ -1,0 +1,116 @@
+"""Numbers of the population instead of the sample: ratios whose parts are each corrected for finite n.
+
+The plain D_LR is a ratio of moments each of which is too large by an amount of order p / n. Correcting the ratio
+itself leaves an error of order (p / n)^2, which is all of it at n = p; correcting its parts, which are all but
+exactly linear in 1 / n, leaves next to nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from phiscope.arrays import FloatArray
+from phiscope.findings import Outputs
+from phiscope.jackknife import Estimate, corrected_value, estimate, leave_one_out, pseudo_values
+from phiscope.metrics.alignment import class_target_squared_norm
+from phiscope.moments import Moments
+
+Pieces = FloatArray
+"""The parts of all ratios, in the order of the indices below."""
+
+_TRACE, _SQUARE, _LITERAL, _PROJECTION, _CENTERED, _CROSS, _TARGET, _RAW_TRACE, _RAW_SQUARE = range(9)
+
+
+def pieces_of(moments: Moments, outputs: Outputs | None) -> Pieces:
+    """The parts of every corrected ratio, NaN where outputs or targets are missing; no eigendecomposition of S."""
+    covariance = moments.covariance("features")
+    mean = moments.mean[: moments.n_features]
+    pieces = np.full(9, np.nan)
+    pieces[_TRACE], pieces[_SQUARE] = covariance.trace(), covariance.squared_norm()
+    along = float(mean @ covariance.apply(mean[:, None])[:, 0])
+    length = float(mean @ mean)
+    # norm^2(S + m m^T) without forming it.
+    pieces[_RAW_TRACE] = pieces[_TRACE] + length
+    pieces[_RAW_SQUARE] = pieces[_SQUARE] + 2 * along + length**2
+    if outputs is not None and outputs.raw_span.rank and outputs.centered_span.rank:
+        rank = outputs.raw_span.rank
+        loadings, means = outputs.literal.centered_loadings[:, :rank], outputs.literal.means[:rank]
+        constant = min(float(means @ means), 1.0)
+        pieces[_LITERAL] = np.einsum("ij,ij->", loadings, loadings)
+        pieces[_PROJECTION] = rank - 1 + (1 - constant) ** 2
+        centered = outputs.centered_span.loadings
+        pieces[_CENTERED] = np.einsum("ij,ij->", centered, centered)
+    if moments.classes:
+        shares = moments.group_weights / moments.weight
+        directions = (moments.group_means[:, : moments.n_features] - mean) * shares[:, None]
+        pieces[_CROSS] = np.einsum("ij,ij->", directions, directions)
+        pieces[_TARGET] = class_target_squared_norm(shares)
+    elif moments.n_values:
+        cross = moments.cross_covariance("values")
+        pieces[_CROSS] = np.einsum("ij,ij->", cross, cross)
+        pieces[_TARGET] = moments.covariance("values").squared_norm()
+    return pieces
+
+
+def _root_ratio(top: float, bottom: float) -> float:
+    return top / math.sqrt(bottom) if bottom > 0 else math.nan
+
+
+def statistics_for(rank: int) -> dict[str, Callable[[Pieces], float]]:
+    """Each corrected number as a function of the pieces; `rank` is r = rank(Fc)."""
+    return {
+        "dynamical_low_rank": lambda q: 1 - _root_ratio(q[_LITERAL], q[_PROJECTION] * q[_SQUARE]),
+        "dynamical_low_rank_centered": lambda q: 1 - _root_ratio(q[_CENTERED], rank * q[_SQUARE]),
+        "used_variance": lambda q: q[_CENTERED] / q[_TRACE] if q[_TRACE] > 0 else math.nan,
+        "participation_ratio": lambda q: q[_RAW_TRACE] ** 2 / q[_RAW_SQUARE] if q[_RAW_SQUARE] > 0 else math.nan,
+        "participation_ratio_centered": lambda q: q[_TRACE] ** 2 / q[_SQUARE] if q[_SQUARE] > 0 else math.nan,
+        "target_alignment": lambda q: _root_ratio(q[_CROSS], q[_SQUARE] * q[_TARGET]),
+    }
+
+
+def correct(
+    shards: Sequence[Moments], pieces: Pieces, outputs_of: Callable[[Moments], Outputs | None], rank: int
+) -> dict[str, Estimate]:
+    """Correct every ratio for the size of the sample.
+
+    Args:
+        shards: G >= 2 moments of disjoint random shards.
+        pieces: the pieces of all samples together.
+        outputs_of: the outputs of any moments, with the ranks of all samples.
+        rank: r = rank(Fc), 0 without outputs.
+
+    Returns:
+        Estimates with standard errors, by the name of the plain number; without those that cannot be corrected.
+    """
+    left = leave_one_out(shards)
+    weights = np.array([shard.weight for shard in shards])
+    shares = weights / weights.sum()
+    without = np.stack([pieces_of(moments, outputs_of(moments)) for moments in left])
+    central = corrected_value(pieces, without, shares)
+    # The projection's own norm is a rank, up to the constant's share; correcting it would only add noise.
+    central[_PROJECTION] = pieces[_PROJECTION]
+    spread = pseudo_values(pieces, without, shares) - central
+    spread[:, _PROJECTION] = 0.0
+    known = np.isfinite(central)
+    estimates = {}
+    for name, statistic in statistics_for(max(rank, 1)).items():
+        value = float(statistic(central))
+        if math.isfinite(value):
+            pseudo = value + spread[:, known] @ _gradient(statistic, central)[known]
+            estimates[name] = estimate(value, pseudo, shares)
+    return estimates
+
+
+def _gradient(statistic: Callable[[Pieces], float], at: Pieces) -> FloatArray:
+    """Central differences; pieces that the statistic does not read, or that are missing, have slope 0."""
+    slope = np.zeros(len(at))
+    for index in np.flatnonzero(np.isfinite(at) & (at != 0)):
+        step = 1e-6 * abs(at[index])
+        high, low = at.copy(), at.copy()
+        high[index] += step
+        low[index] -= step
+        slope[index] = (statistic(high) - statistic(low)) / (2 * step)
+    return slope
