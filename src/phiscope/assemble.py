@@ -27,13 +27,14 @@ from phiscope.findings import (
     spectrum_with_shares,
 )
 from phiscope.jackknife import Estimate
-from phiscope.measurement import Measurement, Resampling, Spectrum
+from phiscope.measurement import Measurement
 from phiscope.metrics import CORRECTED_TWINS, SCALARS
 from phiscope.metrics.regime import RegimeEvidence
 from phiscope.moments import Moments
 from phiscope.operators import PositiveOperator
+from phiscope.resampling import Resampling
 from phiscope.spans import Cut, TargetSpans, affine_outputs, measured_outputs, target_spans
-from phiscope.spectrum import Eigensystem, FunctionSpan, diagonalize_operator, fix_signs
+from phiscope.spectrum import Eigensystem, FunctionSpan, Spectrum, diagonalize_operator, fix_signs
 
 HEAD_DISAGREES = 1e-3
 """From this relative difference on, outputs and head(features) are reported as two different things."""

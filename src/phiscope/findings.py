@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from phiscope.arrays import FloatArray, IntArray
-from phiscope.measurement import Spectrum
 from phiscope.metrics import alignment, collapse, dimension, richness
 from phiscope.metrics.regime import UTILIZATION_LEVEL, RegimeEvidence, decide_regime
 from phiscope.moments import Moments
-from phiscope.spectrum import Eigensystem, FunctionSpan, share_in_span
+from phiscope.spectrum import Eigensystem, FunctionSpan, Spectrum, share_in_span
 
 Affine = tuple[FloatArray, FloatArray]
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import html
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +13,14 @@ import numpy as np
 from phiscope.archive import read_arrays, write_arrays
 from phiscope.arrays import FloatArray, as_rows
 from phiscope.errors import InputError, MissingNumberError, RunFormatError, ShapeError
-from phiscope.jackknife import Estimate, corrected_value, leave_one_out, pseudo_values
+from phiscope.jackknife import Estimate, corrected_value, pseudo_values
 from phiscope.jackknife import estimate as make_estimate
-from phiscope.metrics import DEFINITIONS, SCALARS, definition_of
+from phiscope.metrics import SCALARS, definition_of
 from phiscope.metrics.regime import Regime, RegimeEvidence
-from phiscope.moments import Moments
+from phiscope.resampling import Resampling as Resampling
+from phiscope.spectrum import Spectrum as Spectrum
 from phiscope.spectrum import eigenfunctions
+from phiscope.tables import html_table, text_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,51 +30,6 @@ FORMAT = 1
 
 _ARRAYS = ("feature_mean", "class_means", "class_weights")
 _FACTS = ("n_samples", "n_features", "n_outputs", "n_classes", "rank_tolerance", "warnings")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spectrum:
-    """One diagonalized operator; all arrays are float64 with k first, leading eigenvalue first.
-
-    Attributes:
-        eigenvalues: rho_k, shape (K,), descending, positive, in squared feature units.
-        eigenvectors: v_k as columns, shape (p, K); a record read from disk may hold only the leading ones.
-        quality: Q*_k, shape (K,), 0..1; None without targets.
-        utilization: Qhat_k, shape (K,), 0..1; None without outputs.
-        cumulative_quality: Pi*(k) for k = 1..K; None without targets.
-        cumulative_utilization: Pihat(k) for k = 1..K; None without outputs.
-    """
-
-    eigenvalues: FloatArray
-    eigenvectors: FloatArray
-    quality: FloatArray | None = None
-    utilization: FloatArray | None = None
-    cumulative_quality: FloatArray | None = None
-    cumulative_utilization: FloatArray | None = None
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Resampling:
-    """The random shards of a measurement and how to measure without one of them; nothing is done before it is asked.
-
-    Attributes:
-        shards: moments of G disjoint random shards.
-        measure: measures merged moments as the whole was measured.
-    """
-
-    shards: tuple[Moments, ...]
-    measure: Callable[[Moments], Measurement]
-
-    @cached_property
-    def shares(self) -> FloatArray:
-        """Weight of each shard, shape (G,), sums to 1."""
-        weights = np.array([shard.weight for shard in self.shards])
-        return np.asarray(weights / weights.sum())
-
-    @cached_property
-    def without_each(self) -> list[Measurement]:
-        """The measurement without each shard; costs as much as G measurements without their pass."""
-        return [self.measure(part) for part in leave_one_out(self.shards)]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -120,7 +75,7 @@ class Measurement:
     warnings: tuple[str, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
     estimates: Mapping[str, Estimate] = field(default_factory=dict)
-    resampling: Resampling | None = None
+    resampling: Resampling[Measurement] | None = None
 
     def __getitem__(self, name: str) -> float:
         """A scalar by its name.
@@ -150,13 +105,7 @@ class Measurement:
         """The bias-corrected value of a scalar with its standard error.
 
         D_LR, used variance, participation ratio and target alignment are corrected part by part, all other
-        numbers as a whole, which leaves a bias of order (p / n)^2.
-
-        Args:
-            name: a scalar; a name ending in ``_corrected`` is the same as the plain one.
-
-        Returns:
-            Value, standard error and its degrees of freedom.
+        numbers as a whole, which leaves a bias of order (p / n)^2. A name ending in ``_corrected`` means the plain one.
 
         Raises:
             MissingNumberError: the number is absent, or the samples were not gathered in shards.
@@ -281,12 +230,7 @@ class Measurement:
         return measurement_figure(self)
 
     def save(self, path: str | PathLike[str], *, keep_eigenvectors: int | None = None) -> None:
-        """Write one safetensors file: arrays as tensors, everything else as JSON in its header; no pickle.
-
-        Args:
-            path: the file to write.
-            keep_eigenvectors: store only that many leading eigenvectors of each spectrum; None stores all.
-        """
+        """Write one safetensors file without pickle; `keep_eigenvectors` stores only that many leading ones."""
         arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
         for centered in (False, True):
             spectrum = self.spectrum(centered=centered)
@@ -329,23 +273,18 @@ class Measurement:
 
     def __str__(self) -> str:
         """The table a person reads."""
-        head = [f"{self.n_samples} samples, {self.n_features} features"]
-        head += [f"{self.n_outputs} outputs"] if self.n_outputs is not None else []
-        head += [f"{self.n_classes} classes"] if self.n_classes is not None else []
+        return text_table(self._header(), self.numbers, self.absent, self._notes())
+
+    def _header(self) -> str:
+        parts = [f"{self.n_samples} samples, {self.n_features} features"]
+        parts += [f"{self.n_outputs} outputs"] if self.n_outputs is not None else []
+        parts += [f"{self.n_classes} classes"] if self.n_classes is not None else []
         split = self.provenance.get("split")
-        lines = [f"Measurement{f' ({split})' if split else ''}: {', '.join(head)}"]
-        if self.evidence is not None:
-            lines.append(f"regime   {self.evidence.sentence()}")
-        width = max((len(name) for name in self.numbers), default=0)
-        for name, value in self.numbers.items():
-            row = DEFINITIONS[name]
-            lines.append(f"  {name:<{width}}  {value:>12.5g}   [{row.range}]  {row.direction}")
-        missing: dict[str, list[str]] = {}
-        for name, reason in self.absent.items():
-            missing.setdefault(reason, []).append(name)
-        lines += [f"  not measured: {', '.join(names)}: {reason}" for reason, names in missing.items()]
-        lines += [f"  warning: {warning}" for warning in self.warnings]
-        return "\n".join(lines)
+        return f"Measurement{f' ({split})' if split else ''}: {', '.join(parts)}"
+
+    def _notes(self) -> list[tuple[str, str]]:
+        regime = [] if self.evidence is None else [("regime", self.evidence.sentence())]
+        return [*regime, *(("warning", text) for text in self.warnings)]
 
     def __repr__(self) -> str:
         """One line; ``print`` shows the whole table."""
@@ -356,17 +295,4 @@ class Measurement:
 
     def _repr_html_(self) -> str:
         """The table in a notebook."""
-        rows = "".join(
-            f"<tr><td style='text-align:left'>{html.escape(DEFINITIONS[name].title)}"
-            f"<br><code>{html.escape(name)}</code>"
-            f"</td><td>{value:.5g}</td><td style='text-align:left'>{html.escape(DEFINITIONS[name].range)}</td>"
-            f"<td style='text-align:left'>{html.escape(DEFINITIONS[name].direction)}</td></tr>"
-            for name, value in self.numbers.items()
-        )
-        notes = [] if self.evidence is None else [f"<b>Regime</b> {html.escape(self.evidence.sentence())}"]
-        notes += [f"<b>Warning</b> {html.escape(text)}" for text in self.warnings]
-        return (
-            f"<p>{self.n_samples} samples, {self.n_features} features</p>"
-            "<table><tr><th>number</th><th>value</th><th>range</th><th>direction</th></tr>"
-            f"{rows}</table>{''.join(f'<p>{note}</p>' for note in notes)}"
-        )
+        return html_table(self._header(), self.numbers, self._notes())

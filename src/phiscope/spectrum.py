@@ -16,6 +16,27 @@ from phiscope.operators import PositiveOperator
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spectrum:
+    """One diagonalized operator; all arrays are float64 with k first, leading eigenvalue first.
+
+    Attributes:
+        eigenvalues: rho_k, shape (K,), descending, positive, in squared feature units.
+        eigenvectors: v_k as columns, shape (p, K); a record read from disk may hold only the leading ones.
+        quality: Q*_k, shape (K,), 0..1; None without targets.
+        utilization: Qhat_k, shape (K,), 0..1; None without outputs.
+        cumulative_quality: Pi*(k) for k = 1..K; None without targets.
+        cumulative_utilization: Pihat(k) for k = 1..K; None without outputs.
+    """
+
+    eigenvalues: FloatArray
+    eigenvectors: FloatArray
+    quality: FloatArray | None = None
+    utilization: FloatArray | None = None
+    cumulative_quality: FloatArray | None = None
+    cumulative_utilization: FloatArray | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Eigensystem:
     """Eigenvalues, shape (K,), descending and positive, with eigenvectors as columns, shape (p, K)."""
 
