@@ -3,8 +3,10 @@
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
+import time
 import types
 
 import numpy as np
@@ -356,3 +358,31 @@ def test_exit_code_reaches_the_shell():
     done = shell("explain", "no_such_number")
     assert done.returncode == 2
     assert done.stderr.startswith(b"phiscope: there is no number named 'no_such_number'")
+
+
+def test_a_real_study_through_the_shell(tmp_path):
+    done = shell("run", "diabetes-mlp", "--epochs", "2", "--seed", "1", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    run_line, page_line = done.stdout.decode().splitlines()
+    run = open_run(run_line.removeprefix("run: "))
+    assert run.status == "completed"
+    assert run.records[-1].epoch == 2
+    assert os.path.getsize(page_line.removeprefix("page: ")) > 100_000
+
+
+@pytest.mark.timeout(120)
+def test_ctrl_c_in_a_real_study_keeps_run_and_page(tmp_path):
+    command = [sys.executable, "-m", "phiscope", "run", "diabetes-mlp", "--epochs", "100000", "--out", str(tmp_path)]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    lines = tmp_path / "diabetes-mlp-seed0" / "scalars.jsonl"
+    while child.poll() is None and not (lines.exists() and lines.read_text().count("\n") >= 3):
+        time.sleep(0.05)
+    child.send_signal(signal.SIGINT)
+    printed, errors = child.communicate()
+    assert child.returncode == 130, errors
+    assert "Traceback" not in errors
+    run = open_run(lines.parent)
+    assert run.status == "interrupted"
+    assert len(run.records) >= 3
+    assert printed.splitlines() == [f"run: {lines.parent}", f"page: {lines.parent / 'report.html'}"]
+    assert (lines.parent / "report.html").exists()
