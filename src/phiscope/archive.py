@@ -56,6 +56,8 @@ def read_arrays(path: str | PathLike[str]) -> tuple[dict[str, NDArray[Any]], dic
     try:
         with safe_open(str(path), framework="numpy") as file:
             facts = json.loads((file.metadata() or {})[_KEY])
+            if not isinstance(facts, dict):
+                raise RunFormatError(f"{path} has no facts in its header; it comes from another program")
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (no mapping)
     except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
         raise RunFormatError(

@@ -27,18 +27,16 @@ def as_array(data: Any, *, name: str) -> NDArray[Any]:
     Raises:
         InputError: the data are no array of real numbers.
     """
-    if isinstance(data, torch.Tensor):
-        tensor = data.detach()
-        # NumPy has no bfloat16; every value of it is a float32.
-        array = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).cpu().numpy()
-    elif isinstance(data, np.ndarray):
-        array = data
-    elif hasattr(data, "__array__"):
-        array = np.asarray(data)
-    elif hasattr(data, "__dlpack__"):
-        array = as_array(torch.utils.dlpack.from_dlpack(data), name=name)
-    else:
-        array = _from_sequence(data, name)
+    try:
+        array = _converted(data)
+    # Foreign array types raise whatever they like when they cannot be read; all of it means the same to the user.
+    except (ValueError, TypeError, RuntimeError, NotImplementedError, BufferError) as error:
+        raise InputError(
+            f"{name} came as {type(data).__name__} and cannot be read as an array ({_first_line(error)}); "
+            "pass a dense, rectangular array of numbers"
+        ) from error
+    if isinstance(array, np.ma.MaskedArray):
+        raise InputError(f"{name} is a masked array, expected every entry to count; drop the masked samples first")
     if array.dtype.kind not in "fiub":
         raise InputError(
             f"{name} has dtype {array.dtype}, expected real numbers; convert it to a float or integer array"
@@ -46,14 +44,26 @@ def as_array(data: Any, *, name: str) -> NDArray[Any]:
     return array
 
 
-def _from_sequence(data: Any, name: str) -> NDArray[Any]:
-    """Nested sequences; ragged ones are an error of the user's and get one sentence."""
-    try:
+def _converted(data: Any) -> NDArray[Any]:
+    if isinstance(data, torch.Tensor):
+        tensor = data.detach()
+        # NumPy has neither bfloat16 nor the 8-bit floats; every value of them is a float32.
+        exotic = tensor.is_floating_point() and tensor.dtype not in (torch.float16, torch.float32, torch.float64)
+        return (tensor.float() if exotic else tensor).cpu().numpy()
+    if isinstance(data, np.ndarray):
+        return data
+    if hasattr(data, "__array__"):
         return np.asarray(data)
-    except ValueError as error:
-        raise InputError(
-            f"{name} is a {type(data).__name__} of unequal lengths, expected an array; stack it into one array"
-        ) from error
+    if hasattr(data, "__dlpack__"):
+        return _converted(torch.utils.dlpack.from_dlpack(data))
+    if isinstance(data, (list, tuple)) and any(isinstance(part, torch.Tensor) for part in data):
+        # NumPy refuses a list of tensors that track gradients.
+        return np.stack([_converted(part) if isinstance(part, torch.Tensor) else np.asarray(part) for part in data])
+    return np.asarray(data)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def as_rows(data: Any, *, name: str, letter: str) -> NDArray[Any]:
@@ -90,9 +100,9 @@ def as_targets(data: Any) -> NDArray[Any]:
                 "sample pass floats, for one-hot rows pass targets.argmax(1)"
             )
         return array.astype(np.int64)
-    if array.ndim not in (1, 2):
+    if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] == 0):
         raise TargetError(f"float targets have shape {array.shape}, expected (n,) or (n, c) regression values")
-    return array.astype(np.float64).reshape(len(array), -1)
+    return (array[:, None] if array.ndim == 1 else array).astype(np.float64)
 
 
 def as_head(head: Any, n_features: int) -> tuple[FloatArray, FloatArray]:
@@ -105,8 +115,11 @@ def as_head(head: Any, n_features: int) -> tuple[FloatArray, FloatArray]:
     if not isinstance(head, (tuple, list)) or len(head) != 2:
         raise InputError(f"head is a {type(head).__name__}, expected the pair (W, b) with W (C, p) and b (C,) or None")
     weight = as_array(head[0], name="head weight").astype(np.float64)
-    if weight.ndim != 2 or weight.shape[1] != n_features:
-        raise ShapeError(f"head weight has shape {weight.shape}, expected (C, p) with p = {n_features} features")
+    if weight.ndim != 2 or weight.shape[1] != n_features or len(weight) == 0:
+        raise ShapeError(
+            f"head weight has shape {weight.shape}, expected (C, p) with C >= 1 outputs and p = {n_features} features; "
+            "transpose it, or measure the features that this head reads"
+        )
     bias = np.zeros(len(weight)) if head[1] is None else as_array(head[1], name="head bias").astype(np.float64)
     if bias.shape != (len(weight),):
         raise ShapeError(f"head bias has shape {bias.shape}, expected (C,) with C = {len(weight)} outputs")
