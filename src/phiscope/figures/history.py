@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,6 +50,9 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
 )
 """Section title and the numbers in it, in reading order; numbers in no group follow at the end."""
+
+LOG_SPAN = 50.0
+"""Unbounded positive values further apart than this factor get a logarithmic axis."""
 
 TRAINING = "Accuracy, loss and what else the training loop recorded"
 OTHERS = "More numbers"
@@ -112,6 +115,17 @@ def split_of_scalar(name: str, splits: Sequence[str]) -> tuple[str, str]:
             if name.startswith(head) and len(name) > len(head):
                 return split, name.removeprefix(head)
     return "", name
+
+
+def spans_decades(columns: Iterable[Sequence[float]]) -> bool:
+    """Whether values are all positive and so far apart that only a logarithmic axis shows them.
+
+    Example:
+        >>> spans_decades([(2.0, 0.01)]), spans_decades([(2.0, 1.0)]), spans_decades([(2.0, 0.0)])
+        (True, False, False)
+    """
+    values = [value for column in columns for value in column if math.isfinite(value)]
+    return bool(values) and min(values) > 0 and max(values) / min(values) > LOG_SPAN
 
 
 def scalar_order(name: str) -> tuple[int, str]:
@@ -186,5 +200,7 @@ def _number_panel(name: str, lines: Sequence[Line]) -> Panel:
 def _panel(name: str, title: str, lines: Sequence[Line], row: Definition | None = None) -> Panel:
     gaps = sum(line.gaps for line in lines)
     note = f"{gaps} value{'s are' if gaps != 1 else ' is'} NaN or infinite and not drawn." if gaps else ""
-    y = Axis(title="") if row is None else Axis(title=row.direction, low=row.low, high=row.high)
+    low, high = (None, None) if row is None else (row.low, row.high)
+    log = high is None and spans_decades(line.y for line in lines)
+    y = Axis(title="" if row is None else row.direction, log=log, low=None if log else low, high=high)
     return Panel(name=name, title=title, x=Axis(title="epoch"), y=y, lines=tuple(lines), note=note)

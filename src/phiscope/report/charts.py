@@ -93,9 +93,7 @@ def _axis(axis: Axis, low: float | None, high: float | None) -> Spec:
         "tickcolor": "#8A8F98",
     }
     if axis.log:
-        spec |= {"type": "log", "exponentformat": "power", "dtick": 1, "minor": {"ticks": ""}}
-    if axis.log and axis.whole:
-        spec |= {"exponentformat": "none", "dtick": "D2" if (high or 0) <= 30 else 1}
+        spec |= {"type": "log"} | _log_ticks(axis, low, high)
     if low is not None and high is not None:
         ends = [low, high]
         spec["range"] = [math.log10(max(end, FLOOR / 10)) for end in ends] if axis.log else ends
@@ -104,20 +102,35 @@ def _axis(axis: Axis, low: float | None, high: float | None) -> Spec:
     return spec
 
 
+def _log_ticks(axis: Axis, low: float | None, high: float | None) -> Spec:
+    """Ticks written as a reader writes them: 1, 2, 5, 10 for counts and powers of ten otherwise."""
+    if low is None or high is None:
+        return {"dtick": 1, "exponentformat": "power"}
+    if axis.whole:
+        ticks = [step * 10**power for power in range(7) for step in (1, 2, 5)]
+        shown = [tick for tick in ticks if low <= tick <= high]
+        return {"tickvals": shown, "ticktext": [str(tick) for tick in shown]}
+    powers = range(math.ceil(math.log10(max(low, FLOOR / 10))), math.floor(math.log10(high)) + 1)
+    shown_powers = [power for power in powers if len(powers) <= 6 or power % 2 == 0]
+    raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    words = ["1" if power == 0 else "10" + str(power).translate(raised) for power in shown_powers]
+    return {"tickvals": [10.0**power for power in shown_powers], "ticktext": words}
+
+
 def history_spec(panel: Panel) -> Spec:
     """One scalar over epochs, with a mark that the page moves to the chosen epoch."""
     bounded = Panel(
         name=panel.name,
         title=panel.title,
         x=panel.x,
-        y=Axis(title="", low=panel.y.low),
+        y=Axis(title="", low=panel.y.low, log=panel.y.log),
         lines=panel.lines,
     )
     layout = panel_layout(bounded)
     layout["margin"] = {"l": 46, "r": 10, "t": 6, "b": 34}
     layout["xaxis"]["title"]["standoff"] = 4
     layout["xaxis"]["nticks"] = 6
-    layout["yaxis"]["nticks"] = 5
+    layout["yaxis"] |= {"nticks": 5, "automargin": True}
     layout["shapes"] = [
         {
             "type": "line",

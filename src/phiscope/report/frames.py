@@ -25,6 +25,9 @@ CELL_BUDGET = 300_000
 SHOWN_EXTREMES = 6
 """Samples on each side of an eigenfunction in the gallery."""
 
+LIVE_SHARE = 0.9
+"""So much of the drawn spectrum decides how far down the axis goes; the rest may run out at the bottom."""
+
 Frame = dict[str, Any]
 
 
@@ -70,7 +73,9 @@ class _Frames:
         frame = None if measurement is None else curve_frame(measurement, centered=centered)
         self._tables["curves"][split][mode].append(frame)
         if frame is not None and frame["k"]:
+            # Dead directions at the end of an early spectrum would press the picture into its upper half.
             drawn = [value for value in frame["eigenvalues"] if value]
+            drawn = drawn[: max(1, int(LIVE_SHARE * len(drawn)))]
             self._lowest = max(FLOOR, min([self._lowest, *drawn]))
             self._widest = max(self._widest, frame["k"][-1])
 

@@ -95,7 +95,7 @@ def input_words(inputs: NDArray[Any]) -> list[str]:
     flat = inputs.reshape(len(inputs), -1)
     if flat.shape[1] > LISTED:
         return [f"sample {index}" for index in range(len(flat))]
-    return [f"({', '.join(f'{value:.3g}' for value in row)})" for row in flat.astype(np.float64)]
+    return [f"({', '.join(f'{value:.2g}' for value in row)})" for row in flat.astype(np.float64)]
 
 
 def target_words(targets: NDArray[Any] | None, class_names: tuple[str, ...] | None, count: int) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from phiscope.errors import EmptyDataError, MissingDependencyError
 from phiscope.figures import Section, history_sections
+from phiscope.figures.history import TRAINING, scalar_order
 from phiscope.figures.palette import DIVERGING, GHOST, SEQUENTIAL, run_color
 from phiscope.report import words
 from phiscope.report.charts import gradient, history_spec
@@ -58,10 +59,13 @@ def page_text(runs: Mapping[str, Run]) -> str:
     """The page for runs by the label under which they are shown."""
     environment = _environment()
     sections = history_sections(runs)
-    cards = [_card(index, label, run) for index, (label, run) in enumerate(runs.items())]
+    shared = words.shared_facts(list(runs.values()))
+    cards = [_card(index, label, run, shared) for index, (label, run) in enumerate(runs.items())]
     return environment.get_template("page.html").render(
         title=_title(cards),
         cards=cards,
+        shared=shared,
+        reference=_reference(sections),
         sections=[_section(section, runs) for section in sections],
         curves=curve_rows(),
         absent=absent_numbers(runs),
@@ -108,7 +112,7 @@ def _title(cards: Sequence[Mapping[str, Any]]) -> str:
     return " · ".join(str(card["label"]) for card in cards)
 
 
-def _card(index: int, label: str, run: Run) -> dict[str, Any]:
+def _card(index: int, label: str, run: Run, shared: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """What the top of the page says about one run."""
     measured = [record for record in run.records if record.splits]
     last = measured[-1] if measured else None
@@ -121,8 +125,10 @@ def _card(index: int, label: str, run: Run) -> dict[str, Any]:
         "description": str(run.header.get("description") or ""),
         "color": run_color(index),
         "status": words.status_words(run),
-        "facts": words.facts(run),
+        "facts": [fact for fact in words.facts(run) if fact not in shared],
         "results": words.results_words(run),
+        "cliff": words.cliff_words(measurement) if measurement is not None else None,
+        "lowness": words.number_words(measurement.numbers.get("dynamical_low_rank")) if measurement else "–",
         "warnings": words.gathered_warnings(run),
         "evidence": evidence,
         "measurement": measurement,
@@ -139,12 +145,21 @@ def _card(index: int, label: str, run: Run) -> dict[str, Any]:
 
 
 def _section(section: Section, runs: Mapping[str, Run]) -> dict[str, Any]:
+    lines = {line.label: line for panel in section.panels for line in panel.lines}
     return {
         "title": section.title,
         "panels": section.panels,
         "rows": section_rows(section, runs),
-        "labels": list({line.label: line for panel in section.panels for line in panel.lines}.values()),
+        "labels": sorted(lines.values(), key=lambda line: (line.color, line.dash != "solid")),
+        "measured": section.title != TRAINING,
     }
+
+
+def _reference(sections: Sequence[Section]) -> list[int]:
+    """Places of accuracy and loss among all panels: every group of numbers is read beside them."""
+    if not sections or sections[0].title != TRAINING:
+        return []
+    return [i for i, panel in enumerate(sections[0].panels) if scalar_order(panel.name)[0] < 2][:2]
 
 
 def _write(text: str, output: Path) -> Path:

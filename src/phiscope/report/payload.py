@@ -125,6 +125,7 @@ def _layouts(run: Run, shared: _Shared) -> dict[str, Any]:
         layouts[mode] = {}
         for panel in operator_figure(last, centered=centered).panels:
             layout = panel_layout(panel, top=shared.top, lowest=shared.lowest)
+            layout["yaxis"]["title"]["text"] = ""  # the caption above the panel says it, with its letter
             layouts[mode][panel.name] = {"layout": layout, "note": panel.note}
     return layouts
 

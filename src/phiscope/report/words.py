@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from phiscope.figures.history import scalar_order
+from phiscope.figures.spectra import feature_marks, spectrum_of
 from phiscope.metrics.regime import (
     EXTENDED_RATIO,
     FROZEN_SIMILARITY,
@@ -17,6 +18,7 @@ from phiscope.metrics.regime import (
 )
 
 if TYPE_CHECKING:
+    from phiscope.measurement import Measurement
     from phiscope.runs import Record, Run
 
 REGIME_TITLES: Mapping[str, str] = {
@@ -27,9 +29,9 @@ REGIME_TITLES: Mapping[str, str] = {
 }
 
 REGIME_MEANINGS: Mapping[str, str] = {
-    "minimal": "The network keeps about as many strong features as its outputs need, and its output uses just these.",
-    "extended": "The network keeps many more strong features than its outputs need, or its output is spread over many.",
-    "intermediate": "The network keeps more strong features than its outputs need, but fewer than twice as many.",
+    "minimal": "In effect the layer holds about as many features as the outputs need, and the output uses these.",
+    "extended": "In effect the layer holds at least twice the features the outputs need, or the output spreads so.",
+    "intermediate": "In effect the layer holds more features than the outputs need, but fewer than twice as many.",
     "coefficient": "The features are (nearly) those of the untrained network; only their weights in the head changed.",
 }
 
@@ -80,15 +82,15 @@ def gauges(evidence: RegimeEvidence) -> tuple[Gauge, ...]:
     rank = max(evidence.output_rank, 1)
     found = [
         _ratio_gauge(
-            symbol="k₉₀",
-            meaning="eigenfunctions that hold 90 % of the output",
+            symbol="k_90",
+            meaning="hold 90 % of the output",
             value=float(evidence.k90),
             minimal=rank + MINIMAL_EXTRA_FEATURES,
             extended=EXTENDED_RATIO * rank,
         ),
         _ratio_gauge(
             symbol="D_effᶜ",
-            meaning="effective number of features",
+            meaning="effective features",
             value=evidence.effective_dimension_centered,
             minimal=MINIMAL_DIMENSION_RATIO * rank,
             extended=EXTENDED_RATIO * rank,
@@ -100,11 +102,11 @@ def gauges(evidence: RegimeEvidence) -> tuple[Gauge, ...]:
         found.append(
             Gauge(
                 symbol="S_init",
-                meaning="similarity to the untrained features",
+                meaning="similarity to the start",
                 value=number_words(similarity),
                 at=min(max(100 * similarity, 0.0), 100.0),
                 zones=(("none", 0.0, edge), ("coefficient", edge, 100.0)),
-                rule=f"coefficient learning from {FROZEN_SIMILARITY:g} on",
+                rule=f"coefficient ≥ {FROZEN_SIMILARITY:g}",
             )
         )
     return tuple(found)
@@ -127,8 +129,24 @@ def _ratio_gauge(*, symbol: str, meaning: str, value: float, minimal: float, ext
         value=f"{value:.3g}",
         at=min(max(percent(value), 0.0), 100.0),
         zones=tuple((name, edges[i], edges[i + 1]) for i, name in enumerate(names)),
-        rule=f"minimal up to {minimal:g}, extended from {extended:g}",
+        rule=f"minimal ≤ {minimal:g}, extended ≥ {extended:g}",
     )
+
+
+def cliff_words(measurement: Measurement) -> tuple[str, str] | None:
+    """How far the spectrum falls where minimal features would end: (``"ρ₁₀ / ρ₁₁"``, ``"41"``).
+
+    The raw spectrum at the number of classes, the centered one at the output rank in regression; None when
+    neither is known or nothing lies beyond.
+    """
+    centered = measurement.n_classes is None
+    marks = feature_marks(measurement, centered=centered)
+    rho = spectrum_of(measurement, centered=centered).eigenvalues
+    if not marks or not 1 <= marks[0].at < rho.size:
+        return None
+    k = int(marks[0].at)
+    below = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+    return f"ρ{k} / ρ{k + 1}".translate(below), f"{rho[k - 1] / rho[k]:.3g}"
 
 
 def status_words(run: Run) -> str:
@@ -143,20 +161,24 @@ def status_words(run: Run) -> str:
 
 
 def results_words(run: Run, limit: int = 4) -> tuple[tuple[str, str, str], ...]:
-    """Last accuracy and loss: name, value and the moment it belongs to."""
+    """Last accuracy (or R²), losses only where there is none: name, value and the moment it belongs to."""
     last: dict[str, tuple[float, str]] = {}
     for record in run.records:
         for name, value in record.scalars.items():
             last[name] = (value, moment_words(record))
     order = sorted(last, key=lambda name: scalar_order(name.split("_", 1)[-1]))
-    wanted = [name for name in order if scalar_order(name.split("_", 1)[-1])[0] < 2]
-    return tuple((name.replace("_", " "), number_words(last[name][0]), last[name][1]) for name in wanted[:limit])
+    ranks = {name: scalar_order(name.split("_", 1)[-1])[0] for name in order}
+    best = min(ranks.values(), default=2)
+    wanted = [name for name in order if ranks[name] == best < 2]
+    return tuple(
+        (name.replace("_", " ").replace("r2", "R²"), number_words(last[name][0]), last[name][1])
+        for name in wanted[:limit]
+    )
 
 
 def facts(run: Run) -> tuple[tuple[str, str], ...]:
     """What was trained on what, as (question, answer) pairs; unknown answers are left out."""
     header = run.header
-    shape = header.get("input_shape")
     names = run.class_names
     task = str(header.get("task") or "")
     if names:
@@ -167,19 +189,38 @@ def facts(run: Run) -> tuple[tuple[str, str], ...]:
         ("Task", task),
         ("Data", str(header.get("data") or "")),
         ("Network", f"{header.get('model') or ''}{parameters}".removeprefix(", ")),
-        ("Head", str(header.get("head") or "")),
-        ("Input shape", " × ".join(str(n) for n in shape) if isinstance(shape, Sequence) else str(shape or "")),
         ("Training", settings_words(header.get("settings"))),
         ("Recorded", recorded_words(run)),
     )
     return tuple((question, answer) for question, answer in rows if answer)
 
 
+def shared_facts(runs: Sequence[Run]) -> tuple[tuple[str, str], ...]:
+    """The facts that all of several runs have in common, so that a page can say them once."""
+    if len(runs) < 2:
+        return ()
+    others = [set(facts(run)) for run in runs[1:]]
+    return tuple(fact for fact in facts(runs[0]) if all(fact in other for other in others))
+
+
 def settings_words(settings: Any) -> str:
-    """The settings as ``name value`` pairs in one line."""
+    """The settings that say how training went, in one line.
+
+    Settings that are off (zero, False, None) and nested ones are left to the end of the page, which lists all.
+
+    Example:
+        >>> settings_words({"optimizer": "Adam", "learning_rate": 1e-3, "weight_decay": 0.0})
+        'optimizer Adam, learning rate 0.001'
+    """
     if not isinstance(settings, Mapping):
         return str(settings or "")
-    return ", ".join(f"{str(name).replace('_', ' ')} {_plain(value)}" for name, value in settings.items())
+    told = {
+        name: value
+        for name, value in settings.items()
+        if not str(name).startswith(("data_", "network_"))
+        and (name == "seed" or (value not in (None, False, 0, "") and isinstance(value, str | int | float)))
+    }
+    return ", ".join(f"{str(name).replace('_', ' ')} {_plain(value)}" for name, value in list(told.items())[:9])
 
 
 def _plain(value: Any) -> str:

@@ -69,7 +69,7 @@
     const start = `${run.moments[record]}, ${state.split}`;
     if (!found) return `${start}: regime not decided`;
     const moved = found.similarity === null ? "" : `, S_init = ${found.similarity}`;
-    return `${start}: ${found.regime} (k₉₀ = ${found.k90}, D_eff = ${found.dimension}, r = ${found.rank}${moved})`;
+    return `${start}: ${found.regime} (k90 = ${found.k90}, D_eff = ${found.dimension}, r = ${found.rank}${moved})`;
   }
 
   // ---- class map -------------------------------------------------------------------------------
@@ -112,7 +112,7 @@
 
   // ---- gallery ---------------------------------------------------------------------------------
 
-  const FIRST_CARDS = 8;
+  const FIRST_CARDS = window.innerWidth < 620 ? 4 : 8;
 
   function tileList(samples, indices, values) {
     const list = element("ul", undefined, samples.sprite ? "tiles" : "tiles words");
@@ -133,7 +133,7 @@
         tile.style.backgroundPosition = `${left}% ${top}%`;
         item.append(tile, element("span", target, "tile-label"));
       } else {
-        item.append(element("span", samples.words[index]), element("span", `${target ? `target ${target} · ` : ""}${words(values[place], 3)}`));
+        item.append(element("b", words(values[place], 3)), element("span", target ? `target ${target}` : ""), element("span", samples.words[index], "inputs"));
       }
       list.append(item);
     });
@@ -165,7 +165,7 @@
       const card = element("div", undefined, "ends");
       const cluster = clusters.find(([from, to]) => from <= k && k <= to);
       const title = element("h4", `e${String(k).replace(/\d/g, (d) => "₀₁₂₃₄₅₆₇₈₉"[d])}${cluster ? ` [${cluster[0]} to ${cluster[1]}]` : ""}`);
-      title.append(element("span", `strength ${words(curve.eigenvalues[order], 2)} of the first`));
+      title.append(element("span", `ρ/ρ₁ = ${words(curve.eigenvalues[order], 2)}`));
       card.append(title, element("p", "largest"), tileList(samples, ends.largest, ends.high));
       card.append(element("p", "smallest"), tileList(samples, ends.smallest, ends.low));
       place.append(card);
