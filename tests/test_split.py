@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import phiscope
-from phiscope.errors import AmbiguousHeadError, HeadError, NoHeadError, NonFiniteError
+from phiscope.errors import AmbiguousHeadError, EmptyDataError, HeadError, NoHeadError, NonFiniteError
 from phiscope.split.linear_layers import linear_kind
 from untouched import untouched
 
@@ -418,6 +418,32 @@ def test_other_precisions(dtype):
     feature_map, head = phiscope.split(net, X.to(dtype))
     assert feature_map(X.to(dtype)).dtype == dtype
     assert head.weight.dtype == dtype
+
+
+@pytest.mark.parametrize("back", [True, False])
+def test_a_model_that_switches_autocast_on_itself(back):
+    class Mixed(Net):
+        def forward(self, x):
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                z = self.head(self.features(x).float())
+            return z.float() if back else z
+
+    feature_map, head = phiscope.split(Mixed(width=64), torch.randn(50, 64))
+    assert head.name == "head"
+    assert feature_map(torch.randn(5, 64)).shape == (5, 6)
+
+
+def test_inside_inference_mode():
+    net = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3)).train()
+    with torch.inference_mode(), untouched(net):
+        _, head = phiscope.split(net, X)
+    assert head.name == "3"
+    net(X).sum().backward()  # the parameters still take gradients
+
+
+def test_a_first_batch_without_samples():
+    with pytest.raises(EmptyDataError, match="first batch"):
+        phiscope.split(Net(), [torch.empty(0, 4)])
 
 
 def test_nan_is_named():

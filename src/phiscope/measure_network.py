@@ -104,6 +104,7 @@ def measure_batches(
     total: int | None = None,
     initial: Mapping[str, Tensor] | None = None,
     provenance: Mapping[str, str] | None = None,
+    corrected: bool = True,
 ) -> Measurement:
     """Measure a feature map on raw batches; meant for the inside of `isolated`.
 
@@ -117,13 +118,14 @@ def measure_batches(
         total: number of batches, for the bar.
         initial: parameters and buffers by name at initialization; adds `initial_kernel_similarity`.
         provenance: further entries.
+        corrected: gather shards, from which bias-corrected numbers and intervals are made.
 
     Raises:
         InputError: max_samples is not a positive integer.
     """
     if max_samples is not None and (isinstance(max_samples, bool) or max_samples < 1):
         raise InputError(f"max_samples is {max_samples}; expected a positive integer or None")
-    gathered = _Gathered(feature_map=feature_map, initial=initial)
+    gathered = _Gathered(feature_map=feature_map, initial=initial, n_shards=None if corrected else 1)
     read = with_targets(batches, feature_map.reader(), targets)
     disabled = None if progress is None else not progress
     with tqdm(read, total=total, disable=disabled, desc="measuring", unit="batch", leave=False) as bar:
@@ -143,6 +145,7 @@ class _Gathered:
 
     feature_map: FeatureMap
     initial: Mapping[str, Tensor] | None
+    n_shards: int | None
     n_samples: int = 0
     n_inputs: int = 0
     n_batches: int = 0
@@ -191,7 +194,7 @@ class _Gathered:
     def _moments(self, samples: Samples, n_outputs: int) -> MomentAccumulator:
         if self.moments is None:
             classes = samples.targets is not None and not samples.targets.is_floating_point()
-            self.moments = MomentAccumulator(num_classes=max(n_outputs, 2) if classes else None, n_shards=None)
+            self.moments = MomentAccumulator(num_classes=max(n_outputs, 2) if classes else None, n_shards=self.n_shards)
         return self.moments
 
     def measurement(self, rank_tolerance: float, provenance: Mapping[str, str]) -> Measurement:

@@ -59,12 +59,14 @@ class Rows:
         leading: shape whose product is R: (n,), (n, T), (n, H, W).
         weight: W (C, p) in that pass.
         bias: b (C,) or None.
+        precision: dtype in which the head answered.
     """
 
     features: Tensor
     leading: tuple[int, ...]
     weight: Tensor
     bias: Tensor | None
+    precision: torch.dtype
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,6 +139,7 @@ class FeatureMap:
             leading=layout.leading_shape(_as_wide(features, calls[-1]), output),
             weight=calls[-1].weight,
             bias=calls[-1].bias,
+            precision=calls[-1].precision,
         )
         if not bool(torch.isfinite(rows.features).all()):
             raise NonFiniteError(f"features {_at(index)} hold NaN or Inf", where="features", batch=index)
@@ -172,7 +175,9 @@ class FeatureMap:
         step = max(1, _CHECKED_NUMBERS // rows.weight.shape[0])
         for start in range(0, len(expected), step):
             part = slice(start, start + step)
-            excess = beyond_rounding(rows.features[part], rows.weight, rows.bias, layout, expected[part])
+            excess = beyond_rounding(
+                rows.features[part], (rows.weight, rows.bias), layout, expected[part], precision=rows.precision
+            )
             if not bool((excess <= 0).all()):
                 raise HeadError(
                     f"head {self.found.name!r} applied to its input is not the model's output {_at(index)} (off "

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from phiscope.errors import AmbiguousHeadError, HeadError, NoHeadError
+from phiscope.errors import AmbiguousHeadError, EmptyDataError, HeadError, NoHeadError
 from phiscope.split.layout import Layout, relate, tensor_at, tensors_in
 from phiscope.split.linear_layers import linear_kind, linear_layers
 from phiscope.split.listening import Caller, LayerCall, listening, replacing
@@ -55,7 +55,10 @@ def find_head(call: Caller, batch: Batch, head: nn.Module | str | None) -> Found
         NoHeadError: no layer fits, or the chosen one does not.
         AmbiguousHeadError: several layers produce different parts of the output.
         HeadError: the output holds no floating tensor, or a layer is lazy.
+        EmptyDataError: the batch has no sample.
     """
+    if batch.size == 0:
+        raise EmptyDataError("the first batch has no sample, so the head cannot be searched on it")
     layers = linear_layers(call.model)
     considered = layers if head is None else _chosen(call.model, layers, head)
     outputs, calls = _fitting_calls(call, batch, considered, any_place=head is not None)

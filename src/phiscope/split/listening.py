@@ -26,12 +26,14 @@ class LayerCall:
         output: the output (..., C), a copy; None unless asked for.
         weight: W (C, p) at the time of the call.
         bias: b (C,) at the time of the call, or None.
+        precision: dtype of the output, coarser than the input's where the model switches autocast on.
     """
 
     order: int
     shape: tuple[int, ...]
     weight: Tensor
     bias: Tensor | None
+    precision: torch.dtype
     features: Tensor | None = None
     output: Tensor | None = None
 
@@ -81,6 +83,7 @@ class _Ear:
                 shape=tuple(told.shape),
                 weight=weight,
                 bias=bias,
+                precision=told.dtype,
                 features=self.inputs.pop(name, None),
                 output=told.clone() if self.keep_outputs else None,
             )
