@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import reduce
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phiscope.arrays import FloatArray, IntArray, as_array, as_rows, as_targets
-from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError, TargetError
+from phiscope.arrays import FloatArray, IntArray, as_array, as_count, as_rows, as_targets, as_weights, check_reach
+from phiscope.errors import EmptyDataError, NonFiniteError, ShapeError, TargetError
 from phiscope.moments import Moments, merge, with_groups
 from phiscope.scatter import BLOCK_ROWS, Layout, Stream
 
@@ -25,6 +26,9 @@ FEWEST_SHARDS = 8
 
 SHARD_BLOCK_ROWS = 512
 """Rows per matrix product of one shard."""
+
+MOST_CLASSES = 1_000_000
+"""Class indices from here on are taken for values that were meant as floats, unless num_classes says otherwise."""
 
 
 def shards_for(n_features: int) -> int:
@@ -57,12 +61,9 @@ class MomentAccumulator:
     """
 
     def __init__(self, *, num_classes: int | None = None, n_shards: int | None = 1) -> None:
-        if num_classes is not None and num_classes < 1:
-            raise InputError(f"num_classes is {num_classes}, expected at least 1; leave it out to infer it")
-        if n_shards is not None and n_shards < 1:
-            raise InputError(f"n_shards is {n_shards}, expected at least 1; 1 gathers nothing for intervals")
-        self._num_classes = num_classes
-        self._n_shards = n_shards
+        self._num_classes = None if num_classes is None else as_count(num_classes, name="num_classes")
+        self._n_shards = None if n_shards is None else as_count(n_shards, name="n_shards")
+        self._reach: dict[str, float] = {}
         self._layout: Layout | None = None
         self._batches = 0
         self._streams: list[Stream] = []
@@ -92,8 +93,8 @@ class MomentAccumulator:
         parts = [phi]
         out = None if outputs is None else as_rows(outputs, name="outputs", letter="C")
         goal = None if targets is None else as_targets(targets)
-        weight = np.ones(len(phi)) if weights is None else as_array(weights, name="weights").astype(np.float64)
-        for name, part in (("outputs", out), ("targets", goal), ("weights", weight)):
+        weight = as_weights(weights, len(phi), batch=self._batches)
+        for name, part in (("outputs", out), ("targets", goal)):
             if part is not None and len(part) != len(phi):
                 raise ShapeError(f"features have {len(phi)} samples but {name} have {len(part)}; they have to match")
         is_class = goal is not None and goal.ndim == 1
@@ -105,7 +106,14 @@ class MomentAccumulator:
             parts.append(goal)
         self._check_layout(layout)
         groups = goal if goal is not None and is_class else np.zeros(len(phi), dtype=np.int64)
-        self._check_values(parts, groups, weight, is_class)
+        self._check_values(parts)
+        if is_class:
+            self._check_classes(groups)
+        elif goal is not None and self._num_classes is not None:
+            raise TargetError(
+                f"num_classes = {self._num_classes} came with float targets, which are regression values; pass "
+                "integers if they are classes, or leave num_classes out"
+            )
         owner = None if units is None else as_array(units, name="units").astype(np.int64)
         if owner is not None and owner.shape != (len(phi),):
             raise ShapeError(f"units have shape {owner.shape}, expected (b,) with b = {len(phi)} features")
@@ -128,13 +136,14 @@ class MomentAccumulator:
         block = BLOCK_ROWS if n_shards == 1 else SHARD_BLOCK_ROWS
         return [Stream(self._layout or (n_features, 0, 0, False), block) for _ in range(n_shards)]
 
-    def _check_values(self, parts: list[NDArray[Any]], groups: IntArray, weights: FloatArray, is_class: bool) -> None:
+    def _check_values(self, parts: list[NDArray[Any]]) -> None:
         names = ["features", *(["outputs"] if self._layout and self._layout[1] else []), "targets"]
         for name, part in zip(names, parts, strict=False):
-            # A sum is NaN or Inf if any entry is; only then look entry by entry (sums may also overflow).
-            with np.errstate(over="ignore", invalid="ignore"):
-                suspicious = part.dtype.kind == "f" and not np.isfinite(part.sum(dtype=np.float64))
-            if suspicious and not np.isfinite(part).all():
+            if len(part) == 0:
+                continue
+            # NaN and Inf reach the extremes; only then look entry by entry.
+            low, high = float(part.min()), float(part.max())
+            if not (math.isfinite(low) and math.isfinite(high)):
                 row = int(np.argwhere(~np.isfinite(part).all(axis=1))[0, 0])
                 raise NonFiniteError(
                     f"{name} hold NaN or Inf in batch {self._batches} (sample {row} of that batch), expected finite "
@@ -142,19 +151,20 @@ class MomentAccumulator:
                     where=name,
                     batch=self._batches,
                 )
-        if weights.shape != (len(weights),) or not np.isfinite(weights).all() or (weights < 0).any():
-            raise InputError(
-                f"weights in batch {self._batches} have to be finite, non-negative numbers of shape (b,); "
-                f"got shape {weights.shape} with smallest value {weights.min():g}"
-            )
-        if is_class and len(groups):
-            low, high = int(groups.min()), int(groups.max())
-            if low < 0 or (self._num_classes is not None and high >= self._num_classes):
-                bound = "" if self._num_classes is None else f" and below num_classes = {self._num_classes}"
-                raise TargetError(
-                    f"integer targets in batch {self._batches} run from {low} to {high}, expected class indices from "
-                    f"0{bound}; relabel them, or drop ignored samples"
-                )
+            self._reach[name] = max(self._reach.get(name, 0.0), -low, high)
+
+    def _check_classes(self, groups: IntArray) -> None:
+        low, high = (int(groups.min()), int(groups.max())) if len(groups) else (0, 0)
+        bound = MOST_CLASSES if self._num_classes is None else self._num_classes
+        if low >= 0 and high < bound:
+            return
+        below = f" and below num_classes = {bound}"
+        if self._num_classes is None:
+            below = "" if low < 0 else f" and, unless num_classes says otherwise, below {bound}"
+        raise TargetError(
+            f"integer targets in batch {self._batches} run from {low} to {high}, expected class indices from 0{below}; "
+            "relabel them, drop ignored samples, or pass floats if they are values"
+        )
 
     def _blocks(
         self, parts: list[NDArray[Any]], groups: IntArray, weights: FloatArray, units: IntArray | None
@@ -220,6 +230,8 @@ class MomentAccumulator:
                 f"{n} sample{'s' * (n != 1)} came with positive weight, expected at least 2; "
                 "check that the data are not empty or used up (a generator can be read only once)"
             )
+        for name, reach in self._reach.items():
+            check_reach(reach, name=name)
 
     def result_with_shards(self) -> tuple[Moments, tuple[Moments, ...]]:
         """`result` and `shards` in one go.

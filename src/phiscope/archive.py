@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -63,3 +63,31 @@ def read_arrays(path: str | PathLike[str]) -> tuple[dict[str, NDArray[Any]], dic
         raise RunFormatError(
             f"{path} cannot be read as a phiscope file ({error}); it is damaged or comes from another program"
         ) from error
+
+
+def read_record(
+    path: str | PathLike[str], *, kind: str, newest: int, needed: Iterable[str]
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Read a file of one kind and check that it is whole.
+
+    Args:
+        path: the file to read.
+        kind: what its facts have to call it.
+        newest: the latest format that can be read.
+        needed: facts that have to be there.
+
+    Raises:
+        RunFormatError: it is unreadable, of another kind, from a newer phiscope, or lacks facts.
+    """
+    arrays, facts = read_arrays(path)
+    if facts.get("kind") != kind:
+        raise RunFormatError(f"{path} holds no {kind}, expected a file written by phiscope as one")
+    version = facts.get("format")
+    if not isinstance(version, int):
+        raise RunFormatError(f"{path} does not say its {kind} format; it is damaged")
+    if version > newest:
+        raise RunFormatError(f"{path} has {kind} format {version}, this phiscope reads up to {newest}; update phiscope")
+    missing = [name for name in needed if name not in facts]
+    if missing:
+        raise RunFormatError(f"{path} lacks {', '.join(missing)}; it is damaged")
+    return arrays, facts

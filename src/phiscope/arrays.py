@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phiscope.errors import InputError, ShapeError, TargetError
+from phiscope.errors import InputError, NonFiniteError, ShapeError, TargetError
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+
+LARGEST = 1e36
+"""Largest absolute value of features, outputs and targets; products of their squared norms stay finite."""
+
+HEAVIEST = 1e100
+"""Largest sample weight; its square stays finite."""
 
 
 def as_array(data: Any, *, name: str) -> NDArray[Any]:
@@ -41,6 +49,10 @@ def as_array(data: Any, *, name: str) -> NDArray[Any]:
         raise InputError(
             f"{name} has dtype {array.dtype}, expected real numbers; convert it to a float or integer array"
         )
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        # Extended precision: beyond the range of float64 is Inf, and reported as such by the checks that follow.
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float64)
     return array
 
 
@@ -99,7 +111,8 @@ def as_targets(data: Any) -> NDArray[Any]:
                 f"integer targets have shape {array.shape}, expected (n,) class indices; for several values a "
                 "sample pass floats, for one-hot rows pass targets.argmax(1)"
             )
-        return array.astype(np.int64)
+        # An index beyond int64 must not wrap around to a negative one.
+        return np.minimum(array, np.iinfo(np.int64).max).astype(np.int64)
     if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] == 0):
         raise TargetError(f"float targets have shape {array.shape}, expected (n,) or (n, c) regression values")
     return (array[:, None] if array.ndim == 1 else array).astype(np.float64)
@@ -125,4 +138,98 @@ def as_head(head: Any, n_features: int) -> tuple[FloatArray, FloatArray]:
         raise ShapeError(f"head bias has shape {bias.shape}, expected (C,) with C = {len(weight)} outputs")
     if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
         raise InputError("the head holds NaN or Inf, expected finite numbers; the training probably diverged")
+    check_reach(max(float(np.abs(weight).max()), float(np.abs(bias).max())), name="the head's numbers")
     return weight, bias
+
+
+def check_reach(largest: float, *, name: str) -> None:
+    """Refuse numbers whose fourth powers, of which squared norms are sums, leave the range of float64.
+
+    Args:
+        largest: largest absolute value; 0 passes.
+        name: what holds it, in the plural.
+
+    Raises:
+        InputError: the value is beyond 1e36 or, without being 0, below 1e-36.
+    """
+    if largest and not 1 / LARGEST <= largest <= LARGEST:
+        raise InputError(
+            f"{name} reach {largest:.3g} in absolute value, expected 0 or between {1 / LARGEST:g} and {LARGEST:g}, so "
+            "that their fourth powers stay in float64; rescale them, or check whether the training diverged"
+        )
+
+
+def as_weights(data: Any, n_samples: int, *, batch: int) -> FloatArray:
+    """Read sample weights, shape (b,); None is weight 1 for each.
+
+    Raises:
+        ShapeError: not one weight for each sample.
+        NonFiniteError: NaN or Inf among them.
+        InputError: a weight is negative or outside 1e-100 .. 1e100.
+    """
+    if data is None:
+        return np.ones(n_samples)
+    weights = as_array(data, name="weights").astype(np.float64)
+    if weights.ndim != 1:
+        raise ShapeError(f"weights have shape {weights.shape}, expected (n,): one number for each sample")
+    if len(weights) != n_samples:
+        raise ShapeError(f"features have {n_samples} samples but weights have {len(weights)}; they have to match")
+    if not np.isfinite(weights).all():
+        row = int(np.flatnonzero(~np.isfinite(weights))[0])
+        raise NonFiniteError(
+            f"weights hold NaN or Inf in batch {batch} (sample {row} of that batch), expected finite numbers >= 0",
+            where="weights",
+            batch=batch,
+        )
+    positive = weights[weights != 0]
+    if len(positive) and not (positive.min() >= 1 / HEAVIEST and positive.max() <= HEAVIEST):
+        raise InputError(
+            f"weights in batch {batch} run from {weights.min():g} to {weights.max():g}, expected 0 or positive numbers "
+            f"between {1 / HEAVIEST:g} and {HEAVIEST:g}; only their ratios matter, so rescale them"
+        )
+    return weights
+
+
+def as_count(value: Any, *, name: str, least: int = 1) -> int:
+    """Read a whole number that counts something.
+
+    Raises:
+        InputError: it is no whole number, or below `least`.
+    """
+    try:
+        count = operator.index(value)
+    except TypeError as error:
+        raise InputError(f"{name} is {value!r}, expected a whole number of at least {least}") from error
+    if isinstance(value, bool) or count < least:
+        raise InputError(f"{name} is {value!r}, expected a whole number of at least {least}")
+    return count
+
+
+def as_share(value: Any, *, name: str, example: str) -> float:
+    """Read a number that is at least 0 and below 1.
+
+    Raises:
+        InputError: it is no number, or outside that range.
+    """
+    try:
+        share = math.nan if isinstance(value, (str, bytes)) else float(value)
+    except (TypeError, ValueError, RuntimeError):
+        share = math.nan
+    if not 0 <= share < 1:
+        raise InputError(f"{name} is {value!r}, expected 0 <= {name} < 1, for example {example}")
+    return share
+
+
+def look_like_labels(targets: Any) -> int:
+    """How many classes float targets seem to name: whole numbers 0, 1, ..., C - 1, each of them and nothing else.
+
+    Returns:
+        C, or 0 when they look like measured values.
+
+    Example:
+        >>> look_like_labels(np.array([0.0, 1.0, 2.0, 1.0])), look_like_labels(np.array([0.0, 0.5, 1.0]))
+        (3, 0)
+    """
+    values = np.unique(targets)
+    whole = np.array_equal(values, np.arange(len(values)))
+    return len(values) if whole and 2 <= len(values) <= len(targets) // 2 + 1 else 0

@@ -11,9 +11,8 @@ import scipy
 import torch
 
 from phiscope.accumulator import FEWEST_SHARDS
-from phiscope.arrays import FloatArray
+from phiscope.arrays import FloatArray, as_share
 from phiscope.corrected import correct, pieces_of
-from phiscope.errors import InputError
 from phiscope.findings import (
     COLLAPSE_NUMBERS,
     OUTPUT_NUMBERS,
@@ -25,6 +24,7 @@ from phiscope.findings import (
     find_output_numbers,
     find_regime,
     spectrum_with_shares,
+    warn_of_samples,
 )
 from phiscope.jackknife import Estimate
 from phiscope.measurement import Measurement
@@ -32,6 +32,14 @@ from phiscope.metrics import CORRECTED_TWINS, SCALARS
 from phiscope.metrics.regime import RegimeEvidence
 from phiscope.moments import Moments
 from phiscope.operators import PositiveOperator
+from phiscope.readouts import (
+    READOUT_NUMBERS,
+    REGRESSION_NUMBERS,
+    find_held_out,
+    find_readout,
+    find_regression_collapse,
+    random_head_distance,
+)
 from phiscope.resampling import Resampling
 from phiscope.spans import Cut, TargetSpans, affine_outputs, measured_outputs, target_spans
 from phiscope.spectrum import Eigensystem, FunctionSpan, Spectrum, diagonalize_operator, fix_signs
@@ -74,12 +82,11 @@ def measurement_from_moments(
     Raises:
         InputError: the tolerance is outside 0..1.
     """
-    if not 0 <= rank_tolerance < 1:
-        raise InputError(f"rank_tolerance is {rank_tolerance}, expected 0 <= rank_tolerance < 1, for example 1e-4")
+    rank_tolerance = as_share(rank_tolerance, name="rank_tolerance", example="1e-4")
     found = Findings(warnings=list(warnings))
     outputs = _outputs(found, moments, head, Cut(tolerance=rank_tolerance, ranks=ranks))
     measured = _measured(found, moments, outputs, head, rank_tolerance, initial_kernel_similarity)
-    _warn_of_samples(found, moments)
+    warn_of_samples(found, moments)
     estimates: dict[str, Estimate] = {}
     resampling = None
     found_ranks = (0, 0) if outputs is None else (outputs.raw_span.rank, outputs.centered_span.rank)
@@ -92,6 +99,10 @@ def measurement_from_moments(
             return measurement_from_moments(part, head=head, rank_tolerance=rank_tolerance, ranks=found_ranks)
 
         resampling = Resampling(shards=tuple(shards), measure=again)
+        if moments.classes or moments.n_values:
+            find_held_out(found, shards)
+    if "readout_r2_held_out" not in found.numbers:
+        found.absent.setdefault("readout_r2_held_out", f"it needs at least {FEWEST_SHARDS} shards of samples")
     for name in CORRECTED_TWINS:
         if f"{name}_corrected" not in found.numbers:
             found.refuse((f"{name}_corrected",), _why_not_corrected(found, name, len(shards)))
@@ -136,20 +147,38 @@ def _measured(
         found.refuse((*OUTPUT_NUMBERS, "regime"), "neither outputs nor a head were given")
     else:
         find_output_numbers(found, outputs, centered, float(np.sqrt(squared_norm)), tolerance)
+        _find_random_head(found, centered, outputs.centered_span.rank)
         evidence = find_regime(found, centered, outputs.centered_span.rank, similarity)
     if targets is None:
-        found.refuse(("target_alignment",), "no targets were given")
+        found.refuse(("target_alignment", *READOUT_NUMBERS), "no targets were given")
     else:
         find_alignment(found, moments, squared_norm)
-    if moments.classes:
-        find_collapse(found, moments, centered, None if head is None else head[0])
-    else:
-        found.refuse(COLLAPSE_NUMBERS, "it needs integer targets, the class of each sample")
+        find_readout(found, moments, centered, head, targets.centered, float(np.sqrt(squared_norm)))
+    _find_collapse_of_either_kind(found, moments, centered, head)
     if similarity is None:
         found.refuse(("initial_kernel_similarity",), "the feature map at initialization is not known here")
     else:
         found.numbers["initial_kernel_similarity"] = similarity
     return raw, centered, evidence
+
+
+def _find_random_head(found: Findings, centered: Spectrum, rank: int) -> None:
+    name = "dynamical_low_rank_random_head"
+    if rank and len(centered.eigenvalues):
+        found.numbers[name] = random_head_distance(centered.eigenvalues, rank)
+    else:
+        found.refuse((name,), "features or outputs are constant on these samples")
+
+
+def _find_collapse_of_either_kind(found: Findings, moments: Moments, centered: Spectrum, head: Head | None) -> None:
+    if moments.classes:
+        find_collapse(found, moments, centered, None if head is None else head[0])
+    else:
+        found.refuse(COLLAPSE_NUMBERS, "it needs integer targets, the class of each sample")
+    if moments.n_values:
+        find_regression_collapse(found, moments, centered, head)
+    else:
+        found.refuse(REGRESSION_NUMBERS, "it needs regression targets, floats")
 
 
 def _corrections(
@@ -224,29 +253,6 @@ def _spectra(
 
 def _signed(system: Eigensystem, directions: FloatArray | None) -> Eigensystem:
     return Eigensystem(eigenvalues=system.eigenvalues, eigenvectors=fix_signs(system.eigenvectors, directions))
-
-
-def _warn_of_samples(found: Findings, moments: Moments) -> None:
-    """What a reader has to know about the samples before trusting a number."""
-    n, p = moments.n_samples, moments.n_features
-    effective = moments.weight**2 / moments.squared_weight
-    if n <= p:
-        found.warnings.append(
-            f"{n} samples for {p} features: any targets can be fitted exactly, so cumulative quality and nc1_bounded "
-            "say nothing, and D_LR and the dimensions are biased low; use several times more samples than features"
-        )
-    elif effective < 10 * p:
-        found.warnings.append(
-            f"{effective:.0f} {'samples' if effective == n else 'effective samples'} for {p} features: D_LR and the "
-            f"dimensions are biased low at this ratio unless the spectrum decays fast; 10 p = {10 * p} would do"
-        )
-    if moments.classes and (moments.group_weights == 0).any():
-        empty = np.flatnonzero(moments.group_weights == 0)
-        named = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
-        found.warnings.append(
-            f"{len(empty)} of {len(moments.group_weights)} classes never occur ({named}); class numbers use the "
-            f"{len(moments.group_weights) - len(empty)} that do"
-        )
 
 
 def _versions(moments: Moments) -> dict[str, str]:

@@ -93,7 +93,7 @@ class UnknownNameError(PhiscopeError, LookupError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
         self.name = name
-        self.nearest = tuple(difflib.get_close_matches(name, known, n=3, cutoff=0.5))
+        self.nearest = tuple(difflib.get_close_matches(str(name), known, n=3, cutoff=0.5))
         offer = self.nearest or tuple(known)
         super().__init__(
             f"there is no {kind} named {name!r}; {'did you mean' if self.nearest else 'known are'} "

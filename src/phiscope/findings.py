@@ -124,7 +124,7 @@ def find_alignment(found: Findings, moments: Moments, covariance_squared_norm: f
         target = moments.covariance("values").squared_norm()
     if covariance_squared_norm <= 0:
         found.refuse(("target_alignment",), NO_SPREAD)
-    elif target <= np.finfo(np.float64).eps:
+    elif target <= 0:
         found.refuse(("target_alignment",), "the targets are constant on these samples")
     else:
         found.numbers["target_alignment"] = alignment.target_alignment(cross, covariance_squared_norm, target)
@@ -145,7 +145,8 @@ def find_collapse(found: Findings, moments: Moments, spectrum: Spectrum, weight:
     vectors = means - means.mean(axis=0)
     scale = float(np.linalg.norm(vectors))
     # Class means that coincide up to rounding of the features themselves have no directions to compare.
-    if scale <= 1e-14 * max(float(np.linalg.norm(means)), math.sqrt(moments.within_covariance().trace())):
+    rounding = 1e-14 * max(float(np.linalg.norm(means)), math.sqrt(moments.within_covariance().trace()))
+    if scale <= rounding:
         found.refuse(COLLAPSE_NUMBERS, "all class means coincide on these samples")
         return
     rows = (means - shares @ means) * np.sqrt(shares)[:, None]
@@ -154,13 +155,13 @@ def find_collapse(found: Findings, moments: Moments, spectrum: Spectrum, weight:
         found.numbers["nc1_bounded"] = max(1.0 - float(spectrum.cumulative_quality[-1]), 0.0)
     found.numbers["nc2_equinorm"] = collapse.nc2_equinorm(vectors)
     norms = np.linalg.norm(vectors, axis=1)
-    if norms.min() > 1e-14 * scale:
+    if norms.min() > rounding:
         found.numbers["nc2_equiangular"] = collapse.nc2_equiangular(vectors)
     else:
         found.refuse(("nc2_equiangular",), "a class mean coincides with the center of the class means and has no angle")
     _find_duality(found, moments, weight, vectors, present)
     variances = moments.group_squares[present] / moments.group_weights[present]
-    value = collapse.cdnv(means, variances)
+    value = collapse.cdnv(means, variances, resolution=rounding)
     if math.isfinite(value):
         found.numbers["cdnv"] = value
     else:
@@ -220,3 +221,26 @@ def spectrum_with_shares(system: Eigensystem, targets: FunctionSpan | None, outp
         if utilization is None or outputs is None
         else alignment.cumulative_share(utilization, outputs.rank),
     )
+
+
+def warn_of_samples(found: Findings, moments: Moments) -> None:
+    """What a reader has to know about the samples before trusting a number."""
+    n, p = moments.n_samples, moments.n_features
+    effective = moments.weight**2 / moments.squared_weight
+    if n <= p:
+        found.warnings.append(
+            f"{n} samples for {p} features: any targets can be fitted exactly, so cumulative quality and nc1_bounded "
+            "say nothing, and D_LR and the dimensions are biased low; use several times more samples than features"
+        )
+    elif effective < 10 * p:
+        found.warnings.append(
+            f"{effective:.0f} {'samples' if effective == n else 'effective samples'} for {p} features: D_LR and the "
+            f"dimensions are biased low at this ratio unless the spectrum decays fast; 10 p = {10 * p} would do"
+        )
+    if moments.classes and (moments.group_weights == 0).any():
+        empty = np.flatnonzero(moments.group_weights == 0)
+        named = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
+        found.warnings.append(
+            f"{len(empty)} of {len(moments.group_weights)} classes never occur ({named}); class numbers use the "
+            f"{len(moments.group_weights) - len(empty)} that do"
+        )

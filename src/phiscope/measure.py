@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from numpy.typing import NDArray
+
 from phiscope.accumulator import MomentAccumulator
-from phiscope.arrays import as_head, as_rows
+from phiscope.arrays import as_head, as_rows, as_targets, look_like_labels
 from phiscope.assemble import measurement_from_moments
 from phiscope.errors import ShapeError
 from phiscope.measurement import Measurement
@@ -29,7 +31,8 @@ def diagonalize(
         head: the pair (W, b) with W (C, p) and b (C,) or None; outputs are then W phi + b.
         targets: integers (n,) are classes, floats (n,) or (n, c) are regression values.
         weights: non-negative sample weights, shape (n,); only their ratios matter.
-        num_classes: number of classes; None takes the head's outputs or the largest target plus one.
+        num_classes: number of classes; None takes the head's outputs (at least 2), without a head the largest
+            target plus one.
         rank_tolerance: eigenvalues of the outputs' moments below this share of the largest count as zero.
 
     Returns:
@@ -40,6 +43,7 @@ def diagonalize(
         NonFiniteError: NaN or Inf in the data.
         EmptyDataError: fewer than two samples.
         TargetError: class indices negative or not below `num_classes`.
+        InputError: anything else that cannot be used, for example weights below 0.
 
     Source: arXiv:2410.04264 v1 and v3.
 
@@ -58,8 +62,12 @@ def diagonalize(
                 f"outputs have C = {outputs.shape[1]} columns but the head has {len(affine[0])} rows; they have to "
                 "belong to the same layer"
             )
+    goal = None if targets is None else as_targets(targets)
+    if num_classes is None and affine is not None and goal is not None and goal.ndim == 1:
+        # A single output still separates two classes.
+        num_classes = max(len(affine[0]), 2)
     accumulator = MomentAccumulator(num_classes=num_classes, n_shards=None)
-    accumulator.update(rows, outputs, targets, weights)
+    accumulator.update(rows, outputs, goal, weights)
     moments, shards = accumulator.result_with_shards()
     return measurement_from_moments(
         moments,
@@ -67,4 +75,16 @@ def diagonalize(
         head=affine,
         rank_tolerance=rank_tolerance,
         provenance={"source": "arrays"},
+        warnings=_doubts(goal),
     )
+
+
+def _doubts(targets: NDArray[Any] | None) -> list[str]:
+    """What may be meant differently than it is read."""
+    n_classes = look_like_labels(targets[:, 0]) if targets is not None and targets.shape[1:] == (1,) else 0
+    if not n_classes:
+        return []
+    return [
+        f"the float targets are the whole numbers 0 to {n_classes - 1} and were read as regression values; pass "
+        "integers if they are classes"
+    ]

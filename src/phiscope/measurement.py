@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phiscope.archive import read_arrays, write_arrays
-from phiscope.arrays import FloatArray, as_rows
-from phiscope.errors import InputError, MissingNumberError, RunFormatError, ShapeError
+from phiscope.archive import read_record, write_arrays
+from phiscope.arrays import FloatArray, as_count, as_rows
+from phiscope.errors import InputError, MissingNumberError, NonFiniteError, ShapeError
 from phiscope.jackknife import Estimate, corrected_value, pseudo_values
 from phiscope.jackknife import estimate as make_estimate
 from phiscope.metrics import SCALARS, definition_of
@@ -182,6 +182,7 @@ class Measurement:
 
         Raises:
             ShapeError: the features have another width.
+            NonFiniteError: the features hold NaN or Inf.
 
         Source: arXiv:2410.04264 v1.
 
@@ -195,11 +196,14 @@ class Measurement:
         rows = as_rows(features, name="features", letter="p").astype(np.float64)
         if rows.shape[1] != self.n_features:
             raise ShapeError(f"features have {rows.shape[1]} columns, this measurement has p = {self.n_features}")
+        if not np.isfinite(rows).all():
+            raise NonFiniteError("features hold NaN or Inf, expected finite numbers", where="features")
+        return self._eigenfunctions(rows, centered)
+
+    def _eigenfunctions(self, rows: FloatArray, centered: bool) -> FloatArray:
         spectrum = self.spectrum(centered=centered)
-        kept = spectrum.eigenvectors.shape[1]
-        return eigenfunctions(
-            rows, spectrum.eigenvalues[:kept], spectrum.eigenvectors, self.feature_mean if centered else None
-        )
+        eigenvalues = spectrum.eigenvalues[: spectrum.eigenvectors.shape[1]]
+        return eigenfunctions(rows, eigenvalues, spectrum.eigenvectors, self.feature_mean if centered else None)
 
     def class_profile(self, k: int | None = None, *, centered: bool = False) -> FloatArray:
         """Mean of each leading eigenfunction over each class, E[e_k | y = c].
@@ -216,7 +220,8 @@ class Measurement:
         """
         if self.class_means is None:
             raise InputError("a class profile needs integer targets, and this measurement has none; measure with them")
-        return self.eigenfunctions(self.class_means, centered=centered)[:, :k]
+        kept = None if k is None else as_count(k, name="k", least=0)
+        return self._eigenfunctions(self.class_means, centered)[:, :kept]
 
     def figure(self) -> Figure:
         """Spectrum, cumulative quality and cumulative utilization in one picture (needs matplotlib).
@@ -231,14 +236,15 @@ class Measurement:
 
     def save(self, path: str | PathLike[str], *, keep_eigenvectors: int | None = None) -> None:
         """Write one safetensors file without pickle; `keep_eigenvectors` stores only that many leading ones."""
+        kept = None if keep_eigenvectors is None else as_count(keep_eigenvectors, name="keep_eigenvectors", least=0)
         arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
         for centered in (False, True):
             spectrum = self.spectrum(centered=centered)
             for row in fields(spectrum):
                 value = getattr(spectrum, row.name)
                 if value is not None:
-                    kept = value[:, :keep_eigenvectors] if row.name == "eigenvectors" else value
-                    arrays[f"{'centered' if centered else 'raw'}.{row.name}"] = kept
+                    part = value[:, :kept] if row.name == "eigenvectors" else value
+                    arrays[f"{'centered' if centered else 'raw'}.{row.name}"] = part
         facts = {name: getattr(self, name) for name in _FACTS}
         facts["numbers"], facts["absent"] = dict(self.numbers), dict(self.absent)
         facts["provenance"] = dict(self.provenance)
@@ -253,13 +259,8 @@ class Measurement:
         Raises:
             RunFormatError: the file is unreadable or was written by a newer phiscope.
         """
-        arrays, facts = read_arrays(path)
-        if facts.get("kind") != "measurement":
-            raise RunFormatError(f"{path} holds no measurement, expected a file written by Measurement.save")
-        if facts["format"] > FORMAT:
-            raise RunFormatError(
-                f"{path} has measurement format {facts['format']}, this phiscope reads up to {FORMAT}; update phiscope"
-            )
+        needed = (*_FACTS, "numbers", "absent", "provenance", "estimates", "evidence")
+        arrays, facts = read_record(path, kind="measurement", newest=FORMAT, needed=needed)
         spectra = {
             name: Spectrum(**{row.name: arrays.get(f"{name}.{row.name}") for row in fields(Spectrum)})  # type: ignore[arg-type]
             for name in ("raw", "centered")

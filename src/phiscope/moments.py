@@ -115,6 +115,19 @@ class Moments:
         between = self._between_rows()
         return np.asarray(self.within[left, right] / self.weight + between[:, left].T @ between[:, right])
 
+    def output_target_trace(self) -> float:
+        """tr cov(f, y) of measured outputs and targets of the same width, one-hot for classes."""
+        if self.classes:
+            outputs = self.group_means[:, self.columns("outputs")] - self.mean[self.columns("outputs")]
+            return float(np.diagonal(outputs) @ self.group_weights / self.weight)
+        left, right = self.columns("outputs"), self.columns("values")
+        if self.within is None:
+            rows = self._centered_rows(self.mean)
+            return float(np.einsum("ij,ij->", rows[:, left], rows[:, right]))
+        between = self._between_rows()
+        joint = np.trace(self.within[left, right]) / self.weight
+        return float(joint + np.einsum("ij,ij->", between[:, left], between[:, right]))
+
 
 def _kept(moments: Moments) -> tuple[FloatArray, IntArray, FloatArray]:
     if moments.rows is None or moments.row_groups is None or moments.row_weights is None:

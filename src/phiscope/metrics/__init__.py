@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from phiscope.errors import UnknownNameError
-from phiscope.metrics import alignment, collapse, dimension, richness, similarity
+from phiscope.metrics import alignment, collapse, dimension, readout, regression, richness, similarity
 from phiscope.metrics.definition import Definition as Definition
 
 CENTERED_TWINS = ("effective_dimension", "participation_ratio", "stable_rank")
@@ -51,7 +51,7 @@ def _corrected_twin(row: Definition) -> Definition:
 
 def _collect() -> dict[str, Definition]:
     rows: dict[str, Definition] = {}
-    for module in (dimension, richness, alignment, collapse, similarity):
+    for module in (dimension, richness, alignment, readout, collapse, regression, similarity):
         for row in module.DEFINITIONS:
             rows[row.name] = row
             if row.name in CENTERED_TWINS:

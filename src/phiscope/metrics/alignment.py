@@ -66,7 +66,13 @@ def class_target_squared_norm(shares: FloatArray) -> float:
         >>> class_target_squared_norm(np.array([0.5, 0.5]))
         0.25
     """
-    return float(shares @ shares - 2 * (shares**3).sum() + (shares @ shares) ** 2)
+    largest = int(np.argmax(shares))
+    rest = np.delete(shares, largest)
+    # Sums of what is left, not 1 - pi: a class of nearly all samples would lose every digit.
+    squares = rest @ rest
+    diagonal = (shares[largest] * rest.sum()) ** 2 + ((rest * (1 - rest)) ** 2).sum()
+    above = 2 * shares[largest] ** 2 * squares + squares**2 - (rest**4).sum()
+    return float(diagonal + above)
 
 
 _SHARE = "0: orthogonal to the span; 1: inside it"

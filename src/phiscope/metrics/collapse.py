@@ -95,12 +95,13 @@ def nc3(weight: FloatArray, class_vectors: FloatArray) -> float:
     return float(np.einsum("ij,ij->", difference, difference))
 
 
-def cdnv(class_means: FloatArray, class_variances: FloatArray) -> float:
+def cdnv(class_means: FloatArray, class_variances: FloatArray, resolution: float = 0.0) -> float:
     """Class-distance normalized variance: mean over pairs of (var_c + var_c') / (2 norm^2(mu_c - mu_c')); >= 0.
 
     Args:
         class_means: shape (C, p), C >= 2.
         class_variances: E_c norm^2(phi - mu_c), shape (C,).
+        resolution: means at most this far apart count as the same.
 
     Returns:
         inf when two classes have the same mean.
@@ -118,8 +119,9 @@ def cdnv(class_means: FloatArray, class_variances: FloatArray) -> float:
         # Differences first: norms minus products would lose close pairs of far-away means.
         distances = cdist(class_means[block], class_means, "sqeuclidean")
         distances[np.arange(len(distances)), np.arange(block.start, block.stop)] = np.inf
-        with np.errstate(divide="ignore"):
-            total += float(((class_variances[block, None] + class_variances) / (2 * distances)).sum())
+        if distances.min() <= resolution**2:
+            return float("inf")
+        total += float(((class_variances[block, None] + class_variances) / (2 * distances)).sum())
     return total / (n_classes * (n_classes - 1))
 
 

@@ -1,0 +1,136 @@
+"""Neural collapse for regression: features that hold nothing but as many directions as there are targets.
+
+Variance-weighted forms: the papers normalize each sample's feature vector first, which weighs small and large
+deviations alike and is no function of moments.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+import scipy.optimize
+
+from phiscope.arrays import FloatArray
+from phiscope.metrics.definition import Definition
+from phiscope.operators import PositiveOperator
+
+
+def nrc1(eigenvalues: FloatArray, n_targets: int) -> float:
+    """Share of centered feature variance outside the c leading principal components; 0..1, 0 when collapsed.
+
+    Args:
+        eigenvalues: centered rho_k, shape (K,), K >= 1.
+        n_targets: c, number of regression targets.
+
+    Source: Andriopoulos et al. 2024, arXiv:2409.04180 (NRC1), variance-weighted.
+
+    Example:
+        >>> nrc1(np.array([3.0, 1.0]), 1)
+        0.25
+    """
+    return float(eigenvalues[n_targets:].sum() / eigenvalues.sum())
+
+
+def nrc2(covariance: PositiveOperator, weight: FloatArray) -> float:
+    """Share of centered feature variance outside the row space of the head; 0..1, 0 when collapsed.
+
+    Args:
+        covariance: S, positive trace.
+        weight: W, shape (C, p), not all zero.
+
+    Source: Andriopoulos et al. 2024, arXiv:2409.04180 (NRC2), variance-weighted.
+
+    Example:
+        >>> nrc2(PositiveOperator(matrix=np.diag([3.0, 1.0])), np.array([[1.0, 0.0]]))
+        0.25
+    """
+    _, singular, rows = scipy.linalg.svd(weight, full_matrices=False)
+    rows = rows[singular > max(weight.shape) * np.finfo(np.float64).eps * singular[0]]
+    inside = float(np.einsum("ij,ji->", rows, covariance.apply(rows.T)))
+    return min(max(1 - inside / covariance.trace(), 0.0), 1.0)
+
+
+def nrc3(weight: FloatArray, target_covariance: FloatArray) -> float:
+    """Squared distance of the normalized W W^T from its predicted form, at the best gamma; 0..4, 0 when collapsed.
+
+    Predicted is Dc^(1/2) - sqrt(gamma) I with 0 <= gamma < smallest eigenvalue of Dc.
+
+    Args:
+        weight: W, shape (c, p), not all zero.
+        target_covariance: Dc, shape (c, c), not zero.
+
+    Source: Andriopoulos et al. 2024, arXiv:2409.04180 (NRC3).
+
+    Example:
+        >>> round(nrc3(np.diag([1.0, 2.0]) ** 0.5, np.diag([1.0, 4.0])), 12)
+        0.0
+    """
+    gram = weight @ weight.T
+    gram = gram / np.linalg.norm(gram)
+    values, vectors = scipy.linalg.eigh(target_covariance)
+    roots = np.sqrt(np.maximum(values, 0.0))
+
+    def distance(shift: float) -> float:
+        predicted = (vectors * (roots - shift)) @ vectors.T
+        size = float(np.linalg.norm(predicted))
+        # Equal roots make the predicted form vanish at the end of the range; it is not approached there.
+        return float(np.linalg.norm(gram - predicted / size) ** 2) if size > 1e-12 * roots[-1] else np.inf
+
+    # Several local minima would need equal distances from two mixtures; a grid settles which valley is lowest.
+    grid = np.linspace(0, roots[0] * (1 - 1e-9), 65)
+    start = int(np.argmin([distance(shift) for shift in grid]))
+    low, high = grid[max(start - 1, 0)], grid[min(start + 1, 64)]
+    if high <= low:
+        return distance(0.0)
+    found = scipy.optimize.minimize_scalar(distance, bounds=(low, high), method="bounded", options={"xatol": 1e-12})
+    return float(min(found.fun, distance(float(grid[start]))))
+
+
+_COLLAPSE = "0: collapsed; large: far from it"
+_SOURCE = "Andriopoulos et al. 2024, arXiv:2409.04180, variance-weighted here"
+
+DEFINITIONS = (
+    Definition(
+        name="nrc1",
+        title="NRC1, variance outside the leading components",
+        symbol="NRC1",
+        range="0 .. 1",
+        low=0.0,
+        high=1.0,
+        direction=_COLLAPSE,
+        centering="centered",
+        equation="Σ_{k>c} ρᶜₖ / Σ ρᶜₖ",
+        needs=("features", "targets"),
+        meaning="Share of feature variance outside as many principal components as there are regression targets.",
+        source=_SOURCE,
+    ),
+    Definition(
+        name="nrc2",
+        title="NRC2, variance outside the head",
+        symbol="NRC2",
+        range="0 .. 1",
+        low=0.0,
+        high=1.0,
+        direction=_COLLAPSE,
+        centering="centered",
+        equation="1 − tr(P_W S) / tr(S), P_W on the row space of W",
+        needs=("features", "targets", "head"),
+        meaning="Share of feature variance that the head's weights do not see.",
+        source=_SOURCE,
+    ),
+    Definition(
+        name="nrc3",
+        title="NRC3, form of the head",
+        symbol="NRC3",
+        range="0 .. 4",
+        low=0.0,
+        high=4.0,
+        direction=_COLLAPSE,
+        centering="centered",
+        equation="min_γ ‖WWᵀ/‖WWᵀ‖ − (Dc^½ − γ^½ I)/‖Dc^½ − γ^½ I‖‖², 0 ≤ γ < λ_min(Dc)",
+        needs=("features", "targets", "head"),
+        meaning="Distance of the head's Gram matrix from the form that collapse with weight decay predicts.",
+        source="Andriopoulos et al. 2024, arXiv:2409.04180",
+        caveat="Always 0 for a single target, where both forms are one positive number.",
+    ),
+)

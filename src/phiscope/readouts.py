@@ -1,0 +1,194 @@
+"""Numbers about the best linear head, regression collapse and a random head, from moments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+
+import numpy as np
+import scipy.linalg
+
+from phiscope.arrays import FloatArray
+from phiscope.findings import NO_SPREAD, Findings
+from phiscope.metrics import readout, regression
+from phiscope.moments import Moments, merge
+from phiscope.spectrum import FunctionSpan, Spectrum
+
+HELD_OUT_RIDGE = 1e-6
+"""Ridge of the held-out readout, relative to the mean eigenvalue of S: below every direction that carries signal."""
+
+READOUT_NUMBERS = tuple(row.name for row in readout.DEFINITIONS)
+REGRESSION_NUMBERS = tuple(row.name for row in regression.DEFINITIONS)
+
+
+def target_cross(moments: Moments) -> FloatArray | None:
+    """Gc = cov(phi, y) with one-hot rows for classes, shape (p, c); None without targets."""
+    p = moments.n_features
+    if moments.classes:
+        shares = moments.group_weights / moments.weight
+        return np.asarray(((moments.group_means[:, :p] - moments.mean[:p]) * shares[:, None]).T)
+    return moments.cross_covariance("values") if moments.n_values else None
+
+
+def target_means(moments: Moments) -> FloatArray:
+    """E[y], shape (c,): class shares, or the mean of the values."""
+    if moments.classes:
+        return np.asarray(moments.group_weights / moments.weight)
+    return moments.mean[moments.columns("values")]
+
+
+def target_variance(moments: Moments) -> float:
+    """tr(Dc)."""
+    if moments.classes:
+        shares = moments.group_weights / moments.weight
+        return float(1 - shares @ shares)
+    return moments.covariance("values").trace()
+
+
+def target_power(spectrum: Spectrum, cross: FloatArray) -> FloatArray:
+    """Squared coefficient of the targets on each eigenfunction, norm^2(v_k^T G) / rho_k, shape (K,)."""
+    projected = spectrum.eigenvectors.T @ cross
+    return np.asarray(np.einsum("kj,kj->k", projected, projected) / spectrum.eigenvalues)
+
+
+def output_error(moments: Moments, head: tuple[FloatArray, FloatArray] | None) -> float | None:
+    """E norm^2(f - y) against one-hot or real targets; None when the widths differ or one of both is missing."""
+    cross, means = target_cross(moments), target_means(moments)
+    if cross is None:
+        return None
+    if moments.n_outputs:
+        covariance, output_means = moments.covariance("outputs"), moments.mean[moments.columns("outputs")]
+        if len(output_means) != len(means):
+            return None
+        variance, joint = covariance.trace(), moments.output_target_trace()
+    elif head is not None and len(head[0]) == len(means):
+        weight, bias = head
+        variance = float(np.einsum("ij,ji->", weight, moments.covariance("features").apply(weight.T)))
+        output_means = weight @ moments.mean[: moments.n_features] + bias
+        joint = float(np.einsum("cp,pc->", weight, cross))
+    else:
+        return None
+    offset = output_means - means
+    return variance - 2 * joint + target_variance(moments) + float(offset @ offset)
+
+
+def find_readout(
+    found: Findings,
+    moments: Moments,
+    spectrum: Spectrum,
+    head: tuple[FloatArray, FloatArray] | None,
+    span: FunctionSpan,
+    covariance_norm: float,
+) -> None:
+    """Best linear head, excess loss, whitened alignment, discriminant information; needs targets."""
+    cross, variance = target_cross(moments), target_variance(moments)
+    if cross is None or len(spectrum.eigenvalues) == 0 or span.rank == 0:
+        reason = NO_SPREAD if len(spectrum.eigenvalues) == 0 else "the targets are constant on these samples"
+        found.refuse(READOUT_NUMBERS, reason)
+        return
+    power = target_power(spectrum, cross)
+    best = min(readout.readout_r2(spectrum.eigenvalues, power, variance), 1.0)
+    found.numbers["readout_r2"] = best
+    aligned = float(np.einsum("ij,ij->", span.loadings, span.loadings)) / (np.sqrt(span.rank) * covariance_norm)
+    found.numbers["target_alignment_whitened"] = min(aligned, 1.0)
+    error = output_error(moments, head)
+    if error is None:
+        found.refuse(("head_excess_loss",), "it needs outputs of the same width as the targets")
+    else:
+        # The best head cannot lose to the trained one; below 0 is rounding.
+        found.numbers["head_excess_loss"] = max(error - variance * (1 - best), 0.0)
+    if moments.classes and spectrum.quality is not None:
+        between = spectrum.quality * spectrum.eigenvalues
+        found.numbers["discriminant_information"] = readout.discriminant_information(spectrum.eigenvalues, between)
+    else:
+        found.refuse(("discriminant_information",), "it needs integer targets, the class of each sample")
+
+
+def find_held_out(found: Findings, shards: Sequence[Moments]) -> None:
+    """Readout fitted on every other shard and scored on the rest, both ways."""
+    halves = reduce(merge, shards[::2]), reduce(merge, shards[1::2])
+    scores = [_score(fitted, judged) for fitted, judged in (halves, halves[::-1])]
+    if any(score is None for score in scores):
+        found.refuse(("readout_r2_held_out",), "features or targets are constant in one half of the samples")
+    else:
+        found.numbers["readout_r2_held_out"] = float(np.mean([score for score in scores if score is not None]))
+
+
+def _score(fitted: Moments, judged: Moments) -> float | None:
+    """R^2 on `judged` of the affine head fitted to `fitted`."""
+    cross, judged_cross = target_cross(fitted), target_cross(judged)
+    covariance, variance = fitted.covariance("features"), target_variance(judged)
+    if cross is None or judged_cross is None or covariance.trace() <= 0 or variance <= np.finfo(np.float64).eps:
+        return None
+    ridge = HELD_OUT_RIDGE * covariance.trace() / covariance.size
+    if covariance.matrix is not None:
+        system = covariance.matrix + ridge * np.eye(covariance.size)
+        weight = scipy.linalg.solve(system, cross, assume_a="pos", check_finite=False)
+    else:
+        rows = np.asarray(covariance.rows)
+        # (A^T A + r)^-1 G = (G - A^T (A A^T + r)^-1 A G) / r never makes p x p.
+        small = rows @ rows.T + ridge * np.eye(len(rows))
+        weight = (cross - rows.T @ scipy.linalg.solve(small, rows @ cross, assume_a="pos", check_finite=False)) / ridge
+    p = fitted.n_features
+    offset = target_means(fitted) - target_means(judged) + weight.T @ (judged.mean[:p] - fitted.mean[:p])
+    spread = float(np.einsum("ij,ij->", weight, judged.covariance("features").apply(weight)))
+    error = spread - 2 * float(np.einsum("ij,ij->", weight, judged_cross)) + variance + float(offset @ offset)
+    return 1 - error / variance
+
+
+def find_regression_collapse(
+    found: Findings, moments: Moments, spectrum: Spectrum, head: tuple[FloatArray, FloatArray] | None
+) -> None:
+    """NRC1 to NRC3 for regression targets."""
+    if len(spectrum.eigenvalues) == 0:
+        found.refuse(REGRESSION_NUMBERS, NO_SPREAD)
+        return
+    found.numbers["nrc1"] = regression.nrc1(spectrum.eigenvalues, moments.n_values)
+    weight = None if head is None else head[0]
+    if weight is None or not weight.any():
+        found.refuse(("nrc2", "nrc3"), "it reads the weights of the head, and none were given or all are zero")
+        return
+    found.numbers["nrc2"] = regression.nrc2(moments.covariance("features"), weight)
+    targets = moments.covariance("values")
+    values = targets.matrix if targets.matrix is not None else np.asarray(targets.rows).T @ np.asarray(targets.rows)
+    if len(weight) != moments.n_values:
+        found.refuse(("nrc3",), f"the head has {len(weight)} outputs and there are {moments.n_values} targets")
+    elif not values.any():
+        found.refuse(("nrc3",), "the targets are constant on these samples")
+    else:
+        found.numbers["nrc3"] = regression.nrc3(weight, values)
+
+
+RANDOM_HEADS = 32
+"""Draws of the random head; the mean of so many varies by less than 0.01 on every spectrum tried."""
+
+
+def random_head_distance(eigenvalues: FloatArray, rank: int, draws: int = RANDOM_HEADS) -> float:
+    """Centered D_LR that a Gaussian random head of `rank` outputs has on these features: the lazy reference.
+
+    In the eigenbasis a random head stays Gaussian, so only eigenvalues are needed. The draws are fixed.
+
+    Args:
+        eigenvalues: centered rho_k, shape (K,).
+        rank: number of outputs, 1 <= rank.
+        draws: heads to average over.
+
+    Returns:
+        0..1.
+
+    Example:
+        >>> round(random_head_distance(np.ones(100), 4), 6)
+        0.8
+    """
+    generator = np.random.default_rng(0)
+    rank = min(rank, len(eigenvalues))
+    scale = np.sqrt(eigenvalues)[:, None]
+    overlaps = []
+    for _ in range(draws):
+        # An orthonormal basis of the outputs, as functions of the whitened features.
+        basis, _ = scipy.linalg.qr(
+            scale * generator.standard_normal((len(eigenvalues), rank)), mode="economic", check_finite=False
+        )
+        overlaps.append(float((eigenvalues @ basis**2).sum()))
+    norm = float(np.linalg.norm(eigenvalues))
+    return float(np.clip(1 - np.mean(overlaps) / (np.sqrt(rank) * norm), 0.0, 1.0))
