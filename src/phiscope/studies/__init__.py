@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from itertools import count
 from pathlib import Path
 
 from phiscope.errors import InputError, UnknownNameError
@@ -67,12 +66,13 @@ def _new_folder(out: Path, name: str) -> Path:
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; out must be a folder to make runs in")
     out.mkdir(parents=True, exist_ok=True)
-    for number in count(1):
+    number = 1
+    while True:
         folder = out / (name if number == 1 else f"{name}-{number}")
         try:
             # Making the folder claims the name, also against a second study started at the same moment.
             folder.mkdir()
         except FileExistsError:
-            continue
-        return folder
-    raise AssertionError("counting never ends")
+            number += 1
+        else:
+            return folder

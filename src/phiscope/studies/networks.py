@@ -78,7 +78,7 @@ class ConvNetSettings:
         torch.Size([5, 8])
     """
 
-    stages: tuple[tuple[int, ...], ...] = ((32, 32), (64,), (64,))
+    stages: tuple[tuple[int, ...], ...] = ((32,), (64,), (64,))
 
     def build(self, input_shape: Sequence[int], n_outputs: int) -> StudyNetwork:
         """Build the network for pictures of shape (channels, height, width).

@@ -67,7 +67,7 @@ def run_training(study: Study, *, folder: Path, epochs: int, seed: int, progress
         network = study.network.build(data.input_shape, data.n_outputs)
         if study.freeze_features:
             network.freeze_features()
-        training = _Training(study, data, network, seed)
+        training = _Training(study, data, network, epochs, seed)
         with Observer(
             network,
             {"train": (data.train.inputs, data.train.targets), "test": (data.test.inputs, data.test.targets)},
@@ -75,9 +75,9 @@ def run_training(study: Study, *, folder: Path, epochs: int, seed: int, progress
             head="head",
             header=_header(study, data, network, epochs, seed),
         ) as observer:
-            training.observe(observer, 0, epochs, progress)
+            training.observe(observer, progress)
             try:
-                training.run(observer, epochs, progress)
+                training.run(observer, progress)
             except KeyboardInterrupt:
                 observer.close("interrupted", training.results())
             observer.close("completed", training.results())
@@ -86,22 +86,27 @@ def run_training(study: Study, *, folder: Path, epochs: int, seed: int, progress
 class _Training:
     """A training under way: the network with its optimizer, and how far it has come."""
 
-    def __init__(self, study: Study, data: StudyData, network: StudyNetwork, seed: int) -> None:
+    def __init__(self, study: Study, data: StudyData, network: StudyNetwork, epochs: int, seed: int) -> None:
         self.study, self.data, self.network = study, data, network
         self.optimizer = _optimizer(study.optimizer, network)
         self.order = torch.Generator().manual_seed(seed)
         self.epoch = self.step = 0
+        self.epochs = epochs
+        self.last_step = epochs * math.ceil(len(data.train) / study.batch_size)
         self.scalars: dict[str, float] = {}
         self._streak = 0
 
-    def run(self, observer: Observer, epochs: int, progress: Progress) -> None:
+    def run(self, observer: Observer, progress: Progress) -> None:
         """Train to the end, or until the study's stop rule says so."""
-        for epoch in range(1, epochs + 1):
+        while self.epoch < self.epochs and not self._is_enough(self.study.stop):
             self.train_epoch()
-            self.epoch = epoch
-            self.observe(observer, epoch, epochs, progress)
-            if self._may_stop(self.study.stop, epoch, epochs):
-                return
+            self.epoch += 1
+            self.observe(observer, progress)
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the step under way or just taken; of the first one before it."""
+        return self.study.optimizer.learning_rate_at(max(self.step, 1), self.last_step)
 
     def train_epoch(self) -> None:
         """Pass over the training split once, in random order."""
@@ -110,25 +115,35 @@ class _Training:
         for rows in torch.split(torch.randperm(len(inputs), generator=self.order), self.study.batch_size):
             self.step += 1
             for group in self.optimizer.param_groups:
-                group["lr"] = self.study.optimizer.learning_rate_at(self.step)
+                group["lr"] = self.learning_rate
             loss = self._loss(self.network(inputs[rows]), targets[rows])
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
 
-    def observe(self, observer: Observer, epoch: int, epochs: int, progress: Progress) -> None:
+    def observe(self, observer: Observer, progress: Progress) -> None:
         """Record this epoch when the study says so, and tell the progress."""
         measurement, scalars = None, {}
-        if self.study.is_recorded(epoch, epochs):
+        if self.study.is_recorded(self.epoch, self.epochs):
             scalars = self.evaluate()
-            measurement = observer.record(epoch=epoch, step=self.step, **scalars)
+            measurement = observer.record(epoch=self.epoch, step=self.step, **scalars)
             self.scalars = scalars
-        progress(EpochDone(study=self.study.name, epoch=epoch, epochs=epochs, scalars=scalars, measurement=measurement))
+            rule = self.study.stop
+            if rule is not None:
+                self._streak = self._streak + 1 if scalars[rule.scalar] >= rule.at_least else 0
+        progress(
+            EpochDone(
+                study=self.study.name,
+                epoch=self.epoch,
+                epochs=self.epochs,
+                scalars=scalars,
+                measurement=measurement,
+            )
+        )
 
     def evaluate(self) -> dict[str, float]:
         """Loss and accuracy (or R²) of both splits in eval mode, and the learning rate of the last step."""
-        rate = self.study.optimizer.learning_rate_at(self.step) if self.step else 0.0
-        scalars = {"learning_rate": rate}
+        scalars = {"learning_rate": self.learning_rate}
         with _evaluating(self.network):
             for split, samples in (("train", self.data.train), ("test", self.data.test)):
                 outputs = self.network(samples.inputs)
@@ -147,11 +162,8 @@ class _Training:
             return functional.mse_loss(outputs, targets)
         return functional.cross_entropy(outputs, targets)
 
-    def _may_stop(self, rule: StopRule | None, epoch: int, epochs: int) -> bool:
-        if rule is None or not self.study.is_recorded(epoch, epochs):
-            return False
-        self._streak = self._streak + 1 if self.scalars[rule.scalar] >= rule.at_least else 0
-        return self._streak >= rule.records
+    def _is_enough(self, rule: StopRule | None) -> bool:
+        return rule is not None and self._streak >= rule.records
 
 
 def _optimizer(settings: OptimizerSettings, network: StudyNetwork) -> torch.optim.Optimizer:
@@ -208,7 +220,11 @@ def progress_bar(progress: bool, epochs: int, name: str) -> tuple[Progress, Call
 
 
 def current_numbers(done: EpochDone) -> str:
-    """The recorded numbers of an epoch in one short line: fit, D_LR and Pihat(C) of the training split."""
+    """The recorded numbers of an epoch in one short line.
+
+    Accuracy or R² of both splits, D_LR and Pihat(C) of the training split; Pihat is read on the raw spectrum for
+    classes and on the centered one for regression.
+    """
     told = [
         f"{split} {kind} {done.scalars[f'{split}_{key}']:.3f}"
         for kind, key in (("acc", "accuracy"), ("R²", "r2"))
@@ -216,12 +232,15 @@ def current_numbers(done: EpochDone) -> str:
         if f"{split}_{key}" in done.scalars
     ]
     measurement = done.measurement
-    if measurement is not None and measurement.raw.cumulative_utilization is not None:
-        curve, c = measurement.raw.cumulative_utilization, measurement.n_outputs or 1
-        told += [
-            f"D_LR {measurement.numbers.get('dynamical_low_rank', math.nan):.3f}",
-            f"Pihat({c}) {curve[min(c, len(curve)) - 1]:.3f}",
-        ]
+    if measurement is None or measurement.n_outputs is None:
+        return ", ".join(told)
+    # The constant is the first raw eigenfunction and says nothing about a standardized target.
+    spectrum = measurement.centered if "train_r2" in done.scalars else measurement.raw
+    curve, c = spectrum.cumulative_utilization, measurement.n_outputs
+    if "dynamical_low_rank" in measurement.numbers:
+        told.append(f"D_LR {measurement['dynamical_low_rank']:.3f}")
+    if curve is not None and len(curve):
+        told.append(f"Pihat({c}) {curve[min(c, len(curve)) - 1]:.3f}")
     return ", ".join(told)
 
 
