@@ -112,7 +112,7 @@ def as_targets(data: Any) -> NDArray[Any]:
                 "sample pass floats, for one-hot rows pass targets.argmax(1)"
             )
         # An index beyond int64 must not wrap around to a negative one.
-        return np.minimum(array, np.iinfo(np.int64).max).astype(np.int64)
+        return np.asarray(np.minimum(array, np.iinfo(np.int64).max), dtype=np.int64)
     if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] == 0):
         raise TargetError(f"float targets have shape {array.shape}, expected (n,) or (n, c) regression values")
     return (array[:, None] if array.ndim == 1 else array).astype(np.float64)
