@@ -23,8 +23,10 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "dynamical_low_rank",
             "dynamical_low_rank_centered",
+            "dynamical_low_rank_random_head",
             "used_variance",
             "target_alignment",
+            "target_alignment_whitened",
             "initial_kernel_similarity",
             "output_rank",
             "output_rank_raw",
@@ -45,8 +47,12 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "How far the classes have collapsed",
-        ("nc1", "nc1_bounded", "nc2_equinorm", "nc2_equiangular", "nc3", "nc4", "cdnv"),
+        "What a linear head could make of the features",
+        ("readout_r2", "readout_r2_held_out", "head_excess_loss", "discriminant_information"),
+    ),
+    (
+        "How far the features have collapsed",
+        ("nc1", "nc1_bounded", "nc2_equinorm", "nc2_equiangular", "nc3", "nc4", "cdnv", "nrc1", "nrc2", "nrc3"),
     ),
 )
 """Section title and the numbers in it, in reading order; numbers in no group follow at the end."""
@@ -93,7 +99,8 @@ def history_sections(runs: Mapping[str, Run]) -> tuple[Section, ...]:
             _collect_split(measured, source, run.records, split)
     sections = [Section(title=TRAINING, panels=_training_panels(trained))]
     for title, names in GROUPS:
-        panels = tuple(_number_panel(name, measured.pop(name)) for name in names if name in measured)
+        both = [twin for name in names for twin in (name, f"{name}_corrected")]
+        panels = tuple(_number_panel(name, measured.pop(name)) for name in both if name in measured)
         sections.append(Section(title=title, panels=panels))
     rest = tuple(_number_panel(name, lines) for name, lines in sorted(measured.items()))
     sections.append(Section(title=OTHERS, panels=rest))

@@ -111,6 +111,10 @@ def _log_ticks(axis: Axis, low: float | None, high: float | None) -> Spec:
         shown = [tick for tick in ticks if low <= tick <= high]
         return {"tickvals": shown, "ticktext": [str(tick) for tick in shown]}
     powers = range(math.ceil(math.log10(max(low, FLOOR / 10))), math.floor(math.log10(high)) + 1)
+    if len(powers) < 2:
+        steps = [step * 10.0**power for power in range(-9, 2) for step in (1, 2, 5)]
+        few = [step for step in steps if low <= step <= high]
+        return {"tickvals": few, "ticktext": [f"{step:g}" for step in few]}
     shown_powers = [power for power in powers if len(powers) <= 6 or power % 2 == 0]
     raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
     words = ["1" if power == 0 else "10" + str(power).translate(raised) for power in shown_powers]

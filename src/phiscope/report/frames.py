@@ -36,8 +36,8 @@ def run_frames(run: Run) -> Frame:
 
     Returns:
         ``curves``, ``maps`` and ``gallery`` by split and operator, one entry a record (None where nothing
-        was measured); ``regimes`` by split; ``map_specs`` by split and operator; ``lowest``, the smallest
-        drawn relative eigenvalue, and ``widest``, the largest k.
+        was measured); ``regimes`` and ``intervals`` by split; ``map_specs`` by split and operator;
+        ``lowest``, the smallest drawn relative eigenvalue, and ``widest``, the largest k.
     """
     frames = _Frames(run)
     for record in run.records:
@@ -55,6 +55,7 @@ class _Frames:
             for kind in ("curves", "maps", "gallery")
         }
         self._regimes: dict[str, list[Frame | None]] = {split: [] for split in run.splits}
+        self._intervals: dict[str, list[Frame]] = {split: [] for split in run.splits}
         self._last_map: dict[tuple[str, str], HeatMap] = {}
         self._lowest, self._widest, self._cells = 1.0, 1, 0
 
@@ -62,6 +63,7 @@ class _Frames:
         for split in self._run.splits:
             measurement = record.measurement(split) if split in record.splits else None
             self._regimes[split].append(None if measurement is None else evidence_frame(measurement))
+            self._intervals[split].append({} if measurement is None else interval_frame(measurement))
             extras = record.extras(split) if measurement is not None else {}
             for mode, centered in MODES.items():
                 self._add_curves(split, mode, measurement, centered)
@@ -99,6 +101,7 @@ class _Frames:
         return {
             **self._tables,
             "regimes": self._regimes,
+            "intervals": self._intervals,
             "map_specs": self._last_map,
             "lowest": self._lowest,
             "widest": self._widest,
@@ -158,3 +161,10 @@ def evidence_frame(measurement: Measurement) -> Frame | None:
         "similarity": finite(evidence.initial_kernel_similarity, 3),
         "sentence": evidence.sentence(),
     }
+
+
+def interval_frame(measurement: Measurement) -> Frame:
+    """The 95 % interval of every number that has one."""
+    names = [name for name in measurement.numbers if name.removesuffix("_corrected") in measurement.estimates]
+    ends = {name: [finite(end, 3) for end in measurement.interval(name)] for name in names}
+    return {name: pair for name, pair in ends.items() if None not in pair}

@@ -75,6 +75,7 @@ def page_text(runs: Mapping[str, Run]) -> str:
         sequential=gradient(SEQUENTIAL),
         ghost=GHOST,
         made=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        measured=any(card["measurement"] for card in cards),
         regression=all(card["regression"] for card in cards),
     )
 

@@ -45,7 +45,8 @@ def page_data(runs: Mapping[str, Run]) -> dict[str, Any]:
         positions=positions,
         several=several,
         top=1.15 * max((frame["widest"] for frame in frames), default=1),
-        lowest=0.5 * min((frame["lowest"] for frame in frames), default=1.0),
+        # At least a decade and a half, so that a flat early spectrum looks flat.
+        lowest=min(0.03, 0.5 * min((frame["lowest"] for frame in frames), default=1.0)),
     )
     return {
         "positions": [
@@ -95,6 +96,7 @@ def _run_data(index: int, label: str, run: Run, frame: dict[str, Any], shared: _
         "maps": frame["maps"],
         "map_specs": _map_specs(frame),
         "regimes": frame["regimes"],
+        "intervals": frame["intervals"],
         "gallery": frame["gallery"],
         "samples": {split: sample_data(run, split) for split in run.splits},
         "layouts": _layouts(run, shared),

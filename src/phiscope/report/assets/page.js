@@ -181,7 +181,10 @@
       const run = data.runs[cell.dataset.run];
       const record = recordOf(run);
       const column = cell.dataset.split ? (run.numbers[cell.dataset.split] || {})[cell.dataset.name] : run.scalars[cell.dataset.name];
-      if (record >= 0 && column) cell.textContent = words(column[record]);
+      if (record < 0 || !column) return;
+      cell.textContent = words(column[record]);
+      const ends = cell.dataset.split && run.intervals[cell.dataset.split][record][cell.dataset.name];
+      cell.parentNode.querySelector(".between").textContent = ends ? `[${words(ends[0], 3)}, ${words(ends[1], 3)}]` : "";
     });
   }
 
