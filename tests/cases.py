@@ -24,6 +24,13 @@ def _regression(name, n, p, c, C, **more):
     return {"features": X, "outputs": np.tanh(X @ g.normal(size=(p, C))) + 0.1, "targets": y} | more
 
 
+def _regression_head(name, n, p, c, C=None):
+    data = _regression(name, n, p, c, 1)
+    del data["outputs"]
+    g = _generator(name)
+    return data | {"head": (g.normal(size=(C or c, p)), g.normal(size=C or c))}
+
+
 def _make():
     g = np.random.default_rng(5)
     cases = {
@@ -47,6 +54,8 @@ def _make():
         "one output": _regression("one output", 50, 5, 1, 1),
         "several targets": _regression("several targets", 70, 6, 3, 2),
         "targets 1-d": None,
+        "regression with head": _regression_head("regression with head", 80, 6, 3),
+        "regression with a head of other width": _regression_head("regression, other width", 80, 6, 3, C=2),
         "regression n < p": _regression("regression n < p", 12, 30, 2, 3),
         "features alone": {"features": g.normal(size=(30, 4)) + 1},
         "one feature": _classes("one feature", 30, 1, 2),

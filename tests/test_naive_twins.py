@@ -15,15 +15,19 @@ EPS = np.finfo(np.float64).eps
 # about 60 * 1e4 eps = 1e-10; wrong formulas differ in the first digits.
 CLOSE = 60 * 1e4 * EPS
 
-# Needs the initial network, hence a pass over a model.
-NOT_FROM_ARRAYS = {"initial_kernel_similarity"}
+WITHOUT_TWIN = {
+    "initial_kernel_similarity": "needs the initial network, hence a pass over a model",
+    "dynamical_low_rank_random_head": "a mean over random heads; compared below within its own error",
+    "readout_r2_held_out": "random halves; compared with held-out samples below",
+    **{name: "an estimate of the population; tested beside its interval" for name in SCALARS if "_corrected" in name},
+}
 
 
 def assert_scalars(m, s, tolerance=CLOSE):
     expected = twins.expected_scalars(s)
     for name, value in expected.items():
         assert m[name] == pytest.approx(value, rel=tolerance, abs=tolerance), name
-    extra = {name for name in m.to_dict() if not name.endswith("_corrected")} - set(expected)
+    extra = set(m.to_dict()) - set(expected) - set(WITHOUT_TWIN)
     assert not extra, "measured without a twin"
 
 
@@ -59,9 +63,7 @@ def test_cases_cover_every_scalar_and_curve():
         m = phiscope.diagonalize(**case)
         measured |= set(m.to_dict())
         measured |= {name for name in twins.CURVES if getattr(m.centered, name) is not None}
-    assert measured >= {name for name in SCALARS if not name.endswith("_corrected")} - NOT_FROM_ARRAYS | set(
-        twins.CURVES
-    )
+    assert measured >= set(SCALARS) - {"initial_kernel_similarity"} | set(twins.CURVES)
 
 
 @pytest.mark.parametrize("case", [name for name in CASES if "head" in CASES[name]])
@@ -92,7 +94,7 @@ def test_integer_weights_are_repeated_samples(case):
     repeated = {key: part.repeat(times, axis=0) if key in ("features", "outputs", "targets") else part
                 for key, part in data.items()}  # fmt: skip
     by_weight, by_repeat = phiscope.diagonalize(**data, weights=times), phiscope.diagonalize(**repeated)
-    expected = {name: value for name, value in by_repeat.to_dict().items() if not name.endswith("_corrected")}
+    expected = {name: value for name, value in by_repeat.to_dict().items() if name not in WITHOUT_TWIN}
     # RankMe adds 1e-7 for each of min(n, p) singular values, also for those that are zero, so it sees n itself.
     if len(data["features"]) < data["features"].shape[1]:
         assert by_weight["rankme"] == pytest.approx(expected.pop("rankme"), abs=60 * 1e-7 * np.log(1e7) * 60)
@@ -198,6 +200,36 @@ def test_inputs_are_not_changed():
     phiscope.diagonalize(**data)
     for key, part in before.items():
         np.testing.assert_array_equal(data[key], part, err_msg=key)
+
+
+def test_random_head_reference():
+    """The mean over Gaussian heads, with heads of our own: both are means of 32, so 5 standard errors apart at most."""
+    s = twins.sample(**CASES["n > p"])
+    g = np.random.default_rng(0)
+    values = []
+    for _ in range(200):
+        W = g.normal(size=(4, 7))
+        values.append(twins.dynamical_low_rank_centered(twins.sample(s.features, head=(W, None), rank_tolerance=1e-12)))
+    error = np.std(values) * np.sqrt(1 / 32 + 1 / 200)
+    have = phiscope.diagonalize(**CASES["n > p"])["dynamical_low_rank_random_head"]
+    assert have == pytest.approx(np.mean(values), abs=5 * error)
+    assert abs(have - phiscope.diagonalize(**CASES["C > p"])["dynamical_low_rank_random_head"]) > 5 * error
+
+
+def test_held_out_readout_predicts_fresh_samples():
+    g = np.random.default_rng(0)
+    W = g.normal(size=(8, 2))
+    X, fresh = g.normal(size=(4000, 8)), g.normal(size=(4000, 8))
+    y, expected = (A @ W + g.normal(size=(4000, 2)) * 3 for A in (X, fresh))
+    A = np.hstack([X, np.ones((4000, 1))])
+    fit = np.linalg.lstsq(A, y, rcond=None)[0]
+    residual = expected - np.hstack([fresh, np.ones((4000, 1))]) @ fit
+    r2 = 1 - residual.var(axis=0).sum() / expected.var(axis=0).sum()
+    # R^2 of 4000 samples scatters by about 2 sqrt(R^2) (1 - R^2) / sqrt(4000) = 0.015.
+    assert phiscope.diagonalize(X, targets=y)["readout_r2_held_out"] == pytest.approx(r2, abs=0.05)
+    noise = phiscope.diagonalize(X[:60], targets=g.normal(size=60))
+    assert noise["readout_r2_held_out"] < noise["readout_r2"] - 0.05
+    assert phiscope.diagonalize(X[:60], targets=X[:60] @ W)["readout_r2_held_out"] == pytest.approx(1, abs=1e-5)
 
 
 # Negative controls: a twin with one slip in it must not agree.

@@ -248,6 +248,62 @@ def cdnv(s):
     return float(np.mean(found))
 
 
+def best_head_error(s):
+    """Smallest mean squared error of an affine head on these samples, by least squares on the samples."""
+    root = np.sqrt(s.share)[:, None]
+    design = np.hstack([s.features - s.share @ s.features, np.ones((len(s.features), 1))])
+    fitted = design @ np.linalg.lstsq(root * design, root * s.targets, rcond=1e-7)[0]
+    return float((s.share[:, None] * (s.targets - fitted) ** 2).sum())
+
+
+def readout_r2(s):
+    return 1 - best_head_error(s) / np.linalg.norm(scaled(s, s.targets, True)) ** 2
+
+
+def head_excess_loss(s):
+    return float((s.share[:, None] * (s.outputs - s.targets) ** 2).sum()) - best_head_error(s)
+
+
+def target_alignment_whitened(s):
+    projector = kernel(span(scaled(s, s.targets, True), TARGET_TOLERANCE))
+    return cka(kernel(scaled(s, s.features, True)), projector)
+
+
+def discriminant_information(s):
+    groups = classes(s)
+    m = sum(share.sum() * mean for share, mean, _ in groups)
+    between = sum(share.sum() * np.outer(mean - m, mean - m) for share, mean, _ in groups)
+    A = scaled(s, s.features, True)
+    return float(np.trace(np.linalg.pinv(A.T @ A, rcond=A.shape[1] * EPSILON, hermitian=True) @ between))
+
+
+def nrc1(s):
+    rho = np.linalg.eigvalsh(kernel(scaled(s, s.features, True)))[::-1]
+    return rho[s.targets.shape[1] :].sum() / rho.sum()
+
+
+def nrc2(s):
+    A = scaled(s, s.features, True)
+    outside = A - A @ np.linalg.pinv(s.head_weight) @ s.head_weight
+    return np.linalg.norm(outside) ** 2 / np.linalg.norm(A) ** 2
+
+
+def nrc3(s):
+    """Brute force over gamma, refined three times around the best."""
+    gram = s.head_weight @ s.head_weight.T
+    Dc = scaled(s, s.targets, True).T @ scaled(s, s.targets, True)
+    values, U = np.linalg.eigh(Dc)
+    root = U @ np.diag(np.sqrt(np.maximum(values, 0))) @ U.T
+    low, high = 0.0, np.sqrt(max(values[0], 0.0)) * (1 - 1e-9)
+    for _ in range(3):
+        shifts = np.linspace(low, high, 2001)
+        forms = [root - shift * np.eye(len(root)) for shift in shifts]
+        found = [np.linalg.norm(gram / np.linalg.norm(gram) - form / np.linalg.norm(form)) ** 2 for form in forms]
+        best = int(np.argmin(found))
+        low, high = shifts[max(best - 1, 0)], shifts[min(best + 1, 2000)]
+    return found[best]
+
+
 SPECTRAL = {
     "effective_dimension": lambda s: effective_dimension(s),
     "effective_dimension_centered": lambda s: effective_dimension(s, True),
@@ -266,13 +322,18 @@ WITH_OUTPUTS = {
     "output_rank": output_rank,
     "output_rank_raw": output_rank_raw,
 }
-WITH_TARGETS = {"target_alignment": target_alignment}
+WITH_TARGETS = {
+    "target_alignment": target_alignment,
+    "target_alignment_whitened": target_alignment_whitened,
+    "readout_r2": readout_r2,
+}
 WITH_CLASSES = {
     "nc1": nc1,
     "nc1_bounded": nc1_bounded,
     "nc2_equinorm": nc2_equinorm,
     "nc2_equiangular": nc2_equiangular,
     "cdnv": cdnv,
+    "discriminant_information": discriminant_information,
 }
 WITH_HEAD_AND_CLASSES = {"nc3": nc3}
 CURVES = {
@@ -288,12 +349,18 @@ def expected_scalars(s):
     twins = dict(SPECTRAL)
     if s.outputs is not None:
         twins |= WITH_OUTPUTS
-    if s.targets is not None:
+    if s.targets is not None and np.ptp(s.targets, axis=0).any():
         twins |= WITH_TARGETS
+        if s.outputs is not None and s.outputs.shape == s.targets.shape:
+            twins["head_excess_loss"] = head_excess_loss
     if s.labels is not None and len(np.unique(s.labels)) > 1:
         twins |= WITH_CLASSES | (WITH_HEAD_AND_CLASSES if s.head_weight is not None else {})
-    if s.labels is not None and len(np.unique(s.labels)) == 1:
-        del twins["target_alignment"]
+    if s.targets is not None and s.labels is None:
+        twins["nrc1"] = nrc1
+        if s.head_weight is not None:
+            twins["nrc2"] = nrc2
+            if len(s.head_weight) == s.targets.shape[1]:
+                twins["nrc3"] = nrc3
     if len(spectrum(s, True)[0]) < 2:
         del twins["alpha_req"]
     return {name: float(twin(s)) for name, twin in twins.items()}

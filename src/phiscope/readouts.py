@@ -118,7 +118,7 @@ def _score(fitted: Moments, judged: Moments) -> float | None:
     """R^2 on `judged` of the affine head fitted to `fitted`."""
     cross, judged_cross = target_cross(fitted), target_cross(judged)
     covariance, variance = fitted.covariance("features"), target_variance(judged)
-    if cross is None or judged_cross is None or covariance.trace() <= 0 or variance <= np.finfo(np.float64).eps:
+    if cross is None or judged_cross is None or covariance.trace() <= 0 or variance <= 0:
         return None
     ridge = HELD_OUT_RIDGE * covariance.trace() / covariance.size
     if covariance.matrix is not None:
