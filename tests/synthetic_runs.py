@@ -67,13 +67,15 @@ def write_run(path: Path, recipe: Recipe) -> Run:
         data[split] = (y, noise)
     centers = np.linalg.qr(rng.normal(size=(max(recipe.p, classes or 1), recipe.p)))[0][: classes or 1] * 4
     head = rng.normal(size=(classes or 1, recipe.p)) / 4
+    # Logits that sum to zero have one output less than classes, as a trained classifier's nearly do.
+    target_head = centers - centers.mean(axis=0) if classes and classes > 1 else centers
     for epoch in recipe.epochs:
         share = recipe.collapse * (1 - np.exp(-epoch / 2.0))
         measurements, extras = {}, {}
         for split, (y, noise) in data.items():
             signal = centers[y] if classes else np.outer(y, centers[0])
             features = (1 - share) * noise + share * signal + 0.02 * noise
-            weights = (1 - share) * head + share * centers / 4
+            weights = (1 - share) * head + share * target_head / 4
             measured = phiscope.diagonalize(
                 features, features @ weights.T if recipe.outputs else None, targets=y, num_classes=classes
             )

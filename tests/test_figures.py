@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic_runs import Recipe, write_run
 
 import phiscope
 from phiscope.errors import MissingDependencyError, ShapeError
@@ -27,6 +26,7 @@ from phiscope.figures.draw import measurement_figure
 from phiscope.figures.history import TRAINING
 from phiscope.figures.spectra import DENSE, DRAWN, drawn_indices
 from phiscope.measurement import Measurement
+from synthetic_runs import Recipe, write_run
 
 CLASSES = 4
 

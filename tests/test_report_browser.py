@@ -1,0 +1,227 @@
+"""The page in a real browser: it opens from disk, draws, moves, and fits a phone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from phiscope.report import report
+from synthetic_runs import Recipe, write_run
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+EVIL = "<script>window.broken = 1</script><img src=x onerror='window.broken = 1'>"
+SPECTRUM = ".operator[data-panel=eigenvalues]"
+DRAWN = "nodes => nodes.map(node => node.data && node.data.length ? node.data[1].y : null)"
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        yield started
+        started.close()
+
+
+class Visit:
+    """One opened page with everything that went wrong or asked for the outside."""
+
+    def __init__(self, browser: Browser, path: Path, width: int = 1400) -> None:
+        self.faults: list[str] = []
+        self.requests: list[str] = []
+        self.page: Page = browser.new_page(viewport={"width": width, "height": 900})
+        self.page.on("console", lambda message: self._note(message.type, message.text))
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(path.as_uri())
+        self.page.wait_for_selector("html[data-ready=yes]")
+        self.page.evaluate(
+            "(document.getElementById('picture') || document.body).scrollIntoView({behavior: 'instant'})"
+        )
+        self.page.wait_for_timeout(400)
+
+    def _note(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning"):
+            self.faults.append(text)
+
+    def spectra(self) -> list[list[float] | None]:
+        found: list[list[float] | None] = self.page.locator(SPECTRUM).evaluate_all(DRAWN)
+        return found
+
+    def scroll_through(self) -> None:
+        height = self.page.evaluate("document.documentElement.scrollHeight")
+        for top in range(0, height, 600):
+            self.page.evaluate(f"window.scrollTo({{top: {top}, behavior: 'instant'}})")
+            self.page.wait_for_timeout(60)
+        self.page.wait_for_timeout(200)
+
+    def overflow(self) -> int:
+        wide: int = self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        return wide
+
+    def outside(self) -> list[str]:
+        return [url for url in self.requests if not url.startswith(("file:", "data:", "blob:"))]
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pair")
+    names = [EVIL, "two", "three", "four"]
+    evil = {"title": EVIL, "description": EVIL, "class_names": names, "settings": {EVIL: EVIL}, "name": EVIL}
+    a = write_run(folder / "a", Recipe(header=evil, scalars={EVIL: 1.0}))
+    b = write_run(folder / "b", Recipe(collapse=0.2, status="interrupted"))
+    return report([a, b], folder / "page.html")
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+def test_the_page_opens_without_network_faults_or_overflow(browser: Browser, pair: Path, width: int) -> None:
+    visit = Visit(browser, pair, width)
+    visit.scroll_through()
+    assert visit.faults == []
+    assert visit.outside() == []
+    assert visit.overflow() <= 0
+    assert visit.page.evaluate("window.broken") is None
+    assert visit.page.locator(".history .main-svg").count() > 20
+    assert visit.page.locator(".map .main-svg").count() > 0
+    assert visit.page.locator(".tile").count() > 20
+    visit.page.close()
+
+
+def test_user_text_reads_as_typed(browser: Browser, pair: Path) -> None:
+    visit = Visit(browser, pair)
+    assert visit.page.locator("h2.run-title").first.inner_text().endswith(EVIL)
+    visit.scroll_through()
+    labels = visit.page.locator(".map").first.evaluate("node => node.layout.yaxis.ticktext")
+    assert labels[0].startswith("&lt;script")
+    visit.page.close()
+
+
+def test_the_slider_changes_the_picture_and_obeys_the_keyboard(browser: Browser, pair: Path) -> None:
+    visit = Visit(browser, pair)
+    last = visit.spectra()
+    slider = visit.page.locator("#position")
+    slider.focus()
+    visit.page.keyboard.press("Home")
+    visit.page.wait_for_timeout(400)
+    assert visit.page.locator("#moment").inner_text() == "epoch 0"
+    assert slider.get_attribute("aria-valuetext") == "epoch 0"
+    first = visit.spectra()
+    assert first[0] != last[0]
+    visit.page.keyboard.press("ArrowRight")
+    visit.page.wait_for_timeout(400)
+    assert visit.page.locator("#moment").inner_text() == "epoch 1"
+    visit.page.keyboard.press("End")
+    visit.page.wait_for_timeout(400)
+    assert visit.spectra() == last
+    visit.page.close()
+
+
+def test_numbers_and_regime_follow_the_slider(browser: Browser, pair: Path) -> None:
+    visit = Visit(browser, pair)
+    cell = visit.page.locator("b[data-name=dynamical_low_rank][data-split=train]").first
+    before = cell.inner_text()
+    assert "minimal" in visit.page.locator(".run-now").first.inner_text()
+    visit.page.locator("#position").focus()
+    visit.page.keyboard.press("Home")
+    visit.page.wait_for_timeout(500)
+    assert cell.inner_text() != before
+    assert "minimal" not in visit.page.locator(".run-now").first.inner_text()
+    visit.page.close()
+
+
+def test_the_switches_change_operator_and_split(browser: Browser, pair: Path) -> None:
+    visit = Visit(browser, pair)
+    centered = visit.spectra()
+    marks = "nodes => nodes.map(node => node.layout.annotations[0].text)"
+    assert set(visit.page.locator(SPECTRUM).evaluate_all(marks)) == {"4 classes − 1"}
+    visit.page.locator("#modes label", has_text="raw").click()
+    visit.page.wait_for_timeout(400)
+    raw = visit.spectra()
+    assert raw != centered
+    assert set(visit.page.locator(SPECTRUM).evaluate_all(marks)) == {"4 classes"}
+    visit.page.locator("#splits label", has_text="test").click()
+    visit.page.wait_for_timeout(400)
+    assert visit.spectra() != raw
+    assert "test" in visit.page.locator(".run-now").first.inner_text()
+    visit.page.close()
+
+
+def test_play_walks_to_the_end(browser: Browser, pair: Path) -> None:
+    visit = Visit(browser, pair)
+    play = visit.page.locator("#play")
+    play.click()
+    assert play.get_attribute("aria-pressed") == "true"
+    visit.page.wait_for_selector("#play[aria-pressed=false]")
+    assert visit.page.locator("#moment").inner_text() == "epoch 10"
+    visit.page.close()
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(epochs=(), status=None),
+        Recipe(epochs=(0,), outputs=False, status=None, scalars={"train_loss": float("nan")}),
+        Recipe(epochs=(0, 1, 2), classes=None, splits=("probe",), side=0),
+        Recipe(epochs=(0, 1), classes=100, p=120, n=300),
+    ],
+    ids=["nothing", "one-without-outputs", "regression", "hundred-classes"],
+)
+def test_unusual_runs_draw_without_faults(browser: Browser, tmp_path: Path, recipe: Recipe) -> None:
+    page = report(write_run(tmp_path / "run", recipe), tmp_path / "page.html")
+    visit = Visit(browser, page)
+    visit.scroll_through()
+    assert visit.overflow() <= 0
+    visit.page.set_viewport_size({"width": 390, "height": 844})
+    visit.page.wait_for_timeout(400)
+    assert visit.overflow() <= 0
+    assert visit.faults == []
+    assert visit.outside() == []
+    visit.page.close()
+
+
+def test_a_watched_page_notices_faults_and_requests(browser: Browser, tmp_path: Path) -> None:
+    """The control: a page that breaks and asks for the outside must be caught by the same watcher."""
+    broken = tmp_path / "broken.html"
+    broken.write_text(
+        "<html data-ready=yes><body style='width:3000px'><img src='http://localhost:9/x.png'>"
+        "<script>throw new Error('planned')</script></body></html>"
+    )
+    visit = Visit(browser, broken, 390)
+    assert any("planned" in fault for fault in visit.faults)
+    assert visit.outside() == ["http://localhost:9/x.png"]
+    assert visit.overflow() > 0
+    visit.page.close()
+
+
+def test_slides_are_quick(browser: Browser, pair: Path) -> None:
+    visit = Visit(browser, pair)
+    spent = visit.page.evaluate(
+        """async () => {
+            const slider = document.getElementById("position");
+            const frame = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+            const start = performance.now();
+            for (let i = 0; i < 20; i += 1) {
+                slider.value = String(i % 6);
+                slider.dispatchEvent(new Event("input"));
+                await frame();
+            }
+            return (performance.now() - start) / 20;
+        }"""
+    )
+    # Measured at about 100 ms with two runs on a busy two-core machine; a slide of a second is no slider.
+    assert spent < 1000
+    visit.page.close()
