@@ -110,13 +110,17 @@ def _tensors_kept(model: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        with torch.no_grad():
-            for owner, name, buffer, copy, version in kept:
-                owner[name] = buffer
-                if buffer._version != version:
-                    buffer.copy_(copy)
-            for weight, copy in renormalizing:
-                weight.copy_(copy)
+        for owner, name, buffer, copy, version in kept:
+            owner[name] = buffer
+            if buffer._version != version:
+                _rewrite(buffer, copy)
+        for weight, copy in renormalizing:
+            _rewrite(weight, copy)
+
+
+@torch.no_grad()
+def _rewrite(tensor: Tensor, copy: Tensor) -> None:
+    tensor.copy_(copy)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from itertools import product
 from typing import Any, Literal
 
 import torch
@@ -119,13 +120,11 @@ def relate(calls: list[Tensor], output: Tensor, path: tuple[str | int, ...]) -> 
         choices += ["mean"] if len({call.shape for call in calls}) == 1 else []
     readings: tuple[Reading, ...] = ("flat", "channels")
     arrangements: tuple[Arrangement, ...] = ("rows", "swapped", "averaged", "picked")
-    for choice in choices:
-        for reading in readings:
-            for arrangement in arrangements:
-                layout = Layout(path=path, calls=choice, arrangement=arrangement, reading=reading, ending="none")
-                found = _with_ending(layout, calls, output)
-                if found is not None:
-                    return found
+    for choice, reading, arrangement in product(choices, readings, arrangements):
+        layout = Layout(path=path, calls=choice, arrangement=arrangement, reading=reading, ending="none")
+        found = _with_ending(layout, calls, output)
+        if found is not None:
+            return found
     return None
 
 
