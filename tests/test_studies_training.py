@@ -1,5 +1,7 @@
 import copy
 import dataclasses
+import signal
+import subprocess
 import sys
 from typing import ClassVar
 
@@ -177,6 +179,37 @@ def test_ctrl_c_ends_with_a_run_that_can_be_used(tmp_path):
     assert [record.epoch for record in run.records] == [0, 1, 2]
     assert run.records[-1].measurement("test").n_samples == 397
     assert run.warnings == ()
+
+
+def test_a_real_interrupt_from_outside(tmp_path):
+    script = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from phiscope.studies import run_study\n"
+        "run_study('digits-fcn', out=sys.argv[1], epochs=5000, progress=lambda done: print(done.epoch, flush=True))"
+    )
+    training = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    with training:
+        for line in training.stdout:
+            if line.strip() == "2":
+                training.send_signal(signal.SIGINT)
+    run = open_run(tmp_path / "digits-fcn-seed0")
+    assert training.returncode == 0
+    assert run.status == "interrupted"
+    assert len(run.records) >= 3
+    assert run.records[-1].measurement("train").n_samples == 1400
+
+
+def test_the_number_of_threads_neither_matters_nor_moves(tmp_path):
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        two = trained(SMALL_ADDITION, tmp_path / "two", epochs=2)
+        assert torch.get_num_threads() == 2
+        torch.set_num_threads(1)
+        one = trained(SMALL_ADDITION, tmp_path / "one", epochs=2)
+    finally:
+        torch.set_num_threads(threads)
+    assert everything(one) == everything(two)
 
 
 def test_ctrl_c_amid_an_epoch_keeps_the_epochs_before(tmp_path, monkeypatch):

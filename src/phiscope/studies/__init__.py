@@ -22,7 +22,7 @@ def run_study(
 ) -> Path:
     """Train a built-in study on the CPU, observe it at every recorded epoch, and write its run.
 
-    Two calls with the same seed and the same number of threads give the same numbers. Ctrl-C ends the training
+    Two calls with the same seed give the same numbers; torch works with one thread meanwhile. Ctrl-C ends the training
     and returns as usual; the run then has the status "interrupted".
 
     Args:
