@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import phiscope
 from phiscope.errors import MissingDependencyError, ShapeError
 from phiscope.figures import (
+    Mark,
     class_map,
     degenerate_clusters,
     extreme_samples,
@@ -94,6 +95,12 @@ def test_thinning_keeps_both_ends_and_every_leading_eigenfunction(count: int) ->
     assert len(kept) <= DRAWN
     assert (np.diff(kept) > 0).all()
     assert kept[: min(count, DENSE)].tolist() == list(range(min(count, DENSE)))
+
+
+def test_nothing_is_thinned_out_around_the_mark() -> None:
+    kept = set(drawn_indices(2048, (Mark(at=1000, label="1000 classes"),)).tolist())
+    assert {998, 999, 1000, 1001} <= kept
+    assert not {898, 899, 900, 901} <= kept
 
 
 @given(st.lists(st.floats(1e-6, 1e6), min_size=0, max_size=30))

@@ -11,10 +11,10 @@ from phiscope.figures.model import Axis, Dash, Figure, Line, Mark, Panel
 from phiscope.figures.palette import run_color
 from phiscope.measurement import Measurement, Spectrum
 
-DENSE = 48
+DENSE = 40
 """So many leading eigenfunctions are always drawn one by one."""
 
-DRAWN = 120
+DRAWN = 80
 """At most about so many points of a curve are drawn; beyond ``DENSE`` they thin out evenly on a log axis."""
 
 FLOOR = 1e-8
@@ -33,8 +33,12 @@ def spectrum_of(measurement: Measurement, *, centered: bool) -> Spectrum:
     return measurement.centered if centered else measurement.raw
 
 
-def drawn_indices(count: int) -> NDArray[np.intp]:
+def drawn_indices(count: int, marks: Sequence[Mark] = ()) -> NDArray[np.intp]:
     """Which of ``count`` eigenfunctions are drawn: every leading one, then thinning on a log axis.
+
+    Args:
+        count: how many eigenfunctions there are.
+        marks: places where nothing may be thinned out, because the picture is about the fall there.
 
     Returns:
         Indices counted from 0, increasing, the first and the last always among them.
@@ -48,7 +52,9 @@ def drawn_indices(count: int) -> NDArray[np.intp]:
     if count <= DENSE:
         return np.arange(count)
     tail = np.geomspace(DENSE + 1, count, DRAWN - DENSE).round().astype(np.intp) - 1
-    return np.unique(np.concatenate([np.arange(DENSE), tail]))
+    near = [int(mark.at) + offset for mark in marks for offset in range(-4, 4)]
+    kept = [k for k in near if 0 <= k < count]
+    return np.unique(np.concatenate([np.arange(DENSE), tail, np.asarray(kept, dtype=np.intp)]))
 
 
 def feature_marks(measurement: Measurement, *, centered: bool) -> tuple[Mark, ...]:
@@ -118,7 +124,7 @@ def operator_figure(
             values = curve(spectrum_of(measurement, centered=centered), name)
             if values is None or not values.size:
                 continue
-            kept = drawn_indices(values.size)
+            kept = drawn_indices(values.size, marks)
             lines.append(
                 Line(
                     label=label,

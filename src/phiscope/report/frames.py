@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from phiscope.figures import class_map, extreme_samples, span_map, spectrum_of
 from phiscope.figures.model import HeatMap
-from phiscope.figures.spectra import CURVES, FLOOR, curve, drawn_indices
+from phiscope.figures.spectra import CURVES, FLOOR, curve, drawn_indices, feature_marks
 from phiscope.report.charts import finite
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _wider(one: HeatMap, other: HeatMap) -> HeatMap:
 def curve_frame(measurement: Measurement, *, centered: bool) -> Frame:
     """The three curves at the drawn k; a curve that was not measured is None."""
     spectrum = spectrum_of(measurement, centered=centered)
-    kept = drawn_indices(spectrum.eigenvalues.size)
+    kept = drawn_indices(spectrum.eigenvalues.size, feature_marks(measurement, centered=centered))
     frame: Frame = {"k": (kept + 1).tolist()}
     for name, _, _ in CURVES:
         values = curve(spectrum, name)
