@@ -117,7 +117,9 @@ class MomentAccumulator:
         owner = None if units is None else as_array(units, name="units").astype(np.int64)
         if owner is not None and owner.shape != (len(phi),):
             raise ShapeError(f"units have shape {owner.shape}, expected (b,) with b = {len(phi)} features")
-        for block in self._blocks(parts, groups, weight, owner):
+        # Shards are drawn for the whole batch: a sample whose rows fill several blocks stays in one of them.
+        shard = None if len(self._streams) == 1 else self._assigned(weight > 0, owner)
+        for block in self._blocks(parts, groups, weight, shard):
             self._add(*block)
         self._batches += 1
 
@@ -167,7 +169,7 @@ class MomentAccumulator:
         )
 
     def _blocks(
-        self, parts: list[NDArray[Any]], groups: IntArray, weights: FloatArray, units: IntArray | None
+        self, parts: list[NDArray[Any]], groups: IntArray, weights: FloatArray, shards: IntArray | None
     ) -> Iterator[tuple[FloatArray, IntArray, FloatArray, IntArray | None]]:
         """Float64 blocks of joined rows without the samples of weight 0; low precision is never upcast whole."""
         width = sum(part.shape[1] for part in parts)
@@ -182,19 +184,24 @@ class MomentAccumulator:
             if len(counted) < len(rows):
                 rows = rows[counted]
             chosen = counted + start
-            yield rows, groups[chosen], weights[chosen], None if units is None else units[chosen]
+            yield rows, groups[chosen], weights[chosen], None if shards is None else shards[chosen]
 
-    def _add(self, rows: FloatArray, groups: IntArray, weights: FloatArray, units: IntArray | None) -> None:
+    def _add(self, rows: FloatArray, groups: IntArray, weights: FloatArray, shard: IntArray | None) -> None:
         """Hand each sample to its shard."""
-        if len(self._streams) == 1:
+        if shard is None:
             self._streams[0].add(rows, groups, weights)
             return
-        shard = self._assign(len(rows), units)
         order = np.argsort(shard, kind="stable")
         bounds = np.searchsorted(shard[order], np.arange(len(self._streams) + 1))
         for stream, start, stop in zip(self._streams, bounds[:-1], bounds[1:], strict=True):
             chosen = order[start:stop]
             stream.add(rows[chosen], groups[chosen], weights[chosen])
+
+    def _assigned(self, counted: NDArray[np.bool_], units: IntArray | None) -> IntArray:
+        """Shard of each row; rows of weight 0 draw none, so that they are the same as rows that never came."""
+        shard = np.zeros(len(counted), dtype=np.int64)
+        shard[counted] = self._assign(int(counted.sum()), None if units is None else units[counted])
+        return shard
 
     def _assign(self, n_rows: int, units: IntArray | None) -> IntArray:
         """Shards in random permutations of all of them: balanced, yet blind to any period in the data."""

@@ -38,7 +38,7 @@ def as_array(data: Any, *, name: str) -> NDArray[Any]:
     try:
         array = _converted(data)
     # Foreign array types raise whatever they like when they cannot be read; all of it means the same to the user.
-    except (ValueError, TypeError, RuntimeError, NotImplementedError, BufferError) as error:
+    except (ValueError, TypeError, RuntimeError, BufferError) as error:
         raise InputError(
             f"{name} came as {type(data).__name__} and cannot be read as an array ({_first_line(error)}); "
             "pass a dense, rectangular array of numbers"
