@@ -114,7 +114,9 @@ def test_zero_weight_is_a_dropped_sample(case):
              for key, part in data.items()}  # fmt: skip
     whole, dropped = phiscope.diagonalize(**data), phiscope.diagonalize(**fewer)
     assert whole.n_samples == dropped.n_samples == kept.sum()
-    for name, value in dropped.to_dict().items():
+    # Estimates from random shards may draw other shards.
+    exact = {name: value for name, value in dropped.to_dict().items() if name not in WITHOUT_TWIN}
+    for name, value in exact.items():
         assert whole[name] == pytest.approx(value, rel=CLOSE, abs=CLOSE), name
 
 

@@ -37,10 +37,9 @@ def pieces_of(moments: Moments, outputs: Outputs | None) -> Pieces:
     pieces[_RAW_SQUARE] = pieces[_SQUARE] + 2 * along + length**2
     if outputs is not None and outputs.raw_span.rank and outputs.centered_span.rank:
         rank = outputs.raw_span.rank
-        loadings, means = outputs.literal.centered_loadings[:, :rank], outputs.literal.means[:rank]
-        constant = min(float(means @ means), 1.0)
+        loadings = outputs.literal.centered_loadings[:, :rank]
         pieces[_LITERAL] = np.einsum("ij,ij->", loadings, loadings)
-        pieces[_PROJECTION] = rank - 1 + (1 - constant) ** 2
+        pieces[_PROJECTION] = outputs.literal.squared_projection(rank)
         centered = outputs.centered_span.loadings
         pieces[_CENTERED] = np.einsum("ij,ij->", centered, centered)
     if moments.classes:

@@ -138,9 +138,10 @@ def _outputs(
     raw_rank, rank = cut.raw_rank(raw_values), cut.rank(values)
     raw_means = output_mean @ raw_basis
     raw_centered, centered = cross @ raw_basis, cross @ basis
+    spread = raw_basis.T @ covariance.apply(raw_basis)
     return Outputs(
-        literal=OutputFunctions(spectrum=raw_values, centered_loadings=raw_centered, means=raw_means),
-        centered=OutputFunctions(spectrum=values, centered_loadings=centered, means=np.zeros(len(values))),
+        literal=OutputFunctions(spectrum=raw_values, centered_loadings=raw_centered, covariance=spread),
+        centered=OutputFunctions(spectrum=values, centered_loadings=centered, covariance=np.eye(len(values))),
         raw_span=FunctionSpan(rank=raw_rank, loadings=(raw_centered + np.outer(feature_mean, raw_means))[:, :raw_rank]),
         centered_span=FunctionSpan(rank=rank, loadings=centered[:, :rank]),
     )

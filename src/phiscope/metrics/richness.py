@@ -28,16 +28,24 @@ class OutputFunctions:
     Attributes:
         spectrum: phi_j > 0, shape (J,), eigenvalues of F (literal) or Fc (centered).
         centered_loadings: cov(phi, u), shape (p, J).
-        means: E[u], shape (J,); zeros for the centered reading.
+        covariance: cov(u), shape (J, J); the identity for the centered reading.
     """
 
     spectrum: FloatArray
     centered_loadings: FloatArray
-    means: FloatArray
+    covariance: FloatArray
 
     def rank(self, tolerance: float) -> int:
         """How many phi_j exceed the relative tolerance."""
         return rank_at(self.spectrum, tolerance)
+
+    def squared_projection(self, rank: int) -> float:
+        """Squared norm of the centered projection on the leading functions, tr(F^+ Fc F^+ Fc).
+
+        From the covariance: I - E[u] E[u]^T would cancel for outputs whose mean is far above their spread.
+        """
+        kept = self.covariance[:rank, :rank]
+        return float(np.einsum("ij,ij->", kept, kept))
 
 
 def low_rank_distance(functions: OutputFunctions, covariance_norm: float, rank: int) -> float | None:
@@ -57,16 +65,15 @@ def low_rank_distance(functions: OutputFunctions, covariance_norm: float, rank: 
     Source: D_LR from arXiv:2410.04264 v3; two centerings and tolerance are phiscope's own.
 
     Example:
-        >>> functions = OutputFunctions(spectrum=np.ones(1), centered_loadings=np.eye(4)[:, :1], means=np.zeros(1))
+        >>> functions = OutputFunctions(spectrum=np.ones(1), centered_loadings=np.eye(4)[:, :1], covariance=np.eye(1))
         >>> low_rank_distance(functions, covariance_norm=2.0, rank=1)
         0.5
     """
-    loadings, means = functions.centered_loadings[:, :rank], functions.means[:rank]
+    loadings = functions.centered_loadings[:, :rank]
     overlap = float(np.einsum("ij,ij->", loadings, loadings))
-    # norm^2 of the centered projection I - ub ub^T, written so that it cannot turn negative.
-    constant = min(float(means @ means), 1.0)
-    projection = max(rank - 1, 0) + (1 - constant) ** 2
-    if rank == 0 or projection <= np.finfo(np.float64).eps:
+    projection = functions.squared_projection(rank)
+    # Of order eps^2 is what rounding leaves of a span that holds only the constant.
+    if rank == 0 or projection <= np.finfo(np.float64).eps ** 2:
         return None
     # Cauchy-Schwarz bounds the quotient by 1; beyond that is rounding.
     return min(max(1 - overlap / (math.sqrt(projection) * covariance_norm), 0.0), 1.0)
