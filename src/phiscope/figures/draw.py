@@ -107,14 +107,15 @@ def _draw_marks(axes: Axes, panels: tuple[Panel, ...]) -> None:
             continue
         for mark in panel.marks:
             axes.axvline(mark.at, color=panel.lines[0].color, ls=":", lw=1, zorder=0)
-    for mark in panels[0].marks[:1]:
+    for mark in panels[0].marks[:1] if panels[0].lines else ():
+        # Right of the mark a spectrum has fallen and leaves the top free; a share has risen and leaves it taken.
+        height = 0.95 if panels[0].y.log else 0.4
         axes.annotate(
             mark.label,
-            (mark.at, 1.0),
+            (mark.at, height),
             xycoords=("data", "axes fraction"),
-            xytext=(4, -2),
+            xytext=(5, 0),
             textcoords="offset points",
             fontsize=8,
             color=INK,
-            va="top",
         )
