@@ -20,6 +20,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 
 PUBLIC = [
     "DEFINITIONS",
+    "Comparison",
     "Definition",
     "FeatureMap",
     "Head",
@@ -28,11 +29,15 @@ PUBLIC = [
     "Run",
     "Spectrum",
     "Split",
+    "compare",
     "diagonalize",
+    "diagonalize_kernel",
     "measure",
     "open_run",
     "report",
     "split",
+    "tangent_kernel",
+    "track",
 ]
 
 
@@ -55,12 +60,12 @@ def test_an_unknown_public_name_is_an_attribute_error():
 def test_functions_stay_functions_when_modules_of_their_names_are_imported():
     code = """
 import importlib
-for name in ("phiscope.report", "phiscope.split", "phiscope.measure", "phiscope.runs"):
+for name in ("phiscope.report", "phiscope.split", "phiscope.measure", "phiscope.compare", "phiscope.runs"):
     importlib.import_module(name)
 import phiscope
 from phiscope.measure import diagonalize
 assert callable(phiscope.report) and callable(phiscope.split) and callable(phiscope.measure)
-assert phiscope.diagonalize is diagonalize
+assert phiscope.diagonalize is diagonalize and callable(phiscope.compare)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
 

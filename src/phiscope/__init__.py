@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from phiscope.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from phiscope.compare import Comparison, compare
+    from phiscope.kernels import diagonalize_kernel
     from phiscope.measure import diagonalize
     from phiscope.measure_network import measure
     from phiscope.measurement import Measurement, Spectrum
@@ -22,9 +24,12 @@ if TYPE_CHECKING:
     from phiscope.report import report
     from phiscope.runs import Run, open_run
     from phiscope.split import FeatureMap, Head, Split, split
+    from phiscope.tangent import tangent_kernel
+    from phiscope.tracking import track
 
 __all__ = [
     "DEFINITIONS",
+    "Comparison",
     "Definition",
     "FeatureMap",
     "Head",
@@ -33,14 +38,19 @@ __all__ = [
     "Run",
     "Spectrum",
     "Split",
+    "compare",
     "diagonalize",
+    "diagonalize_kernel",
     "measure",
     "open_run",
     "report",
     "split",
+    "tangent_kernel",
+    "track",
 ]
 
 _HOMES = {
+    "Comparison": "phiscope.compare",
     "DEFINITIONS": "phiscope.metrics",
     "Definition": "phiscope.metrics",
     "FeatureMap": "phiscope.split",
@@ -50,16 +60,20 @@ _HOMES = {
     "Run": "phiscope.runs",
     "Spectrum": "phiscope.measurement",
     "Split": "phiscope.split",
+    "compare": "phiscope.compare",
     "diagonalize": "phiscope.measure",
+    "diagonalize_kernel": "phiscope.kernels",
     "measure": "phiscope.measure_network",
     "open_run": "phiscope.runs",
     "report": "phiscope.report",
     "split": "phiscope.split",
+    "tangent_kernel": "phiscope.tangent",
+    "track": "phiscope.tracking",
 }
 
 
 class _Door(ModuleType):
-    """Keeps ``phiscope.split``, ``phiscope.measure`` and ``phiscope.report`` functions.
+    """Keeps ``phiscope.split``, ``phiscope.measure``, ``phiscope.compare`` and ``phiscope.report`` functions.
 
     Modules of the same names hold them, and importing a submodule sets it as an attribute of its package:
     without this, ``phiscope.report(...)`` would fail as soon as anything had imported ``phiscope.report``.

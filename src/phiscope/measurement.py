@@ -15,7 +15,7 @@ from phiscope.arrays import FloatArray, as_count, as_rows
 from phiscope.errors import InputError, MissingNumberError, NonFiniteError, ShapeError
 from phiscope.jackknife import Estimate, corrected_value, pseudo_values
 from phiscope.jackknife import estimate as make_estimate
-from phiscope.metrics import SCALARS, definition_of
+from phiscope.metrics import SCALARS, definition_of, place_of
 from phiscope.metrics.regime import Regime, RegimeEvidence
 from phiscope.resampling import Resampling as Resampling
 from phiscope.spectrum import Spectrum as Spectrum
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Version of the file layout of one measurement."""
+
+NO_INTERVAL = {
+    "alpha_req": "a fitted slope follows the sorted noise of a flat spectrum, and intervals were found to miss it",
+    **dict.fromkeys(("srank", "output_rank", "output_rank_raw"), "it is a whole number, which has no standard error"),
+}
+"""Numbers without an interval, and why; see benchmarks/coverage.py."""
 
 _ARRAYS = ("feature_mean", "class_means", "class_weights")
 _FACTS = ("n_samples", "n_features", "n_outputs", "n_classes", "rank_tolerance", "warnings")
@@ -90,7 +96,7 @@ class Measurement:
             raise MissingNumberError(name, self.absent[name])
         row = definition_of(name)
         if name not in SCALARS:
-            raise MissingNumberError(name, f"it is a curve; read m.raw.{row.name} or m.centered.{row.name}")
+            raise MissingNumberError(name, place_of(row.name))
         raise MissingNumberError(name, "this measurement was made without it")
 
     def __contains__(self, name: object) -> bool:
@@ -116,6 +122,8 @@ class Measurement:
         if plain in self.estimates:
             return self.estimates[plain]
         value = self[plain]
+        if plain in NO_INTERVAL:
+            raise MissingNumberError(f"the interval of {plain}", NO_INTERVAL[plain])
         if self.resampling is None:
             raise MissingNumberError(
                 f"the interval of {plain}", "it needs the shards of samples, which a stored or resampled record lacks"

@@ -4,11 +4,12 @@ Every builder here returns frozen dataclasses that a test can read. ``phiscope.r
 page, ``phiscope.figures.draw`` draws them for print.
 """
 
+from phiscope.clusters import degenerate_clusters
 from phiscope.figures.classes import class_map, span_map
-from phiscope.figures.clusters import degenerate_clusters
 from phiscope.figures.extremes import Extremes, extreme_samples
 from phiscope.figures.history import Section, history_sections
 from phiscope.figures.model import Axis, Figure, HeatMap, Line, Mark, Panel
+from phiscope.figures.overlaps import overlap_map
 from phiscope.figures.spectra import operator_figure, spectrum_of
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "extreme_samples",
     "history_sections",
     "operator_figure",
+    "overlap_map",
     "span_map",
     "spectrum_of",
 ]

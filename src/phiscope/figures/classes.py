@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from phiscope.figures.clusters import degenerate_clusters
+from phiscope.clusters import degenerate_clusters
 from phiscope.figures.model import HeatMap
 from phiscope.figures.spectra import spectrum_of
 from phiscope.measurement import Measurement
@@ -58,7 +58,7 @@ def class_map(
         values=tuple(tuple(row) for row in values.tolist()),
         low=-limit,
         high=limit,
-        clusters=degenerate_clusters(rho),
+        clusters=degenerate_clusters(rho, n_samples=measurement.n_samples),
     )
 
 
@@ -84,5 +84,5 @@ def span_map(measurement: Measurement, *, centered: bool = False) -> HeatMap | N
         low=0.0,
         high=1.0,
         diverging=False,
-        clusters=degenerate_clusters(spectrum.eigenvalues[:shown]),
+        clusters=degenerate_clusters(spectrum.eigenvalues[:shown], n_samples=measurement.n_samples),
     )

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from phiscope.errors import UnknownNameError
-from phiscope.metrics import alignment, collapse, dimension, readout, regression, richness, similarity
+from phiscope.metrics import (
+    alignment,
+    collapse,
+    comparison,
+    dimension,
+    movement,
+    readout,
+    regression,
+    richness,
+    similarity,
+)
 from phiscope.metrics.definition import Definition as Definition
 
 CENTERED_TWINS = ("effective_dimension", "participation_ratio", "stable_rank")
@@ -65,8 +75,22 @@ SCALARS: dict[str, Definition] = _collect()
 CURVES: dict[str, Definition] = {row.name: row for row in alignment.CURVES}
 """Every curve over k; both spectra have them."""
 
-DEFINITIONS: dict[str, Definition] = {**SCALARS, **CURVES}
+COMPARISONS: dict[str, Definition] = {
+    row.name: row for row in (*comparison.DEFINITIONS, *comparison.CURVES, *movement.DEFINITIONS)
+}
+"""Numbers of two states, or of parameters: no measurement of one feature map has them."""
+
+DEFINITIONS: dict[str, Definition] = {**SCALARS, **CURVES, **COMPARISONS}
 """Every number phiscope knows, by name."""
+
+
+def place_of(name: str) -> str:
+    """Where a number is found that is no scalar of a measurement."""
+    if name in CURVES:
+        return f"it is a curve; read m.raw.{name} or m.centered.{name}"
+    if name in movement.PLACES:
+        return f"it is not made from features; call {movement.PLACES[name]}"
+    return "it belongs to two feature maps; call phiscope.compare"
 
 
 def definition_of(name: str) -> Definition:
