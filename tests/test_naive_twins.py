@@ -194,6 +194,13 @@ def test_whole_number_features(dtype):
     assert_like_twin(phiscope.diagonalize(X), twins.sample(X.astype(np.float64)))
 
 
+@pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", ">i4"])
+def test_classes_of_any_integer_type(dtype):
+    data = CASES["n > p"]
+    m = phiscope.diagonalize(**(data | {"targets": data["targets"].astype(dtype)}))
+    assert m.to_dict() == phiscope.diagonalize(**data).to_dict()
+
+
 def test_inputs_are_not_changed():
     data = {
         key: np.array(part) if isinstance(part, np.ndarray) else part for key, part in CASES["weights, n > p"].items()

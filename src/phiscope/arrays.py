@@ -111,8 +111,10 @@ def as_targets(data: Any) -> NDArray[Any]:
                 f"integer targets have shape {array.shape}, expected (n,) class indices; for several values a "
                 "sample pass floats, for one-hot rows pass targets.argmax(1)"
             )
-        # An index beyond int64 must not wrap around to a negative one.
-        return np.asarray(np.minimum(array, np.iinfo(np.int64).max), dtype=np.int64)
+        if array.dtype.kind == "u" and array.dtype.itemsize == 8:
+            # An index beyond int64 must not wrap around to a negative one.
+            array = np.minimum(array, np.uint64(np.iinfo(np.int64).max))
+        return array.astype(np.int64)
     if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] == 0):
         raise TargetError(f"float targets have shape {array.shape}, expected (n,) or (n, c) regression values")
     return (array[:, None] if array.ndim == 1 else array).astype(np.float64)

@@ -1,0 +1,350 @@
+"""What peers get wrong, against 50-digit arithmetic or a second pass in extended precision."""
+
+import numpy as np
+import pytest
+import torch
+
+import precise
+from phiscope import diagonalize
+from phiscope.accumulator import MomentAccumulator
+from phiscope.scatter import BLOCK_ROWS, PILOT_ROWS
+
+EPS = np.finfo(np.float64).eps
+
+# Sums of 36 products in 5 x 5 problems whose condition number is at most 1e3 unless a test says more.
+BASE = 36 * 1e3 * EPS
+
+
+def classes(offset=0.0, within=1.0, ratio=1.0, n=36, p=5, C=3, seed=0, labels=None):
+    """Class means along two directions of lengths 1 and 1/ratio; within-class s.d. up to `within`."""
+    g = np.random.default_rng(seed)
+    y = np.arange(n) % C if labels is None else labels
+    mu = np.zeros((C, p))
+    mu[:3, :2] = [[1, 0], [-0.5, 1 / ratio], [-0.4, -1 / ratio]]
+    X = mu[y] + within * g.normal(size=(n, p)) * np.linspace(0.5, 1, p) + offset * (1 + np.arange(p) / 3)
+    return X, g.normal(size=(p, 2)), y
+
+
+def assert_precise(m, X, outputs, y, tolerance, loose=None):
+    """Relative to max(|value|, 1e-3): a number that is 1e-12 by itself is a difference of numbers of order 1."""
+    for name, value in precise.numbers(X, outputs, y).items():
+        allowed = (loose or {}).get(name, tolerance)
+        error = abs(float(m[name] - value))
+        assert error <= allowed * max(abs(float(value)), 1e-3), (name, error, float(value))
+
+
+@pytest.mark.parametrize("offset", [0, 1, 30, 1e2, 1e3, 1e4, 1e5])
+def test_constant_offset(offset):
+    """Each x carries a rounding of offset eps, and nothing more may be lost: no offset^2 eps as in E[x^2] - m^2."""
+    X, W, y = classes(offset)
+    outputs = (X - offset * (1 + np.arange(5) / 3)) @ W
+    assert_precise(diagonalize(X, outputs=outputs, targets=y), X, outputs, y, BASE * max(1, offset / 10))
+
+
+def test_offset_control():
+    """The textbook formula fails the tolerance of the test above, by far."""
+    X, _, _ = classes(1e4)
+    naive = X.T @ X / len(X) - np.outer(X.mean(0), X.mean(0))
+    exact = float(precise.dimensions(precise.exact(np.cov(X.T, bias=True)), "")["participation_ratio"])
+    # What the test above allows at 1e4 is BASE * 1e3 = 8e-9 at worst; what is measured there is below 1e-11.
+    ours = diagonalize(X)["participation_ratio_centered"]
+    assert abs(ours - exact) < 1e-3 * abs(np.trace(naive) ** 2 / (naive**2).sum() - exact)
+
+
+@pytest.mark.parametrize("offset", [1e3, 1e4])
+def test_constant_offset_of_a_head(offset):
+    """With a head the outputs come from the features' moments: Fc = W S W^T, never a difference of large numbers."""
+    X, W, y = classes(offset)
+    m = diagonalize(X, head=(W.T, -offset * (1 + np.arange(5) / 3) @ W), targets=y, num_classes=3)
+    reference = precise.numbers(X, X @ W - offset * (1 + np.arange(5) / 3) @ W, y)
+    for name in ("dynamical_low_rank", "dynamical_low_rank_centered", "used_variance"):
+        # The outputs themselves are rounded at offset eps in the reference.
+        assert m[name] == pytest.approx(float(reference[name]), rel=BASE * offset), name
+
+
+@pytest.mark.parametrize("offset", [1e2, 1e3, 1e4])
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_outputs_far_from_zero(offset, n_outputs):
+    """1 - E[u] E[u]^T would lose offset^2 eps; at 1e4 the outputs were once called constant."""
+    X, W, y = classes()
+    outputs = (X @ W)[:, :n_outputs]
+    outputs = outputs - outputs.mean(0) + offset * outputs.std(0)
+    assert_precise(diagonalize(X, outputs=outputs, targets=y), X, outputs, y, BASE * offset)
+
+
+@pytest.mark.parametrize("within", [1e-1, 1e-3, 1e-6])
+@pytest.mark.parametrize("offset", [0, 1e3])
+def test_within_class_scale(within, offset):
+    """S_W is gathered about class means: its relative error is the rounding of the samples over the spread."""
+    X, W, y = classes(offset, within)
+    outputs = (X - offset * (1 + np.arange(5) / 3)) @ W
+    lost = max(1, offset) / within * EPS * 1e3
+    # Whitened, small directions of S (within^2) meet its largest error, eps; both D_LR and nc1_bounded stay exact
+    # to that absolute error.
+    loose = {"nc1": lost, "cdnv": lost, "nc1_bounded": 1e3 * max(1, offset / 10) * BASE}
+    m = diagonalize(X, outputs=outputs, targets=y)
+    assert_precise(m, X, outputs, y, 1e-8, loose)
+    assert m["nc1"] == pytest.approx(float(precise.numbers(X, outputs, y)["nc1"]), rel=max(lost, BASE))
+
+
+def test_within_class_control():
+    """Subtracting S - S_B in float64, instead of gathering S_W, misses nc1 by more than is allowed above."""
+    X, W, y = classes(0, 1e-6)
+    mu = np.stack([X[y == c].mean(0) for c in range(3)])
+    between = (mu[y] - X.mean(0)).T @ (mu[y] - X.mean(0)) / len(X)
+    subtracted = np.trace((np.cov(X.T, bias=True) - between) @ np.linalg.pinv(between, rcond=1e-10)) / 3
+    exact = float(precise.numbers(X, X @ W, y)["nc1"])
+    assert abs(subtracted / exact - 1) > 1e-6 * 1e3 * EPS / 1e-12
+
+
+@pytest.mark.parametrize("ratio", [1e2, 1e3])
+@pytest.mark.parametrize("within", [1e-3, 1e-5])
+def test_class_directions_of_different_length(ratio, within):
+    """float32 libraries report an NC1 28 times too small here; S_B has condition ratio^2."""
+    X, W, y = classes(0, within, ratio)
+    tolerance = BASE * ratio**2
+    m = diagonalize(X, outputs=X @ W, targets=y)
+    assert_precise(m, X, X @ W, y, tolerance, {"dynamical_low_rank": 1e-6, "dynamical_low_rank_centered": 1e-6})
+    single = np.float32(X)
+    rounded = diagonalize(single, outputs=X @ W, targets=y)
+    assert_precise(
+        rounded, single, X @ W, y, tolerance, {"dynamical_low_rank": 1e-6, "dynamical_low_rank_centered": 1e-6}
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("offset", [0, 30])
+def test_low_precision_rows(dtype, offset):
+    """Rounded rows are what they are; every sum over them is float64. Outputs and targets in low precision too."""
+    X, W, y = classes(offset)
+    features, outputs = torch.as_tensor(X).to(dtype), torch.as_tensor(X @ W).to(dtype)
+    m = diagonalize(features, outputs=outputs, targets=torch.as_tensor(y, dtype=torch.int16))
+    assert_precise(m, features.double().numpy(), outputs.double().numpy(), y, BASE * max(1, offset))
+
+
+def test_half_precision_sums_would_overflow():
+    features = torch.full((5000, 3), 300.0, dtype=torch.float16)
+    features[::2] = -300
+    features[::3, 0] = 200
+    m = diagonalize(features)
+    assert m.raw.eigenvalues.sum() == pytest.approx(float((features.double() ** 2).sum(1).mean()), rel=1e3 * EPS)
+
+
+def test_imbalance_and_a_class_of_one():
+    labels = np.r_[np.zeros(30, int), np.ones(5, int), [2]]
+    X, W, y = classes(labels=labels)
+    assert_precise(diagonalize(X, outputs=X @ W, targets=y), X, X @ W, y, BASE)
+
+
+def test_an_empty_class_is_no_class_at_zero():
+    X, W, y = classes(5.0)
+    without = diagonalize(X, outputs=X @ W, targets=y)
+    for labels, width in ((y, 6), (2 * y + 1, 7)):
+        m = diagonalize(X, outputs=X @ W, targets=labels, num_classes=width)
+        for name, value in without.to_dict().items():
+            assert m[name] == pytest.approx(value, rel=BASE), name
+        assert np.isnan(m.class_means).any(axis=1).sum() == width - 3
+        assert [text for text in m.warnings if "never occur" in text]
+
+
+@pytest.mark.parametrize("share", [1e-3, 1e-6, 1e-9])
+def test_a_class_of_hardly_any_weight(share):
+    """Dc of two classes has norm 2 pi (1 - pi), tr(Gc^T Gc) = 2 (pi (1 - pi) d)^2: their ratio keeps its digits."""
+    X = np.array([[0.0], [0.0], [1.0]])
+    m = diagonalize(X, targets=[0, 0, 1], weights=[(1 - share) / 2, (1 - share) / 2, share])
+    assert m["target_alignment"] == pytest.approx(1, abs=1e3 * EPS / share**0.5)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-9, 1e-4, 1e9, 1e30])
+def test_units_do_not_matter(scale):
+    """An absolute epsilon anywhere would show: small regression targets were once called constant."""
+    g = np.random.default_rng(0)
+    X, y = g.normal(size=(200, 4)), g.normal(size=(200, 2))
+    reference = diagonalize(X, outputs=y + 0.1 * X[:, :2], targets=y)
+    scaled = diagonalize(scale * X, outputs=scale * (y + 0.1 * X[:, :2]), targets=scale * y)
+    for name, value in reference.to_dict().items():
+        expected = value * scale**2 if name == "head_excess_loss" else value
+        # The slope by which corrections are propagated is a difference quotient, exact to about 1e-9.
+        assert scaled[name] == pytest.approx(expected, rel=1e-7 if name.endswith("_corrected") else BASE), name
+
+
+def test_coinciding_class_means_are_refused_not_huge():
+    """Twice the same samples under two labels: the distance of the means is rounding, so is every number of it."""
+    g = np.random.default_rng(0)
+    for offset in (0, 0.1, 1e3):
+        half = g.normal(size=(50, 4)) + offset
+        m = diagonalize(np.vstack([half, half[::-1]]), targets=np.repeat([0, 1], 50))
+        assert "coincide" in m.absent["nc1"]
+        assert "cdnv" in m.absent
+        both = np.vstack([half, half[::-1], half + 7])
+        m = diagonalize(both, targets=np.repeat([0, 1, 2], 50))
+        assert "same mean" in m.absent["cdnv"]
+        assert m["nc1"] < 1e3
+
+
+def test_rank_one_features():
+    g = np.random.default_rng(0)
+    X = np.outer(g.normal(size=60) + 2, g.normal(size=8))
+    m = diagonalize(X, head=(g.normal(size=(3, 8)), None), targets=np.arange(60) % 3)
+    assert len(m.raw.eigenvalues) == len(m.centered.eigenvalues) == 1
+    for name in ("effective_dimension", "participation_ratio", "stable_rank"):
+        assert m[name] == m[f"{name}_centered"] == 1
+    assert m["output_rank"] == 1
+    assert m["dynamical_low_rank_centered"] == pytest.approx(0, abs=BASE)
+
+
+@pytest.mark.parametrize("n", [200, 3000])
+@pytest.mark.parametrize("offset", [0, 1e3])
+def test_rank_of_deficient_features(n, offset):
+    """Rounding directions must not be counted: with them quality and ranks would be made of noise."""
+    g = np.random.default_rng(0)
+    X = g.normal(size=(n, 4)) @ g.normal(size=(4, 12)) + offset * (g.normal(size=(1, 4)) @ g.normal(size=(4, 12)))
+    m = diagonalize(X, targets=np.arange(n) % 3)
+    # Rounding of X itself, offset eps, is a real if tiny spread; only its square counts against the signal.
+    assert len(m.centered.eigenvalues) == 4 if offset == 0 else 4 <= len(m.centered.eigenvalues) <= 12
+    assert m["readout_r2"] < 0.2
+
+
+# Streaming.
+
+
+def two_pass(X, y):
+    """Mean, covariance and class means by the definition, in extended precision."""
+    X = X.astype(np.longdouble)
+    mean = X.mean(axis=0)
+    return mean, (X - mean).T @ (X - mean) / len(X), np.stack([X[y == c].mean(axis=0) for c in np.unique(y)])
+
+
+def assert_streamed(batches, offset=0.0, n_shards=1):
+    accumulator = MomentAccumulator(n_shards=n_shards)
+    for X, y in batches:
+        accumulator.update(X, targets=y)
+    X, y = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    mean, covariance, means = two_pass(X, y)
+    moments = accumulator.result()
+    scale, n = np.abs(X - X.mean(0)).max(), len(X)
+    # Deviations from a pilot are rounded at eps (scale + offset); n of them average out at worst linearly.
+    allowed = 10 * np.sqrt(n) * EPS * (scale + offset)
+    assert moments.n_samples == n
+    np.testing.assert_allclose(moments.mean, mean.astype(float), atol=allowed)
+    found = moments.covariance("features").apply(np.eye(X.shape[1]))
+    np.testing.assert_allclose(found, covariance.astype(float), atol=10 * allowed * scale)
+    occupied = moments.group_counts > 0
+    np.testing.assert_allclose(moments.group_means[occupied], means.astype(float), atol=allowed)
+    np.testing.assert_array_equal(moments.group_counts, np.bincount(y))
+
+
+def stream(sizes, p=3, offset=0.0, sort=False, seed=0):
+    g = np.random.default_rng(seed)
+    n = sum(sizes)
+    y = g.integers(0, 3, n)
+    y = np.sort(y) if sort else y
+    X = g.normal(size=(n, p)) + 3 * y[:, None] + offset
+    cuts = np.cumsum(sizes)[:-1]
+    return list(zip(np.split(X, cuts), np.split(y, cuts), strict=True))
+
+
+BOUNDARIES = [PILOT_ROWS - 1, PILOT_ROWS, PILOT_ROWS + 1, BLOCK_ROWS - 1, BLOCK_ROWS, BLOCK_ROWS + 1]
+BOUNDARIES += [PILOT_ROWS + BLOCK_ROWS, 2 * BLOCK_ROWS - 1, 2 * BLOCK_ROWS + 1, 3 * BLOCK_ROWS + 7]
+
+
+@pytest.mark.parametrize("n", BOUNDARIES)
+@pytest.mark.parametrize("offset", [0, 1e4])
+def test_block_boundaries(n, offset):
+    assert_streamed(stream([n], offset=offset), offset)
+    assert_streamed(stream([n // 2, n - n // 2], offset=offset), offset)
+
+
+@pytest.mark.parametrize("tail", [1, 2, 3])
+@pytest.mark.parametrize("n_shards", [1, 20])
+def test_last_batch_of_a_few(tail, n_shards):
+    assert_streamed(stream([64] * 40 + [tail]), n_shards=n_shards)
+
+
+@pytest.mark.parametrize(
+    "sizes", [[1, 5000], [1, 0, 1, 0, 700], [1] * 700, [0, 3], [1, 1], [BLOCK_ROWS] * 3, [4096, 1, 4096]]
+)
+def test_uneven_batches(sizes):
+    assert_streamed(stream(sizes))
+    assert_streamed(stream(sizes, offset=1e4), 1e4)
+
+
+@pytest.mark.parametrize("p", [4, 40, 530])
+@pytest.mark.parametrize("more", [-1, 0, 1, 2])
+def test_around_as_many_samples_as_features(p, more):
+    n = p + more
+    assert_streamed(stream([n], p=p))
+    assert_streamed(stream([n // 2, n - n // 2], p=p, offset=100), 100)
+    X, y = stream([n], p=p)[0]
+    m = diagonalize(X, targets=y % 2)
+    expected = np.linalg.svd(X - X.mean(0), compute_uv=False) ** 2 / n
+    k = min(n - 1, p)
+    assert len(m.centered.eigenvalues) == k
+    np.testing.assert_allclose(m.centered.eigenvalues, expected[:k], atol=n * EPS * expected[0])
+
+
+@pytest.mark.parametrize("n_shards", [1, 20])
+def test_samples_sorted_by_class(n_shards):
+    """All of class 0 first, then classes nobody has seen yet: each class gets a pilot of its own."""
+    assert_streamed(stream([500] * 12, sort=True, offset=1e3), 1e3, n_shards=n_shards)
+    assert_streamed(stream([1, 2999, 1, 2999], sort=True), n_shards=n_shards)
+
+
+def test_first_samples_are_outliers():
+    """A pilot far off costs log10(distance) digits, not all of them."""
+    batches = stream([600, 5000])
+    batches[0] = (batches[0][0] + 1e4, batches[0][1])
+    assert_streamed(batches, 1e4)
+
+
+def test_drifting_regression_features():
+    g = np.random.default_rng(0)
+    X = g.normal(size=(6000, 3)) + np.linspace(0, 1e3, 6000)[:, None]
+    assert_streamed([(part, np.zeros(len(part), int)) for part in np.array_split(X, 9)], 1e3)
+
+
+def test_two_batches_are_not_the_last_batch():
+    """Trackers that keep the last batch give another answer."""
+    batches = stream([1000, 1000], sort=True)
+    assert_streamed(batches)
+    last = MomentAccumulator()
+    last.update(batches[1][0], targets=batches[1][1])
+    assert (np.abs(last.result().mean - np.concatenate([X for X, _ in batches]).mean(0)) > 0.1).all()
+
+
+def test_shuffling_changes_nothing_but_rounding():
+    X, y = stream([5000], p=6, offset=100)[0]
+    order = np.random.default_rng(1).permutation(5000)
+    one, other = diagonalize(X, targets=y), diagonalize(X[order], targets=y[order])
+    for name in ("participation_ratio_centered", "nc1", "cdnv", "target_alignment", "effective_dimension", "alpha_req"):
+        assert one[name] == pytest.approx(other[name], rel=5000 * 100 * EPS), name
+
+
+def test_calling_twice():
+    X, y = stream([3000], p=6)[0]
+    assert diagonalize(X, targets=y).to_dict() == diagonalize(X, targets=y).to_dict()
+    state = np.random.get_state()[1].copy(), torch.get_rng_state()
+    diagonalize(X, targets=y).interval("participation_ratio")
+    np.testing.assert_array_equal(np.random.get_state()[1], state[0])
+    assert torch.equal(torch.get_rng_state(), state[1])
+    accumulator = MomentAccumulator()
+    accumulator.update(X[:10], targets=y[:10])
+    early = accumulator.result()
+    before = early.mean.copy(), early.covariance("features").apply(np.eye(6))
+    accumulator.update(X, targets=y)
+    accumulator.result()
+    np.testing.assert_array_equal(early.mean, before[0])
+    np.testing.assert_array_equal(early.covariance("features").apply(np.eye(6)), before[1])
+
+
+def test_float16_rows_cost_no_copy_of_everything():
+    """The check for NaN looks at float16 as it is; a peak of 8 n p bytes would be the whole upcast."""
+    import tracemalloc
+
+    features = np.random.default_rng(0).normal(size=(40_000, 50)).astype(np.float16)
+    accumulator = MomentAccumulator()
+    tracemalloc.start()
+    accumulator.update(features)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < features.size * 8 / 2
