@@ -90,7 +90,7 @@ def find_readout(
     best = min(readout.readout_r2(spectrum.eigenvalues, power, variance), 1.0)
     found.numbers["readout_r2"] = best
     aligned = float(np.einsum("ij,ij->", span.loadings, span.loadings)) / (np.sqrt(span.rank) * covariance_norm)
-    found.numbers["target_alignment_whitened"] = min(aligned, 1.0)
+    found.numbers["target_alignment_whitened"] = float(min(aligned, 1.0))
     error = output_error(moments, head)
     if error is None:
         found.refuse(("head_excess_loss",), "it needs outputs of the same width as the targets")
