@@ -16,7 +16,9 @@ from phiscope.version import __version__ as __version__
 if TYPE_CHECKING:
     from phiscope.compare import Comparison, compare
     from phiscope.kernels import diagonalize_kernel
+    from phiscope.layers import Layers
     from phiscope.measure import diagonalize
+    from phiscope.measure_layers import measure_layers
     from phiscope.measure_network import measure
     from phiscope.measurement import Measurement, Spectrum
     from phiscope.metrics import DEFINITIONS, Definition
@@ -33,6 +35,7 @@ __all__ = [
     "Definition",
     "FeatureMap",
     "Head",
+    "Layers",
     "Measurement",
     "Observer",
     "Run",
@@ -42,6 +45,7 @@ __all__ = [
     "diagonalize",
     "diagonalize_kernel",
     "measure",
+    "measure_layers",
     "open_run",
     "report",
     "split",
@@ -55,6 +59,7 @@ _HOMES = {
     "Definition": "phiscope.metrics",
     "FeatureMap": "phiscope.split",
     "Head": "phiscope.split",
+    "Layers": "phiscope.layers",
     "Measurement": "phiscope.measurement",
     "Observer": "phiscope.observe",
     "Run": "phiscope.runs",
@@ -64,6 +69,7 @@ _HOMES = {
     "diagonalize": "phiscope.measure",
     "diagonalize_kernel": "phiscope.kernels",
     "measure": "phiscope.measure_network",
+    "measure_layers": "phiscope.measure_layers",
     "open_run": "phiscope.runs",
     "report": "phiscope.report",
     "split": "phiscope.split",

@@ -1,4 +1,4 @@
-"""From a layer's output to features: which axis holds them, and what becomes of maps and tokens."""
+"""From a layer's output to features: what becomes of maps, tokens and padding."""
 
 from __future__ import annotations
 
@@ -11,39 +11,12 @@ from torch import Tensor
 
 from phiscope.errors import InputError, ShapeError
 from phiscope.split.module_calls import ChannelAxis, ModuleCall
+from phiscope.split.reading import Batch
 
 Maps = Literal["pooled", "flattened", "positions"]
 Tokens = Literal["pooled", "first", "last", "positions"]
 Form = Literal["vectors", "tokens", "map", "answers"]
 How = Literal["as it is", "pooled", "flattened", "first", "last", "positions"]
-
-MAPS: tuple[Maps, ...] = ("pooled", "flattened", "positions")
-TOKENS: tuple[Tokens, ...] = ("pooled", "first", "last", "positions")
-CHANNELS: tuple[ChannelAxis, ...] = ("first", "last")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReadingChoice:
-    """What the caller wants of maps and tokens.
-
-    Attributes:
-        maps: for convolutional maps; None = pooled, or positions where the network answers at each.
-        tokens: for sequences; None in the same way.
-        channels: which axis holds the features; None = found by the width of the last layer with weights.
-        max_features: largest p.
-    """
-
-    maps: Maps | None = None
-    tokens: Tokens | None = None
-    channels: ChannelAxis | None = None
-    max_features: int = 4096
-
-    def __post_init__(self) -> None:
-        for name, known in (("maps", MAPS), ("tokens", TOKENS), ("channels", CHANNELS)):
-            if getattr(self, name) not in (None, *known):
-                raise InputError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}, or None")
-        if isinstance(self.max_features, bool) or self.max_features < 1:
-            raise InputError(f"max_features is {self.max_features}; expected a positive integer")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,6 +30,7 @@ class LayerReading:
         time_first: the output is (T, n, p).
         how: what becomes of the positions.
         aligned: the network answers at each of these positions.
+        masked: the batch's attention mask has these positions.
         n_features: p.
     """
 
@@ -66,7 +40,13 @@ class LayerReading:
     time_first: bool = False
     how: How = "as it is"
     aligned: bool = False
+    masked: bool = False
     n_features: int
+
+    @property
+    def ignores_mask(self) -> bool:
+        """Whether tokens are put together without looking at an attention mask."""
+        return self.form == "tokens" and not self.aligned and not self.masked
 
     def reduced(self, tensor: Tensor, mask: Tensor | None) -> Tensor:
         """A copy as features (n, p), or (n, ..., p) where positions stay; meant for the inside of a hook.
@@ -74,6 +54,10 @@ class LayerReading:
         Args:
             tensor: the layer's output.
             mask: (n, T), True where the attention mask keeps a token; used when it fits tokens.
+
+        Raises:
+            InputError: the mask keeps no token of a sample.
+            ShapeError: the mask fitted the tokens of the first batch and does not fit these.
         """
         if self.form in ("vectors", "answers"):
             return tensor.reshape(len(tensor), -1).clone()
@@ -85,7 +69,12 @@ class LayerReading:
         if self.how == "positions":
             return rows.clone()
         flat = rows.flatten(1, -2)
-        kept = self.kept(flat.shape[:2], mask)
+        kept = self._kept(flat, mask)
+        if kept is not None and not bool(kept.any(1).all()):
+            raise InputError(
+                f"the attention mask keeps no token of sample {int((~kept.any(1)).nonzero()[0])} of a batch, so layer "
+                f"{self.source.key!r} has nothing to read there; leave such samples out"
+            )
         if self.how == "pooled":
             return _mean(flat, kept)
         if kept is None:
@@ -94,9 +83,15 @@ class LayerReading:
         at = places.masked_fill(~kept, flat.shape[1]).amin(1) if self.how == "first" else (places * kept).amax(1)
         return flat[torch.arange(len(flat), device=flat.device), at]
 
-    def kept(self, shape: tuple[int, ...], mask: Tensor | None) -> Tensor | None:
-        """The mask when it is one of these tokens, else None."""
-        return mask if self.form == "tokens" and mask is not None and tuple(mask.shape) == tuple(shape) else None
+    def _kept(self, flat: Tensor, mask: Tensor | None) -> Tensor | None:
+        if not self.masked or mask is None:
+            return None
+        if mask.shape != flat.shape[:2]:
+            raise ShapeError(
+                f"the attention mask has shape {tuple(mask.shape)} and layer {self.source.key!r} has tokens "
+                f"{tuple(flat.shape[:2])}; they fitted in the first batch"
+            )
+        return mask.to(flat.device)
 
     def rows(self, told: Tensor, leading: tuple[int, ...], size: int, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """Features (S, p) and for each the index of the network's answer it belongs to (S,).
@@ -113,7 +108,7 @@ class LayerReading:
         if self.aligned:
             total = math.prod(leading)
             if self.form != "answers":
-                told = told.transpose(0, 1) if _time_first(leading, size) else told
+                told = told.transpose(0, 1) if time_first_answers(leading, size) else told
             if told.shape[:-1].numel() != total:
                 raise ShapeError(
                     f"layer {self.source.key!r} has {tuple(told.shape[:-1])} positions where the network answers at "
@@ -122,9 +117,9 @@ class LayerReading:
             return told.reshape(total, -1), torch.arange(total)
         if self.how != "positions":
             return told, torch.arange(len(told))
-        owner = torch.arange(len(told))[:, None].expand(len(told), told.shape[1:-1].numel())
-        kept = self.kept(tuple(owner.shape), mask)
         features = told.flatten(1, -2)
+        owner = torch.arange(len(told))[:, None].expand(features.shape[:2])
+        kept = self._kept(features, mask)
         if kept is None:
             return features.flatten(0, 1), owner.reshape(-1)
         return features[kept], owner[kept.to(owner.device)]
@@ -151,119 +146,18 @@ class LayerReading:
             "positions": "each position is a sample"
             + (", with the network's answer at it" if self.aligned else ", with the answer for its whole input"),
         }
-        left = " that the attention mask keeps" if self.form == "tokens" and not self.aligned else ""
+        left = ", of those that the attention mask keeps" if self.masked and not self.aligned else ""
         return f"{what}: {how[self.how]}{left}"
 
 
-def plan_reading(
-    one: ModuleCall, *, size: int, leading: tuple[int, ...], choice: ReadingChoice, other_text: bool = False
-) -> LayerReading:
-    """Decide on the first batch how a call is read.
-
-    Args:
-        one: the call.
-        size: n, inputs in that batch.
-        leading: leading shape of the network's answers.
-        choice: what the caller wants.
-        other_text: its positions are those of another sequence than the one the network answers at.
-
-    Raises:
-        InputError: its output cannot be read as features of these samples, or p is too large.
-    """
-    if one.shape is None:
-        raise _unreadable(one, "its output holds no floating tensor")
-    shape = one.shape
-    answers = math.prod(leading)
-    if len(leading) > 1 and len(shape) == 2 and shape[0] == answers:
-        return _checked(LayerReading(source=one, form="answers", aligned=True, n_features=shape[1]), choice)
-    time_first = len(shape) == 3 and (
-        (shape[0] != size and shape[1] == size) or (shape[0] == shape[1] == size and _says_time_first(one))
-    )
-    if shape[0] != size and not time_first:
-        raise _unreadable(one, f"its output has shape {shape}, whose first axis is not the {size} inputs of the batch")
-    if len(shape) <= 2:
-        if len(leading) > 1:
-            raise _unreadable(one, f"it gives one vector for each input, the network answers at {leading} positions")
-        width = shape[1] if len(shape) == 2 else 1
-        return _checked(LayerReading(source=one, form="vectors", n_features=width), choice)
-    channels = "last" if time_first else choice.channels or _channel_axis(one, shape)
-    form: Form = "tokens" if len(shape) == 3 and channels == "last" else "map"
-    wanted: How | None = choice.tokens if form == "tokens" else choice.maps
-    inner = shape[1:-1] if channels == "last" else shape[2:]
-    inner = shape[:1] if time_first else inner
-    aligned = len(leading) > 1
-    if aligned:
-        _check_aligned(one, inner, (size, leading), wanted, other_text)
-    how: How = wanted or ("positions" if aligned else "pooled")
-    width = shape[-1] if channels == "last" else shape[1]
-    return _checked(
-        LayerReading(
-            source=one,
-            form=form,
-            channels=channels,
-            time_first=time_first,
-            how=how,
-            aligned=aligned,
-            n_features=width * math.prod(inner) if how == "flattened" else width,
-        ),
-        choice,
-    )
+def mask_of(batch: Batch) -> Tensor | None:
+    """The attention mask of a batch as (n, T), True where a token counts; None when there is none of that shape."""
+    mask = batch.kwargs.get("attention_mask")
+    return mask.detach() != 0 if isinstance(mask, Tensor) and mask.ndim == 2 else None
 
 
-def _check_aligned(
-    one: ModuleCall,
-    inner: tuple[int, ...],
-    answers: tuple[int, tuple[int, ...]],
-    wanted: How | None,
-    other_text: bool,
-) -> None:
-    size, leading = answers
-    if wanted not in (None, "positions"):
-        raise InputError(
-            f"the network answers at {leading} positions (samples first), so each position of a layer is a sample; "
-            f"{wanted!r} would leave one for each input: use 'positions', or None"
-        )
-    places = (leading[0], *leading[2:]) if _time_first(leading, size) else leading[1:]
-    if math.prod(places) != math.prod(inner) or (len(places) == len(inner) and places != inner):
-        raise _unreadable(one, f"it has {inner} positions where the network answers at {places}")
-    if other_text:
-        raise _unreadable(one, "its positions are those of the input text, the network answers at those of the output")
-
-
-def _checked(reading: LayerReading, choice: ReadingChoice) -> LayerReading:
-    p = reading.n_features
-    if p > choice.max_features:
-        raise TooWideError(
-            f"layer {reading.source.key!r} {'flattened ' if reading.how == 'flattened' else ''}has p = {p} features, "
-            f"more than max_features = {choice.max_features}: moments are p x p, here {8 * p * p / 2**30:.3g} GiB; "
-            "pool its map, take positions as samples, name other layers, or raise max_features"
-        )
-    return reading
-
-
-class TooWideError(InputError):
-    """A layer has more features than `max_features`."""
-
-
-def _unreadable(one: ModuleCall, reason: str) -> InputError:
-    return InputError(f"layer {one.key!r} cannot be measured: {reason}")
-
-
-def _channel_axis(one: ModuleCall, shape: tuple[int, ...]) -> ChannelAxis:
-    width, kind = one.width or (0, None)
-    if len(shape) > 3:
-        # Only a linear layer or a norm over the last axis can have put features last in a map.
-        return "last" if kind == "last" and shape[-1] == width and shape[1] != width else "first"
-    if (shape[1] == width) != (shape[-1] == width):
-        return "first" if shape[1] == width else "last"
-    return kind or "last"
-
-
-def _says_time_first(one: ModuleCall) -> bool:
-    return any(getattr(part, "batch_first", None) is False for part in one.module.modules())
-
-
-def _time_first(leading: tuple[int, ...], size: int) -> bool:
+def time_first_answers(leading: tuple[int, ...], size: int) -> bool:
+    """Say whether the network's answers are (T, n) rather than (n, T)."""
     return len(leading) > 1 and leading[0] != size and leading[1] == size
 
 

@@ -1,0 +1,104 @@
+"""The picture of depth: where in a network do the features become minimal?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from phiscope.figures.model import Axis, Figure, Line, Mark, Panel
+from phiscope.figures.palette import OKABE_ITO
+from phiscope.layers import Layers
+
+SHARES = (
+    ("dynamical_low_rank", "D_LR"),
+    ("used_variance", "used variance U"),
+    ("target_alignment", "target alignment"),
+    ("readout_r2", "readout R²"),
+)
+"""Numbers between 0 and 1 of the second panel, with the words of its legend."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthFigure:
+    """Panels over depth; the layer at depth k has the k-th name.
+
+    Attributes:
+        figure: panels ``dimension``, ``shares`` and ``cumulative_utilization``.
+        layers: names of the layers, in forward order.
+        headline: where the features become minimal, in words.
+    """
+
+    figure: Figure
+    layers: tuple[str, ...]
+    headline: str
+
+
+def depth_figure(layers: Layers) -> DepthFigure:
+    """Dimensions, shares and the output held by the first r eigenfunctions of each layer, as data.
+
+    Args:
+        layers: from `measure_layers`.
+
+    Returns:
+        Three panels. The first has the minimal regime's two numbers, centered D_eff and k90, with the output
+        rank r marked; in the third 1 means that r eigenfunctions of a layer hold all that the network puts out.
+    """
+    x = Axis(title="layer", low=0.5, high=len(layers) + 0.5, whole=True)
+    evidence = [one.evidence for one in layers.values()]
+    rank = next((one.output_rank for one in evidence if one is not None), None)
+    marks = () if rank is None else (Mark(at=rank, label=f"output rank r = {rank}", axis="y"),)
+    dimensions = [one.numbers.get("effective_dimension_centered", math.nan) for one in layers.values()]
+    first = [math.nan if one is None else float(one.k90) for one in evidence]
+    panels = (
+        Panel(
+            name="dimension",
+            title="How many dimensions the features fill",
+            x=x,
+            y=Axis(title="dimensions", log=True),
+            lines=_lines([("D_eff, centered", dimensions), ("k90", first)]),
+            marks=marks,
+        ),
+        Panel(
+            name="shares",
+            title="How the features are used",
+            x=x,
+            y=Axis(title="share", low=-0.02, high=1.04),
+            lines=_lines(
+                [(words, [one.numbers.get(name, math.nan) for one in layers.values()]) for name, words in SHARES]
+            ),
+        ),
+        Panel(
+            name="cumulative_utilization",
+            title="Output held by the first r eigenfunctions",
+            x=x,
+            y=Axis(title="Π̂(r), centered", low=-0.02, high=1.04),
+            lines=_lines([("Π̂(r)", [_held(layers, name) for name in layers])]),
+        ),
+    )
+    return DepthFigure(
+        figure=Figure(title="Features over depth", panels=panels), layers=tuple(layers), headline=_headline(layers)
+    )
+
+
+def _lines(columns: list[tuple[str, list[float]]]) -> tuple[Line, ...]:
+    return tuple(
+        Line(label=label, x=tuple(map(float, range(1, len(values) + 1))), y=tuple(values), color=OKABE_ITO[index])
+        for index, (label, values) in enumerate(columns)
+        if any(math.isfinite(value) for value in values)
+    )
+
+
+def _held(layers: Layers, name: str) -> float:
+    one = layers[name]
+    curve = one.centered.cumulative_utilization
+    if one.evidence is None or curve is None or not len(curve):
+        return math.nan
+    return float(curve[min(one.evidence.output_rank, len(curve)) - 1])
+
+
+def _headline(layers: Layers) -> str:
+    where = layers.minimal_from
+    if where is None:
+        return "The last of these layers is not in the minimal regime."
+    depth = list(layers).index(where) + 1
+    return f"Minimal from layer {where} on (depth {depth} of {len(layers)})."
