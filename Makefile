@@ -10,7 +10,7 @@ SOURCES := $(shell find src -name '*.py')
 # Small matrices want one thread: beside a busy neighbor, several threads made digits-fcn ten times slower.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup report test test-slow lint check format clean
+.PHONY: help setup report test test-slow lint check docs format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -56,6 +56,10 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 check: lint test
+
+# The table of every number, from the rows that the page and `explain` read; a test keeps it up to date.
+docs: $(STAMP)
+	$(BIN)/python -c 'from phiscope.tables import definitions_page; print(definitions_page(), end="")' > docs/definitions.md
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -17,7 +17,7 @@ from phiscope.jackknife import Estimate, corrected_value, pseudo_values
 from phiscope.jackknife import estimate as make_estimate
 from phiscope.metrics import SCALARS, definition_of, place_of
 from phiscope.metrics.regime import Regime, RegimeEvidence
-from phiscope.resampling import Resampling as Resampling
+from phiscope.resampling import NO_INTERVAL, Resampling
 from phiscope.spectrum import Spectrum as Spectrum
 from phiscope.spectrum import eigenfunctions
 from phiscope.tables import html_table, text_table
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Version of the file layout of one measurement."""
-
-NO_INTERVAL = {
-    "alpha_req": "a fitted slope follows the sorted noise of a flat spectrum, and intervals were found to miss it",
-    **dict.fromkeys(("srank", "output_rank", "output_rank_raw"), "it is a whole number, which has no standard error"),
-}
-"""Numbers without an interval, and why; see benchmarks/coverage.py."""
 
 _ARRAYS = ("feature_mean", "class_means", "class_weights")
 _FACTS = ("n_samples", "n_features", "n_outputs", "n_classes", "rank_tolerance", "warnings")
@@ -147,7 +141,6 @@ class Measurement:
 
         Raises:
             MissingNumberError: as for `estimate`.
-            InputError: the level is not between 0 and 1.
 
         Example:
             >>> import itertools, numpy as np

@@ -15,6 +15,12 @@ from phiscope.moments import Moments
 
 Result = TypeVar("Result")
 
+NO_INTERVAL = {
+    "alpha_req": "a fitted slope follows the sorted noise of a flat spectrum, and intervals were found to miss it",
+    **dict.fromkeys(("srank", "output_rank", "output_rank_raw"), "it is a whole number, which has no standard error"),
+}
+"""Numbers without an interval, and why; see benchmarks/coverage.py."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Resampling(Generic[Result]):

@@ -39,3 +39,30 @@ def html_table(header: str, numbers: Mapping[str, float], notes: Notes) -> str:
         f"<p>{html.escape(header)}</p><table><tr><th>number</th><th>value</th><th>range</th><th>direction</th></tr>"
         f"{rows}</table>{said}"
     )
+
+
+def definitions_page() -> str:
+    """The table of every number as Markdown: ``docs/definitions.md`` is this text."""
+    parts = [
+        "# Every number",
+        "",
+        "Generated from the definition rows by `make docs`. Letters: n samples, p features, C outputs or classes,",
+        "c regression targets, k rank of an eigenfunction; M = E[φφᵀ] second moment, S = M − mmᵀ covariance, F and Fc",
+        "the same for outputs, D and Dc for targets, B, Bc, G, Gc the cross moments of features with outputs and with",
+        "targets, S_B between classes, S_W within; ⁺ a pseudo-inverse.",
+    ]
+    for row in DEFINITIONS.values():
+        parts += [
+            "",
+            f"## `{row.name}`",
+            "",
+            f"**{row.title}**, {row.symbol}. {row.meaning}",
+            "",
+            f"- Formula: {row.equation}",
+            f"- Range: {row.range}" + ("" if row.unit == "1" else f", in {row.unit}"),
+            f"- Direction: {row.direction}",
+            f"- Spectrum: {row.centering}. Needs: {', '.join(row.needs)}",
+            f"- Source: {row.source}" + (" (our definition)" if row.ours else ""),
+        ]
+        parts += [f"- Caveat: {row.caveat}"] if row.caveat else []
+    return "\n".join(parts) + "\n"

@@ -1,0 +1,63 @@
+"""Quality that labels cannot earn by chance: eigenfunctions from one half of the samples, quality from the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+
+import numpy as np
+
+from phiscope.arrays import FloatArray
+from phiscope.moments import Moments, merge
+from phiscope.spans import target_spans
+from phiscope.spectrum import diagonalize_operator
+
+
+def quality_null(n_eigenfunctions: int, n_samples: int) -> FloatArray:
+    """Expected centered Pi*(k) when the targets say nothing: k / (n - 1), shape (K,).
+
+    Source: phiscope; the span of uninformative targets is a random one in the n - 1 centered dimensions.
+
+    Example:
+        >>> quality_null(2, 5).tolist()
+        [0.25, 0.5]
+    """
+    return np.minimum(np.arange(1, n_eigenfunctions + 1) / (n_samples - 1), 1.0)
+
+
+def held_out_quality(shards: Sequence[Moments], n_eigenfunctions: int) -> FloatArray:
+    """Centered cumulative quality with eigenfunctions from one half and targets of the other, both ways averaged.
+
+    The k leading eigenvectors of half A span features V_k^T phi; the value is the share of the target span of
+    half B that an affine function of these features expresses in half B, minus what k random features would
+    express there, k / (n_B - 1), rescaled so that 1 stays 1. Uninformative targets average 0.
+
+    Args:
+        shards: at least 2 moments of disjoint random shards, with targets.
+        n_eigenfunctions: K, how many leading eigenfunctions to follow.
+
+    Returns:
+        Shape (K,), at most 1; slightly negative values are noise around 0.
+
+    Source: phiscope.
+    """
+    halves = reduce(merge, shards[::2]), reduce(merge, shards[1::2])
+    curves = [_judged(found, judged, n_eigenfunctions) for found, judged in (halves, halves[::-1])]
+    return np.asarray(np.mean(curves, axis=0))
+
+
+def _judged(found: Moments, judged: Moments, n_eigenfunctions: int) -> FloatArray:
+    vectors = diagonalize_operator(found.covariance("features")).eigenvectors[:, :n_eigenfunctions]
+    spans = target_spans(judged)
+    if spans is None or spans.centered.rank == 0:
+        return np.zeros(n_eigenfunctions)
+    covariance = vectors.T @ judged.covariance("features").apply(vectors)
+    loadings = vectors.T @ spans.centered.loadings
+    # Gram-Schmidt in the order of k: the Cholesky factor's leading k x k block whitens the first k features.
+    floor = np.finfo(np.float64).eps * max(float(np.trace(covariance)), np.finfo(np.float64).tiny)
+    factor = np.linalg.cholesky(covariance + floor * np.eye(len(covariance)))
+    explained = (np.linalg.solve(factor, loadings) ** 2).sum(axis=1)
+    reached = np.minimum(np.cumsum(explained) / spans.centered.rank, 1.0)
+    null = quality_null(len(reached), judged.n_samples)
+    curve = np.where(null < 1, (reached - null) / np.where(null < 1, 1 - null, 1.0), 0.0)
+    return np.concatenate([curve, np.full(n_eigenfunctions - len(curve), curve[-1] if len(curve) else 0.0)])

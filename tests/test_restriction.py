@@ -1,0 +1,92 @@
+"""The network restricted to its leading eigenfunctions, NC4, and held-out quality."""
+
+import numpy as np
+import pytest
+
+import phiscope
+from phiscope.accumulator import MomentAccumulator
+from phiscope.errors import EmptyDataError, ShapeError, TargetError
+from phiscope.halves import held_out_quality, quality_null
+from phiscope.restriction import restrict
+
+
+def clustered(n=900, p=12, classes=4, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, n)
+    centers = np.random.default_rng(99).normal(size=(classes, p)) * 2
+    return centers[labels] + rng.normal(size=(n, p)), labels, (rng.normal(size=(classes, p)), rng.normal(size=classes))
+
+
+@pytest.mark.parametrize("centered", [True, False])
+def test_every_k_against_projecting_by_hand(centered):
+    features, labels, head = clustered()
+    measured = phiscope.diagonalize(features, head=head, targets=labels)
+    found = restrict(measured, (features, labels), head, centered=centered)
+    mean = features.mean(axis=0) if centered else np.zeros(features.shape[1])
+    _, vectors = np.linalg.eigh((features - mean).T @ (features - mean))
+    for k in range(features.shape[1] + 1):
+        kept = vectors[:, ::-1][:, :k]
+        logits = ((features - mean) @ kept @ kept.T + mean) @ head[0].T + head[1]
+        assert found.accuracy[k] == pytest.approx((logits.argmax(1) == labels).mean(), abs=1e-12)
+        chosen = logits[np.arange(len(labels)), labels]
+        entropy = np.mean(np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1)) + logits.max(1) - chosen)
+        assert found.loss[k] == pytest.approx(entropy, rel=1e-9)
+
+
+def test_nc4_counts_disagreement_with_the_nearest_class_mean():
+    features, labels, head = clustered()
+    measured = phiscope.diagonalize(features + 1000, head=(head[0], head[1] - 1000 * head[0].sum(1)), targets=labels)
+    means = np.stack([features[labels == c].mean(axis=0) for c in range(4)])
+    nearest = ((features[:, None] - means) ** 2).sum(-1).argmin(1)
+    expected = ((features @ head[0].T + head[1]).argmax(1) != nearest).mean()
+    found = restrict(measured, (features + 1000, labels), (head[0], head[1] - 1000 * head[0].sum(1)))
+    assert found.nc4 == pytest.approx(expected, abs=1e-12)
+    assert 0 < expected < 1
+
+
+def test_batches_and_regression():
+    features, _, head = clustered()
+    values = features @ head[0].T + head[1]
+    measured = phiscope.diagonalize(features, head=head, targets=values)
+    found = restrict(measured, [(features[:10], values[:10]), (features[10:], values[10:])], head)
+    assert found.accuracy is None
+    assert found.nc4 is None
+    assert found.loss[-1] == pytest.approx(0, abs=1e-20 * 1e6)
+    assert (np.diff(found.loss) <= 1e-9).all()
+
+
+def test_bad_input_is_named():
+    features, labels, head = clustered()
+    measured = phiscope.diagonalize(features, head=head, targets=labels)
+    with pytest.raises(EmptyDataError, match="no samples"):
+        restrict(measured, [], head)
+    with pytest.raises(ShapeError, match="expected"):
+        restrict(measured, (features[:, :3], labels), head)
+    with pytest.raises(TargetError, match="integer targets"):
+        restrict(measured, (features, labels + 10), head)
+
+
+def shards_of(features, labels):
+    accumulator = MomentAccumulator(n_shards=20)
+    accumulator.update(features, targets=labels)
+    return accumulator.shards()
+
+
+def test_held_out_quality_is_zero_for_labels_that_say_nothing():
+    rng = np.random.default_rng(3)
+    curves = [held_out_quality(shards_of(rng.normal(size=(300, 10)), rng.integers(0, 3, 300)), 10) for _ in range(40)]
+    assert np.abs(np.mean(curves, axis=0)).max() < 0.01
+    # The control: in-sample quality of the same kind of labels is not zero but the null level.
+    measured = [
+        phiscope.diagonalize(rng.normal(size=(300, 10)), targets=rng.integers(0, 3, 300)).centered.cumulative_quality
+        for _ in range(40)
+    ]
+    assert np.mean(measured, axis=0)[-1] == pytest.approx(quality_null(10, 300)[-1], rel=0.2)
+    assert quality_null(10, 300)[-1] > 0.03
+
+
+def test_held_out_quality_finds_clusters():
+    features, labels, _ = clustered()
+    curve = held_out_quality(shards_of(features, labels), 12)
+    assert curve[2] > 0.7
+    assert curve[0] < 0.5
