@@ -165,7 +165,13 @@ class LayerMoments:
             provenance=self._provenance(ignored),
             warnings=self._warnings(),
         )
-        return replace(measured, n_outputs=self.head.n_outputs)
+        measured = replace(measured, n_outputs=self.head.n_outputs)
+        if self.reading is None:
+            return measured
+        # Layers above may fit what no linear head on this one can: the difference would be negative, or clipped at 0.
+        numbers = {name: value for name, value in measured.numbers.items() if name != "head_excess_loss"}
+        absent = {**measured.absent, "head_excess_loss": "the network's head does not read this layer"}
+        return replace(measured, numbers=numbers, absent=absent)
 
     def _provenance(self, ignored: int) -> dict[str, str]:
         found = self.head.feature_map.found

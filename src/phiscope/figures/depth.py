@@ -43,7 +43,7 @@ def depth_figure(layers: Layers) -> DepthFigure:
         Three panels. The first has the minimal regime's two numbers, centered D_eff and k90, with the output
         rank r marked; in the third 1 means that r eigenfunctions of a layer hold all that the network puts out.
     """
-    x = Axis(title="layer", low=0.5, high=len(layers) + 0.5, whole=True)
+    x = Axis(title="layer", low=0.5, high=max(len(layers), 1) + 0.5, whole=True)
     evidence = [one.evidence for one in layers.values()]
     rank = next((one.output_rank for one in evidence if one is not None), None)
     marks = () if rank is None else (Mark(at=rank, label=f"output rank r = {rank}", axis="y"),)

@@ -119,12 +119,9 @@ def _auto(model: nn.Module, calls: list[ModuleCall], head: FoundHead) -> Iterato
         return
     ran = {one.module for one in calls}
     units = dict(_units(model, "", head.module, ran))
-    while len(units) == 1 and "block" in units.values():
-        (name,) = units
-        inner = dict(_units(model.get_submodule(name), f"{name}.", head.module, ran))
-        if not inner:
-            break
-        units = inner
+    while (lone := _lone_block(model, units)) is not None:
+        del units[lone]
+        units |= _units(model.get_submodule(lone), f"{lone}.", head.module, ran)
     group: ModuleCall | None = None
     tail = -1
     for one in calls:
@@ -135,11 +132,23 @@ def _auto(model: nn.Module, calls: list[ModuleCall], head: FoundHead) -> Iterato
         elif kind == "leaf" and has_weights(one.module):
             yield from () if group is None else (group,)
             group, tail = one, one.order
-        elif kind == "leaf" and tail >= 0 and one.reads == tail:
+        elif kind == "leaf" and group is not None and one.reads == tail >= 0 and _continues(one, group):
             tail = one.order
             group = group if isinstance(one.module, PASSING) else one
     if group is not None:
         yield group
+
+
+def _lone_block(model: nn.Module, units: Mapping[str, Unit]) -> str | None:
+    """The one block of a network whose other parts have no weights: looking inside says more."""
+    blocks = [name for name, kind in units.items() if kind == "block"]
+    alone = not any(kind == "leaf" and has_weights(model.get_submodule(name)) for name, kind in units.items())
+    return blocks[0] if len(blocks) == 1 and alone else None
+
+
+def _continues(one: ModuleCall, group: ModuleCall) -> bool:
+    # Rotary position embeddings read the tokens for their dtype alone, and return cosines and sines.
+    return one.place == () and one.shape is not None and one.shape[:1] == (group.shape or ())[:1]
 
 
 def _units(module: nn.Module, prefix: str, head: nn.Module, ran: set[nn.Module]) -> Iterator[tuple[str, Unit]]:
