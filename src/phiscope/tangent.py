@@ -90,7 +90,7 @@ def _kernel(model: nn.Module, inputs: Any, block: int | None, product: str) -> F
     trained = {name: part.detach() for name, part in model.named_parameters() if part.requires_grad}
     if not trained:
         raise InputError("the model has no parameter with requires_grad, so it has no tangent kernel")
-    with isolated(model), _plain_attention():
+    with isolated(model), _plain_layers():
         width = _width(model, batch)
         size = block or max(1, JACOBIAN_BYTES // (8 * width * sum(part.numel() for part in trained.values())))
         return _blockwise(_jacobian(model, trained, batch), batch.size, size, product)
@@ -147,8 +147,8 @@ def _jacobian(model: nn.Module, trained: Mapping[str, Tensor], batch: Batch) -> 
         except (RuntimeError, ValueError) as error:
             raise InputError(
                 f"torch.func cannot differentiate {type(model).__name__} sample by sample "
-                f"({(str(error).splitlines() or [''])[0]}); expected a model without data-dependent branches and "
-                "in-place writes, in eval mode"
+                f"({(str(error).splitlines() or [''])[0]}); expected a model without recurrent layers, data-dependent "
+                "branches and in-place writes"
             ) from error
         return torch.cat([part.flatten(2).double() for part in found.values()], dim=2)
 
@@ -171,8 +171,8 @@ def _each(part: Any, change: Callable[[Tensor], Tensor]) -> Any:
 
 
 @contextmanager
-def _plain_attention() -> Iterator[None]:
-    """Attention by its formula: fused forms have no derivative under torch.func, or skip the parameters."""
+def _plain_layers() -> Iterator[None]:
+    """Layers by their formula: fused forms have no derivative under torch.func, or skip the parameters."""
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
