@@ -343,3 +343,19 @@ def test_a_control_c_in_the_pass_leaves_no_trace_and_no_half_record(tmp_path):
         observer.record(epoch=1)
     observer.close("interrupted")
     assert len(phiscope.open_run(tmp_path / "r").records) == 1
+
+
+def test_a_mapping_of_model_inputs_is_one_probe_and_not_splits(tmp_path):
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(4, 3)
+
+        def forward(self, inputs_embeds):
+            return self.head(inputs_embeds)
+
+    probe = {"inputs_embeds": torch.randn(40, 4), "labels": torch.randint(3, (40,))}
+    with phiscope.Observer(Named(), probe, run=tmp_path / "run") as observer:
+        measured = observer.record(epoch=0)
+    assert measured.n_samples == 40
+    assert phiscope.open_run(tmp_path / "run").splits == ("probe",)

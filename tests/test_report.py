@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import phiscope
 from phiscope.errors import EmptyDataError, MissingDependencyError, RunFormatError
 from phiscope.metrics import definition_of
 from phiscope.report import report
@@ -245,3 +246,15 @@ def test_an_existing_page_is_replaced_whole(tmp_path: Path) -> None:
     assert report([str(run.path)], str(page)) == page
     assert page.read_text("utf-8").startswith("<!DOCTYPE html>")
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["a.html"]
+
+
+def test_a_minimal_word_that_d_lr_contradicts_is_said_to_hold_by_the_rule_only():
+    from phiscope.report.words import REGIME_MEANINGS, regime_meaning
+
+    rng = np.random.default_rng(0)
+    strong = rng.normal(size=(4000, 6)) * np.r_[3.0, 1.5, 1.0, 0.7, 0.5, 0.3]
+    uneven = phiscope.diagonalize(strong, head=(np.eye(6), np.zeros(6)))
+    even = phiscope.diagonalize(rng.normal(size=(4000, 6)), head=(np.eye(6), np.zeros(6)))
+    assert uneven.regime == even.regime == "minimal"
+    assert "By the rule below only" in regime_meaning(uneven)
+    assert regime_meaning(even) == REGIME_MEANINGS["minimal"]

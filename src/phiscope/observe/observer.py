@@ -245,8 +245,13 @@ class Observer:
         }
 
 
+_MODEL_INPUTS = frozenset({"labels", "input_ids", "pixel_values", "attention_mask", "inputs_embeds", "input_values"})
+
+
 def _splits(probe_data: Any) -> dict[str, Any]:
-    named = probe_data if isinstance(probe_data, Mapping) else {"probe": probe_data}
+    # A mapping of model inputs is one data set, as `measure` reads it, not a mapping of splits.
+    whole = not isinstance(probe_data, Mapping) or not _MODEL_INPUTS.isdisjoint(probe_data)
+    named = {"probe": probe_data} if whole else probe_data
     if not named or not all(isinstance(name, str) for name in named):
         raise InputError("probe data given as a mapping need split names as keys, for example {'train': ...}")
     # A generator gives its batches once, and every record reads them again.

@@ -135,7 +135,7 @@ def _card(index: int, label: str, run: Run, shared: Sequence[tuple[str, str]]) -
         "measurement": measurement,
         "gauges": words.gauges(evidence) if evidence is not None else (),
         "regime": words.REGIME_TITLES[evidence.regime] if evidence is not None else "",
-        "meaning": words.REGIME_MEANINGS[evidence.regime] if evidence is not None else "",
+        "meaning": words.regime_meaning(measurement) if measurement is not None else "",
         "split": last.splits[0] if last is not None else "",
         "moment": words.moment_words(last) if last is not None else "",
         "others": [(split, last.regime(split)) for split in last.splits[1:]] if last is not None else [],

@@ -133,6 +133,24 @@ def _ratio_gauge(*, symbol: str, meaning: str, value: float, minimal: float, ext
     )
 
 
+UNEVEN = 0.2
+"""From this D_LR on, a minimal regime is said to hold by the rule only."""
+
+
+def regime_meaning(measurement: Measurement) -> str:
+    """What the regime says in one or two sentences; where D_LR speaks against the word, that too."""
+    if measurement.regime is None:
+        return ""
+    meaning = REGIME_MEANINGS[measurement.regime]
+    distance = measurement.numbers.get("dynamical_low_rank", 0.0)
+    if measurement.regime == "minimal" and distance > UNEVEN:
+        return (
+            f"By the rule below only: D_LR = {distance:.2f} says that the features are of uneven strength or that "
+            "weaker ones stay beside those the outputs use. Look for the cliff in the picture."
+        )
+    return meaning
+
+
 def cliff_words(measurement: Measurement) -> tuple[str, str] | None:
     """How far the spectrum falls where minimal features would end: (``"ρ₁₀ / ρ₁₁"``, ``"41"``).
 

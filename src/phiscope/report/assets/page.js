@@ -361,6 +361,15 @@
       { rootMargin: "300px 0px" },
     );
     every(".chart, .gallery-run").forEach((node) => watcher.observe(node));
+    // What is out of sight is drawn when nothing else is to do, so that a capture of the whole page is complete.
+    const rest = every(".chart, .gallery-run");
+    const idle = window.requestIdleCallback || ((work) => setTimeout(work, 30));
+    const next = () => {
+      const node = rest.shift();
+      if (node) show(node);
+      if (rest.length) idle(next);
+    };
+    idle(next);
     window.addEventListener("beforeprint", () => every(".chart, .gallery-run").forEach(show));
   }
 
