@@ -93,8 +93,13 @@ def test_the_picture_as_data(layers):
     assert dimension.lines[0].y == tuple(one["effective_dimension_centered"] for one in layers.values())
     assert dimension.lines[0].y[1:] == pytest.approx((2, 2, 2))
     assert [line.label for line in shares.lines] == ["D_LR", "used variance U", "target alignment", "readout R²"]
-    assert held.lines[0].y[1:] == pytest.approx((1, 1, 1))
-    assert held.lines[0].x == (1, 2, 3, 4)
+    first, all_of_them = held.lines
+    assert first.y[1:] == pytest.approx((1, 1, 1))
+    assert first.x == (1, 2, 3, 4)
+    # No head on the first layer gives the outputs: it has no regime, and its share is drawn all the same.
+    assert layers["wide"].regime is None
+    assert 0 <= first.y[0] < all_of_them.y[0] < 0.5
+    assert layers.output_rank == 2
 
 
 def test_the_picture_without_targets_or_layers(layers):

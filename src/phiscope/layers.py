@@ -73,6 +73,12 @@ class Layers(Mapping[str, Measurement]):
         return {name: one.to_dict() for name, one in self.measurements.items()}
 
     @property
+    def output_rank(self) -> int | None:
+        """r = rank(Fc) of the network's outputs on these samples, as the last layer saw it; None without layers."""
+        ranks = [one.numbers["output_rank"] for one in self.measurements.values() if "output_rank" in one]
+        return int(ranks[-1]) if ranks else None
+
+    @property
     def minimal_from(self) -> str | None:
         """The first layer from which on every layer is in the minimal regime; None when the last one is not.
 
@@ -121,7 +127,7 @@ class Layers(Mapping[str, Measurement]):
         return heads, rows
 
     def _notes(self) -> list[str]:
-        rank = next((one.evidence.output_rank for one in self.measurements.values() if one.evidence), None)
+        rank = self.output_rank
         where = self.minimal_from
         notes = []
         if rank is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from phiscope.figures.model import Axis, Figure, Line, Mark, Panel
 from phiscope.figures.palette import OKABE_ITO
 from phiscope.layers import Layers
+from phiscope.measurement import Measurement
 
 SHARES = (
     ("dynamical_low_rank", "D_LR"),
@@ -41,11 +42,11 @@ def depth_figure(layers: Layers) -> DepthFigure:
 
     Returns:
         Three panels. The first has the minimal regime's two numbers, centered D_eff and k90, with the output
-        rank r marked; in the third 1 means that r eigenfunctions of a layer hold all that the network puts out.
+        rank r marked; in the third 1 means that r eigenfunctions of a layer (or all) hold what the network puts out.
     """
     x = Axis(title="layer", low=0.5, high=max(len(layers), 1) + 0.5, whole=True)
     evidence = [one.evidence for one in layers.values()]
-    rank = next((one.output_rank for one in evidence if one is not None), None)
+    rank = layers.output_rank
     marks = () if rank is None else (Mark(at=rank, label=f"output rank r = {rank}", axis="y"),)
     dimensions = [one.numbers.get("effective_dimension_centered", math.nan) for one in layers.values()]
     first = [math.nan if one is None else float(one.k90) for one in evidence]
@@ -69,10 +70,15 @@ def depth_figure(layers: Layers) -> DepthFigure:
         ),
         Panel(
             name="cumulative_utilization",
-            title="Output held by the first r eigenfunctions",
+            title="Output held by eigenfunctions",
             x=x,
-            y=Axis(title="Π̂(r), centered", low=-0.02, high=1.04),
-            lines=_lines([("Π̂(r)", [_held(layers, name) for name in layers])]),
+            y=Axis(title="Π̂(k), centered", low=-0.02, high=1.04),
+            lines=_lines(
+                [
+                    ("by the first r", [_held(one, rank) for one in layers.values()]),
+                    ("by all: a linear head's reach", [_held(one, one.n_features) for one in layers.values()]),
+                ]
+            ),
         ),
     )
     return DepthFigure(
@@ -88,12 +94,11 @@ def _lines(columns: list[tuple[str, list[float]]]) -> tuple[Line, ...]:
     )
 
 
-def _held(layers: Layers, name: str) -> float:
-    one = layers[name]
+def _held(one: Measurement, count: int | None) -> float:
     curve = one.centered.cumulative_utilization
-    if one.evidence is None or curve is None or not len(curve):
+    if count is None or curve is None or not len(curve):
         return math.nan
-    return float(curve[min(one.evidence.output_rank, len(curve)) - 1])
+    return float(curve[min(count, len(curve)) - 1])
 
 
 def _headline(layers: Layers) -> str:

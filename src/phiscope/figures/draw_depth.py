@@ -34,6 +34,7 @@ def layers_figure(layers: Layers) -> Drawing:
     try:
         from matplotlib import rc_context
         from matplotlib.figure import Figure as Drawing
+        from matplotlib.ticker import LogFormatter
     except ImportError as error:
         raise MissingDependencyError("matplotlib", purpose="Layers.figure()", extra="figures") from error
     told = depth_figure(layers)
@@ -41,6 +42,8 @@ def layers_figure(layers: Layers) -> Drawing:
         drawing = Drawing(figsize=(11.5, 4.2), layout="constrained", dpi=120)
         for axes, panel in zip(drawing.subplots(1, 3), told.figure.panels, strict=True):
             _draw(axes, panel, told.layers)
+            if axes.get_yscale() == "log":
+                axes.yaxis.set_minor_formatter(LogFormatter())
         drawing.suptitle(told.headline, fontsize=9, x=0.01, ha="left", color=INK)
     return drawing
 
