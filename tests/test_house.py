@@ -37,6 +37,7 @@ PUBLIC = [
     "measure_layers",
     "open_run",
     "report",
+    "restrict",
     "split",
     "tangent_kernel",
     "track",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from phiscope.metrics import DEFINITIONS, Definition
     from phiscope.observe import Observer
     from phiscope.report import report
+    from phiscope.restriction import restrict
     from phiscope.runs import Run, open_run
     from phiscope.split import FeatureMap, Head, Split, split
     from phiscope.tangent import tangent_kernel
@@ -48,6 +49,7 @@ __all__ = [
     "measure_layers",
     "open_run",
     "report",
+    "restrict",
     "split",
     "tangent_kernel",
     "track",
@@ -72,6 +74,7 @@ _HOMES = {
     "measure_layers": "phiscope.measure_layers",
     "open_run": "phiscope.runs",
     "report": "phiscope.report",
+    "restrict": "phiscope.restriction",
     "split": "phiscope.split",
     "tangent_kernel": "phiscope.tangent",
     "track": "phiscope.tracking",

@@ -30,6 +30,7 @@ from phiscope.jackknife import Estimate
 from phiscope.measurement import Measurement
 from phiscope.metrics import CORRECTED_TWINS, SCALARS
 from phiscope.metrics.regime import RegimeEvidence
+from phiscope.metrics.richness import low_rank_curve
 from phiscope.moments import Moments
 from phiscope.operators import PositiveOperator
 from phiscope.readouts import (
@@ -39,6 +40,8 @@ from phiscope.readouts import (
     find_readout,
     find_regression_collapse,
     random_head_distance,
+    target_squares,
+    with_target_power,
 )
 from phiscope.resampling import Resampling
 from phiscope.spans import Cut, TargetSpans, affine_outputs, measured_outputs, target_spans
@@ -115,6 +118,8 @@ def measurement_from_moments(
         n_outputs=moments.n_outputs or (None if head is None else len(head[0])),
         rank_tolerance=rank_tolerance,
         estimates=estimates,
+        target_squares=target_squares(moments),
+        tolerance_curve=_tolerance_curve(outputs, measured[1]),
         resampling=resampling,
         provenance=_versions(moments) | dict(provenance or {}),
     )
@@ -139,7 +144,7 @@ def _measured(
     """Both spectra and every number that needs no shards."""
     covariance, mean = moments.covariance("features"), moments.mean[: moments.n_features]
     targets = target_spans(moments)
-    raw, centered = _spectra(covariance, mean, targets, outputs)
+    raw, centered = with_target_power(*_spectra(covariance, mean, targets, outputs), moments)
     squared_norm = covariance.squared_norm() if len(centered.eigenvalues) else 0.0
     find_dimensions(found, raw.eigenvalues, centered.eigenvalues, min(moments.n_samples, moments.n_features))
     evidence = None
@@ -253,6 +258,17 @@ def _spectra(
 
 def _signed(system: Eigensystem, directions: FloatArray | None) -> Eigensystem:
     return Eigensystem(eigenvalues=system.eigenvalues, eigenvectors=fix_signs(system.eigenvectors, directions))
+
+
+TOLERANCES = 10.0 ** np.arange(-10, -0.5, 0.5)
+"""Rank tolerances at which D_LR is kept, so that a reader sees whether it depends on the choice."""
+
+
+def _tolerance_curve(outputs: Outputs | None, centered: Spectrum) -> FloatArray | None:
+    if outputs is None or len(centered.eigenvalues) == 0:
+        return None
+    rows = low_rank_curve(outputs.literal, float(np.linalg.norm(centered.eigenvalues)), TOLERANCES)
+    return np.array([(tolerance, rank, np.nan if value is None else value) for tolerance, rank, value in rows])
 
 
 def _versions(moments: Moments) -> dict[str, str]:

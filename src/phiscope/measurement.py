@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from os import PathLike
@@ -12,12 +11,11 @@ import numpy as np
 
 from phiscope.archive import read_record, write_arrays
 from phiscope.arrays import FloatArray, as_count, as_rows
-from phiscope.errors import InputError, MissingNumberError, NonFiniteError, ShapeError
-from phiscope.jackknife import Estimate, corrected_value, pseudo_values
-from phiscope.jackknife import estimate as make_estimate
-from phiscope.metrics import SCALARS, definition_of, place_of
+from phiscope.errors import InputError, NonFiniteError, ShapeError
+from phiscope.jackknife import Estimate
 from phiscope.metrics.regime import Regime, RegimeEvidence
-from phiscope.resampling import NO_INTERVAL, Resampling
+from phiscope.reading import Reading
+from phiscope.resampling import Resampling
 from phiscope.spectrum import Spectrum as Spectrum
 from phiscope.spectrum import eigenfunctions
 from phiscope.tables import html_table, text_table
@@ -28,12 +26,12 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Version of the file layout of one measurement."""
 
-_ARRAYS = ("feature_mean", "class_means", "class_weights")
+_ARRAYS = ("feature_mean", "class_means", "class_weights", "target_squares", "tolerance_curve")
 _FACTS = ("n_samples", "n_features", "n_outputs", "n_classes", "rank_tolerance", "warnings")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Measurement:
+class Measurement(Reading):
     """Everything phiscope found out about one feature map on one set of samples.
 
     ``m["dynamical_low_rank"]`` reads a scalar; a number that could not be given raises with the reason.
@@ -57,6 +55,9 @@ class Measurement:
         provenance: where this came from: split, model, head, how features were made, versions.
         estimates: corrected values with standard errors, by the name of the plain number.
         resampling: what intervals of all other numbers are made from; None when read from disk.
+        target_squares: tr(D) and tr(Dc), shape (2,); None without targets.
+        tolerance_curve: rows of rank tolerance, output rank rank(F) and literal D_LR (NaN where it is undefined),
+            shape (T, 3); None without outputs.
     """
 
     numbers: Mapping[str, float]
@@ -76,84 +77,8 @@ class Measurement:
     provenance: Mapping[str, str] = field(default_factory=dict)
     estimates: Mapping[str, Estimate] = field(default_factory=dict)
     resampling: Resampling[Measurement] | None = None
-
-    def __getitem__(self, name: str) -> float:
-        """A scalar by its name.
-
-        Raises:
-            MissingNumberError: phiscope knows the number but not here; the message says why.
-            UnknownNameError: there is no such number; the message offers the nearest names.
-        """
-        if name in self.numbers:
-            return self.numbers[name]
-        if name in self.absent:
-            raise MissingNumberError(name, self.absent[name])
-        row = definition_of(name)
-        if name not in SCALARS:
-            raise MissingNumberError(name, place_of(row.name))
-        raise MissingNumberError(name, "this measurement was made without it")
-
-    def __contains__(self, name: object) -> bool:
-        """Whether the scalar was measured."""
-        return name in self.numbers
-
-    def to_dict(self) -> dict[str, float]:
-        """Every scalar that was measured, by name."""
-        return dict(self.numbers)
-
-    def estimate(self, name: str) -> Estimate:
-        """The bias-corrected value of a scalar with its standard error.
-
-        D_LR, used variance, participation ratio and target alignment are corrected part by part, all other
-        numbers as a whole, which leaves a bias of order (p / n)^2. A name ending in ``_corrected`` means the plain one.
-
-        Raises:
-            MissingNumberError: the number is absent, or the samples were not gathered in shards.
-
-        Source: Busing et al. 1999 (delete-a-group jackknife); parts: phiscope's own.
-        """
-        plain = name.removesuffix("_corrected")
-        if plain in self.estimates:
-            return self.estimates[plain]
-        value = self[plain]
-        if plain in NO_INTERVAL:
-            raise MissingNumberError(f"the interval of {plain}", NO_INTERVAL[plain])
-        if self.resampling is None:
-            raise MissingNumberError(
-                f"the interval of {plain}", "it needs the shards of samples, which a stored or resampled record lacks"
-            )
-        without = [part.numbers.get(plain, math.nan) for part in self.resampling.without_each]
-        if not np.isfinite(without).all():
-            raise MissingNumberError(f"the interval of {plain}", "leaving out a shard of samples makes it undefined")
-        left, shares = np.asarray(without), self.resampling.shares
-        center = float(corrected_value(np.asarray(value), left, shares))
-        return make_estimate(center, pseudo_values(np.asarray(value), left, shares), shares)
-
-    def interval(self, name: str, level: float = 0.95) -> tuple[float, float]:
-        """Confidence interval for the population value of a scalar, clipped to the number's range.
-
-        Args:
-            name: a scalar.
-            level: nominal coverage, 0 < level < 1.
-
-        Returns:
-            Low and high end.
-
-        Raises:
-            MissingNumberError: as for `estimate`.
-
-        Example:
-            >>> import itertools, numpy as np
-            >>> from phiscope import diagonalize
-            >>> signs = np.array(list(itertools.product([-1.0, 1.0], repeat=10)))
-            >>> low, high = diagonalize(signs).interval("participation_ratio")
-            >>> low < 10.1 and 9.9 < high
-            True
-        """
-        low, high = self.estimate(name).interval(level)
-        row = definition_of(name)
-        floor, ceiling = -math.inf if row.low is None else row.low, math.inf if row.high is None else row.high
-        return max(low, floor), min(high, ceiling)
+    target_squares: FloatArray | None = None
+    tolerance_curve: FloatArray | None = None
 
     @property
     def regime(self) -> Regime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
 
 import numpy as np
@@ -49,6 +50,27 @@ def target_power(spectrum: Spectrum, cross: FloatArray) -> FloatArray:
     """Squared coefficient of the targets on each eigenfunction, norm^2(v_k^T G) / rho_k, shape (K,)."""
     projected = spectrum.eigenvectors.T @ cross
     return np.asarray(np.einsum("kj,kj->k", projected, projected) / spectrum.eigenvalues)
+
+
+def with_target_power(raw: Spectrum, centered: Spectrum, moments: Moments) -> tuple[Spectrum, Spectrum]:
+    """Both spectra with the squared coefficients of the targets attached."""
+    cross = target_cross(moments)
+    if cross is None:
+        return raw, centered
+    whole = cross + np.outer(moments.mean[: moments.n_features], target_means(moments))
+    return (
+        replace(raw, target_power=target_power(raw, whole)),
+        replace(centered, target_power=target_power(centered, cross)),
+    )
+
+
+def target_squares(moments: Moments) -> FloatArray | None:
+    """tr(D) and tr(Dc), shape (2,); None without targets."""
+    if not (moments.classes or moments.n_values):
+        return None
+    centered = target_variance(moments)
+    means = target_means(moments)
+    return np.array([1.0 if moments.classes else centered + float(means @ means), centered])
 
 
 def output_error(moments: Moments, head: tuple[FloatArray, FloatArray] | None) -> float | None:

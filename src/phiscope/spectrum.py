@@ -26,6 +26,8 @@ class Spectrum:
         utilization: Qhat_k, shape (K,), 0..1; None without outputs.
         cumulative_quality: Pi*(k) for k = 1..K; None without targets.
         cumulative_utilization: Pihat(k) for k = 1..K; None without outputs.
+        target_power: squared coefficient of the targets on each eigenfunction, norm^2(v_k^T G) / rho_k, shape (K,),
+            in squared target units; None without targets.
     """
 
     eigenvalues: FloatArray
@@ -34,6 +36,7 @@ class Spectrum:
     utilization: FloatArray | None = None
     cumulative_quality: FloatArray | None = None
     cumulative_utilization: FloatArray | None = None
+    target_power: FloatArray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,132 @@
+"""Curves and intervals read off a measurement, against brute force on the samples."""
+
+import numpy as np
+import pytest
+
+import phiscope
+from phiscope.errors import InputError, MissingNumberError
+
+
+def sample(n=800, p=10, classes=4, seed=0, offset=3.0):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, n)
+    centers = np.random.default_rng(7).normal(size=(classes, p)) * 1.5
+    features = centers[labels] + rng.normal(size=(n, p)) * np.linspace(0.3, 1.5, p) + offset
+    return features, labels, (np.random.default_rng(8).normal(size=(classes, p)), np.zeros(classes))
+
+
+def measured(**settings):
+    features, labels, head = sample(**settings)
+    return phiscope.diagonalize(features, head=head, targets=labels)
+
+
+@pytest.mark.parametrize("centered", [True, False])
+def test_readout_curve_is_gradient_descent_on_the_head(centered):
+    features, labels, _ = sample(offset=0.3)
+    goal = np.eye(4)[labels]
+    phi, y = (features - features.mean(0), goal - goal.mean(0)) if centered else (features, goal)
+    step, steps = 1e-3, 400
+    weight = np.zeros((4, phi.shape[1]))
+    losses = []
+    for _ in range(steps + 1):
+        residual = phi @ weight.T - y
+        losses.append((residual**2).sum(1).mean())
+        weight -= step * residual.T @ phi / len(phi)
+    times = step * np.arange(steps + 1)
+    # Gradient descent with step h follows the flow to order h times the largest eigenvalue.
+    np.testing.assert_allclose(measured(offset=0.3).readout_curve(times, centered=centered), losses, rtol=2e-2)
+
+
+def test_readout_curve_ends_at_the_best_head_and_starts_at_zero_head():
+    m = measured()
+    curve = m.readout_curve([0.0, 1e12])
+    assert curve[0] == pytest.approx(m.target_squares[1], rel=1e-12)
+    assert curve[1] == pytest.approx(m.target_squares[1] * (1 - m["readout_r2"]), rel=1e-9)
+    with pytest.raises(InputError, match="times"):
+        m.readout_curve([-1.0])
+    with pytest.raises(MissingNumberError, match="no targets"):
+        phiscope.diagonalize(sample()[0]).readout_curve([1.0])
+
+
+@pytest.mark.parametrize(("ridge", "shrinkage"), [(0.0, 0.0), (0.7, 0.0), (0.0, 0.3), (0.2, 0.5)])
+def test_discriminant_information_by_inverting(ridge, shrinkage):
+    features, labels, _ = sample()
+    covariance = np.cov(features.T, bias=True)
+    means = np.stack([features[labels == c].mean(0) for c in range(4)]) - features.mean(0)
+    between = means.T @ (means * (np.bincount(labels) / len(labels))[:, None])
+    shrunk = (1 - shrinkage) * covariance + shrinkage * np.trace(covariance) / 10 * np.eye(10)
+    expected = np.trace(np.linalg.solve(shrunk + ridge * np.eye(10), between))
+    assert measured().discriminant_information(ridge, shrinkage=shrinkage) == pytest.approx(expected, rel=1e-9)
+
+
+def test_discriminant_information_refuses_what_it_cannot_read():
+    with pytest.raises(InputError, match="ridge"):
+        measured().discriminant_information(-1.0)
+    with pytest.raises(MissingNumberError):
+        phiscope.diagonalize(sample()[0]).discriminant_information(0.1)
+
+
+def test_tolerance_curve_holds_the_value_at_each_tolerance():
+    features, labels, _ = sample()
+    rng = np.random.default_rng(1)
+    weight = rng.normal(size=(6, 10)) * 10.0 ** -np.arange(6)[:, None]
+    m = phiscope.diagonalize(features, head=(weight, None), targets=labels)
+    for tolerance, rank, value in m.tolerance_curve:
+        again = phiscope.diagonalize(features, head=(weight, None), targets=labels, rank_tolerance=tolerance)
+        assert again["output_rank_raw"] == rank
+        assert again["dynamical_low_rank"] == pytest.approx(value, abs=1e-9)
+    assert len(set(m.tolerance_curve[:, 1])) > 3
+
+
+def test_band_of_a_curve_covers_the_population():
+    features, labels, head = sample(n=400_000, seed=99)
+    truth = phiscope.diagonalize(features, head=head, targets=labels)
+    hits = {"cumulative_quality": [], "cumulative_utilization": []}
+    for seed in range(60):
+        m = measured(seed=seed + 1)
+        for curve, found in hits.items():
+            low, high = m.curve_interval(curve)
+            at = getattr(truth.centered, curve)
+            found.append((low <= at) & (at <= high))
+    for found in hits.values():
+        coverage = np.mean(found, axis=0)[2:-1]
+        # 60 repeats: 0.95 has a standard error of 0.03, and curves hold 7 such points.
+        assert coverage.mean() > 0.88
+        assert coverage.mean() <= 1.0
+    # The control: a level of 0.2 must miss often.
+    low, high = measured(seed=3).curve_interval("cumulative_quality", level=0.2)
+    wide = measured(seed=3).curve_interval("cumulative_quality", level=0.95)
+    assert ((high - low) < (wide[1] - wide[0]) + 1e-15).all()
+
+
+def test_band_refuses_what_it_cannot_give():
+    with pytest.raises(InputError, match="no curve named"):
+        measured().curve_interval("eigenvectors")
+    with pytest.raises(InputError, match="level"):
+        measured().curve_interval("quality", level=1.0)
+    with pytest.raises(MissingNumberError):
+        phiscope.diagonalize(sample()[0]).curve_interval("quality")
+
+
+def test_excess_and_held_out_quality_tell_labels_from_noise():
+    m = measured()
+    assert m.held_out_quality()[-1] > 0.5
+    assert m.quality_excess()[-1] > 0.5
+    rng = np.random.default_rng(5)
+    noise = [
+        phiscope.diagonalize(rng.normal(size=(300, 10)), targets=rng.integers(0, 3, 300)).quality_excess()
+        for _ in range(40)
+    ]
+    assert np.abs(np.mean(noise, axis=0)).max() < 0.01
+    with pytest.raises(MissingNumberError):
+        phiscope.diagonalize(sample()[0]).quality_excess()
+
+
+def test_curves_survive_the_disk(tmp_path):
+    m = measured()
+    m.save(tmp_path / "m.safetensors")
+    again = phiscope.Measurement.load(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(again.readout_curve([0.1, 1.0]), m.readout_curve([0.1, 1.0]))
+    np.testing.assert_array_equal(again.tolerance_curve, m.tolerance_curve)
+    with pytest.raises(MissingNumberError, match="shards"):
+        again.curve_interval("quality")
