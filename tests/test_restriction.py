@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import phiscope
 from phiscope.accumulator import MomentAccumulator
@@ -90,3 +93,23 @@ def test_held_out_quality_finds_clusters():
     curve = held_out_quality(shards_of(features, labels), 12)
     assert curve[2] > 0.7
     assert curve[0] < 0.5
+
+
+def test_network_form_equals_features_collected_by_hand():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 9), nn.Tanh(), nn.Linear(9, 3))
+    x, y = torch.randn(300, 6), torch.randint(3, (300,))
+    loader = DataLoader(TensorDataset(x, y), batch_size=70)
+    measured = phiscope.measure(net, loader)
+    net.train()
+    found = restrict(measured, loader, net)
+    features = torch.tanh(net[0](x)).detach()
+    expected = restrict(measured, (features, y), (net[2].weight.detach(), net[2].bias.detach()))
+    np.testing.assert_allclose(found.accuracy, expected.accuracy)
+    np.testing.assert_allclose(found.loss, expected.loss, rtol=1e-6)
+    assert found.nc4 == expected.nc4
+    assert found.accuracy[-1] == pytest.approx((net(x).argmax(1) == y).float().mean().item(), abs=1e-6)
+    assert net.training
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
+    with pytest.raises(TargetError, match="no targets"):
+        restrict(measured, x, net)

@@ -5,16 +5,22 @@ These need the samples themselves, so they are a second pass over features, in b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.special import log_softmax
+from torch import nn
 
 from phiscope.arrays import FloatArray, IntArray, as_head, as_rows, as_targets
+from phiscope.batches import batches_of, peeked
 from phiscope.errors import EmptyDataError, InputError, ShapeError, TargetError
 from phiscope.measurement import Measurement
+from phiscope.split import split_on
+from phiscope.split.alignment import samples_of
+from phiscope.split.isolation import isolated, unwrapped
+from phiscope.split.reading import with_targets
 
 Sample = tuple[Any, Any]
 """Features (b, p) and targets (b,) or (b, c) of one batch."""
@@ -50,15 +56,14 @@ class Restriction:
         return int(np.argmax(self.accuracy >= share * self.accuracy[-1]))
 
 
-def restrict(
-    measurement: Measurement, samples: Iterable[Sample] | Sample, head: Any, *, centered: bool = True
-) -> Restriction:
+def restrict(measurement: Measurement, samples: Any, head: Any, *, centered: bool = True) -> Restriction:
     """Accuracy and loss of the network restricted to its top k eigenfunctions, for every k, and NC4.
 
     Args:
         measurement: of the same feature map; its eigenvectors and class means are used.
-        samples: (features, targets), or an iterable of such batches; may be other samples than those measured.
-        head: the pair (W (C, p), b (C,)).
+        samples: (features, targets), or an iterable of such batches; with a network as head, the data as `measure`
+            takes them. May be other samples than those measured.
+        head: the pair (W (C, p), b (C,)), or the network itself, which is then run once as by `measure`.
         centered: restrict to eigenfunctions of the covariance; False uses the second moment.
 
     Returns:
@@ -79,9 +84,37 @@ def restrict(
         >>> restrict(diagonalize(x, head=head, targets=y), (x, y), head).accuracy.tolist()
         [0.5, 1.0, 1.0]
     """
-    weight, bias = as_head(head, measurement.n_features)
-    pass_ = _Pass(measurement, weight, bias, centered)
+    if isinstance(head, nn.Module):
+        return _restrict_network(measurement, samples, head, centered)
     batches = [samples] if isinstance(samples, tuple) and len(samples) == 2 else samples
+    return _over(measurement, batches, as_head(head, measurement.n_features), centered)
+
+
+def _restrict_network(measurement: Measurement, data: Any, model: nn.Module, centered: bool) -> Restriction:
+    """The same pass over a network's own features, leaving no trace in it."""
+    model = unwrapped(model)
+    with isolated(model, data=data, device=None):
+        first, batches = peeked(batches_of(data))
+        feature_map = split_on(model, first, head=None, device=None).feature_map
+        call = feature_map.caller()
+
+        def features_and_targets() -> Iterator[Sample]:
+            for index, batch in enumerate(with_targets(batches, feature_map.reader(), None)):
+                rows = feature_map.rows(batch, call=call, index=index)
+                chosen = samples_of(batch, rows, model)
+                if chosen.targets is None:
+                    raise TargetError("the data hold no targets, expected (x, y) batches or a mapping with labels")
+                yield rows.features[chosen.rows.to(rows.features.device)], chosen.targets
+
+        rows = feature_map.rows(feature_map.reader()(first), call=call, index=0)
+        head = as_head((rows.weight, rows.bias), measurement.n_features)
+        return _over(measurement, features_and_targets(), head, centered)
+
+
+def _over(
+    measurement: Measurement, batches: Iterable[Sample], head: tuple[FloatArray, FloatArray], centered: bool
+) -> Restriction:
+    pass_ = _Pass(measurement, *head, centered)
     for features, targets in batches:
         rows, goal = as_rows(features, name="features", letter="p"), as_targets(targets)
         if rows.shape[1] != measurement.n_features or len(goal) != len(rows):
