@@ -39,6 +39,19 @@ def test_readout_is_scikit_learns_linear_regression():
     assert phiscope.diagonalize(features, targets=labels)["readout_r2"] == pytest.approx(expected, rel=1e-10)
 
 
+def test_readout_is_torchmetrics_r2():
+    from torchmetrics.regression import R2Score
+
+    features, _ = sample()
+    goal = np.random.default_rng(2).normal(size=(600, 3)) + features[:, :3] * np.array([0.3, 1.0, 2.0])
+    design = np.c_[features, np.ones(600)]
+    fitted = design @ np.linalg.lstsq(design, goal, rcond=None)[0]
+    judge = R2Score(multioutput="variance_weighted").double()
+    judge.update(torch.from_numpy(fitted), torch.from_numpy(goal))
+    # torchmetrics sums squares without centering in float64 here; it agrees to its own rounding.
+    assert phiscope.diagonalize(features, targets=goal)["readout_r2"] == pytest.approx(float(judge.compute()), rel=1e-6)
+
+
 def test_discriminant_information_is_what_lda_explains():
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 

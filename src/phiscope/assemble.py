@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -24,6 +23,7 @@ from phiscope.findings import (
     find_output_numbers,
     find_regime,
     spectrum_with_shares,
+    warn_of_bias,
     warn_of_samples,
 )
 from phiscope.jackknife import Estimate
@@ -37,9 +37,9 @@ from phiscope.readouts import (
     READOUT_NUMBERS,
     REGRESSION_NUMBERS,
     find_held_out,
+    find_random_head,
     find_readout,
     find_regression_collapse,
-    random_head_distance,
     target_squares,
     with_target_power,
 )
@@ -49,9 +49,6 @@ from phiscope.spectrum import Eigensystem, FunctionSpan, Spectrum, diagonalize_o
 
 HEAD_DISAGREES = 1e-3
 """From this relative difference on, outputs and head(features) are reported as two different things."""
-
-BIAS_TO_WARN_OF = 0.01
-"""A bias of D_LR from finite n beyond this is said, with the number of samples that would bring it below."""
 
 Head = tuple[FloatArray, FloatArray]
 
@@ -152,7 +149,7 @@ def _measured(
         found.refuse((*OUTPUT_NUMBERS, "regime"), "neither outputs nor a head were given")
     else:
         find_output_numbers(found, outputs, centered, float(np.sqrt(squared_norm)), tolerance)
-        _find_random_head(found, centered, outputs.centered_span.rank)
+        find_random_head(found, centered, outputs.centered_span.rank)
         evidence = find_regime(found, centered, outputs.centered_span.rank, similarity)
     if targets is None:
         found.refuse(("target_alignment", *READOUT_NUMBERS), "no targets were given")
@@ -165,14 +162,6 @@ def _measured(
     else:
         found.numbers["initial_kernel_similarity"] = similarity
     return raw, centered, evidence
-
-
-def _find_random_head(found: Findings, centered: Spectrum, rank: int) -> None:
-    name = "dynamical_low_rank_random_head"
-    if rank and len(centered.eigenvalues):
-        found.numbers[name] = random_head_distance(centered.eigenvalues, rank)
-    else:
-        found.refuse((name,), "features or outputs are constant on these samples")
 
 
 def _find_collapse_of_either_kind(found: Findings, moments: Moments, centered: Spectrum, head: Head | None) -> None:
@@ -194,7 +183,7 @@ def _corrections(
     head: Head | None,
     cut: Cut,
 ) -> dict[str, Estimate]:
-    """Corrected twins, and a sentence where the plain D_LR is off."""
+    """Corrected twins, and a sentence where plain numbers are off."""
     rank = 0 if outputs is None else outputs.centered_span.rank
     quiet = Findings()
     estimates = correct(shards, pieces_of(moments, outputs), lambda part: _outputs(quiet, part, head, cut), rank)
@@ -204,14 +193,7 @@ def _corrections(
         low = -np.inf if row.low is None else row.low
         high = np.inf if row.high is None else row.high
         found.numbers[f"{name}_corrected"] = float(np.clip(value.value, low, high))
-    if "dynamical_low_rank" in estimates:
-        plain, better = found.numbers["dynamical_low_rank"], found.numbers["dynamical_low_rank_corrected"]
-        if abs(plain - better) > BIAS_TO_WARN_OF:
-            enough = math.ceil(moments.n_samples * abs(plain - better) / BIAS_TO_WARN_OF / 100) * 100
-            found.warnings.append(
-                f"{moments.n_samples} samples are few for D_LR: {plain:.3f} as measured, {better:.3f} corrected for n; "
-                f"about {enough} samples would bring the difference under {BIAS_TO_WARN_OF:g}"
-            )
+    warn_of_bias(found, moments.n_samples, tuple(estimates))
     return estimates
 
 

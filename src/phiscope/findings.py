@@ -244,3 +244,27 @@ def warn_of_samples(found: Findings, moments: Moments) -> None:
             f"{len(empty)} of {len(moments.group_weights)} classes never occur ({named}); class numbers use the "
             f"{len(moments.group_weights) - len(empty)} that do"
         )
+
+
+BIAS_TO_WARN_OF = 0.01
+"""A bias from finite n beyond this is said, with the number of samples that would bring it below."""
+
+RELATIVE_BIAS_TO_WARN_OF = 0.05
+"""The same for participation ratios, as a share of the number."""
+
+
+def warn_of_bias(found: Findings, n_samples: int, names: tuple[str, ...]) -> None:
+    """Say which numbers n is too small for, and how many samples would do: the bias falls as 1 / n."""
+    said = []
+    for name in names:
+        plain, better = found.numbers[name], found.numbers[f"{name}_corrected"]
+        allowed = RELATIVE_BIAS_TO_WARN_OF * better if "ratio" in name else BIAS_TO_WARN_OF
+        if abs(plain - better) > allowed > 0:
+            enough = math.ceil(n_samples * abs(plain - better) / allowed / 100) * 100
+            label = "D_LR" if name == "dynamical_low_rank" else name
+            said.append(f"{label}: {plain:.3g} as measured, {better:.3g} corrected for n, about {enough} would do")
+    if said:
+        found.warnings.append(
+            f"{n_samples} samples are few for {'; '.join(said)} (difference under {BIAS_TO_WARN_OF:g}, for "
+            f"participation ratios under {RELATIVE_BIAS_TO_WARN_OF:.0%})"
+        )

@@ -214,3 +214,12 @@ def random_head_distance(eigenvalues: FloatArray, rank: int, draws: int = RANDOM
         overlaps.append(float((eigenvalues @ basis**2).sum()))
     norm = float(np.linalg.norm(eigenvalues))
     return float(np.clip(1 - np.mean(overlaps) / (np.sqrt(rank) * norm), 0.0, 1.0))
+
+
+def find_random_head(found: Findings, centered: Spectrum, rank: int) -> None:
+    """The lazy reference, where there are outputs and features that vary."""
+    name = "dynamical_low_rank_random_head"
+    if rank and len(centered.eigenvalues):
+        found.numbers[name] = random_head_distance(centered.eigenvalues, rank)
+    else:
+        found.refuse((name,), "features or outputs are constant on these samples")
