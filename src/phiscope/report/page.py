@@ -130,6 +130,7 @@ def _card(index: int, label: str, run: Run, shared: Sequence[tuple[str, str]]) -
         "results": words.results_words(run),
         "cliff": words.cliff_words(measurement) if measurement is not None else None,
         "lowness": words.number_words(measurement.numbers.get("dynamical_low_rank")) if measurement else "–",
+        "reference": words.reference_words(measured[0].measurement(), measurement) if measurement else ("–", "–"),
         "warnings": words.gathered_warnings(run),
         "evidence": evidence,
         "measurement": measurement,

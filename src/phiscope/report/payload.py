@@ -93,6 +93,7 @@ def _run_data(index: int, label: str, run: Run, frame: dict[str, Any], shared: _
         "epochs": [record.epoch for record in run.records],
         "splits": list(run.splits),
         "curves": frame["curves"],
+        "sizes": _sizes(run),
         "maps": frame["maps"],
         "map_specs": _map_specs(frame),
         "regimes": frame["regimes"],
@@ -103,6 +104,12 @@ def _run_data(index: int, label: str, run: Run, frame: dict[str, Any], shared: _
         "numbers": _numbers(run),
         "scalars": _scalars(run),
     }
+
+
+def _sizes(run: Run) -> dict[str, int]:
+    """Samples measured of each split, for the level that quality reaches by chance."""
+    last = {split: record for record in run.records for split in record.splits}
+    return {split: record.measurement(split).n_samples for split, record in last.items()}
 
 
 def _map_specs(frame: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -151,6 +151,14 @@ def regime_meaning(measurement: Measurement) -> str:
     return meaning
 
 
+def reference_words(first: Measurement, last: Measurement) -> tuple[str, str]:
+    """D_LR at the first record, and of a random head on the last features: what the value is to be read against."""
+    names = (first, "dynamical_low_rank"), (last, "dynamical_low_rank_random_head")
+    values = [measurement.numbers.get(name) for measurement, name in names]
+    start, lazy = ("–" if value is None else f"{value:.3g}" for value in values)
+    return start, lazy
+
+
 def cliff_words(measurement: Measurement) -> tuple[str, str] | None:
     """How far the spectrum falls where minimal features would end: (``"ρ₁₀ / ρ₁₁"``, ``"41"``).
 

@@ -59,7 +59,15 @@
         line: { color, width }, marker: { color, size }, hovertemplate: `${title}k = %{x}: %{y:.3~g}<extra></extra>`,
       });
       const layout = structuredClone(panel.layout);
-      Plotly.react(chart, [trace(ghost, data.ghost, 1.7, 0, "first record, "), trace(now, run.color, 2, 5, "")], layout, config);
+      const traces = [trace(ghost, data.ghost, 1.7, 0, "first record, "), trace(now, run.color, 2, 5, "")];
+      const size = run.sizes[state.split];
+      if (name === "cumulative_quality" && state.mode === "centered" && size > 1) {
+        const chance = { x: now.x, y: now.x.map((k) => Math.min(k / (size - 1), 1)) };
+        const level = trace(chance, "#57606A", 1.2, 0, "by chance, ");
+        level.line.dash = "dot";
+        traces.push(level);
+      }
+      Plotly.react(chart, traces, layout, config);
       chart.dataset.drawn = key;
     }
     const mark = panel.layout.annotations.length ? `; marked: ${panel.layout.annotations[0].text}` : "";
