@@ -21,6 +21,10 @@ ABSENT = -1
 """What `Tracks.index` holds where a track has not begun or has ended."""
 
 
+TRACKS_SHOWN = 12
+"""So many tracks are printed."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tracks:
     """Eigenfunctions through T records; a track is one function for as long as it can be recognized.
@@ -38,6 +42,20 @@ class Tracks:
     overlap: FloatArray
     sign: FloatArray
     least_overlap: float
+
+    def __str__(self) -> str:
+        """One line for each of the longest tracks: which eigenfunction it is at each record."""
+        there = self.index >= 0
+        order = np.argsort(-there.sum(axis=0), kind="stable")[:TRACKS_SHOWN]
+        lines = [
+            f"Tracks: {self.index.shape[1]} over {len(self.index)} records (a match needs a squared overlap above "
+            f"{self.least_overlap:g}); k of the {len(order)} longest at each record, - where absent"
+        ]
+        for track in order:
+            places = " ".join(f"{k + 1 if k >= 0 else '-':>3}" for k in self.index[:, track])
+            known = self.overlap[np.isfinite(self.overlap[:, track]), track]
+            lines.append(f"  {places}" + (f"   least overlap {known.min():.2f}" if len(known) else ""))
+        return "\n".join(lines)
 
     def follow(self, values: Iterable[Any]) -> FloatArray:
         """Read a curve along the tracks.
