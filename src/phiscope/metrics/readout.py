@@ -138,6 +138,7 @@ DEFINITIONS = (
         "alike, whatever their scale or class share.",
         source="phiscope",
         ours=True,
+        caveat="Collapse onto targets of unequal scale leaves unequal feature strengths, so it stays below 1 there.",
     ),
     Definition(
         name="discriminant_information",
