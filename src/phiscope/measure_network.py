@@ -13,15 +13,14 @@ from tqdm import tqdm
 
 from phiscope.accumulator import MomentAccumulator
 from phiscope.arrays import as_head
-from phiscope.assemble import measurement_from_moments
 from phiscope.batches import batches_of, is_shuffling, known_length, peeked
 from phiscope.errors import EmptyDataError, InputError
+from phiscope.gathered import Gathered
 from phiscope.measurement import Measurement
-from phiscope.metrics.similarity import kernel_similarity
 from phiscope.split import FeatureMap, Rows, split_on
 from phiscope.split.alignment import Samples, labels_are_inputs, samples_of
+from phiscope.split.initial import InitialFeatures
 from phiscope.split.isolation import isolated, unwrapped
-from phiscope.split.listening import Caller
 from phiscope.split.reading import Batch, with_targets
 
 
@@ -123,9 +122,49 @@ def measure_batches(
     Raises:
         InputError: max_samples is not a positive integer.
     """
+    gathered = gather_batches(
+        feature_map,
+        batches,
+        targets=targets,
+        max_samples=max_samples,
+        progress=progress,
+        total=total,
+        initial=None if initial is None else InitialFeatures(feature_map, initial),
+        corrected=corrected,
+    )
+    return gathered.measurement(rank_tolerance=rank_tolerance, provenance=provenance)
+
+
+def gather_batches(
+    feature_map: FeatureMap,
+    batches: Iterator[Any],
+    *,
+    targets: Any = None,
+    max_samples: int | None = None,
+    progress: bool | None = False,
+    total: int | None = None,
+    initial: InitialFeatures | None = None,
+    corrected: bool = True,
+) -> Gathered:
+    """Do the first half of `measure_batches`: run the network, and keep moments instead of samples.
+
+    Args:
+        feature_map: from `split`.
+        batches: raw batches.
+        targets: see `measure`.
+        max_samples: see `measure`.
+        progress: see `measure`.
+        total: see `measure_batches`.
+        initial: gives features at initialization; adds what `initial_kernel_similarity` needs.
+        corrected: see `measure_batches`.
+
+    Raises:
+        InputError: max_samples is not a positive integer.
+        EmptyDataError: no sample to measure.
+    """
     if max_samples is not None and (isinstance(max_samples, bool) or max_samples < 1):
         raise InputError(f"max_samples is {max_samples}; expected a positive integer or None")
-    gathered = _Gathered(feature_map=feature_map, initial=initial, n_shards=None if corrected else 1)
+    gathered = _Pass(feature_map=feature_map, initial=initial, n_shards=None if corrected else 1)
     read = with_targets(batches, feature_map.reader(), targets)
     disabled = None if progress is None else not progress
     with tqdm(read, total=total, disable=disabled, desc="measuring", unit="batch", leave=False) as bar:
@@ -136,15 +175,15 @@ def measure_batches(
                 # Closed here, so that a generator with array targets does not ask for more samples.
                 read.close()
                 break
-    return gathered.measurement(rank_tolerance, provenance or {})
+    return gathered.result()
 
 
 @dataclass(kw_only=True)
-class _Gathered:
+class _Pass:
     """What one pass has gathered so far."""
 
     feature_map: FeatureMap
-    initial: Mapping[str, Tensor] | None
+    initial: InitialFeatures | None
     n_shards: int | None
     n_samples: int = 0
     n_inputs: int = 0
@@ -159,11 +198,6 @@ class _Gathered:
 
     def __post_init__(self) -> None:
         self.now = self.feature_map.caller()
-        self.then: Caller | None = None
-        if self.initial is not None:
-            device = self.feature_map.device
-            moved = {name: t if device is None else t.to(device) for name, t in self.initial.items()}
-            self.then = Caller(self.feature_map.model, moved)
 
     def add(self, batch: Batch, index: int, left: int | None) -> None:
         """Add one batch, of which at most `left` samples count."""
@@ -187,8 +221,8 @@ class _Gathered:
             units=_units(rows, batch, self.n_inputs)[chosen],
         )
         self.n_inputs += batch.size
-        if self.then is not None:
-            before = self.feature_map.rows(batch, call=self.then, index=index).features
+        if self.initial is not None:
+            before = self.initial(batch, index)
             self.paired.update(before[chosen.to(before.device)], features)
 
     def _moments(self, samples: Samples, n_outputs: int) -> MomentAccumulator:
@@ -197,32 +231,28 @@ class _Gathered:
             self.moments = MomentAccumulator(num_classes=max(n_outputs, 2) if classes else None, n_shards=self.n_shards)
         return self.moments
 
-    def measurement(self, rank_tolerance: float, provenance: Mapping[str, str]) -> Measurement:
+    def result(self) -> Gathered:
         """Finish the pass."""
         if self.moments is None or self.last is None:
             raise EmptyDataError(
                 f"the data hold no sample to measure ({self.ignored} were left out by label -100 or mask)"
             )
-        warnings = []
+        warnings: tuple[str, ...] = ()
         if self.repeats_inputs:
-            warnings.append(
+            warnings = (
                 "labels repeat the inputs and were taken as they are; if the model predicts the next token, "
-                "pass targets shifted by one"
+                "pass targets shifted by one",
             )
-        similarity = None
-        if self.then is not None:
-            similarity = _similarity(self.paired)
-            if similarity is None:
-                warnings.append("the features are constant, so they cannot be compared with the initial ones")
         moments, shards = self.moments.result_with_shards()
-        return measurement_from_moments(
-            moments,
+        weight, bias = as_head((self.last.weight, self.last.bias), self.last.features.shape[1])
+        return Gathered(
+            moments=moments,
             shards=shards,
-            head=as_head((self.last.weight, self.last.bias), self.last.features.shape[1]),
-            rank_tolerance=rank_tolerance,
-            provenance={**self._provenance(), **provenance},
+            # Copies, as `as_head` makes them: the training goes on writing into the parameters.
+            head=(weight, bias),
+            paired=None if self.initial is None else self.paired.result(),
+            provenance=self._provenance(),
             warnings=warnings,
-            initial_kernel_similarity=similarity,
         )
 
     def _provenance(self) -> dict[str, str]:
@@ -254,12 +284,3 @@ def _units(rows: Rows, batch: Batch, start: int) -> Tensor:
     if batch.size == 0 or total % batch.size:
         return start + torch.arange(total)
     return start + torch.arange(total) // (total // batch.size)
-
-
-def _similarity(paired: MomentAccumulator) -> float | None:
-    moments = paired.result()
-    before = moments.covariance("features").squared_norm()
-    after = moments.covariance("outputs").squared_norm()
-    if before <= 0 or after <= 0:
-        return None
-    return kernel_similarity(moments.cross_covariance("outputs"), before, after)

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from phiscope.batches import batches_of, peeked
 from phiscope.errors import InputError, PhiscopeError
-from phiscope.measure_network import measure_batches
+from phiscope.measure_network import gather_batches
 from phiscope.measurement import Measurement
 from phiscope.observe.gallery import Gallery, kept_gallery
 from phiscope.observe.schedule import schedule
 from phiscope.runs import RunWriter
 from phiscope.split import FeatureMap, split_on
+from phiscope.split.initial import InitialFeatures
 from phiscope.split.isolation import isolated, unwrapped
 from phiscope.split.listening import own_tensors
 
@@ -106,8 +107,11 @@ class Observer:
         self._network = unwrapped(self.model)
         self._where = None if self.device is None else torch.device(self.device)
         self._splits = _splits(self.probe_data)
-        self._initial = self._kept_initial()
+        initial = self._kept_initial()
         self._feature_map, batch = self._taken_apart()
+        self._initial_features = {
+            name: InitialFeatures(self._feature_map, initial) for name in self._splits if initial is not None
+        }
         self._writer = RunWriter.create(
             self.run,
             self._header(batch),
@@ -216,15 +220,14 @@ class Observer:
     def _measured_split(self, name: str) -> tuple[Measurement, dict[str, Any]]:
         data, gallery = self._splits[name], self._galleries[name]
         with isolated(self._network, data=data, device=self._where):
-            measurement = measure_batches(
+            gathered = gather_batches(
                 self._feature_map,
                 iter(batches_of(data)),
                 max_samples=self.max_samples,
-                rank_tolerance=self.rank_tolerance,
-                initial=self._initial,
-                provenance={"split": name},
+                initial=self._initial_features.get(name),
                 corrected=self.corrected,
             )
+            measurement = gathered.measurement(rank_tolerance=self.rank_tolerance, provenance={"split": name})
             return measurement, {} if gallery is None else gallery.values(self._feature_map, measurement)
 
     def _header(self, batch: Any) -> dict[str, Any]:

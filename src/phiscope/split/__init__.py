@@ -10,6 +10,7 @@
     head_search.py    the last linear layer whose output is the model's output
     head_check.py     does the head of the features give the output, within rounding
     feature_map.py    `split`, the feature map and the head
+    initial.py        features under earlier parameters, run once for a fixed probe
 """
 
 from phiscope.split.feature_map import FeatureMap, Head, Rows, Split, head_now, split, split_on
