@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
     from phiscope.measurement import Measurement
 
-_DASHES = {"solid": "-", "dashed": "--", "dotted": ":"}
-_STYLE: dict[Any, Any] = {
+DASHES = {"solid": "-", "dashed": "--", "dotted": ":"}
+"""A line's dash in matplotlib's letters."""
+
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
@@ -25,6 +27,7 @@ _STYLE: dict[Any, Any] = {
     "axes.edgecolor": "#8A8F98",
     "legend.frameon": False,
 }
+"""What every printed figure looks like; used inside `rc_context`, so that nobody else's settings change."""
 
 
 def measurement_figure(measurement: Measurement) -> Drawing:
@@ -49,7 +52,7 @@ def measurement_figure(measurement: Measurement) -> Drawing:
         raise MissingDependencyError("matplotlib", purpose="Measurement.figure()", extra="figures") from error
     centered = operator_figure([("centered", measurement)], centered=True, colors=OKABE_ITO[:1])
     raw = operator_figure([("raw", measurement)], colors=OKABE_ITO[1:2], dashes=["dashed"])
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         drawing = Drawing(figsize=(10.5, 3.6), layout="constrained", dpi=120)
         pairs = zip(raw.panels, centered.panels, strict=True)
         for axes, pair in zip(drawing.subplots(1, 3), pairs, strict=True):
@@ -78,7 +81,7 @@ def _draw_panel(axes: Axes, pair: tuple[Panel, ...]) -> None:
             axes.plot(
                 line.x,
                 line.y,
-                _DASHES[line.dash],
+                DASHES[line.dash],
                 color=line.color,
                 label=line.label,
                 lw=1.6,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from phiscope.errors import MissingDependencyError
 from phiscope.figures.depth import depth_figure
-from phiscope.figures.draw import _DASHES, _STYLE
+from phiscope.figures.draw import DASHES, STYLE
 from phiscope.figures.model import Panel
 from phiscope.figures.palette import INK
 from phiscope.layers import Layers
@@ -38,7 +38,7 @@ def layers_figure(layers: Layers) -> Drawing:
     except ImportError as error:
         raise MissingDependencyError("matplotlib", purpose="Layers.figure()", extra="figures") from error
     told = depth_figure(layers)
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         drawing = Drawing(figsize=(11.5, 4.2), layout="constrained", dpi=120)
         for axes, panel in zip(drawing.subplots(1, 3), told.figure.panels, strict=True):
             _draw(axes, panel, told.layers)
@@ -50,7 +50,7 @@ def layers_figure(layers: Layers) -> Drawing:
 
 def _draw(axes: Axes, panel: Panel, names: tuple[str, ...]) -> None:
     for line in panel.lines:
-        axes.plot(line.x, line.y, _DASHES[line.dash], color=line.color, label=line.label, lw=1.6, ms=3.5, marker="o")
+        axes.plot(line.x, line.y, DASHES[line.dash], color=line.color, label=line.label, lw=1.6, ms=3.5, marker="o")
     # Logarithmic axes cannot follow data that are not there.
     if panel.y.log and panel.lines:
         axes.set_yscale("log")
