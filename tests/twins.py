@@ -269,6 +269,14 @@ def target_alignment_whitened(s):
     return cka(kernel(scaled(s, s.features, True)), projector)
 
 
+def collapse_distance(s):
+    """Kernel y Dc^(-1/2) y' on the samples: the singular values of the centered targets, not their squares."""
+    U, singular, _ = np.linalg.svd(scaled(s, s.targets, True), full_matrices=False)
+    kept = singular**2 > TARGET_TOLERANCE * singular[0] ** 2
+    collapsed = U[:, kept] @ np.diag(singular[kept]) @ U[:, kept].T
+    return 1 - cka(kernel(scaled(s, s.features, True)), collapsed)
+
+
 def discriminant_information(s):
     groups = classes(s)
     m = sum(share.sum() * mean for share, mean, _ in groups)
@@ -325,6 +333,7 @@ WITH_OUTPUTS = {
 WITH_TARGETS = {
     "target_alignment": target_alignment,
     "target_alignment_whitened": target_alignment_whitened,
+    "collapse_distance": collapse_distance,
     "readout_r2": readout_r2,
 }
 WITH_CLASSES = {

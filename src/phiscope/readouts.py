@@ -11,14 +11,18 @@ import scipy.linalg
 
 from phiscope.arrays import FloatArray
 from phiscope.findings import NO_SPREAD, Findings
-from phiscope.metrics import readout, regression
+from phiscope.metrics import collapse_distance, readout, regression
 from phiscope.moments import Moments, merge
+from phiscope.spans import TARGET_TOLERANCE
 from phiscope.spectrum import FunctionSpan, Spectrum
 
 HELD_OUT_RIDGE = 1e-6
 """Ridge of the held-out readout, relative to the mean eigenvalue of S: below every direction that carries signal."""
 
-READOUT_NUMBERS = tuple(row.name for row in readout.DEFINITIONS)
+MOST_CLASS_SHARES = 2048
+"""Distinct class shares up to which the spectrum of the targets is computed: one symmetric matrix of this size."""
+
+READOUT_NUMBERS = tuple(row.name for row in (*readout.DEFINITIONS, *collapse_distance.DEFINITIONS))
 REGRESSION_NUMBERS = tuple(row.name for row in regression.DEFINITIONS)
 
 
@@ -113,6 +117,7 @@ def find_readout(
     found.numbers["readout_r2"] = best
     aligned = float(np.einsum("ij,ij->", span.loadings, span.loadings)) / (np.sqrt(span.rank) * covariance_norm)
     found.numbers["target_alignment_whitened"] = float(min(aligned, 1.0))
+    _find_collapse_distance(found, moments, cross, covariance_norm)
     error = output_error(moments, head)
     if error is None:
         found.refuse(("head_excess_loss",), "it needs outputs of the same width as the targets")
@@ -124,6 +129,21 @@ def find_readout(
         found.numbers["discriminant_information"] = readout.discriminant_information(spectrum.eigenvalues, between)
     else:
         found.refuse(("discriminant_information",), "it needs integer targets, the class of each sample")
+
+
+def _find_collapse_distance(found: Findings, moments: Moments, cross: FloatArray, covariance_norm: float) -> None:
+    if moments.classes:
+        present = moments.group_weights > 0
+        shares = moments.group_weights[present] / moments.weight
+        distinct = len(np.unique(shares))
+        if distinct > MOST_CLASS_SHARES:
+            reason = f"the classes have {distinct} distinct shares, and up to {MOST_CLASS_SHARES} are diagonalized"
+            found.refuse(("collapse_distance",), reason)
+            return
+        targets = collapse_distance.class_eigenspaces(shares, cross[:, present], TARGET_TOLERANCE)
+    else:
+        targets = collapse_distance.value_eigenspaces(moments.covariance("values"), cross, TARGET_TOLERANCE)
+    found.numbers["collapse_distance"] = collapse_distance.collapse_distance(targets, covariance_norm)
 
 
 def find_held_out(found: Findings, shards: Sequence[Moments]) -> None:

@@ -52,7 +52,19 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         "How far the features have collapsed",
-        ("nc1", "nc1_bounded", "nc2_equinorm", "nc2_equiangular", "nc3", "nc4", "cdnv", "nrc1", "nrc2", "nrc3"),
+        (
+            "collapse_distance",
+            "nc1",
+            "nc1_bounded",
+            "nc2_equinorm",
+            "nc2_equiangular",
+            "nc3",
+            "nc4",
+            "cdnv",
+            "nrc1",
+            "nrc2",
+            "nrc3",
+        ),
     ),
 )
 """Section title and the numbers in it, in reading order; numbers in no group follow at the end."""

@@ -8,6 +8,7 @@ from phiscope.errors import UnknownNameError
 from phiscope.metrics import (
     alignment,
     collapse,
+    collapse_distance,
     comparison,
     dimension,
     movement,
@@ -61,7 +62,7 @@ def _corrected_twin(row: Definition) -> Definition:
 
 def _collect() -> dict[str, Definition]:
     rows: dict[str, Definition] = {}
-    for module in (dimension, richness, alignment, readout, collapse, regression, similarity):
+    for module in (dimension, richness, alignment, readout, collapse_distance, collapse, regression, similarity):
         for row in module.DEFINITIONS:
             rows[row.name] = row
             if row.name in CENTERED_TWINS:
