@@ -153,6 +153,7 @@ CENTERED = {
     "output_rank",
     "target_alignment",
     "target_alignment_whitened",
+    "collapse_distance",
     "readout_r2",
     "nc1",
     "nc1_bounded",
