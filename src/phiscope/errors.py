@@ -13,6 +13,7 @@
     │   └── AmbiguousHeadError  several do; the message names them
     ├── UnknownNameError      a number, study, split or layer that does not exist (also a LookupError)
     │   └── MissingNumberError  a known number that this measurement does not have, and why
+    ├── RankError             another process failed with a foreign error, or did not answer
     ├── RunError              a run on disk
     │   ├── RunFormatError    unreadable, or written by a newer phiscope
     │   └── RunExistsError    writing would overwrite an existing run
@@ -113,6 +114,10 @@ class MissingNumberError(UnknownNameError):
         self.name = name
         self.nearest = ()
         self.reason = reason
+
+
+class RankError(PhiscopeError):
+    """A process under torch.distributed failed with an error that is not phiscope's, or did not answer."""
 
 
 class RunError(PhiscopeError):

@@ -13,6 +13,6 @@
     initial.py        features under earlier parameters, run once for a fixed probe
 """
 
-from phiscope.split.feature_map import FeatureMap, Head, Rows, Split, head_now, split, split_on
+from phiscope.split.feature_map import FeatureMap, Head, Rows, Split, split, split_on
 
-__all__ = ["FeatureMap", "Head", "Rows", "Split", "head_now", "split", "split_on"]
+__all__ = ["FeatureMap", "Head", "Rows", "Split", "split", "split_on"]

@@ -14,7 +14,7 @@ from phiscope.split.head_check import beyond_rounding
 from phiscope.split.head_search import FoundHead, find_head
 from phiscope.split.isolation import isolated, placement, unwrapped
 from phiscope.split.layout import matching_positions, tensor_at
-from phiscope.split.linear_layers import LinearKind, linear_kind, weight_and_bias
+from phiscope.split.linear_layers import LinearKind, linear_kind
 from phiscope.split.listening import Caller, LayerCall, listening, replacing, stand_ins
 from phiscope.split.reading import Batch, BatchReader
 
@@ -250,18 +250,16 @@ def split_on(model: nn.Module, raw: Any, *, head: nn.Module | str | None, device
     batch = BatchReader(model, device or there, dtype)(raw)
     found = find_head(Caller(model, stand_ins(model, device)), batch, head)
     feature_map = FeatureMap(model=model, found=found, device=device)
-    feature_map.rows(batch, index=0)
-    return Split(feature_map=feature_map, head=head_now(feature_map))
+    # Weights as the pass saw them: between passes FSDP holds them in parts.
+    rows = feature_map.rows(batch, index=0)
+    return Split(feature_map=feature_map, head=_head_of(found, rows))
 
 
-def head_now(feature_map: FeatureMap) -> Head:
-    """Copy the head's weights as they are now."""
-    found = feature_map.found
-    weight, bias = weight_and_bias(found.module)
+def _head_of(found: FoundHead, rows: Rows) -> Head:
     return Head(
         name=found.name,
-        weight=weight.clone(),
-        bias=None if bias is None else bias.clone(),
+        weight=rows.weight.clone(),
+        bias=None if rows.bias is None else rows.bias.clone(),
         kind=linear_kind(found.module) or "linear",
         layout=str(found.layout),
         candidates=found.candidates,

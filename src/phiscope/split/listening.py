@@ -64,6 +64,7 @@ class _Ear:
     keep_outputs: bool
     calls: dict[str, list[LayerCall]] = field(default_factory=dict)
     inputs: dict[str, Tensor] = field(default_factory=dict)
+    weights: dict[str, tuple[Tensor, Tensor | None]] = field(default_factory=dict)
 
     def before(self, name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -71,13 +72,14 @@ class _Ear:
                 taken = args[0] if args else next(iter(kwargs.values()))
                 # A copy, because what follows may write into it (an in-place ReLU on a shared tensor).
                 self.inputs[name] = channels_last(module, taken.detach()).clone()
+            self.weights[name] = self._weights(module)
 
         return hook
 
     def after(self, name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, output: Tensor) -> None:
             told = channels_last(module, output.detach())
-            weight, bias = weight_and_bias(module)
+            weight, bias = self.weights.pop(name)
             call = LayerCall(
                 order=sum(map(len, self.calls.values())),
                 shape=tuple(told.shape),
@@ -90,6 +92,13 @@ class _Ear:
             self.calls.setdefault(name, []).append(call)
 
         return hook
+
+    def _weights(self, module: nn.Module) -> tuple[Tensor, Tensor | None]:
+        # Asked for before the layer runs: FSDP gathers them for the run and frees them right after it.
+        weight, bias = weight_and_bias(module)
+        if self.keep_features and torch.distributed.is_available() and torch.distributed.is_initialized():
+            return weight.clone(), None if bias is None else bias.clone()
+        return weight, bias
 
 
 @contextmanager

@@ -1,0 +1,232 @@
+"""One pass over data: the network runs batch by batch, and moments are kept instead of samples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from phiscope.accumulator import MomentAccumulator
+from phiscope.arrays import FloatArray, as_head, check_reach
+from phiscope.errors import EmptyDataError
+from phiscope.gathered import Gathered
+from phiscope.moments import Moments
+from phiscope.split import FeatureMap, Rows
+from phiscope.split.alignment import Samples, labels_are_inputs, samples_of
+from phiscope.split.initial import InitialFeatures
+from phiscope.split.reading import Batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What a reader of the numbers has to know about a pass; plain values, so that ranks can tell each other.
+
+    Attributes:
+        network: what was measured, by name: model, head, layout.
+        devices: where it ran.
+        precisions: of the features.
+        readings: how targets were read.
+        ignored_inputs: mapping keys that the model does not take.
+        n_batches: batches that were run.
+        n_ignored: rows left out by label or mask.
+        repeats_inputs: labels are the inputs, element by element.
+    """
+
+    network: Mapping[str, str]
+    devices: tuple[str, ...]
+    precisions: tuple[str, ...]
+    readings: tuple[str, ...]
+    ignored_inputs: tuple[str, ...]
+    n_batches: int
+    n_ignored: int
+    repeats_inputs: bool
+
+    def provenance(self) -> dict[str, str]:
+        """As text."""
+        told = {
+            "source": "network",
+            **self.network,
+            "targets": "; ".join(self.readings),
+            "batches": str(self.n_batches),
+            "device": ", ".join(self.devices),
+            "precision": ", ".join(self.precisions),
+        }
+        if self.n_ignored:
+            told["left_out"] = f"{self.n_ignored} positions or samples, by label -100 or attention mask"
+        if self.ignored_inputs:
+            told["ignored_inputs"] = ", ".join(self.ignored_inputs)
+        return told
+
+    def warnings(self) -> tuple[str, ...]:
+        """What may be wrong with the labels."""
+        if not self.repeats_inputs:
+            return ()
+        return (
+            "labels repeat the inputs and were taken as they are; if the model predicts the next token, "
+            "pass targets shifted by one",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RankPart:
+    """What the pass of one rank gathered.
+
+    Attributes:
+        shards: moments of this rank's disjoint shards; empty when no sample counted.
+        paired: the same for initial and present features together; None without an initial state.
+        head: W (C, p) and b (C,), copies.
+        seen: about the pass.
+    """
+
+    shards: tuple[Moments, ...]
+    paired: tuple[Moments, ...] | None
+    head: tuple[FloatArray, FloatArray]
+    seen: Seen
+
+
+@dataclass(kw_only=True)
+class Pass:
+    """What one pass has gathered so far.
+
+    Attributes:
+        feature_map: from `split`.
+        initial: gives features at initialization; None for no comparison.
+        n_shards: see `MomentAccumulator`.
+        own_inputs: so many inputs count, and what comes after them does not; None = all.
+    """
+
+    feature_map: FeatureMap
+    initial: InitialFeatures | None
+    n_shards: int | None
+    own_inputs: int | None = None
+    n_samples: int = 0
+    n_inputs: int = 0
+    n_batches: int = 0
+    ignored: int = 0
+    moments: MomentAccumulator | None = None
+    paired: MomentAccumulator = field(default_factory=MomentAccumulator)
+    last: Rows | None = None
+    readings: Counter[str] = field(default_factory=Counter)
+    ignored_keys: tuple[str, ...] = ()
+    repeats_inputs: bool = False
+
+    def __post_init__(self) -> None:
+        self.now = self.feature_map.caller()
+
+    def add(self, batch: Batch, index: int, left: int | None) -> None:
+        """Add one batch, of which at most `left` samples count."""
+        rows = self.feature_map.rows(batch, call=self.now, index=index)
+        samples = samples_of(batch, rows, self.feature_map.model)
+        self.last = rows
+        self.n_batches += 1
+        self.ignored += samples.ignored
+        self.readings[samples.reading] += 1
+        self.ignored_keys = batch.ignored or self.ignored_keys
+        aligned = "shifted" not in samples.reading
+        self.repeats_inputs = self.repeats_inputs or (aligned and labels_are_inputs(batch))
+        units = _units(rows, batch, self.n_inputs)
+        self.n_inputs += batch.size
+        counted = self._counted(units[samples.rows])[:left]
+        chosen = samples.rows[counted]
+        if len(chosen) == 0:
+            return
+        self.n_samples += len(chosen)
+        features = rows.features[chosen.to(rows.features.device)]
+        self._moments(samples, rows.weight.shape[0]).update(
+            features,
+            targets=None if samples.targets is None else samples.targets[counted],
+            units=units[chosen],
+        )
+        if self.initial is not None:
+            before = self.initial(batch, index)
+            self.paired.update(before[chosen.to(before.device)], features)
+
+    def _counted(self, units: Tensor) -> Tensor:
+        """Which samples are this pass's own, as indices."""
+        if self.own_inputs is None:
+            return torch.arange(len(units))
+        return torch.nonzero(units < self.own_inputs)[:, 0]
+
+    def _moments(self, samples: Samples, n_outputs: int) -> MomentAccumulator:
+        if self.moments is None:
+            classes = samples.targets is not None and not samples.targets.is_floating_point()
+            self.moments = MomentAccumulator(num_classes=max(n_outputs, 2) if classes else None, n_shards=self.n_shards)
+        return self.moments
+
+    def result(self) -> Gathered:
+        """Finish the pass.
+
+        Raises:
+            EmptyDataError: fewer than two samples counted.
+        """
+        if self.moments is None or self.last is None:
+            raise EmptyDataError(
+                f"the data hold no sample to measure ({self.ignored} were left out by label -100 or mask)"
+            )
+        moments, shards = self.moments.result_with_shards()
+        seen = self._seen(self.last)
+        return Gathered(
+            moments=moments,
+            shards=shards,
+            head=self._head(self.last),
+            paired=None if self.initial is None else self.paired.result(),
+            provenance=seen.provenance(),
+            warnings=seen.warnings(),
+        )
+
+    def part(self) -> RankPart | None:
+        """Finish the pass of one rank of several, which may hold one sample or none."""
+        if self.last is None:
+            return None
+        return RankPart(
+            shards=_shards(self.moments, self.n_samples),
+            paired=None if self.initial is None else _shards(self.paired, self.n_samples),
+            head=self._head(self.last),
+            seen=self._seen(self.last),
+        )
+
+    def _head(self, rows: Rows) -> tuple[FloatArray, FloatArray]:
+        # Copies, as `as_head` makes them: the training goes on writing into the parameters.
+        return as_head((rows.weight, rows.bias), rows.features.shape[1])
+
+    def _seen(self, rows: Rows) -> Seen:
+        found, model = self.feature_map.found, self.feature_map.model
+        return Seen(
+            network={
+                "model": type(model).__name__,
+                "head": f"{found.name or 'the model itself'} ({type(found.module).__name__})",
+                "layout": str(found.layout),
+            },
+            devices=(str(rows.features.device),),
+            precisions=(str(rows.features.dtype),),
+            readings=tuple(self.readings),
+            ignored_inputs=self.ignored_keys,
+            n_batches=self.n_batches,
+            n_ignored=self.ignored,
+            repeats_inputs=self.repeats_inputs,
+        )
+
+
+def _shards(accumulator: MomentAccumulator | None, n_samples: int) -> tuple[Moments, ...]:
+    if accumulator is None or n_samples == 0:
+        return ()
+    if n_samples > 1:
+        return accumulator.result_with_shards()[1]
+    (single,) = accumulator.shards()
+    check_reach(float(abs(single.group_means).max()), name="features")
+    return (single,)
+
+
+def _units(rows: Rows, batch: Batch, start: int) -> Tensor:
+    """Which input each row comes from, (R,): positions of one text or image are not independent samples."""
+    total, leading = len(rows.features), rows.leading
+    if len(leading) > 1 and leading[0] != batch.size and leading[1] == batch.size:
+        # Time first.
+        shape = (1, batch.size, *[1] * (len(leading) - 2))
+        return (start + torch.arange(batch.size)).reshape(shape).expand(leading).reshape(-1)
+    if batch.size == 0 or total % batch.size:
+        return start + torch.arange(total)
+    return start + torch.arange(total) // (total // batch.size)
