@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,6 +21,11 @@ from phiscope.split.initial import InitialFeatures
 from phiscope.split.isolation import isolated, unwrapped
 from phiscope.split.reading import with_targets
 from phiscope.united import gather_ranks
+
+_ALONE = (
+    "measured on the samples of one process of {}; if each holds a part of the data, let every one call this with "
+    "ranks='merge' (ranks='local' says that one is enough)"
+)
 
 
 def measure(
@@ -100,6 +106,8 @@ def measure(
 
     with isolated(model, data=data, device=where):
         gathered = gather_ranks(crew, model, run)
+    if crew.alone_of:
+        gathered = replace(gathered, warnings=(*gathered.warnings, _ALONE.format(crew.alone_of)))
     return gathered.measurement(rank_tolerance=rank_tolerance)
 
 
@@ -234,7 +242,7 @@ def batches_here(crew: Crew, data: Any, max_samples: int | None) -> Iterator[Any
     """This rank's raw batches; None when ranks merge and this one has nothing to measure."""
     if not crew.merges:
         return batches_of(data)
-    if crew.quota(max_samples) == 0 or crew.own_inputs == 0:
+    if crew.quota(max_samples) == 0 != max_samples or crew.own_inputs == 0:
         return None
     try:
         return peeked(batches_of(data))[1]

@@ -44,15 +44,8 @@ def gather_ranks(crew: Crew, model: nn.Module, run: Callable[[], Pass | None]) -
     gathered = crew.attempt(result, model)
     if not crew.alone_of:
         return gathered
-    return replace(
-        gathered,
-        provenance={**gathered.provenance, "ranks": f"the samples of one process of {crew.alone_of}"},
-        warnings=(
-            *gathered.warnings,
-            f"measured on the samples of one process of {crew.alone_of}; if each holds a part of the data, let every "
-            "one call this with ranks='merge' (ranks='local' says that one is enough)",
-        ),
-    )
+    alone = {"ranks": f"the samples of one process of {crew.alone_of}"}
+    return replace(gathered, provenance={**gathered.provenance, **alone})
 
 
 def unite(crew: Crew, exchange: Exchange, part: RankPart | None) -> Gathered:

@@ -84,13 +84,19 @@ def in_step(exchange: Exchange, model: nn.Module) -> Iterator[None]:
 
 
 def _reshard(model: nn.Module) -> None:
-    from torch.distributed.fsdp import FSDPModule
+    from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
 
     # The outermost part stays gathered after a pass without gradients. An optimizer step that came next would
     # change the parts, and the training would go on with the whole from before.
     for module in model.modules():
         if isinstance(module, FSDPModule):
             module.reshard()
+        elif isinstance(module, FullyShardedDataParallel):
+            handle = module._handle
+            # The older wrapper has no public way to do this.
+            if handle is not None and handle.uses_sharded_strategy and not handle.needs_unshard():
+                handle.reshard(free_unsharded_flat_param=True)
+                handle.post_reshard()  # type: ignore[no-untyped-call]
 
 
 def _moved(value: Any, device: torch.device) -> Any:

@@ -1,0 +1,374 @@
+"""Jobs of several gloo processes: `python distributed_jobs.py JOB N_RANKS OUT`; each rank writes OUT/RANK.json.
+
+A job is a class; its methods are checks that every rank runs, in order. The file has for each check "" or what failed.
+"""
+
+import json
+import os
+import sys
+import time
+import traceback
+import warnings
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, TensorDataset
+
+import phiscope
+from phiscope.accumulator import MomentAccumulator
+from phiscope.distributed import merge_across_ranks
+from phiscope.errors import EmptyDataError, InputError, NonFiniteError, RankError, ShapeError
+from phiscope.moments import fold
+from untouched import untouched
+
+N = 203
+X = torch.randn(N, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+Y = torch.arange(N) % 3
+
+
+def network(seed=0):
+    torch.manual_seed(seed)
+    layers = [nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Dropout(), nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 3)]
+    return nn.Sequential(*layers).double()
+
+
+def plain(measured):
+    """Numbers that are made from all samples at once; the others depend on which sample fell into which shard."""
+    told = measured.to_dict().items()
+    return {name: value for name, value in told if not name.endswith(("_corrected", "_held_out"))}
+
+
+def assert_same(measured, wanted, rel=1e-12):
+    assert plain(measured) == pytest.approx(plain(wanted), rel=rel, abs=1e-14)
+    assert measured.n_samples == wanted.n_samples
+    assert set(measured.to_dict()) == set(wanted.to_dict())
+    for part in ("raw", "centered"):
+        one, other = getattr(measured, part), getattr(wanted, part)
+        np.testing.assert_allclose(one.eigenvalues, other.eigenvalues, rtol=0, atol=rel * other.eigenvalues[0])
+        np.testing.assert_allclose(one.cumulative_quality, other.cumulative_quality, rtol=rel)
+
+
+def assert_same_on_all(measured):
+    told = [None] * dist.get_world_size()
+    numbers = (measured.to_dict(), measured.raw.eigenvectors.tobytes(), dict(measured.provenance), measured.warnings)
+    dist.all_gather_object(told, numbers)
+    assert all(one == told[0] for one in told)
+
+
+def parts(*sizes):
+    """This rank's consecutive part."""
+    edges = np.cumsum([0, *sizes])
+    rank = dist.get_rank()
+    return X[edges[rank] : edges[rank + 1]], Y[edges[rank] : edges[rank + 1]]
+
+
+def split_loader(*, shuffle=False, drop_last=False, batch_size=16, **more):
+    data = TensorDataset(X, Y)
+    sampler = DistributedSampler(data, shuffle=shuffle, drop_last=drop_last)
+    return DataLoader(data, batch_size=batch_size, sampler=sampler, **more)
+
+
+class Broken(Dataset):
+    """Fails on rank 1, in the middle."""
+
+    def __len__(self):
+        return N
+
+    def __getitem__(self, index):
+        if dist.get_rank() == 1 and index == 100:
+            raise OSError("disk gone")
+        return X[index], Y[index]
+
+
+class Together:
+    """Plain models: one measurement of all ranks' samples."""
+
+    def __init__(self):
+        self.rank = dist.get_rank()
+        self.wanted = phiscope.measure(network(), (X, Y), ranks="local")
+
+    def check_a_padded_sampler_counts_every_sample_once(self):
+        for shuffle in (False, True):
+            net = nn.parallel.DistributedDataParallel(network())
+            loader = split_loader(shuffle=shuffle)
+            assert sum(len(y) for _, y in loader) == 102
+            with untouched(net.module):
+                measured = phiscope.measure(net, loader)
+            assert_same(measured, self.wanted)
+            assert_same_on_all(measured)
+            assert measured.provenance["ranks"] == "the samples of 2 processes, merged"
+            assert measured.provenance["repeated"].startswith("1 sample")
+            assert measured.provenance["batches"] == "14"
+
+    def check_control_the_sampler_did_repeat_one(self):
+        raw = phiscope.measure(network(), list(split_loader()), ranks="merge")
+        assert raw.n_samples == 204
+        assert plain(raw) != pytest.approx(plain(self.wanted), rel=1e-12, abs=1e-14)
+
+    def check_dropped_samples_are_not_counted(self):
+        measured = phiscope.measure(network(), split_loader(drop_last=True))
+        assert_same(measured, phiscope.measure(network(), (X[:202], Y[:202]), ranks="local"))
+        assert "repeated" not in measured.provenance
+
+    def check_uneven_parts(self):
+        for sizes in ((150, 53), (202, 1), (1, 202), (203, 0), (0, 203)):
+            measured = phiscope.measure(network(), parts(*sizes), ranks="merge")
+            assert_same(measured, self.wanted)
+            assert_same_on_all(measured)
+
+    def check_no_batch_at_all(self):
+        data = iter([(X, Y)]) if self.rank == 1 else iter([])
+        assert_same(phiscope.measure(network(), data, ranks="merge"), self.wanted)
+
+    def check_no_sample_on_any_rank(self):
+        with pytest.raises(EmptyDataError, match="0 samples came on all 2 ranks together"):
+            phiscope.measure(network(), [], ranks="merge")
+
+    def check_intervals_are_made_from_shards_of_the_union(self):
+        measured = phiscope.measure(network(), parts(150, 53), ranks="merge")
+        low, high = measured.interval("dynamical_low_rank")
+        assert low < measured["dynamical_low_rank_corrected"] < high
+        wanted = self.wanted.interval("dynamical_low_rank")
+        assert (high - low) / (wanted[1] - wanted[0]) == pytest.approx(1, rel=0.5)
+
+    def check_max_samples_is_exact(self):
+        measured = phiscope.measure(network(), split_loader(), max_samples=101)
+        assert measured.n_samples == 101
+        # Two ranks that take turns: the first 101 of the data set.
+        assert_same(measured, phiscope.measure(network(), (X[:101], Y[:101]), ranks="local"))
+        assert phiscope.measure(network(), (X, Y), max_samples=3, ranks="merge").n_samples == 3
+        with pytest.raises(InputError, match="max_samples is 0"):
+            phiscope.measure(network(), (X, Y), max_samples=0, ranks="merge")
+
+    def check_regression_targets(self):
+        values = X[:, :3].sin()
+        inputs, _ = parts(80, 123)
+        targets = values[:80] if self.rank == 0 else values[80:]
+        measured = phiscope.measure(network(), (inputs, targets), ranks="merge")
+        assert_same(measured, phiscope.measure(network(), (X, values), ranks="local"))
+
+    def check_ignored_labels_and_samples_left_out(self):
+        labels = torch.where(torch.arange(N) % 4 == 0, -100, Y)
+        data = TensorDataset(X, labels)
+        loader = DataLoader(data, batch_size=16, sampler=DistributedSampler(data))
+        measured = phiscope.measure(network(), loader)
+        wanted = phiscope.measure(network(), (X, labels), ranks="local")
+        assert_same(measured, wanted)
+        assert measured.provenance["left_out"].split()[0] in ("51", "52")
+
+    def check_a_process_group_is_a_crew(self):
+        group = dist.new_group([0, 1])
+        assert_same(phiscope.measure(network(), parts(150, 53), ranks=group), self.wanted)
+        one = dist.new_group([0])
+        if self.rank == 0:
+            assert_same(phiscope.measure(network(), (X, Y), ranks=one), self.wanted)
+
+    def check_without_a_word_each_rank_is_alone_and_says_so(self):
+        if self.rank == 0:
+            measured = phiscope.measure(network(), (X, Y))
+            assert_same(measured, self.wanted)
+            assert any("one process of 2" in warning for warning in measured.warnings)
+        assert "ranks" not in self.wanted.provenance
+
+    def check_nan_on_one_rank_is_one_sentence_on_both(self):
+        inputs = X.clone()
+        inputs[100, 2] = torch.nan if self.rank == 1 else 0.0
+        net = network()
+        with untouched(net), pytest.raises(NonFiniteError) as caught:
+            phiscope.measure(net, [(inputs[:60], Y[:60]), (inputs[60:], Y[60:])], ranks="merge")
+        assert str(caught.value) == "rank 1 of 2: features of batch 1 hold NaN or Inf"
+        assert caught.value.batch == 1
+
+    def check_a_foreign_error_on_one_rank_does_not_hang_the_other(self):
+        with pytest.raises(OSError if self.rank == 1 else RankError, match="disk gone"):
+            phiscope.measure(network(), DataLoader(Broken(), batch_size=20), ranks="merge")
+
+    def check_different_networks_do_not_merge(self):
+        with pytest.raises(InputError, match="rank 1 has another head than rank 0"):
+            phiscope.measure(network(self.rank), parts(100, 103), ranks="merge")
+
+    def check_different_targets_do_not_merge(self):
+        targets = Y if self.rank else X[:, :3]
+        with pytest.raises(ShapeError, match="rank 1 holds moments with"):
+            phiscope.measure(network(), (X, targets), ranks="merge")
+
+    def check_a_sampler_for_other_ranks_is_refused(self):
+        sampler = DistributedSampler(TensorDataset(X, Y), num_replicas=4, rank=self.rank)
+        with pytest.raises(InputError, match="over 4 ranks, but the process group has 2"):
+            phiscope.measure(network(), DataLoader(TensorDataset(X, Y), sampler=sampler))
+        with pytest.raises(InputError, match="expected 'auto', 'merge', 'local'"):
+            phiscope.measure(network(), (X, Y), ranks="all")
+
+    def check_moments_with_weights_and_other_class_counts(self):
+        g = np.random.default_rng(7)
+        rows, weights = 1e4 + g.normal(size=(300, 8)), g.uniform(0.1, 2, 300)
+        classes = np.r_[np.arange(100) % 2, np.arange(200) % 7]
+        whole = MomentAccumulator()
+        whole.update(rows, targets=classes, weights=weights)
+        here = slice(0, 100) if self.rank == 0 else slice(100, 300)
+        own = MomentAccumulator(n_shards=8)
+        own.update(rows[here], targets=classes[here], weights=weights[here])
+        merged, shards = merge_across_ranks(own.shards())
+        wanted = fold(whole.result())
+        assert len(shards) == 8
+        assert merged.n_samples == 300
+        np.testing.assert_array_equal(merged.group_counts, wanted.group_counts)
+        np.testing.assert_allclose(merged.group_means, wanted.group_means, rtol=1e-15)
+        np.testing.assert_allclose(fold(merged).within, wanted.within, atol=1e-12 * np.abs(wanted.within).max())
+
+    def check_few_samples_stay_rows(self):
+        rows = np.random.default_rng(1).normal(size=(50, 300))
+        own = MomentAccumulator()
+        own.update(rows[self.rank :: 2])
+        merged, _ = merge_across_ranks(own.shards())
+        assert merged.within is None
+        np.testing.assert_array_equal(merged.rows, np.concatenate([rows[::2], rows[1::2]]))
+
+
+def sharded(kind, seed=0):
+    from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+
+    net = network(seed)
+    if kind == "whole":
+        return fully_shard(net)
+    if kind == "layers":
+        # The head alone is one part: its weights are gathered for its own forward only.
+        for layer in (net[0], net[4], net[6]):
+            fully_shard(layer)
+        return fully_shard(net)
+    return FullyShardedDataParallel(net, use_orig_params=kind == "older", device_id=torch.device("cpu"))
+
+
+KINDS = ("whole", "layers", "older", "older, flat")
+
+
+def trained(kind, interrupt):
+    """Three steps of training, with something between the gradients and the optimizer's step."""
+    net = sharded(kind)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    inputs, targets = parts(100, 103)
+    for _ in range(3):
+        net.train()
+        torch.manual_seed(0)
+        nn.functional.cross_entropy(net(inputs), targets).backward()
+        interrupt(net)
+        optimizer.step()
+        optimizer.zero_grad()
+    own = [getattr(parameter, "_local_tensor", parameter) for parameter in net.parameters()]
+    return b"".join(tensor.detach().numpy().tobytes() for tensor in own)
+
+
+class Sharded:
+    """FSDP: every rank enters each forward pass."""
+
+    def __init__(self):
+        self.rank = dist.get_rank()
+        self.wanted = phiscope.measure(network(), (X, Y), ranks="local")
+
+    def check_merged_over_a_padded_sampler(self):
+        for kind in KINDS:
+            measured = phiscope.measure(sharded(kind), split_loader(shuffle=True))
+            assert_same(measured, self.wanted)
+            assert_same_on_all(measured)
+
+    def check_other_numbers_of_batches(self):
+        for kind in KINDS:
+            net = sharded(kind)
+            inputs, targets = parts(190, 13)
+            batches = list(zip(inputs.split(20), targets.split(20), strict=True))
+            assert_same(phiscope.measure(net, batches, ranks="merge"), self.wanted)
+
+    def check_a_rank_without_data(self):
+        for kind in KINDS:
+            for full in (0, 1):
+                data = [(X[:100], Y[:100]), (X[100:], Y[100:])] if self.rank == full else []
+                assert_same(phiscope.measure(sharded(kind), data, ranks="merge"), self.wanted)
+
+    def check_each_rank_for_itself(self):
+        for kind in KINDS:
+            count = 203 if self.rank else 60
+            net = sharded(kind)
+            measured = phiscope.measure(net, iter([(X[:40], Y[:40]), (X[40:count], Y[40:count])]))
+            assert_same(measured, phiscope.measure(network(), (X[:count], Y[:count]), ranks="local"))
+
+    def check_an_error_on_one_rank(self):
+        inputs = X.clone()
+        inputs[100, 2] = torch.nan if self.rank == 1 else 0.0
+        batches = [(inputs[:60], Y[:60]), (inputs[60:120], Y[60:120]), (inputs[120:], Y[120:])]
+        for kind in KINDS:
+            net = sharded(kind)
+            for ranks in ("merge", "local"):
+                with pytest.raises(NonFiniteError, match="rank 1 of 2: features of batch 1"):
+                    phiscope.measure(net, batches, ranks=ranks)
+            # Nothing is left over: the next measurement works.
+            assert_same(phiscope.measure(net, parts(100, 103), ranks="merge"), self.wanted)
+
+    def check_a_measurement_does_not_change_the_training(self):
+        for kind in KINDS:
+            plain = trained(kind, lambda net: None)
+            measured = trained(kind, lambda net: phiscope.measure(net, parts(60, 143), ranks="merge"))
+            assert measured == plain, kind
+
+    def check_control_a_bare_forward_pass_changes_it(self):
+        def forward(net):
+            with torch.no_grad():
+                net.eval()(X)
+
+        assert trained("whole", forward) != trained("whole", lambda net: None)
+
+
+class Late:
+    """Rank 1 never comes."""
+
+    def check_a_rank_that_waits_says_so_and_then_gives_up(self):
+        group = dist.new_group([0, 1], timeout=timedelta(seconds=2))
+        if dist.get_rank() == 1:
+            # Its end would be noticed at once; what is tested is that it is somewhere else.
+            time.sleep(6)
+            return
+        said = []
+        from phiscope.distributed import exchange
+
+        exchange.LATE_SECONDS = 0.5
+        exchange._log.warning = lambda text, *more: said.append(text % more)
+        with pytest.raises(RankError, match=r"rank 0 of 2 could not exchange moments .* ranks='local'"):
+            phiscope.measure(network(), (X, Y), ranks=group)
+        assert len(said) >= 1
+        assert "rank 0 of 2 has waited 0.5 s" in said[0]
+
+
+def work(rank, job, n_ranks, out):
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore", FutureWarning)
+    kind = globals()[job]
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{out}/meeting",
+        rank=rank,
+        world_size=n_ranks,
+        timeout=timedelta(seconds=60),
+    )
+    told = {}
+    checks = kind()
+    for name in [name for name in vars(kind) if name.startswith("check_")]:
+        start = time.perf_counter()
+        try:
+            getattr(checks, name)()
+            told[name] = ""
+            if "PHISCOPE_TIMES" in os.environ:
+                print(rank, name, round(time.perf_counter() - start, 2), flush=True)
+        except Exception:
+            told[name] = traceback.format_exc()
+    Path(out, f"{rank}.json").write_text(json.dumps(told))
+    if n_ranks > 1 and job != "Late":
+        dist.barrier()
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    torch.multiprocessing.spawn(work, args=(sys.argv[1], int(sys.argv[2]), sys.argv[3]), nprocs=int(sys.argv[2]))
