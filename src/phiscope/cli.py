@@ -123,17 +123,20 @@ def _run(chosen: Namespace) -> int:
 
 
 def _measure(chosen: Namespace) -> int:
-    from phiscope.array_files import open_array
-    from phiscope.measure import diagonalize
+    from phiscope.array_files import open_array, open_rows
+    from phiscope.chunked import PARTS, RowTable
+    from phiscope.measure import diagonalize_table
     from phiscope.terminal import measurement_facts
 
-    names = ("features", "outputs", "targets", "weights")
-    arrays = {name: open_array(chosen[name], name=name) for name in names if chosen[name] is not None}
-    measurement = diagonalize(
-        arrays["features"],
-        arrays.get("outputs"),
-        targets=arrays.get("targets"),
-        weights=arrays.get("weights"),
+    if chosen.bias is not None and chosen.head is None:
+        raise ArgumentError(None, "--bias belongs to --head, which is missing")
+    files = {name: open_rows(chosen[name], name=name) for name in PARTS if chosen[name] is not None}
+    head = [
+        None if chosen[name] is None else open_array(chosen[name], name=f"head's {name}") for name in ("head", "bias")
+    ]
+    measurement = diagonalize_table(
+        RowTable(files, progress=False if chosen.quiet or chosen.json else None),
+        None if chosen.head is None else head,
         rank_tolerance=chosen.rank_tolerance,
     )
     if chosen.json:
@@ -213,7 +216,9 @@ def _parser() -> ArgumentParser:
         command("run", _RUN, "digits-cnn", "digits-fcn --epochs 20 --seed 3 --out runs", "digits-cnn --config my.yaml")
     )
     _add_measure(
-        command("measure", _MEASURE, "--features f.npy", "--features f.npy --outputs o.npy --targets y.npy --json")
+        command(
+            "measure", _MEASURE, "--features f.npy", "--features x.parquet:embedding --targets x.parquet:label --json"
+        )
     )
     report = command("report", _REPORT, "runs/digits-cnn-seed0", "runs/a runs/b -o both.html")
     report.add_argument("runs", nargs="+", type=str, metavar="RUN", help="a run's folder")
@@ -226,7 +231,11 @@ def _parser() -> ArgumentParser:
 
 
 _RUN = "Train a built-in study, observe it, and write its run and page; Ctrl-C stops it and keeps both."
-_MEASURE = "Diagonalize features from .npy files and print every number."
+_MEASURE = (
+    "Diagonalize features from files, also larger than memory, and print every number. A PATH is a .npy file, a Zarr "
+    "folder, a Parquet file, or a folder or quoted pattern of .npy or Parquet files; PATH:NAME names an array or "
+    "columns inside."
+)
 _REPORT = "Write one self-contained page for a run, or for several side by side."
 _EXPLAIN = "Print what a number means: formula, range, direction, source."
 
@@ -240,12 +249,20 @@ def _add_run(parser: ArgumentParser) -> None:
 
 
 def _add_measure(parser: ArgumentParser) -> None:
-    parser.add_argument("--features", type=str, required=True, metavar="FILE", help=".npy of shape (n, p)")
-    parser.add_argument("--outputs", type=str, default=None, metavar="FILE", help=".npy of shape (n, C)")
+    rows = {
+        "features": "shape (n, p)",
+        "outputs": "shape (n, C)",
+        "targets": "(n,) integer classes, or float values",
+        "weights": "shape (n,)",
+    }
+    for name, shape in rows.items():
+        parser.add_argument(
+            f"--{name}", type=str, required=name == "features", default=None, metavar="PATH", help=shape
+        )
     parser.add_argument(
-        "--targets", type=str, default=None, metavar="FILE", help=".npy: (n,) integer classes, or float values"
+        "--head", type=str, default=None, metavar="FILE", help=".npy of shape (C, p), instead of outputs"
     )
-    parser.add_argument("--weights", type=str, default=None, metavar="FILE", help=".npy of shape (n,)")
+    parser.add_argument("--bias", type=str, default=None, metavar="FILE", help=".npy of shape (C,), of the head")
     parser.add_argument(
         "--rank-tolerance",
         type=PositiveFloat,
@@ -254,3 +271,4 @@ def _add_measure(parser: ArgumentParser) -> None:
         help="relative tolerance on the eigenvalues of the outputs' second moment",
     )
     parser.add_argument("--json", action="store_true", help="print strict JSON instead of a table")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar; there is none off a terminal either")

@@ -27,10 +27,21 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class PhiscopeError(Exception):
-    """Base of every exception that phiscope raises on purpose."""
+    """Base of every exception that phiscope raises on purpose; each of them can be sent to another process."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not through the constructors, which ask for more than the message.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[PhiscopeError], args: tuple[Any, ...], state: dict[str, Any]) -> PhiscopeError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class InputError(PhiscopeError, ValueError):

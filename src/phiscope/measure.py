@@ -7,10 +7,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from phiscope.accumulator import MomentAccumulator
-from phiscope.arrays import as_head, as_rows, as_targets, look_like_labels
-from phiscope.assemble import measurement_from_moments
+from phiscope.arrays import as_head, as_rows, as_share, as_targets, look_like_labels
+from phiscope.assemble import Head, measurement_from_moments
+from phiscope.chunked import RowTable, doubts_about_labels
+from phiscope.dask_arrays import DaskTable, is_dask
 from phiscope.errors import ShapeError
 from phiscope.measurement import Measurement
+from phiscope.row_sources import is_stored
 
 
 def diagonalize(
@@ -26,7 +29,9 @@ def diagonalize(
     """Diagonalize the feature operator of arrays and measure everything that they allow.
 
     Args:
-        features: phi(x), shape (n, p), n >= 2; NumPy, torch, DLPack or ``__array__``, any precision.
+        features: phi(x), shape (n, p), n >= 2; NumPy, torch, DLPack or ``__array__``, any precision. Memory maps and
+            Zarr arrays are read block by block, Dask arrays chunk by chunk on the connected cluster; none of them is
+            ever in memory as a whole. The same holds for outputs, targets and weights.
         outputs: f(x) before the softmax, shape (n, C).
         head: the pair (W, b) with W (C, p) and b (C,) or None; outputs are then W phi + b.
         targets: integers (n,) are classes, floats (n,) or (n, c) are regression values.
@@ -53,19 +58,18 @@ def diagonalize(
         >>> round(diagonalize(signs)["effective_dimension"], 12)
         3.0
     """
+    parts = {"features": features, "outputs": outputs, "targets": targets, "weights": weights}
+    if any(map(is_dask, parts.values())):
+        return diagonalize_table(DaskTable(parts), head, num_classes=num_classes, rank_tolerance=rank_tolerance)
+    if any(map(is_stored, parts.values())):
+        return diagonalize_table(RowTable(parts), head, num_classes=num_classes, rank_tolerance=rank_tolerance)
     rows = as_rows(features, name="features", letter="p")
     affine = None if head is None else as_head(head, rows.shape[1])
     if outputs is not None:
         outputs = as_rows(outputs, name="outputs", letter="C")
-        if affine is not None and outputs.shape[1] != len(affine[0]):
-            raise ShapeError(
-                f"outputs have C = {outputs.shape[1]} columns but the head has {len(affine[0])} rows; they have to "
-                "belong to the same layer"
-            )
+        _check_same_layer(outputs.shape[1], affine)
     goal = None if targets is None else as_targets(targets)
-    if num_classes is None and affine is not None and goal is not None and goal.ndim == 1:
-        # A single output still separates two classes.
-        num_classes = max(len(affine[0]), 2)
+    num_classes = _class_count(num_classes, affine, goal is not None and goal.ndim == 1)
     accumulator = MomentAccumulator(num_classes=num_classes, n_shards=None)
     accumulator.update(rows, outputs, goal, weights)
     moments, shards = accumulator.result_with_shards()
@@ -79,12 +83,63 @@ def diagonalize(
     )
 
 
+def diagonalize_table(
+    table: RowTable | DaskTable,
+    head: Any = None,
+    *,
+    num_classes: int | None = None,
+    rank_tolerance: float = 1e-4,
+) -> Measurement:
+    """Diagonalize features that are not in memory as a whole; `diagonalize` comes here by itself.
+
+    Args:
+        table: features with what belongs beside them.
+        head: see `diagonalize`.
+        num_classes: see `diagonalize`.
+        rank_tolerance: see `diagonalize`.
+
+    Raises:
+        InputError: see `diagonalize`; the message names the rows.
+
+    Example:
+        >>> import numpy as np
+        >>> round(diagonalize_table(RowTable({"features": np.eye(4)}))["effective_dimension"], 12)
+        4.0
+    """
+    # Before the pass, which can take hours, and not after it.
+    as_share(rank_tolerance, name="rank_tolerance", example="1e-4")
+    affine = None if head is None else as_head(head, table.n_features)
+    if table.n_outputs:
+        _check_same_layer(table.n_outputs, affine)
+    num_classes = _class_count(num_classes, affine, table.has_classes)
+    gathered = table.gather(num_classes=num_classes)
+    return measurement_from_moments(
+        gathered.moments,
+        shards=gathered.shards,
+        head=affine,
+        rank_tolerance=rank_tolerance,
+        provenance=gathered.told,
+        warnings=gathered.doubts,
+    )
+
+
+def _check_same_layer(n_outputs: int, head: Head | None) -> None:
+    if head is not None and n_outputs != len(head[0]):
+        raise ShapeError(
+            f"outputs have C = {n_outputs} columns but the head has {len(head[0])} rows; they have to belong to the "
+            "same layer"
+        )
+
+
+def _class_count(num_classes: int | None, head: Head | None, has_classes: bool) -> int | None:
+    if num_classes is None and head is not None and has_classes:
+        # A single output still separates two classes.
+        return max(len(head[0]), 2)
+    return num_classes
+
+
 def _doubts(targets: NDArray[Any] | None) -> list[str]:
     """What may be meant differently than it is read."""
-    n_classes = look_like_labels(targets[:, 0]) if targets is not None and targets.shape[1:] == (1,) else 0
-    if not n_classes:
-        return []
-    return [
-        f"the float targets are the whole numbers 0 to {n_classes - 1} and were read as regression values; pass "
-        "integers if they are classes"
-    ]
+    return doubts_about_labels(
+        look_like_labels(targets[:, 0]) if targets is not None and targets.shape[1:] == (1,) else 0
+    )
