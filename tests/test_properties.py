@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 from functools import reduce
 
 import numpy as np
@@ -307,9 +308,9 @@ def test_soundness_control():
     m = diagonalize(np.random.default_rng(0).normal(size=(20, 3)))
     wrong = dict(m.numbers) | {"stable_rank": 2.9}
     with pytest.raises(AssertionError):
-        assert_sound(Measurement(**{**vars(m), "numbers": wrong}))
+        assert_sound(replace(m, numbers=wrong))
     with pytest.raises(AssertionError):
-        assert_sound(Measurement(**{**vars(m), "numbers": dict(m.numbers) | {"srank": float("nan")}}))
+        assert_sound(replace(m, numbers=dict(m.numbers) | {"srank": float("nan")}))
 
 
 # Eigenfunctions.

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from functools import reduce
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phiscope.arrays import FloatArray, IntArray, as_array, as_count, as_rows, as_targets, as_weights, check_reach
+from phiscope.arrays import IntArray, as_array, as_count, as_rows, as_targets, as_weights, check_reach
 from phiscope.errors import EmptyDataError, NonFiniteError, ShapeError, TargetError
-from phiscope.moments import Moments, merge, with_groups
-from phiscope.scatter import BLOCK_ROWS, Layout, Stream
+from phiscope.moments import Layout, Moments, with_groups
+from phiscope.scatter import BLOCK_ROWS
+from phiscope.streams import ShardMoments, Streams
 
 SHARDS = 20
 """Disjoint shards that intervals are made from: enough for a t interval of 19 degrees of freedom."""
 
-SHARD_MEMORY = 2**30
-"""Bytes that the scatter matrices of all shards may take together."""
+SHARD_MEMORY = 2**26
+"""Bytes that the sums of all shards may take together when nobody asked for intervals."""
 
 FEWEST_SHARDS = 8
-"""With room for fewer shards than this none are gathered: their interval would be too rough to print."""
+"""With fewer shards than this no interval is made: it would be too rough to print."""
+
+HALVES = 2
+"""Shards where no more fit: enough to correct for the size of the sample, too few for an interval."""
 
 SHARD_BLOCK_ROWS = 512
 """Rows per matrix product of one shard."""
@@ -31,15 +34,29 @@ MOST_CLASSES = 1_000_000
 """Class indices from here on are taken for values that were meant as floats, unless num_classes says otherwise."""
 
 
-def shards_for(n_features: int) -> int:
-    """How many shards fit into the memory set aside for them; 1 when too few would.
+def shards_for(width: int, n_groups: int = 1) -> int:
+    """How many shards are gathered unless a number is asked for: what fits into 64 MiB, at most 20, at least 2.
+
+    Args:
+        width: columns of a row.
+        n_groups: classes, each of which takes a row of sums.
 
     Example:
-        >>> shards_for(512), shards_for(2900), shards_for(8192)
-        (20, 15, 1)
+        >>> shards_for(512), shards_for(900), shards_for(2048)
+        (20, 10, 2)
     """
-    room = min(SHARDS, SHARD_MEMORY // (8 * n_features**2))
-    return int(room) if room >= FEWEST_SHARDS else 1
+    room = min(SHARDS, SHARD_MEMORY // (8 * width * (width + n_groups)))
+    return int(room) if room >= FEWEST_SHARDS else HALVES
+
+
+def shards_asked(intervals: bool | None) -> int | None:
+    """The number of shards for a wish: True all, False none, None what fits.
+
+    Example:
+        >>> shards_asked(True), shards_asked(False), shards_asked(None)
+        (20, 1, None)
+    """
+    return None if intervals is None else SHARDS if intervals else 1
 
 
 class MomentAccumulator:
@@ -50,8 +67,8 @@ class MomentAccumulator:
 
     Args:
         num_classes: number of classes for integer targets; None takes the largest target plus one.
-        n_shards: disjoint random shards to gather, from which intervals are made; None takes 20, or fewer
-            where 20 p x p matrices would need more than 1 GiB; 1 gathers none.
+        n_shards: disjoint random shards to gather, from which intervals are made; None takes up to 20 that fit
+            into 64 MiB, or 2 halves, which correct for the size of the sample but give no interval; 1 gathers none.
 
     Example:
         >>> accumulator = MomentAccumulator()
@@ -66,7 +83,7 @@ class MomentAccumulator:
         self._reach: dict[str, float] = {}
         self._layout: Layout | None = None
         self._batches = 0
-        self._streams: list[Stream] = []
+        self._streams: Streams | None = None
         # A generator of its own: the user's random state is not ours to touch.
         self._rng = np.random.default_rng(0)
         self._queue = np.empty(0, dtype=np.int64)
@@ -117,31 +134,37 @@ class MomentAccumulator:
         owner = None if units is None else as_array(units, name="units").astype(np.int64)
         if owner is not None and owner.shape != (len(phi),):
             raise ShapeError(f"units have shape {owner.shape}, expected (b,) with b = {len(phi)} features")
+        streams = self._started(groups)
         # Shards are drawn for the whole batch: a sample whose rows fill several blocks stays in one of them.
-        shard = None if len(self._streams) == 1 else self._assigned(weight > 0, owner)
-        for block in self._blocks(parts, groups, weight, shard):
-            self._add(*block)
+        shard = None if len(streams) == 1 else self._assigned(weight > 0, owner, len(streams))
+        streams.add(parts, groups, weight, shard)
         self._batches += 1
 
     def _check_layout(self, layout: Layout) -> None:
         if self._layout is None:
             self._layout = layout
-            self._streams = self._start_streams(layout[0])
         elif layout != self._layout:
             raise ShapeError(
                 f"batch {self._batches} has (p, C, regression targets, classes) = {layout}, earlier batches had "
                 f"{self._layout}; every batch has to have the same columns"
             )
 
-    def _start_streams(self, n_features: int) -> list[Stream]:
-        n_shards = shards_for(n_features) if self._n_shards is None else self._n_shards
-        block = BLOCK_ROWS if n_shards == 1 else SHARD_BLOCK_ROWS
-        return [Stream(self._layout or (n_features, 0, 0, False), block) for _ in range(n_shards)]
+    def _started(self, groups: IntArray) -> Streams:
+        if self._streams is None:
+            layout = self._layout or (0, 0, 0, False)
+            n_groups = max(int(groups.max(initial=0)) + 1, self._num_classes or 1)
+            n_shards = self._n_shards or shards_for(sum(layout[:3]), n_groups)
+            self._streams = Streams(layout, n_shards, BLOCK_ROWS if n_shards <= HALVES else SHARD_BLOCK_ROWS)
+        return self._streams
 
     def _check_values(self, parts: list[NDArray[Any]]) -> None:
         names = ["features", *(["outputs"] if self._layout and self._layout[1] else []), "targets"]
         for name, part in zip(names, parts, strict=False):
             if len(part) == 0:
+                continue
+            root = _norm(part)
+            if root is not None:
+                self._reach[name] = max(self._reach.get(name, 0.0), root)
                 continue
             # NaN and Inf reach the extremes; only then look entry by entry.
             low, high = float(part.min()), float(part.max())
@@ -168,47 +191,17 @@ class MomentAccumulator:
             "relabel them, drop ignored samples, or pass floats if they are values"
         )
 
-    def _blocks(
-        self, parts: list[NDArray[Any]], groups: IntArray, weights: FloatArray, shards: IntArray | None
-    ) -> Iterator[tuple[FloatArray, IntArray, FloatArray, IntArray | None]]:
-        """Float64 blocks of joined rows without the samples of weight 0; low precision is never upcast whole."""
-        width = sum(part.shape[1] for part in parts)
-        for start in range(0, len(groups), BLOCK_ROWS):
-            part_of = slice(start, min(start + BLOCK_ROWS, len(groups)))
-            rows = np.empty((part_of.stop - start, width))
-            column = 0
-            for part in parts:
-                rows[:, column : column + part.shape[1]] = part[part_of]
-                column += part.shape[1]
-            counted = np.flatnonzero(weights[part_of] > 0)
-            if len(counted) < len(rows):
-                rows = rows[counted]
-            chosen = counted + start
-            yield rows, groups[chosen], weights[chosen], None if shards is None else shards[chosen]
-
-    def _add(self, rows: FloatArray, groups: IntArray, weights: FloatArray, shard: IntArray | None) -> None:
-        """Hand each sample to its shard."""
-        if shard is None:
-            self._streams[0].add(rows, groups, weights)
-            return
-        order = np.argsort(shard, kind="stable")
-        bounds = np.searchsorted(shard[order], np.arange(len(self._streams) + 1))
-        for stream, start, stop in zip(self._streams, bounds[:-1], bounds[1:], strict=True):
-            chosen = order[start:stop]
-            stream.add(rows[chosen], groups[chosen], weights[chosen])
-
-    def _assigned(self, counted: NDArray[np.bool_], units: IntArray | None) -> IntArray:
+    def _assigned(self, counted: NDArray[np.bool_], units: IntArray | None, n_shards: int) -> IntArray:
         """Shard of each row; rows of weight 0 draw none, so that they are the same as rows that never came."""
         shard = np.zeros(len(counted), dtype=np.int64)
-        shard[counted] = self._assign(int(counted.sum()), None if units is None else units[counted])
+        shard[counted] = self._assign(int(counted.sum()), None if units is None else units[counted], n_shards)
         return shard
 
-    def _assign(self, n_rows: int, units: IntArray | None) -> IntArray:
+    def _assign(self, n_rows: int, units: IntArray | None, n_shards: int) -> IntArray:
         """Shards in random permutations of all of them: balanced, yet blind to any period in the data."""
         if units is not None:
             names, member = np.unique(units, return_inverse=True)
-            return self._assign(len(names), None)[member]
-        n_shards = len(self._streams)
+            return self._assign(len(names), None, n_shards)[member]
         missing = n_rows - len(self._queue)
         if missing > 0:
             rounds = np.tile(np.arange(n_shards), (-(-missing // n_shards), 1))
@@ -216,11 +209,11 @@ class MomentAccumulator:
         assigned, self._queue = self._queue[:n_rows], self._queue[n_rows:]
         return assigned
 
-    def shards(self) -> tuple[Moments, ...]:
+    def shards(self) -> ShardMoments:
         """Moments of the disjoint random shards that hold samples; intervals are made from them."""
-        parts = [stream.moments() for stream in self._streams if stream.n_samples]
-        n_groups = max([len(part.group_counts) for part in parts] + [self._num_classes or 1])
-        return tuple(with_groups(part, n_groups) if part.classes else part for part in parts)
+        if self._streams is None:
+            return ShardMoments([], 1)
+        return self._streams.shards(max(self._streams.n_groups, self._num_classes or 1))
 
     def result(self) -> Moments:
         """The moments of everything so far; more batches may follow.
@@ -230,22 +223,34 @@ class MomentAccumulator:
         """
         return self.result_with_shards()[0]
 
-    def _check_enough(self) -> None:
-        n = sum(stream.n_samples for stream in self._streams)
-        if n < 2:
+    def _check_enough(self) -> Streams:
+        n = 0 if self._streams is None else self._streams.n_samples
+        if self._streams is None or n < 2:
             raise EmptyDataError(
                 f"{n} sample{'s' * (n != 1)} came with positive weight, expected at least 2; "
                 "check that the data are not empty or used up (a generator can be read only once)"
             )
         for name, reach in self._reach.items():
             check_reach(reach, name=name)
+        return self._streams
 
-    def result_with_shards(self) -> tuple[Moments, tuple[Moments, ...]]:
+    def result_with_shards(self) -> tuple[Moments, Sequence[Moments]]:
         """`result` and `shards` in one go.
 
         Raises:
             EmptyDataError: fewer than two samples came.
         """
-        self._check_enough()
-        shards = self.shards()
-        return reduce(merge, shards), shards
+        streams = self._check_enough()
+        total = streams.total()
+        if total.classes:
+            total = with_groups(total, self._num_classes or 1)
+        return total, streams.shards(len(total.group_counts))
+
+
+def _norm(part: NDArray[Any]) -> float | None:
+    """Frobenius norm in one pass, which bounds the entries; None where it may have left the range of its type."""
+    if part.dtype not in (np.float32, np.float64) or not part.flags.c_contiguous:
+        return None
+    flat = part.reshape(-1)
+    square = float(np.dot(flat, flat))
+    return math.sqrt(square) if 1e-10 < square < 1e30 else None

@@ -9,7 +9,7 @@ import numpy as np
 import scipy
 import torch
 
-from phiscope.accumulator import FEWEST_SHARDS
+from phiscope.accumulator import FEWEST_SHARDS, HALVES
 from phiscope.arrays import FloatArray, as_share
 from phiscope.corrected import correct, pieces_of
 from phiscope.findings import (
@@ -22,17 +22,16 @@ from phiscope.findings import (
     find_dimensions,
     find_output_numbers,
     find_regime,
-    spectrum_with_shares,
     warn_of_bias,
     warn_of_samples,
 )
 from phiscope.jackknife import Estimate
+from phiscope.late import LateMapping, Later
 from phiscope.measurement import Measurement
 from phiscope.metrics import CORRECTED_TWINS, SCALARS
 from phiscope.metrics.regime import RegimeEvidence
 from phiscope.metrics.richness import low_rank_curve
 from phiscope.moments import Moments
-from phiscope.operators import PositiveOperator
 from phiscope.readouts import (
     READOUT_NUMBERS,
     REGRESSION_NUMBERS,
@@ -40,12 +39,13 @@ from phiscope.readouts import (
     find_random_head,
     find_readout,
     find_regression_collapse,
+    target_crosses,
     target_squares,
-    with_target_power,
 )
 from phiscope.resampling import Resampling
-from phiscope.spans import Cut, TargetSpans, affine_outputs, measured_outputs, target_spans
-from phiscope.spectrum import Eigensystem, FunctionSpan, Spectrum, diagonalize_operator, fix_signs
+from phiscope.spans import Cut, affine_outputs, measured_outputs, target_spans
+from phiscope.spectra import both_spectra
+from phiscope.spectrum import Spectrum
 
 HEAD_DISAGREES = 1e-3
 """From this relative difference on, outputs and head(features) are reported as two different things."""
@@ -87,46 +87,67 @@ def measurement_from_moments(
     outputs = _outputs(found, moments, head, Cut(tolerance=rank_tolerance, ranks=ranks))
     measured = _measured(found, moments, outputs, head, rank_tolerance, initial_kernel_similarity)
     warn_of_samples(found, moments)
-    estimates: dict[str, Estimate] = {}
-    resampling = None
     found_ranks = (0, 0) if outputs is None else (outputs.raw_span.rank, outputs.centered_span.rank)
-    if len(shards) >= FEWEST_SHARDS:
-        estimates = _corrections(
-            found, moments, shards, outputs, head, Cut(tolerance=rank_tolerance, ranks=found_ranks)
-        )
 
-        def again(part: Moments) -> Measurement:
-            return measurement_from_moments(part, head=head, rank_tolerance=rank_tolerance, ranks=found_ranks)
+    def again(part: Moments) -> Measurement:
+        return measurement_from_moments(part, head=head, rank_tolerance=rank_tolerance, ranks=found_ranks)
 
-        resampling = Resampling(shards=tuple(shards), measure=again)
-        if moments.classes or moments.n_values:
-            find_held_out(found, shards)
-    if "readout_r2_held_out" not in found.numbers:
-        found.absent.setdefault("readout_r2_held_out", f"it needs at least {FEWEST_SHARDS} shards of samples")
-    for name in CORRECTED_TWINS:
-        if f"{name}_corrected" not in found.numbers:
-            found.refuse((f"{name}_corrected",), _why_not_corrected(found, name, len(shards)))
+    rest = Later(
+        lambda: _from_shards(found, moments, shards, outputs, head, Cut(tolerance=rank_tolerance, ranks=found_ranks))
+    )
     return _record(
-        found,
         moments,
+        numbers=LateMapping(_in_order(found.numbers), FROM_SHARDS, lambda: _in_order(rest().numbers)),
+        absent=LateMapping(found.absent, FROM_SHARDS, lambda: rest().absent),
+        warnings=lambda: tuple(rest().warnings),
+        estimates=lambda: rest().estimates,
         raw=measured[0],
         centered=measured[1],
         evidence=measured[2],
         n_outputs=moments.n_outputs or (None if head is None else len(head[0])),
         rank_tolerance=rank_tolerance,
-        estimates=estimates,
         target_squares=target_squares(moments),
         tolerance_curve=_tolerance_curve(outputs, measured[1]),
-        resampling=resampling,
+        resampling=Resampling(shards=shards, measure=again) if len(shards) > 1 else None,
         provenance=_versions(moments) | dict(provenance or {}),
     )
+
+
+FROM_SHARDS = frozenset({"readout_r2_held_out", *(f"{name}_corrected" for name in CORRECTED_TWINS)})
+"""Numbers that are made from shards when one of them is first read."""
+
+
+def _in_order(numbers: Mapping[str, float]) -> dict[str, float]:
+    return {name: numbers[name] for name in SCALARS if name in numbers}
+
+
+def _from_shards(
+    plain: Findings,
+    moments: Moments,
+    shards: Sequence[Moments],
+    outputs: Outputs | None,
+    head: Head | None,
+    cut: Cut,
+) -> Findings:
+    """The findings with everything that shards add: corrected numbers, the held-out readout, what is biased."""
+    found = Findings(numbers=dict(plain.numbers), absent=dict(plain.absent), warnings=list(plain.warnings))
+    if len(shards) > 1:
+        found.estimates.update(_corrections(found, moments, shards, outputs, head, cut))
+        if moments.classes or moments.n_values:
+            find_held_out(found, shards)
+    if "readout_r2_held_out" not in found.numbers:
+        found.absent.setdefault("readout_r2_held_out", "it needs at least 2 shards of samples")
+    for name in CORRECTED_TWINS:
+        if f"{name}_corrected" not in found.numbers:
+            found.refuse((f"{name}_corrected",), _why_not_corrected(found, name, len(shards)))
+    return found
 
 
 def _why_not_corrected(found: Findings, name: str, n_shards: int) -> str:
     if name in found.absent:
         return found.absent[name]
-    if n_shards < FEWEST_SHARDS:
-        return f"it is made from at least {FEWEST_SHARDS} shards of samples, and there were {max(n_shards, 1)}"
+    if n_shards < HALVES:
+        return f"it is made from at least {HALVES} shards of samples, and there were {max(n_shards, 1)}"
     return "the estimate of a squared norm is not positive: too few samples for these features"
 
 
@@ -141,7 +162,7 @@ def _measured(
     """Both spectra and every number that needs no shards."""
     covariance, mean = moments.covariance("features"), moments.mean[: moments.n_features]
     targets = target_spans(moments)
-    raw, centered = with_target_power(*_spectra(covariance, mean, targets, outputs), moments)
+    raw, centered = both_spectra(covariance, mean, targets, outputs, target_crosses(moments))
     squared_norm = covariance.squared_norm() if len(centered.eigenvalues) else 0.0
     find_dimensions(found, raw.eigenvalues, centered.eigenvalues, min(moments.n_samples, moments.n_features))
     evidence = None
@@ -183,7 +204,7 @@ def _corrections(
     head: Head | None,
     cut: Cut,
 ) -> dict[str, Estimate]:
-    """Corrected twins, and a sentence where plain numbers are off."""
+    """Corrected twins, and a sentence where plain numbers are off; errors only from enough shards."""
     rank = 0 if outputs is None else outputs.centered_span.rank
     quiet = Findings()
     estimates = correct(shards, pieces_of(moments, outputs), lambda part: _outputs(quiet, part, head, cut), rank)
@@ -194,7 +215,7 @@ def _corrections(
         high = np.inf if row.high is None else row.high
         found.numbers[f"{name}_corrected"] = float(np.clip(value.value, low, high))
     warn_of_bias(found, moments.n_samples, tuple(estimates))
-    return estimates
+    return estimates if len(shards) >= FEWEST_SHARDS else {}
 
 
 def _outputs(
@@ -219,29 +240,6 @@ def _outputs(
     return measured_outputs(moments, cut)
 
 
-def _spectra(
-    covariance: PositiveOperator, mean: FloatArray, targets: TargetSpans | None, outputs: Outputs | None
-) -> tuple[Spectrum, Spectrum]:
-    """Raw and centered spectrum with quality and utilization."""
-    directions = (None, None) if targets is None or targets.directions is None else targets.directions
-    raw = _signed(diagonalize_operator(covariance.plus_outer(mean)), directions[0])
-    centered = _signed(diagonalize_operator(covariance), directions[1])
-    target_pair: tuple[FunctionSpan | None, FunctionSpan | None] = (None, None)
-    output_pair: tuple[FunctionSpan | None, FunctionSpan | None] = (None, None)
-    if targets is not None:
-        target_pair = (targets.raw, targets.centered)
-    if outputs is not None:
-        output_pair = (outputs.raw_span, outputs.centered_span)
-    return (
-        spectrum_with_shares(raw, target_pair[0], output_pair[0]),
-        spectrum_with_shares(centered, target_pair[1], output_pair[1]),
-    )
-
-
-def _signed(system: Eigensystem, directions: FloatArray | None) -> Eigensystem:
-    return Eigensystem(eigenvalues=system.eigenvalues, eigenvectors=fix_signs(system.eigenvectors, directions))
-
-
 TOLERANCES = 10.0 ** np.arange(-10, -0.5, 0.5)
 """Rank tolerances at which D_LR is kept, so that a reader sees whether it depends on the choice."""
 
@@ -262,21 +260,18 @@ def _versions(moments: Moments) -> dict[str, str]:
     }
 
 
-def _record(found: Findings, moments: Moments, **known: Any) -> Measurement:
+def _record(moments: Moments, **known: Any) -> Measurement:
     class_means = class_weights = None
     if moments.classes:
         class_means = moments.group_means[:, : moments.n_features].copy()
         class_means[moments.group_weights == 0] = np.nan
         class_weights = moments.group_weights / moments.weight
     return Measurement(
-        numbers={name: found.numbers[name] for name in SCALARS if name in found.numbers},
-        absent=found.absent,
         feature_mean=moments.mean[: moments.n_features],
         class_means=class_means,
         class_weights=class_weights,
         n_samples=moments.n_samples,
         n_features=moments.n_features,
         n_classes=len(moments.group_weights) if moments.classes else None,
-        warnings=tuple(found.warnings),
         **known,
     )

@@ -108,17 +108,18 @@ class DaskTable:
         """Whether the targets are class indices."""
         return "targets" in self._arrays and self._arrays["targets"].dtype.kind in "iub"
 
-    def gather(self, *, num_classes: int | None = None) -> TableMoments:
+    def gather(self, *, num_classes: int | None = None, n_shards: int | None = None) -> TableMoments:
         """Run the graph: on the connected cluster if there is one, else on the threads of this process.
 
         Args:
             num_classes: see `phiscope.diagonalize`.
+            n_shards: shards to deal to; None takes as many as are quick to send.
 
         Raises:
             InputError: a chunk cannot be used; the message names it.
             EmptyDataError: fewer than two samples.
         """
-        part: Part | None = self._graph(num_classes).compute()
+        part: Part | None = self._graph(num_classes, n_shards).compute()
         if part is None or part.n_samples < 2:
             n = 0 if part is None else part.n_samples
             raise EmptyDataError(
@@ -137,12 +138,12 @@ class DaskTable:
             told={"source": "dask arrays", "chunks": str(len(self._lengths))},
         )
 
-    def _graph(self, num_classes: int | None) -> Any:
+    def _graph(self, num_classes: int | None, n_shards: int | None) -> Any:
         """One delayed `Part` of everything."""
         dask = _dask()
         options = {
             "num_classes": None if num_classes is None else as_count(num_classes, name="num_classes"),
-            "n_shards": shards_of_chunks(self._width()),
+            "n_shards": n_shards or shards_of_chunks(self._width()),
             "n_chunks": len(self._lengths),
         }
         chunks = [array.to_delayed().ravel() for array in self._arrays.values()]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from phiscope.arrays import FloatArray, IntArray
+from phiscope.jackknife import Estimate
 from phiscope.metrics import alignment, collapse, dimension, richness
 from phiscope.metrics.regime import UTILIZATION_LEVEL, RegimeEvidence, decide_regime
 from phiscope.moments import Moments
@@ -23,6 +24,7 @@ class Findings:
     numbers: dict[str, float] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    estimates: dict[str, Estimate] = field(default_factory=dict)
 
     def refuse(self, names: tuple[str, ...], reason: str) -> None:
         """Note why numbers cannot be given."""
@@ -205,13 +207,15 @@ def find_regime(
     )
 
 
-def spectrum_with_shares(system: Eigensystem, targets: FunctionSpan | None, outputs: FunctionSpan | None) -> Spectrum:
-    """Attach quality, utilization and their cumulative curves to an eigensystem."""
+def spectrum_with_shares(
+    system: Eigensystem, targets: FunctionSpan | None, outputs: FunctionSpan | None, cross: FloatArray | None = None
+) -> Spectrum:
+    """Attach quality, utilization and their cumulative curves to an eigensystem, and the power of targets G."""
     quality = share_in_span(system, targets) if targets is not None and targets.rank else None
     utilization = share_in_span(system, outputs) if outputs is not None and outputs.rank else None
     return Spectrum(
         eigenvalues=system.eigenvalues,
-        eigenvectors=system.eigenvectors,
+        eigenvectors=lambda: system.eigenvectors,  # type: ignore[arg-type]
         quality=quality,
         utilization=utilization,
         cumulative_quality=None
@@ -220,7 +224,14 @@ def spectrum_with_shares(system: Eigensystem, targets: FunctionSpan | None, outp
         cumulative_utilization=None
         if utilization is None or outputs is None
         else alignment.cumulative_share(utilization, outputs.rank),
+        target_power=None if cross is None else target_power(system, cross),
     )
+
+
+def target_power(system: Eigensystem, cross: FloatArray) -> FloatArray:
+    """Squared coefficient of the targets on each eigenfunction, norm^2(v_k^T G) / rho_k, shape (K,)."""
+    projected = system.project(cross)
+    return np.asarray(np.einsum("kj,kj->k", projected, projected) / system.eigenvalues)
 
 
 def warn_of_samples(found: Findings, moments: Moments) -> None:

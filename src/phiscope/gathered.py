@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from phiscope.arrays import FloatArray
@@ -29,7 +29,7 @@ class Gathered:
     """
 
     moments: Moments
-    shards: tuple[Moments, ...]
+    shards: Sequence[Moments]
     head: tuple[FloatArray, FloatArray]
     paired: Moments | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)

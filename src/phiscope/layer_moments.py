@@ -11,7 +11,7 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from phiscope.accumulator import FEWEST_SHARDS, SHARD_MEMORY, SHARDS, MomentAccumulator
+from phiscope.accumulator import FEWEST_SHARDS, SHARDS, MomentAccumulator
 from phiscope.arrays import FloatArray, as_array, as_head
 from phiscope.assemble import measurement_from_moments
 from phiscope.errors import NonFiniteError, ShapeError
@@ -20,6 +20,9 @@ from phiscope.split import FeatureMap, Rows
 from phiscope.split.alignment import Samples, labels_are_inputs
 from phiscope.split.layer_reading import LayerReading
 from phiscope.split.reading import Batch
+
+SHARD_MEMORY = 2**30
+"""Bytes that the scatter matrices of all shards of all layers may take together."""
 
 
 def shards_for_all(widths: Sequence[int]) -> int:

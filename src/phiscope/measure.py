@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from phiscope.accumulator import MomentAccumulator
+from phiscope.accumulator import MomentAccumulator, shards_asked
 from phiscope.arrays import as_head, as_rows, as_share, as_targets, look_like_labels
 from phiscope.assemble import Head, measurement_from_moments
 from phiscope.chunked import RowTable, doubts_about_labels
@@ -25,6 +25,7 @@ def diagonalize(
     weights: Any = None,
     num_classes: int | None = None,
     rank_tolerance: float = 1e-4,
+    intervals: bool | None = None,
 ) -> Measurement:
     """Diagonalize the feature operator of arrays and measure everything that they allow.
 
@@ -39,9 +40,13 @@ def diagonalize(
         num_classes: number of classes; None takes the head's outputs (at least 2), without a head the largest
             target plus one.
         rank_tolerance: eigenvalues of the outputs' moments below this share of the largest count as zero.
+        intervals: gather the 20 random shards that intervals are made from, at 20 p^2 doubles; False gathers none
+            and leaves corrected numbers out, for the least time and memory; None gathers what fits into 64 MiB
+            (intervals up to p = 1024, above it corrected numbers only).
 
     Returns:
-        The measurement. Without outputs or targets the numbers that need them are absent.
+        The measurement; eigenvectors, corrected numbers and intervals are computed when they are first read. Without
+        outputs or targets the numbers that need them are absent.
 
     Raises:
         ShapeError: shapes do not fit together.
@@ -60,9 +65,13 @@ def diagonalize(
     """
     parts = {"features": features, "outputs": outputs, "targets": targets, "weights": weights}
     if any(map(is_dask, parts.values())):
-        return diagonalize_table(DaskTable(parts), head, num_classes=num_classes, rank_tolerance=rank_tolerance)
+        return diagonalize_table(
+            DaskTable(parts), head, num_classes=num_classes, rank_tolerance=rank_tolerance, intervals=intervals
+        )
     if any(map(is_stored, parts.values())):
-        return diagonalize_table(RowTable(parts), head, num_classes=num_classes, rank_tolerance=rank_tolerance)
+        return diagonalize_table(
+            RowTable(parts), head, num_classes=num_classes, rank_tolerance=rank_tolerance, intervals=intervals
+        )
     rows = as_rows(features, name="features", letter="p")
     affine = None if head is None else as_head(head, rows.shape[1])
     if outputs is not None:
@@ -70,7 +79,7 @@ def diagonalize(
         _check_same_layer(outputs.shape[1], affine)
     goal = None if targets is None else as_targets(targets)
     num_classes = _class_count(num_classes, affine, goal is not None and goal.ndim == 1)
-    accumulator = MomentAccumulator(num_classes=num_classes, n_shards=None)
+    accumulator = MomentAccumulator(num_classes=num_classes, n_shards=shards_asked(intervals))
     accumulator.update(rows, outputs, goal, weights)
     moments, shards = accumulator.result_with_shards()
     return measurement_from_moments(
@@ -89,6 +98,7 @@ def diagonalize_table(
     *,
     num_classes: int | None = None,
     rank_tolerance: float = 1e-4,
+    intervals: bool | None = None,
 ) -> Measurement:
     """Diagonalize features that are not in memory as a whole; `diagonalize` comes here by itself.
 
@@ -97,6 +107,7 @@ def diagonalize_table(
         head: see `diagonalize`.
         num_classes: see `diagonalize`.
         rank_tolerance: see `diagonalize`.
+        intervals: see `diagonalize`.
 
     Raises:
         InputError: see `diagonalize`; the message names the rows.
@@ -112,7 +123,7 @@ def diagonalize_table(
     if table.n_outputs:
         _check_same_layer(table.n_outputs, affine)
     num_classes = _class_count(num_classes, affine, table.has_classes)
-    gathered = table.gather(num_classes=num_classes)
+    gathered = table.gather(num_classes=num_classes, n_shards=shards_asked(intervals))
     return measurement_from_moments(
         gathered.moments,
         shards=gathered.shards,

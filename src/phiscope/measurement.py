@@ -13,6 +13,7 @@ from phiscope.archive import read_record, write_arrays
 from phiscope.arrays import FloatArray, as_count, as_rows
 from phiscope.errors import InputError, NonFiniteError, ShapeError
 from phiscope.jackknife import Estimate
+from phiscope.late import LateField
 from phiscope.metrics.regime import Regime, RegimeEvidence
 from phiscope.reading import Reading
 from phiscope.resampling import Resampling
@@ -73,9 +74,9 @@ class Measurement(Reading):
     n_classes: int | None = None
     rank_tolerance: float = 1e-4
     evidence: RegimeEvidence | None = None
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = LateField()  # type: ignore[assignment]
     provenance: Mapping[str, str] = field(default_factory=dict)
-    estimates: Mapping[str, Estimate] = field(default_factory=dict)
+    estimates: Mapping[str, Estimate] = LateField()  # type: ignore[assignment]
     resampling: Resampling[Measurement] | None = None
     target_squares: FloatArray | None = None
     tolerance_curve: FloatArray | None = None

@@ -12,11 +12,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg.blas import dsyrk
-from scipy.sparse import csr_array
+from scipy.sparse import csc_array
 
 from phiscope.arrays import FloatArray, IntArray
 from phiscope.errors import InputError, ShapeError
 from phiscope.operators import PositiveOperator
+
+MIRROR_BLOCK = 256
+"""Columns mirrored at a time, so that reading and writing both stay in the cache."""
+
+Layout = tuple[int, int, int, bool]
+"""Columns of features, outputs and regression targets, and whether the targets are classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +66,7 @@ class Moments:
     row_weights: FloatArray | None = None
 
     @property
-    def layout(self) -> tuple[int, int, int, bool]:
+    def layout(self) -> Layout:
         """What the columns are; only moments of equal layout merge."""
         return self.n_features, self.n_outputs, self.n_values, self.classes
 
@@ -139,7 +145,7 @@ def group_sums(rows: FloatArray, groups: IntArray, weights: FloatArray, n_groups
     """Weighted sum of rows in each group, shape (n_groups, d); by index, never one-hot."""
     if n_groups == 1:
         return np.asarray(weights @ rows)[None, :]
-    pick = csr_array((weights, (groups, np.arange(len(rows)))), shape=(n_groups, len(rows)))
+    pick = csc_array((weights, groups, np.arange(len(rows) + 1)), shape=(n_groups, len(rows)))
     return np.asarray(pick @ rows)
 
 
@@ -149,12 +155,17 @@ def add_scatter(scatter: FloatArray, rows: FloatArray, sign: float = 1.0) -> Flo
 
 
 def mirror(upper: FloatArray) -> FloatArray:
-    """The full symmetric matrix from its upper triangle."""
-    return np.asarray(np.triu(upper) + np.triu(upper, 1).T)
+    """The full symmetric matrix from its upper triangle, in place; the lower one is overwritten."""
+    for start in range(0, len(upper), MIRROR_BLOCK):
+        stop = min(start + MIRROR_BLOCK, len(upper))
+        block = upper[start:stop, start:stop]
+        block[...] = np.triu(block) + np.triu(block, 1).T
+        upper[stop:, start:stop] = upper[start:stop, stop:].T
+    return upper
 
 
 def moments_from_rows(
-    layout: tuple[int, int, int, bool], rows: FloatArray, groups: IntArray, weights: FloatArray, n_groups: int
+    layout: Layout, rows: FloatArray, groups: IntArray, weights: FloatArray, n_groups: int
 ) -> Moments:
     """Moments that keep their rows: exact means, and no p x p array."""
     group_weights = np.bincount(groups, weights, n_groups).astype(np.float64)

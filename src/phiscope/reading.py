@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
+from phiscope.accumulator import FEWEST_SHARDS
 from phiscope.arrays import FloatArray, as_array, as_count
 from phiscope.errors import InputError, MissingNumberError
 from phiscope.halves import held_out_quality, quality_null
@@ -75,16 +76,22 @@ class Reading:
         value = self[plain]
         if plain in NO_INTERVAL:
             raise MissingNumberError(f"the interval of {plain}", NO_INTERVAL[plain])
-        if self.resampling is None:
-            raise MissingNumberError(
-                f"the interval of {plain}", "it needs the shards of samples, which a stored or resampled record lacks"
-            )
+        if self.resampling is None or not self.resampling.enough:
+            raise MissingNumberError(f"the interval of {plain}", self._why_no_interval())
         without = [part.numbers.get(plain, math.nan) for part in self.resampling.without_each]
         if not np.isfinite(without).all():
             raise MissingNumberError(f"the interval of {plain}", "leaving out a shard of samples makes it undefined")
         left, shares = np.asarray(without), self.resampling.shares
         center = float(corrected_value(np.asarray(value), left, shares))
         return make_estimate(center, pseudo_values(np.asarray(value), left, shares), shares)
+
+    def _why_no_interval(self) -> str:
+        if self.resampling is None:
+            return "it needs the shards of samples, which a stored or resampled record lacks"
+        return (
+            f"it needs at least {FEWEST_SHARDS} shards of samples, and {len(self.resampling.shards)} were gathered "
+            f"because {self.n_features} features make each of them large; ask for more with intervals=True"
+        )
 
     def interval(self, name: str, level: float = 0.95) -> tuple[float, float]:
         """Confidence interval for the population value of a scalar, clipped to the number's range.
@@ -141,8 +148,8 @@ class Reading:
             raise InputError(f"level is {level}, expected a coverage between 0 and 1, for example 0.95")
         which = "centered" if centered else "raw"
         value = getattr(getattr(self, which), curve)
-        if value is None or self.resampling is None:
-            reason = "its targets or outputs are missing" if value is None else "it needs the shards of samples"
+        if value is None or self.resampling is None or not self.resampling.enough:
+            reason = "its targets or outputs are missing" if value is None else self._why_no_interval()
             raise MissingNumberError(f"the interval of {curve}", reason)
         without = [getattr(getattr(part, which), curve) for part in self.resampling.without_each]
         length = min(len(value), *(len(part) for part in without))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import reduce
 
 import numpy as np
@@ -50,22 +49,12 @@ def target_variance(moments: Moments) -> float:
     return moments.covariance("values").trace()
 
 
-def target_power(spectrum: Spectrum, cross: FloatArray) -> FloatArray:
-    """Squared coefficient of the targets on each eigenfunction, norm^2(v_k^T G) / rho_k, shape (K,)."""
-    projected = spectrum.eigenvectors.T @ cross
-    return np.asarray(np.einsum("kj,kj->k", projected, projected) / spectrum.eigenvalues)
-
-
-def with_target_power(raw: Spectrum, centered: Spectrum, moments: Moments) -> tuple[Spectrum, Spectrum]:
-    """Both spectra with the squared coefficients of the targets attached."""
+def target_crosses(moments: Moments) -> tuple[FloatArray | None, FloatArray | None]:
+    """G and Gc, each of shape (p, c); None without targets."""
     cross = target_cross(moments)
     if cross is None:
-        return raw, centered
-    whole = cross + np.outer(moments.mean[: moments.n_features], target_means(moments))
-    return (
-        replace(raw, target_power=target_power(raw, whole)),
-        replace(centered, target_power=target_power(centered, cross)),
-    )
+        return None, None
+    return cross + np.outer(moments.mean[: moments.n_features], target_means(moments)), cross
 
 
 def target_squares(moments: Moments) -> FloatArray | None:
@@ -112,7 +101,7 @@ def find_readout(
         reason = NO_SPREAD if len(spectrum.eigenvalues) == 0 else "the targets are constant on these samples"
         found.refuse(READOUT_NUMBERS, reason)
         return
-    power = target_power(spectrum, cross)
+    power = np.asarray(spectrum.target_power)
     best = min(readout.readout_r2(spectrum.eigenvalues, power, variance), 1.0)
     found.numbers["readout_r2"] = best
     aligned = float(np.einsum("ij,ij->", span.loadings, span.loadings)) / (np.sqrt(span.rank) * covariance_norm)

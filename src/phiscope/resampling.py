@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, TypeVar
 
 import numpy as np
 
+from phiscope.accumulator import FEWEST_SHARDS
 from phiscope.arrays import FloatArray
 from phiscope.jackknife import leave_one_out
 from phiscope.moments import Moments
@@ -31,8 +32,13 @@ class Resampling(Generic[Result]):
         measure: measures merged moments as the whole was measured.
     """
 
-    shards: tuple[Moments, ...]
+    shards: Sequence[Moments]
     measure: Callable[[Moments], Result]
+
+    @property
+    def enough(self) -> bool:
+        """Whether an interval can be made from so many shards."""
+        return len(self.shards) >= FEWEST_SHARDS
 
     @cached_property
     def shares(self) -> FloatArray:

@@ -1,0 +1,89 @@
+"""Values computed when they are first read, so that nobody pays for what they do not look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, TypeVar
+
+Value = TypeVar("Value")
+
+
+class LateField:
+    """A dataclass field that may be given as a function; the first reading calls it and keeps the result.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass(frozen=True)
+        ... class Record:
+        ...     total: int = LateField()
+        >>> Record(total=lambda: 2 + 3).total
+        5
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._key = f"_{name}"
+        self._name = name
+
+    def __get__(self, record: Any, owner: type | None = None) -> Any:
+        if record is None:
+            # The dataclass decorator asks for a default; there is none.
+            raise AttributeError(self._name)
+        value = vars(record)[self._key]
+        if isinstance(value, Later) or callable(value):
+            value = value()
+            vars(record)[self._key] = value
+        return value
+
+    def __set__(self, record: Any, value: Any) -> None:
+        vars(record)[self._key] = value
+
+
+class Later(Generic[Value]):
+    """A value that several readers share and the first of them computes."""
+
+    def __init__(self, compute: Callable[[], Value]) -> None:
+        self._compute: Callable[[], Value] | None = compute
+        self._value: list[Value] = []
+
+    def __call__(self) -> Value:
+        """The value."""
+        if self._compute is not None:
+            self._value.append(self._compute())
+            # Whatever the function holds on to is free from now on.
+            self._compute = None
+        return self._value[0]
+
+
+class LateMapping(Mapping[str, Value]):
+    """A mapping of which some entries are known and the rest is computed when it is first asked for.
+
+    Args:
+        known: entries at hand.
+        names: keys that the rest may have.
+        rest: computes the rest.
+    """
+
+    def __init__(
+        self, known: Mapping[str, Value], names: frozenset[str], rest: Callable[[], Mapping[str, Value]]
+    ) -> None:
+        self._known, self._names, self._rest = known, names, rest
+        self._all: dict[str, Value] | None = None
+
+    def _complete(self) -> dict[str, Value]:
+        if self._all is None:
+            self._all = {**self._known, **self._rest()}
+        return self._all
+
+    def __getitem__(self, name: str) -> Value:
+        if name in self._names or self._all is not None:
+            return self._complete()[name]
+        return self._known[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._complete() if name in self._names else name in self._known
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._complete())
+
+    def __len__(self) -> int:
+        return len(self._complete())

@@ -1,0 +1,208 @@
+"""Samples dealt to disjoint random shards: few rows are kept as they are, more become scatter matrices."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phiscope.arrays import FloatArray, IntArray
+from phiscope.moments import Layout, Moments, fold, moments_from_rows, with_groups
+from phiscope.scatter import BLOCK_ROWS, Pilots, Scatter, join, within
+
+PILOT_ROWS = 512
+"""At least so many rows decide the pilots."""
+
+Block = tuple[FloatArray, IntArray, FloatArray]
+
+
+class Stream:
+    """Rows of one shard; at most max(p, 512) of them are ever held besides one block.
+
+    Args:
+        pilots: shared by all shards.
+        block_rows: rows gathered before they are added to the scatter.
+    """
+
+    def __init__(self, pilots: Pilots, block_rows: int) -> None:
+        self.pilots = pilots
+        self.scatter: Scatter | None = None
+        self.pending: list[Block] = []
+        self._block_rows = block_rows
+        self._n_pending = 0
+
+    @property
+    def n_samples(self) -> int:
+        """Rows added so far."""
+        return self._n_pending + (0 if self.scatter is None else int(self.scatter.counts.sum()))
+
+    def add(
+        self, parts: Sequence[NDArray[Any]], chosen: slice | IntArray, groups: IntArray, weights: FloatArray
+    ) -> None:
+        """Add chosen rows of the parts; `groups` and `weights` belong to the chosen rows."""
+        for piece in pieces(len(groups)):
+            self._add(parts, within(chosen, piece), groups[piece], weights[piece])
+
+    def _add(
+        self, parts: Sequence[NDArray[Any]], chosen: slice | IntArray, groups: IntArray, weights: FloatArray
+    ) -> None:
+        if self.scatter is not None and not self.pending and 2 * len(groups) >= self._block_rows:
+            self.scatter.add(parts, chosen, groups, weights)
+            return
+        self.pending.append((join(parts, chosen), groups, weights))
+        self._n_pending += len(groups)
+        if self.scatter is None and self._n_pending > max(self.pilots.layout[0], PILOT_ROWS):
+            self.scatter = Scatter(self.pilots)
+            self.pilots.learn(*joined(self.pending)[:2])
+            self.flush()
+        elif self.scatter is not None and self._n_pending >= self._block_rows:
+            self.flush()
+
+    def flush(self) -> None:
+        """Add the pending rows to the scatter, if there is one."""
+        if self.scatter is not None and self.pending:
+            add_block(self.scatter, joined(self.pending))
+            self.pending, self._n_pending = [], 0
+
+    def moments(self) -> Moments:
+        """The moments so far; more rows may follow."""
+        if self.scatter is not None:
+            self.flush()
+            return self.scatter.moments()
+        return rows_as_moments(self.pilots.layout, self.pending)
+
+
+def pieces(n_rows: int) -> Iterator[slice]:
+    """Slices of nearly equal length, at most `BLOCK_ROWS`: a short last block would be a slow product."""
+    count = -(-n_rows // BLOCK_ROWS)
+    bounds = [n_rows * index // count for index in range(count + 1)] if count else []
+    return (slice(low, high) for low, high in pairwise(bounds))
+
+
+def add_block(scatter: Scatter, block: Block) -> None:
+    """Add rows of any number to a scatter."""
+    rows, groups, weights = block
+    for piece in pieces(len(rows)):
+        scatter.add([rows], piece, groups[piece], weights[piece])
+
+
+def joined(blocks: list[Block]) -> Block:
+    """Several blocks as one."""
+    if len(blocks) == 1:
+        return blocks[0]
+    rows, groups, weights = (np.concatenate(column) for column in zip(*blocks, strict=True))
+    return rows, groups, weights
+
+
+def rows_as_moments(layout: Layout, blocks: list[Block]) -> Moments:
+    """Moments that keep their rows while there are at most p of them."""
+    rows, groups, weights = joined(blocks)
+    moments = moments_from_rows(layout, rows, groups, weights, int(groups.max()) + 1)
+    return fold(moments) if len(rows) > layout[0] else moments
+
+
+class Streams:
+    """One stream for each shard, about common pilots, so that their total is a sum.
+
+    Args:
+        layout: p, C, c and whether targets are classes.
+        n_shards: number of streams.
+        block_rows: rows that a stream gathers before they are added to its scatter.
+    """
+
+    def __init__(self, layout: Layout, n_shards: int, block_rows: int) -> None:
+        self._layout = layout
+        self._pilots = Pilots(layout)
+        self._streams = [Stream(self._pilots, block_rows) for _ in range(n_shards)]
+        self._lent: weakref.ref[ShardMoments] | None = None
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    @property
+    def n_samples(self) -> int:
+        """Rows added so far."""
+        return sum(stream.n_samples for stream in self._streams)
+
+    @property
+    def n_groups(self) -> int:
+        """Groups that occurred so far, counted from index 0."""
+        seen = [int(groups.max()) + 1 for stream in self._streams for _, groups, _ in stream.pending]
+        return max([len(self._pilots.known), *seen])
+
+    def add(
+        self, parts: Sequence[NDArray[Any]], groups: IntArray, weights: FloatArray, shards: IntArray | None
+    ) -> None:
+        """Hand each row of positive weight to its shard."""
+        lent = None if self._lent is None else self._lent()
+        if lent is not None:
+            lent.settle()
+        counted = weights > 0
+        if shards is None and counted.all():
+            self._streams[0].add(parts, slice(0, len(groups)), groups, weights)
+            return
+        for index, stream in enumerate(self._streams):
+            chosen = np.flatnonzero(counted if shards is None else counted & (shards == index))
+            if len(chosen):
+                stream.add(parts, chosen, groups[chosen], weights[chosen])
+
+    def total(self) -> Moments:
+        """Moments of all shards together."""
+        started = [stream for stream in self._streams if stream.scatter is not None]
+        if not started:
+            return rows_as_moments(self._layout, [block for stream in self._streams for block in stream.pending])
+        if len(self._streams) == 1:
+            return started[0].moments()
+        total = Scatter(self._pilots)
+        for stream in self._streams:
+            stream.flush()
+            if stream.scatter is not None:
+                total.absorb(stream.scatter)
+            elif stream.pending:
+                add_block(total, joined(stream.pending))
+        return total.moments(consume=True)
+
+    def shards(self, n_groups: int) -> ShardMoments:
+        """Moments of the shards that hold samples, each made when it is first read."""
+        lent = ShardMoments([stream for stream in self._streams if stream.n_samples], n_groups)
+        self._lent = weakref.ref(lent)
+        return lent
+
+
+class ShardMoments(Sequence[Moments]):
+    """Moments of disjoint shards; nothing is computed before it is read, and later batches do not change it."""
+
+    def __init__(self, streams: list[Stream], n_groups: int) -> None:
+        self._streams: list[Stream] | None = streams
+        self._moments: list[Moments | None] = [None] * len(streams)
+        self._n_groups = n_groups
+
+    def __len__(self) -> int:
+        return len(self._moments)
+
+    @overload
+    def __getitem__(self, index: int) -> Moments: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Moments]: ...
+    def __getitem__(self, index: int | slice) -> Moments | Sequence[Moments]:
+        """One shard, or several as a tuple."""
+        if isinstance(index, slice):
+            return tuple(self[one] for one in range(*index.indices(len(self))))
+        known = self._moments[index]
+        if known is None and self._streams is not None:
+            known = self._streams[index].moments()
+            known = with_groups(known, self._n_groups) if known.classes else known
+            self._moments[index] = known
+        if known is None:
+            raise IndexError(index)
+        return known
+
+    def settle(self) -> None:
+        """Compute every shard now and let go of the streams."""
+        for index in range(len(self)):
+            self[index]
+        self._streams = None

@@ -1,0 +1,63 @@
+"""The rank-one update against a full diagonalization."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from phiscope.rank_one import update
+
+
+def check(diagonal: np.ndarray, vector: np.ndarray) -> None:
+    found = update(diagonal, vector)
+    matrix = np.diag(diagonal) + np.outer(vector, vector)
+    scale = max(np.linalg.norm(matrix, 2), 1e-300)
+    eps = 50 * len(diagonal) * np.finfo(float).eps
+    np.testing.assert_allclose(found.eigenvalues, np.linalg.eigvalsh(matrix), atol=eps * scale)
+    # Rows of apply(identity) are the eigenvectors.
+    vectors = found.apply(np.eye(len(diagonal)))
+    np.testing.assert_allclose(vectors @ vectors.T, np.eye(len(diagonal)), atol=eps)
+    np.testing.assert_allclose(vectors @ matrix @ vectors.T, np.diag(found.eigenvalues), atol=eps * scale)
+
+
+@pytest.mark.parametrize(
+    ("diagonal", "vector"),
+    [
+        ([0.0], [0.0]),
+        ([2.0], [3.0]),
+        ([0.0, 0.0, 0.0], [1.0, 2.0, 2.0]),
+        ([1.0, 1.0, 1.0, 5.0, 5.0], [1.0, 1.0, 0.0, 2.0, 1e-9]),
+        ([0.0, 1e-18, 1.0], [1.0, 1.0, 1.0]),
+        ([1.0, 2.0, 3.0], [0.0, 0.0, 0.0]),
+        ([1.0, 2.0, 3.0], [0.0, 7.0, 0.0]),
+        ([1e-12, 1.0, 1.0 + 1e-15, 1.0 + 2e-15], [1e3, 1e-3, 1.0, 1.0]),
+    ],
+)
+def test_small_cases(diagonal, vector):
+    check(np.array(diagonal), np.array(vector))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(1, 40),
+    st.integers(0, 2**31),
+    st.sampled_from([0, 3, 12]),
+    st.sampled_from([1e-6, 1.0, 1e4]),
+    st.floats(0, 0.9),
+)
+def test_any_spectrum_with_clusters_and_gaps(size, seed, decades, strength, repeated):
+    rng = np.random.default_rng(seed)
+    values = 10.0 ** -(decades * rng.random(size))
+    values[rng.random(size) < repeated] = values[0]
+    vector = strength * rng.standard_normal(size)
+    vector[rng.random(size) < 0.2] = 0
+    check(np.sort(values), vector)
+
+
+def test_a_wrong_vector_is_noticed():
+    """Negative control: the check fails when the update belongs to another vector."""
+    diagonal = np.arange(5.0)
+    found = update(diagonal, np.ones(5)).eigenvalues
+    assert np.abs(found - np.linalg.eigvalsh(np.diag(diagonal) + 2.0)).max() > 0.1
