@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,7 +103,7 @@ class TableMoments:
     """
 
     moments: Moments
-    shards: tuple[Moments, ...]
+    shards: Sequence[Moments]
     doubts: list[str] = field(default_factory=list)
     told: dict[str, str] = field(default_factory=dict)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -81,8 +81,8 @@ class RankPart:
         seen: about the pass.
     """
 
-    shards: tuple[Moments, ...]
-    paired: tuple[Moments, ...] | None
+    shards: Sequence[Moments]
+    paired: Sequence[Moments] | None
     head: tuple[FloatArray, FloatArray]
     seen: Seen
 
@@ -210,7 +210,7 @@ class Pass:
         )
 
 
-def _shards(accumulator: MomentAccumulator | None, n_samples: int) -> tuple[Moments, ...]:
+def _shards(accumulator: MomentAccumulator | None, n_samples: int) -> Sequence[Moments]:
     if accumulator is None or n_samples == 0:
         return ()
     if n_samples > 1:
