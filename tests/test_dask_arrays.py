@@ -246,7 +246,7 @@ def test_wide_features_get_no_shards_and_say_so():
     assert all(shards_of_chunks(width) * width**2 * 8 <= PART_BYTES for width in (10, 1295, 1400, 2048))
     features = np.random.default_rng(0).normal(size=(12, 2700))
     found = phiscope.diagonalize(da.from_array(features, chunks=(5, -1)))
-    assert "8 shards" in found.absent["participation_ratio_centered_corrected"]
+    assert "2 shards" in found.absent["participation_ratio_centered_corrected"]
 
 
 def test_float_labels_are_doubted_as_in_memory():
