@@ -252,5 +252,7 @@ def _norm(part: NDArray[Any]) -> float | None:
     if part.dtype not in (np.float32, np.float64) or not part.flags.c_contiguous:
         return None
     flat = part.reshape(-1)
-    square = float(np.dot(flat, flat))
+    # Beyond the range of its type the answer is Inf or NaN, and the entries are looked at one by one.
+    with np.errstate(over="ignore", invalid="ignore"):
+        square = float(np.dot(flat, flat))
     return math.sqrt(square) if 1e-10 < square < 1e30 else None

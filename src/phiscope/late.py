@@ -11,6 +11,9 @@ Value = TypeVar("Value")
 class LateField:
     """A dataclass field that may be given as a function; the first reading calls it and keeps the result.
 
+    Args:
+        default: makes the value where none is given; without it the field has to be given.
+
     Example:
         >>> from dataclasses import dataclass
         >>> @dataclass(frozen=True)
@@ -20,14 +23,19 @@ class LateField:
         5
     """
 
+    def __init__(self, default: Callable[[], Any] | None = None) -> None:
+        self._default = default
+
     def __set_name__(self, owner: type, name: str) -> None:
         self._key = f"_{name}"
         self._name = name
 
     def __get__(self, record: Any, owner: type | None = None) -> Any:
         if record is None:
-            # The dataclass decorator asks for a default; there is none.
-            raise AttributeError(self._name)
+            # The dataclass decorator asks for a default.
+            if self._default is None:
+                raise AttributeError(self._name)
+            return self._default
         value = vars(record)[self._key]
         if isinstance(value, Later) or callable(value):
             value = value()

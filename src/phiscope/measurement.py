@@ -74,9 +74,9 @@ class Measurement(Reading):
     n_classes: int | None = None
     rank_tolerance: float = 1e-4
     evidence: RegimeEvidence | None = None
-    warnings: tuple[str, ...] = LateField()  # type: ignore[assignment]
+    warnings: tuple[str, ...] = LateField(tuple)  # type: ignore[assignment]
     provenance: Mapping[str, str] = field(default_factory=dict)
-    estimates: Mapping[str, Estimate] = LateField()  # type: ignore[assignment]
+    estimates: Mapping[str, Estimate] = LateField(dict)  # type: ignore[assignment]
     resampling: Resampling[Measurement] | None = None
     target_squares: FloatArray | None = None
     tolerance_curve: FloatArray | None = None
