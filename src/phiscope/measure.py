@@ -6,14 +6,15 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from phiscope import wide
 from phiscope.accumulator import MomentAccumulator, shards_asked
-from phiscope.arrays import as_head, as_rows, as_share, as_targets, look_like_labels
+from phiscope.arrays import as_count, as_head, as_rows, as_share, as_targets, look_like_labels
 from phiscope.assemble import Head, measurement_from_moments
 from phiscope.chunked import RowTable, doubts_about_labels
 from phiscope.dask_arrays import DaskTable, is_dask
-from phiscope.errors import ShapeError
+from phiscope.errors import InputError, ShapeError
 from phiscope.measurement import Measurement
-from phiscope.row_sources import is_stored
+from phiscope.row_sources import as_row_source, is_stored
 
 
 def diagonalize(
@@ -26,6 +27,7 @@ def diagonalize(
     num_classes: int | None = None,
     rank_tolerance: float = 1e-4,
     intervals: bool | None = None,
+    k: int | None = None,
 ) -> Measurement:
     """Diagonalize the feature operator of arrays and measure everything that they allow.
 
@@ -43,6 +45,9 @@ def diagonalize(
         intervals: gather the 20 random shards that intervals are made from, at 20 p^2 doubles; False gathers none
             and leaves corrected numbers out, for the least time and memory; None gathers what fits into 64 MiB
             (intervals up to p = 1024, above it corrected numbers only).
+        k: how many leading eigenfunctions are wanted; None takes all. Beyond p = 2048 nothing else of the spectrum is
+            then computed: the data are read several times, no p x p array is made where p is large, each eigenvalue
+            has a bound (`eigenvalue_bounds`), and numbers that need the whole spectrum are absent. See docs/wide.md.
 
     Returns:
         The measurement; eigenvectors, corrected numbers and intervals are computed when they are first read. Without
@@ -64,6 +69,8 @@ def diagonalize(
         3.0
     """
     parts = {"features": features, "outputs": outputs, "targets": targets, "weights": weights}
+    if k is not None:
+        return _leading(parts, head, k, num_classes=num_classes, rank_tolerance=rank_tolerance)
     if any(map(is_dask, parts.values())):
         return diagonalize_table(
             DaskTable(parts), head, num_classes=num_classes, rank_tolerance=rank_tolerance, intervals=intervals
@@ -90,6 +97,17 @@ def diagonalize(
         provenance={"source": "arrays"},
         warnings=_doubts(goal),
     )
+
+
+def _leading(parts: dict[str, Any], head: Any, k: int, **options: Any) -> Measurement:
+    if any(map(is_dask, parts.values())):
+        raise InputError(
+            f"k = {k} came with Dask arrays, which would be computed anew for each of several passes; store them "
+            "with to_zarr and pass the Zarr array"
+        )
+    if as_row_source(parts["features"], name="features").shape[-1] > wide.WHOLE:
+        return wide.diagonalize_leading(k=k, head=head, **parts, **options)
+    return wide.shortened(diagonalize(head=head, **parts, **options), as_count(k, name="k"))
 
 
 def diagonalize_table(

@@ -216,7 +216,7 @@ class Reading:
         """
         spectrum = self.centered if centered else self.raw
         if spectrum.target_power is None or self.target_squares is None:
-            raise MissingNumberError("readout_curve", "no targets were given")
+            raise MissingNumberError("readout_curve", self.absent.get("readout_r2", "no targets were given"))
         at = as_array(times, name="times").astype(np.float64).reshape(-1)
         if not np.isfinite(at).all() or (at < 0).any():
             raise InputError("times have to be finite and at least 0: learning rate times steps")

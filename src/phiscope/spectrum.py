@@ -34,6 +34,8 @@ class Spectrum:
         cumulative_utilization: Pihat(k) for k = 1..K; None without outputs.
         target_power: squared coefficient of the targets on each eigenfunction, norm^2(v_k^T G) / rho_k, shape (K,),
             in squared target units; None without targets.
+        eigenvalue_bounds: distance within which the true k-th eigenvalue lies, shape (K,); None where the whole
+            spectrum was computed, to rounding. Only `phiscope.diagonalize(..., k=...)` sets it.
     """
 
     eigenvalues: FloatArray
@@ -43,6 +45,7 @@ class Spectrum:
     cumulative_quality: FloatArray | None = None
     cumulative_utilization: FloatArray | None = None
     target_power: FloatArray | None = None
+    eigenvalue_bounds: FloatArray | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
