@@ -25,7 +25,7 @@ from phiscope.errors import (
     TargetError,
     UnknownNameError,
 )
-from phiscope.partial_moments import merge_parts
+from phiscope.partial_moments import STRIP, merge_parts
 
 # Sums of a few hundred float64 numbers near 1 in another order: 1e-12 leaves a factor of 100.
 SAME = {"rel": 1e-12, "abs": 1e-12}
@@ -223,11 +223,12 @@ def test_a_chunk_that_is_measured_again_gives_the_same_bits():
 
 
 def test_parts_travel_as_half_matrices_and_short_rows():
-    p, options = 100, {"num_classes": None, "n_shards": 1, "n_chunks": 1}
+    p, options = 300, {"num_classes": None, "n_shards": 1, "n_chunks": 1}
     rng = np.random.default_rng(0)
     folded = chunk_part({"features": rng.normal(size=(500, p))}, 0, 0, **options)
     back, size = sent_and_back(folded)
-    assert size < 8 * p * (p + 1) / 2 + 20 * 8 * p
+    # Half of the matrix with half of the diagonal blocks, and some vectors.
+    assert size < 8 * p * (p + STRIP) / 2 + 20 * 8 * p
     np.testing.assert_array_equal(back.shards[0].within, folded.shards[0].within)
     assert sys.getsizeof(folded) > 8 * p * p
     short = chunk_part({"features": rng.normal(size=(60, p)).astype(np.float32)}, 0, 0, **options)
@@ -242,9 +243,9 @@ def test_parts_travel_as_half_matrices_and_short_rows():
 
 
 def test_wide_features_get_no_shards_and_say_so():
-    assert shards_of_chunks(3000) == 1
-    assert all(shards_of_chunks(width) * width**2 * 8 <= PART_BYTES for width in (10, 1295, 1400, 2048))
-    features = np.random.default_rng(0).normal(size=(12, 2700))
+    assert [shards_of_chunks(width) for width in (3000, 6000)] == [2, 1]
+    assert all(shards_of_chunks(width) * width**2 * 8 <= PART_BYTES for width in (10, 1400, 2048, 3000, 5000))
+    features = np.random.default_rng(0).normal(size=(12, 5100))
     found = phiscope.diagonalize(da.from_array(features, chunks=(5, -1)))
     assert "2 shards" in found.absent["participation_ratio_centered_corrected"]
 

@@ -6,8 +6,8 @@ again after its worker was killed gives the same bits, and so does the whole.
 Each chunk deals its rows at random to all shards. Whole chunks as shards would be cheaper to send, but chunks are often
 ordered (one class a file, one day a file), and intervals made from such shards mean nothing. What this costs is bounded
 twice: a shard with at most p rows is sent as its rows, so a chunk never sends more than itself in float64, and
-`PART_BYTES` bounds the matrices of all shards together. Beyond it no shards are gathered, and numbers come without
-intervals.
+`PART_BYTES` bounds the matrices of all shards together; beyond it fewer shards are gathered, and numbers come without
+intervals, then without corrected twins.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phiscope.accumulator import FEWEST_SHARDS, SHARDS, MomentAccumulator
+from phiscope.accumulator import FEWEST_SHARDS, HALVES, SHARDS, MomentAccumulator
 from phiscope.arrays import as_array, as_count, check_reach
 from phiscope.chunked import (
     PARTS,
@@ -46,17 +46,18 @@ def is_dask(data: Any) -> bool:
 
 
 def shards_of_chunks(width: int) -> int:
-    """How many shards chunks are dealt to; 1 when fewer than 8 fit into `PART_BYTES`.
+    """How many shards chunks are dealt to: 20, or as many as fit into `PART_BYTES`, but 2 where 8 do not, or 1.
 
     Args:
         width: columns of features, outputs and regression targets together.
 
     Example:
-        >>> shards_of_chunks(512), shards_of_chunks(2048), shards_of_chunks(4096)
-        (20, 12, 1)
+        >>> shards_of_chunks(512), shards_of_chunks(2048), shards_of_chunks(4096), shards_of_chunks(8192)
+        (20, 12, 2, 1)
     """
-    room = min(SHARDS, PART_BYTES // (8 * width**2))
-    return int(room) if room >= FEWEST_SHARDS else 1
+    room = int(min(SHARDS, PART_BYTES // (8 * width**2)))
+    # Too few for an interval, two still correct for the size of the sample.
+    return room if room >= FEWEST_SHARDS else max(1, min(room, HALVES))
 
 
 class DaskTable:

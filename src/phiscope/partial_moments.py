@@ -7,10 +7,12 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-from scipy.linalg.lapack import dtpttr, dtrttp
 
 from phiscope.arrays import FloatArray
-from phiscope.moments import Moments, merge, mirror
+from phiscope.moments import Moments, merge
+
+STRIP = 64
+"""Rows of a symmetric matrix that are packed at once."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,8 +60,7 @@ def _pack(moments: Moments | None) -> tuple[Moments, FloatArray | None] | None:
         exact = np.array_equal(short, moments.rows)
         # Only on its way is it short; `_unpack` restores float64.
         return replace(moments, rows=short if exact else moments.rows), None  # type: ignore[arg-type]
-    packed, _ = dtrttp(np.asarray(moments.within).T, uplo="U")
-    return replace(moments, within=None), packed
+    return replace(moments, within=None), pack_symmetric(np.asarray(moments.within))
 
 
 def _unpack(packed: tuple[Moments, FloatArray | None] | None) -> Moments | None:
@@ -68,8 +69,38 @@ def _unpack(packed: tuple[Moments, FloatArray | None] | None) -> Moments | None:
     moments, upper = packed
     if upper is None:
         return replace(moments, rows=np.asarray(moments.rows, dtype=np.float64))
-    width = sum(moments.layout[:3])
-    return replace(moments, within=mirror(dtpttr(width, upper, uplo="U")[0]))
+    return replace(moments, within=unpack_symmetric(upper, sum(moments.layout[:3])))
+
+
+def pack_symmetric(matrix: FloatArray) -> FloatArray:
+    """The upper half of a symmetric matrix, strip by strip.
+
+    LAPACK's packed format goes entry by entry: at d = 2048 it took 36 ms and 75 ms back, this takes 6 and 13.
+
+    Args:
+        matrix: shape (d, d).
+
+    Example:
+        >>> matrix = np.arange(200.0)[:, None] + np.arange(200.0)
+        >>> packed = pack_symmetric(matrix)
+        >>> packed.size / matrix.size, bool((unpack_symmetric(packed, 200) == matrix).all())
+        (0.6544, True)
+    """
+    strips = [matrix[start : start + STRIP, start:] for start in range(0, len(matrix), STRIP)]
+    return np.concatenate([strip.ravel() for strip in strips])
+
+
+def unpack_symmetric(packed: FloatArray, width: int) -> FloatArray:
+    """The matrix of shape (width, width) that `pack_symmetric` packed."""
+    matrix = np.empty((width, width))
+    at = 0
+    for start in range(0, width, STRIP):
+        stop = min(start + STRIP, width)
+        size = (stop - start) * (width - start)
+        strip = packed[at : at + size].reshape(stop - start, width - start)
+        matrix[start:stop, start:], matrix[start:, start:stop] = strip, strip.T
+        at += size
+    return matrix
 
 
 def merge_parts(first: Part | None, second: Part | None) -> Part | None:
