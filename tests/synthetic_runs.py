@@ -29,6 +29,8 @@ class Recipe:
         header: further header entries.
         scalars: further scalars at every record.
         side: images are side x side; 0 gives plain vectors.
+        gallery: False stores neither samples nor eigenfunction values.
+        keep_eigenvectors: so many are stored with each measurement; None stores all.
     """
 
     epochs: Sequence[int] = (0, 1, 2, 3, 5, 10)
@@ -42,6 +44,8 @@ class Recipe:
     header: Mapping[str, Any] = field(default_factory=dict)
     scalars: Mapping[str, float] = field(default_factory=dict)
     side: int = 5
+    gallery: bool = True
+    keep_eigenvectors: int | None = None
 
 
 def write_run(path: Path, recipe: Recipe) -> Run:
@@ -57,13 +61,15 @@ def write_run(path: Path, recipe: Recipe) -> Run:
         "image": recipe.side > 0,
         **recipe.header,
     }
-    writer = RunWriter.create(path, header)
+    writer = RunWriter.create(path, header, keep_eigenvectors=recipe.keep_eigenvectors)
     data = {}
     for split in recipe.splits:
         y = rng.integers(classes, size=recipe.n) if classes else rng.normal(size=recipe.n)
         noise = rng.normal(size=(recipe.n, recipe.p))
         shape = (40, recipe.side, recipe.side) if recipe.side else (40, 9)
-        writer.save_gallery(split, rng.random(shape), np.asarray(y[:40]))
+        images = rng.random(shape)
+        if recipe.gallery:
+            writer.save_gallery(split, images, np.asarray(y[:40]))
         data[split] = (y, noise)
     centers = np.linalg.qr(rng.normal(size=(max(recipe.p, classes or 1), recipe.p)))[0][: classes or 1] * 4
     head = rng.normal(size=(classes or 1, recipe.p)) / 4
@@ -85,7 +91,7 @@ def write_run(path: Path, recipe: Recipe) -> Run:
                 for mode in ("raw", "centered")
             }
         scalars = {"train_loss": 2.0 - share, "test_accuracy": 0.2 + 0.7 * share, **recipe.scalars}
-        writer.append(epoch, epoch * 10, scalars, measurements, extras)
+        writer.append(epoch, epoch * 10, scalars, measurements, extras if recipe.gallery else {})
     if recipe.status:
         writer.finish(recipe.status)  # type: ignore[arg-type]
     return open_run(path)

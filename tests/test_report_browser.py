@@ -62,6 +62,10 @@ class Visit:
         found: list[list[float] | None] = self.page.locator(SPECTRUM).evaluate_all(DRAWN)
         return found
 
+    def settle(self) -> None:
+        """Wait until the page shows what was chosen last: on a busy machine no fixed time is long enough."""
+        self.page.wait_for_selector("html[data-settled=yes]")
+
     def scroll_through(self) -> None:
         height = self.page.evaluate("document.documentElement.scrollHeight")
         for top in range(0, height, 600):
@@ -116,16 +120,16 @@ def test_the_slider_changes_the_picture_and_obeys_the_keyboard(browser: Browser,
     slider = visit.page.locator("#position")
     slider.focus()
     visit.page.keyboard.press("Home")
-    visit.page.wait_for_timeout(400)
+    visit.settle()
     assert visit.page.locator("#moment").inner_text() == "epoch 0"
     assert slider.get_attribute("aria-valuetext") == "epoch 0"
     first = visit.spectra()
     assert first[0] != last[0]
     visit.page.keyboard.press("ArrowRight")
-    visit.page.wait_for_timeout(400)
+    visit.settle()
     assert visit.page.locator("#moment").inner_text() == "epoch 1"
     visit.page.keyboard.press("End")
-    visit.page.wait_for_timeout(400)
+    visit.settle()
     assert visit.spectra() == last
     visit.page.close()
 
@@ -137,7 +141,7 @@ def test_numbers_and_regime_follow_the_slider(browser: Browser, pair: Path) -> N
     assert "minimal" in visit.page.locator(".run-now").first.inner_text()
     visit.page.locator("#position").focus()
     visit.page.keyboard.press("Home")
-    visit.page.wait_for_timeout(500)
+    visit.settle()
     assert cell.inner_text() != before
     assert "minimal" not in visit.page.locator(".run-now").first.inner_text()
     visit.page.close()
@@ -149,14 +153,80 @@ def test_the_switches_change_operator_and_split(browser: Browser, pair: Path) ->
     marks = "nodes => nodes.map(node => node.layout.annotations[0].text)"
     assert set(visit.page.locator(SPECTRUM).evaluate_all(marks)) == {"4 classes − 1"}
     visit.page.locator("#modes label", has_text="raw").click()
-    visit.page.wait_for_timeout(400)
+    visit.settle()
     raw = visit.spectra()
     assert raw != centered
     assert set(visit.page.locator(SPECTRUM).evaluate_all(marks)) == {"4 classes"}
     visit.page.locator("#splits label", has_text="test").click()
-    visit.page.wait_for_timeout(400)
+    visit.settle()
     assert visit.spectra() != raw
     assert "test" in visit.page.locator(".run-now").first.inner_text()
+    visit.page.close()
+
+
+def test_rotating_changes_map_gallery_and_tracks_and_says_so(browser: Browser, tmp_path: Path) -> None:
+    visit = Visit(browser, report(write_run(tmp_path / "run", Recipe()), tmp_path / "page.html"))
+    visit.scroll_through()
+    cells = "node => node.data[0].z"
+    drawn = visit.page.locator(".map").evaluate(cells)
+    titles = visit.page.locator(".ends h4").all_inner_texts()
+    lines = visit.page.locator(".track[data-panel=place]").evaluate("node => node.data.length")
+    assert lines > 4
+    assert not any("′" in title for title in titles)
+    visit.page.locator("input[name=turn-gallery][value=rotated]").check(force=True)
+    visit.settle()
+    # The switch beside the map follows the one beside the gallery.
+    assert visit.page.locator("input[name=turn-maps][value=rotated]").is_checked()
+    visit.scroll_through()
+    turned = visit.page.locator(".map").evaluate(cells)
+    assert turned != drawn
+    assert [row[3:] != old[3:] or row[:3] != old[:3] for row, old in zip(turned, drawn, strict=True)] == [True] * 4
+    assert any("′" in title and "toward kind" in title for title in visit.page.locator(".ends h4").all_inner_texts())
+    for selector in (".cluster-note", ".turn-note"):
+        assert visit.page.locator(selector).inner_text().startswith("Rotated toward the classes: k = 1 to 3")
+    assert "rotated inside clusters" in visit.page.locator(".track-now").inner_text()
+    visit.page.locator("input[name=turn-maps][value=diagonalized]").check(force=True)
+    visit.settle()
+    visit.scroll_through()
+    assert visit.page.locator(".map").evaluate(cells) == drawn
+    assert visit.page.locator(".ends h4").all_inner_texts() == titles
+    assert visit.faults == []
+    visit.page.close()
+
+
+def test_logarithmic_epochs_keep_a_place_for_epoch_zero(browser: Browser, pair: Path) -> None:
+    visit = Visit(browser, pair)
+    visit.scroll_through()
+    first = visit.page.locator(".history").first
+    x = "node => [node.layout.xaxis.type, node.data[0].x[0], node.layout.shapes[0].x0]"
+    assert first.evaluate(x) == ["linear", 0, 10]
+    visit.page.locator("input[name=epochs-history][value=log]").check(force=True)
+    visit.settle()
+    visit.scroll_through()
+    kind, zero, chosen = first.evaluate(x)
+    assert (kind, chosen) == ("log", 10)
+    assert 0 < zero < 1
+    assert first.evaluate("node => [node.layout.xaxis.ticktext[0], node.data[0].customdata[0]]") == ["0", 0]
+    assert visit.page.locator(".track").first.evaluate("node => node.layout.xaxis.type") == "log"
+    assert "epoch 0" in visit.page.locator(".log-words").first.inner_text()
+    visit.page.locator("#position").focus()
+    visit.page.keyboard.press("Home")
+    visit.settle()
+    visit.scroll_through()
+    assert first.evaluate(x)[2] == zero
+    assert visit.faults == []
+    visit.page.close()
+
+
+def test_what_a_run_cannot_show_is_said(browser: Browser, tmp_path: Path) -> None:
+    recipe = Recipe(epochs=(0, 1), classes=None, splits=("probe",), side=0, gallery=False)
+    visit = Visit(browser, report(write_run(tmp_path / "run", recipe), tmp_path / "page.html"))
+    visit.scroll_through()
+    assert visit.page.locator("input[data-state=turn]").count() == 0
+    assert visit.page.locator("input[data-state=epochs]").count() == 0
+    assert "gallery=0" in visit.page.locator(".track-note").inner_text()
+    assert not visit.page.locator(".track-run .panels").is_visible()
+    assert visit.faults == []
     visit.page.close()
 
 
@@ -177,8 +247,9 @@ def test_play_walks_to_the_end(browser: Browser, pair: Path) -> None:
         Recipe(epochs=(0,), outputs=False, status=None, scalars={"train_loss": float("nan")}),
         Recipe(epochs=(0, 1, 2), classes=None, splits=("probe",), side=0),
         Recipe(epochs=(0, 1), classes=100, p=120, n=300),
+        Recipe(epochs=(0, 1), gallery=False, keep_eigenvectors=0),
     ],
-    ids=["nothing", "one-without-outputs", "regression", "hundred-classes"],
+    ids=["nothing", "one-without-outputs", "regression", "hundred-classes", "nothing-kept"],
 )
 def test_unusual_runs_draw_without_faults(browser: Browser, tmp_path: Path, recipe: Recipe) -> None:
     page = report(write_run(tmp_path / "run", recipe), tmp_path / "page.html")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from phiscope.arrays import FloatArray
 from phiscope.clusters import degenerate_clusters
 from phiscope.figures.model import HeatMap
 from phiscope.figures.spectra import spectrum_of
 from phiscope.measurement import Measurement
+from phiscope.rotation import Rotated
 
 EXTRA = 6
 """So many eigenfunctions beyond the number of classes are shown."""
@@ -43,13 +45,36 @@ def class_map(
     shown = columns_shown(measurement, centered=centered)
     if not shown:
         return None
-    values = np.asarray(measurement.class_profile(shown, centered=centered), dtype=np.float64)
+    profile = measurement.class_profile(shown, centered=centered)
+    rho = spectrum_of(measurement, centered=centered).eigenvalues[:shown]
+    clusters = degenerate_clusters(rho, n_samples=measurement.n_samples)
+    return _class_map(profile, clusters, class_names)
+
+
+def turned_map(rotated: Rotated, *, class_names: tuple[str, ...] | None = None) -> HeatMap:
+    """The class map of eigenfunctions that were rotated inside clusters toward the classes.
+
+    Args:
+        rotated: from `phiscope.figures.turned`.
+        class_names: see `class_map`.
+
+    Returns:
+        As many columns as `class_map` has; the clusters are the rotated ones, as far as they are shown.
+    """
+    shown = columns_shown(rotated.measurement, centered=rotated.centered)
+    clusters = tuple((start, min(stop, shown)) for start, stop in rotated.rotated if start < shown)
+    return _class_map(rotated.class_profile(shown), clusters, class_names)
+
+
+def _class_map(
+    profile: FloatArray, clusters: tuple[tuple[int, int], ...], class_names: tuple[str, ...] | None
+) -> HeatMap:
+    values = np.asarray(profile, dtype=np.float64)
     classes = values.shape[0]
     if class_names is None or len(class_names) != classes:
         class_names = tuple(f"class {c}" for c in range(classes))
     finite = np.abs(values[np.isfinite(values)])
     limit = float(finite.max()) if finite.size else 1.0
-    rho = spectrum_of(measurement, centered=centered).eigenvalues[:shown]
     return HeatMap(
         title="Mean of each eigenfunction within each class",
         row_title="class",
@@ -58,7 +83,7 @@ def class_map(
         values=tuple(tuple(row) for row in values.tolist()),
         low=-limit,
         high=limit,
-        clusters=degenerate_clusters(rho, n_samples=measurement.n_samples),
+        clusters=clusters,
     )
 
 

@@ -220,6 +220,8 @@ def _panel(name: str, title: str, lines: Sequence[Line], row: Definition | None 
     gaps = sum(line.gaps for line in lines)
     note = f"{gaps} value{'s are' if gaps != 1 else ' is'} NaN or infinite and not drawn." if gaps else ""
     low, high = (None, None) if row is None else (row.low, row.high)
-    log = high is None and spans_decades(line.y for line in lines)
+    # An accuracy that starts at chance spans decades, too, but nobody reads it on a logarithmic axis.
+    share = row is None and scalar_order(name)[0] == 0
+    log = high is None and not share and spans_decades(line.y for line in lines)
     y = Axis(title="" if row is None else row.direction, log=log, low=None if log else low, high=high)
     return Panel(name=name, title=title, x=Axis(title="epoch"), y=y, lines=tuple(lines), note=note)

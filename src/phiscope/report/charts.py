@@ -7,6 +7,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from phiscope.figures.model import Axis, HeatMap, Panel
 from phiscope.figures.palette import DIVERGING, INK, SEQUENTIAL
 from phiscope.figures.spectra import FLOOR
@@ -28,6 +31,21 @@ def finite(value: float | None, digits: int = 5) -> float | None:
     if value is None or not math.isfinite(value):
         return None
     return float(f"{value:.{digits}g}")
+
+
+def rounded(values: ArrayLike) -> list[Any]:
+    """Cells with two decimals as nested lists, None where NaN or infinite.
+
+    Example:
+        >>> rounded([[0.123, float("nan")]])
+        [[0.12, None]]
+    """
+    # Adding zero turns -0.0 into 0.0. One call for the whole table: a long run has millions of cells.
+    table = np.round(np.asarray(values, dtype=np.float64), 2) + 0.0
+    if not np.isfinite(table).all():
+        table = np.where(np.isfinite(table), table.astype(object), np.array(None))
+    cells: list[Any] = table.tolist()
+    return cells
 
 
 def panel_layout(panel: Panel, *, top: float | None = None, lowest: float | None = None) -> Spec:
@@ -122,12 +140,16 @@ def _log_ticks(axis: Axis, low: float | None, high: float | None) -> Spec:
 
 
 def history_spec(panel: Panel) -> Spec:
-    """One scalar over epochs, with a mark that the page moves to the chosen epoch."""
+    """One scalar over epochs, with a mark that the page moves to the chosen epoch.
+
+    The page puts the epochs into ``customdata`` as well, because on a logarithmic axis epoch 0 is drawn elsewhere.
+    """
+    low, high = _log_ends(panel) if panel.y.log else (panel.y.low, None)
     bounded = Panel(
         name=panel.name,
         title=panel.title,
         x=panel.x,
-        y=Axis(title="", low=panel.y.low, log=panel.y.log),
+        y=Axis(title="", low=low, high=high, log=panel.y.log),
         lines=panel.lines,
     )
     layout = panel_layout(bounded)
@@ -156,12 +178,20 @@ def history_spec(panel: Panel) -> Spec:
             "name": escaped(line.label),
             "line": {"color": line.color, "width": 1.8, "dash": _DASHES[line.dash]},
             "marker": {"size": 4 if len(line.x) > 1 else 8, "color": line.color},
-            "hovertemplate": f"{escaped(line.label)}<br>epoch %{{x}}: %{{y:.4~g}}<extra></extra>",
+            "hovertemplate": f"{escaped(line.label)}<br>epoch %{{customdata}}: %{{y:.4~g}}<extra></extra>",
             "connectgaps": False,
         }
         for line in panel.lines
     ]
     return {"data": traces, "layout": layout}
+
+
+def _log_ends(panel: Panel) -> tuple[float | None, float | None]:
+    """Ends of a logarithmic axis that holds all positive values, so that its ticks can be written out."""
+    values = [value for line in panel.lines for value in line.y if math.isfinite(value) and value > 0]
+    if not values or min(values) < FLOOR:
+        return None, None
+    return min(values) / 1.3, max(values) * 1.3
 
 
 def map_spec(heat: HeatMap, *, columns: int) -> Spec:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from phiscope.figures import class_map, extreme_samples, span_map, spectrum_of
+from phiscope.figures import class_map, span_map, spectrum_of
 from phiscope.figures.model import HeatMap
+from phiscope.figures.rotated import obstacle
 from phiscope.figures.spectra import CURVES, FLOOR, curve, drawn_indices, feature_marks
-from phiscope.report.charts import finite
+from phiscope.report.charts import finite, rounded
+from phiscope.report.gallery import gallery_frame, gallery_values
+from phiscope.report.rotated import Turn, turn_of
+from phiscope.report.tracks import TrackValues
 
 if TYPE_CHECKING:
     from phiscope.measurement import Measurement
@@ -22,9 +25,6 @@ MODES = {"raw": False, "centered": True}
 CELL_BUDGET = 300_000
 """At most about so many heat-map cells of one run go into the page; beyond, only some epochs have a map."""
 
-SHOWN_EXTREMES = 6
-"""Samples on each side of an eigenfunction in the gallery."""
-
 LIVE_SHARE = 0.9
 """So much of the drawn spectrum decides how far down the axis goes; the rest may run out at the bottom."""
 
@@ -35,9 +35,11 @@ def run_frames(run: Run) -> Frame:
     """Every record of a run, ready for JSON.
 
     Returns:
-        ``curves``, ``maps`` and ``gallery`` by split and operator, one entry a record (None where nothing
-        was measured); ``regimes`` and ``intervals`` by split; ``map_specs`` by split and operator;
-        ``lowest``, the smallest drawn relative eigenvalue, and ``widest``, the largest k.
+        ``curves``, ``maps``, ``gallery`` and ``turns`` (what differs when rotated toward the classes) by split and
+        operator, one entry a record (None where nothing was measured); ``tracks`` by split, operator and
+        ``diagonalized`` or ``rotated``; ``regimes`` and ``intervals`` by split; ``map_specs`` by split and operator;
+        ``unturned``, why nothing can be rotated, by split; ``lowest``, the smallest drawn relative eigenvalue, and
+        ``widest``, the largest k.
     """
     frames = _Frames(run)
     for record in run.records:
@@ -52,8 +54,10 @@ class _Frames:
         self._run = run
         self._tables: dict[str, Any] = {
             kind: {split: {mode: [] for mode in MODES} for split in run.splits}
-            for kind in ("curves", "maps", "gallery")
+            for kind in ("curves", "maps", "gallery", "turns")
         }
+        self._tracks = {split: {mode: TrackValues() for mode in MODES} for split in run.splits}
+        self._unturned: dict[str, str] = {}
         self._regimes: dict[str, list[Frame | None]] = {split: [] for split in run.splits}
         self._intervals: dict[str, list[Frame]] = {split: [] for split in run.splits}
         self._last_map: dict[tuple[str, str], HeatMap] = {}
@@ -68,8 +72,14 @@ class _Frames:
             for mode, centered in MODES.items():
                 self._add_curves(split, mode, measurement, centered)
                 self._add_map(split, mode, measurement, centered)
-                ends = gallery_frame(extras.get(f"gallery_{mode}"))
-                self._tables["gallery"][split][mode].append(ends)
+                values = gallery_values(extras.get(f"gallery_{mode}"))
+                self._tables["gallery"][split][mode].append(gallery_frame(values))
+                turn = None if measurement is None else turn_of(measurement, values, centered=centered)
+                self._add_turn(split, mode, turn)
+                if measurement is not None:
+                    self._unturned[split] = obstacle(measurement, centered=centered)
+                if values is not None:
+                    self._tracks[split][mode].add(record.index, values, None if turn is None else turn.values)
 
     def _add_curves(self, split: str, mode: str, measurement: Measurement | None, centered: bool) -> None:
         frame = None if measurement is None else curve_frame(measurement, centered=centered)
@@ -92,20 +102,38 @@ class _Frames:
             self._cells += len(heat.values) * len(heat.values[0])
         self._tables["maps"][split][mode].append(None if heat is None else map_frame(heat))
 
+    def _add_turn(self, split: str, mode: str, turn: Turn | None) -> None:
+        if turn is not None:
+            previous = self._last_map.get((split, mode))
+            if previous is not None and turn.heat.high > previous.high:
+                self._last_map[split, mode] = replace(previous, low=turn.heat.low, high=turn.heat.high)
+            self._cells += turn.cells
+        self._tables["turns"][split][mode].append(None if turn is None else turn.frame)
+
     def result(self) -> Frame:
         keep_every = max(1, -(-self._cells // CELL_BUDGET))
-        for by_mode in self._tables["maps"].values():
-            for mode, maps in by_mode.items():
-                last = len(maps) - 1
-                by_mode[mode] = [m if i % keep_every == 0 or i == last else None for i, m in enumerate(maps)]
+        dropped = {i for i in range(len(self._run.records) - 1) if i % keep_every}
+        for split, mode in itertools.product(self._run.splits, MODES):
+            self._drop_maps(split, mode, dropped)
         return {
             **self._tables,
+            "tracks": {
+                split: {m: v.pictures(self._run) for m, v in kept.items()} for split, kept in self._tracks.items()
+            },
+            "unturned": self._unturned,
             "regimes": self._regimes,
             "intervals": self._intervals,
             "map_specs": self._last_map,
             "lowest": self._lowest,
             "widest": self._widest,
         }
+
+    def _drop_maps(self, split: str, mode: str, dropped: set[int]) -> None:
+        for i in dropped:
+            self._tables["maps"][split][mode][i] = None
+            turn = self._tables["turns"][split][mode][i]
+            if turn is not None:
+                turn["columns"] = {}
 
 
 def _wider(one: HeatMap, other: HeatMap) -> HeatMap:
@@ -129,23 +157,7 @@ def curve_frame(measurement: Measurement, *, centered: bool) -> Frame:
 
 def map_frame(heat: HeatMap) -> Frame:
     """Cells with two decimals, and the clusters of nearly equal eigenvalues."""
-    cells = [[None if value != value else round(value, 2) for value in row] for row in heat.values]
-    return {"z": cells, "clusters": [[start + 1, stop] for start, stop in heat.clusters]}
-
-
-def gallery_frame(values: NDArray[np.float64] | None) -> list[Frame] | None:
-    """For each eigenfunction the samples at its two ends with their values."""
-    if values is None or values.ndim != 2 or not values.size:
-        return None
-    return [
-        {
-            "largest": one.largest,
-            "smallest": one.smallest,
-            "high": [finite(value, 3) for value in one.largest_values],
-            "low": [finite(value, 3) for value in one.smallest_values],
-        }
-        for one in extreme_samples(values, count=SHOWN_EXTREMES)
-    ]
+    return {"z": rounded(heat.values), "clusters": [[start + 1, stop] for start, stop in heat.clusters]}
 
 
 def evidence_frame(measurement: Measurement) -> Frame | None:

@@ -1,4 +1,4 @@
-"""The gallery samples as one picture, or as a few words each."""
+"""The gallery samples as one picture or as a few words each, and which of them are the ends of an eigenfunction."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phiscope.errors import MissingDependencyError
+from phiscope.figures import extreme_samples
+from phiscope.report.charts import finite
 
 TILE = 48
 """Longest side of a sample in the picture, in pixels; larger samples are averaged down."""
 
 LISTED = 12
 """Inputs with at most this many numbers are written out in words."""
+
+SHOWN_EXTREMES = 6
+"""Samples on each side of an eigenfunction in the gallery."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,3 +114,25 @@ def target_words(targets: NDArray[Any] | None, class_names: tuple[str, ...] | No
     if rows.shape[1] > 4:
         return [""] * count
     return [", ".join(f"{value:.3g}" for value in row) for row in rows]
+
+
+def gallery_values(stored: NDArray[Any] | None) -> NDArray[np.float64] | None:
+    """Stored values of eigenfunctions on the gallery samples, shape (g, k); None when there are none."""
+    if stored is None or stored.ndim != 2 or not stored.size:
+        return None
+    return np.asarray(stored, dtype=np.float64)
+
+
+def gallery_frame(values: NDArray[np.float64] | None) -> list[list[Any]] | None:
+    """For each eigenfunction the samples where it is largest and smallest, then its values there."""
+    if values is None:
+        return None
+    return [
+        [
+            one.largest,
+            one.smallest,
+            [finite(value, 3) for value in one.largest_values],
+            [finite(value, 3) for value in one.smallest_values],
+        ]
+        for one in extreme_samples(values, count=SHOWN_EXTREMES)
+    ]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from phiscope.figures import operator_figure
+from phiscope.figures import log_epochs, operator_figure
 from phiscope.figures.palette import GHOST, run_color
+from phiscope.figures.tracks import GONE
 from phiscope.metrics import DEFINITIONS
 from phiscope.report.charts import finite, map_spec, panel_layout
 from phiscope.report.frames import MODES, run_frames
 from phiscope.report.gallery import Sprite, as_images, input_words, sprite_of, target_words
+from phiscope.report.rotated import gap_words
+from phiscope.report.tracks import lowest_strength, track_layouts
 from phiscope.report.words import REGIME_TITLES, moment_words
+from phiscope.rotation import NEARLY_EQUAL
 
 if TYPE_CHECKING:
     from phiscope.runs import Record, Run
@@ -56,11 +60,19 @@ def page_data(runs: Mapping[str, Run]) -> dict[str, Any]:
         "splits": list(dict.fromkeys(split for run in runs.values() for split in run.splits)),
         "ghost": GHOST,
         "regimes": dict(REGIME_TITLES),
+        "gone": GONE,
+        "wide": 1 / NEARLY_EQUAL,
+        "log_epochs": _log_epochs(runs),
         "runs": [
             _run_data(index, label, run, frame, shared)
             for index, ((label, run), frame) in enumerate(zip(runs.items(), frames, strict=True))
         ],
     }
+
+
+def _log_epochs(runs: Mapping[str, Run]) -> dict[str, Any] | None:
+    axis = log_epochs(record.epoch for run in runs.values() for record in run.records)
+    return None if axis is None else asdict(axis)
 
 
 def slider_positions(runs: Sequence[Run]) -> tuple[list[Key], bool]:
@@ -92,6 +104,7 @@ def _run_data(index: int, label: str, run: Run, frame: dict[str, Any], shared: _
         "moments": [moment_words(record, with_step=shared.several) for record in run.records],
         "epochs": [record.epoch for record in run.records],
         "splits": list(run.splits),
+        "classes": run.class_names,
         "curves": frame["curves"],
         "sizes": _sizes(run),
         "maps": frame["maps"],
@@ -99,6 +112,11 @@ def _run_data(index: int, label: str, run: Run, frame: dict[str, Any], shared: _
         "regimes": frame["regimes"],
         "intervals": frame["intervals"],
         "gallery": frame["gallery"],
+        "turns": frame["turns"],
+        "unturned": frame["unturned"],
+        "tracks": frame["tracks"],
+        "track_layouts": _track_layouts(frame),
+        "gaps": {split: gap_words(size) for split, size in _sizes(run).items()},
         "samples": {split: sample_data(run, split) for split in run.splits},
         "layouts": _layouts(run, shared),
         "numbers": _numbers(run),
@@ -110,6 +128,17 @@ def _sizes(run: Run) -> dict[str, int]:
     """Samples measured of each split, for the level that quality reaches by chance."""
     last = {split: record for record in run.records for split in record.splits}
     return {split: record.measurement(split).n_samples for split, record in last.items()}
+
+
+def _track_layouts(frame: dict[str, Any]) -> dict[str, Any]:
+    """Layouts that hold for both operators and all splits, so that a switch moves the lines and not the axes."""
+    most, lowest = 0, 1.0
+    for split, by_mode in frame["tracks"].items():
+        for mode, pictures in by_mode.items():
+            for picture in pictures.values():
+                most = max(most, picture["functions"])
+                lowest = min(lowest, lowest_strength(picture, frame["curves"][split][mode]))
+    return track_layouts(most, lowest) if most else {}
 
 
 def _map_specs(frame: dict[str, Any]) -> dict[str, dict[str, Any]]:
