@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, TensorData
 import phiscope
 from phiscope.accumulator import MomentAccumulator
 from phiscope.distributed import merge_across_ranks
-from phiscope.errors import EmptyDataError, InputError, NonFiniteError, RankError, ShapeError
+from phiscope.errors import EmptyDataError, InputError, NonFiniteError, RankError, RunExistsError, ShapeError
 from phiscope.moments import fold
 from untouched import untouched
 
@@ -308,6 +308,16 @@ class Sharded:
             # Nothing is left over: the next measurement works.
             assert_same(phiscope.measure(net, parts(100, 103), ranks="merge"), self.wanted)
 
+    def check_layers_of_each_rank_for_itself(self):
+        count = 203 if self.rank else 60
+        for kind in ("whole", "layers"):
+            net = sharded(kind)
+            told = phiscope.measure_layers(net, [(X[:40], Y[:40]), (X[40:count], Y[40:count])])
+            wanted = phiscope.measure_layers(network(), (X[:count], Y[:count]))
+            assert len(told) == len(wanted) > 1
+            for one, other in zip(told.values(), wanted.values(), strict=True):
+                assert_same(one, other)
+
     def check_a_measurement_does_not_change_the_training(self):
         for kind in KINDS:
             plain = trained(kind, lambda net: None)
@@ -320,6 +330,107 @@ class Sharded:
                 net.eval()(X)
 
         assert trained("whole", forward) != trained("whole", lambda net: None)
+
+
+def moved(net):
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(torch.sin(torch.arange(parameter.numel())).reshape(parameter.shape) * 0.3)
+    return net
+
+
+class Observed:
+    """Observers on two ranks; only rank 0 writes."""
+
+    def __init__(self):
+        self.rank = dist.get_rank()
+
+    def folder(self, name):
+        return Path(os.environ["PHISCOPE_OUT"], name)
+
+    def records(self, name):
+        dist.barrier()
+        return phiscope.open_run(self.folder(name)).records
+
+    def check_merged_and_written_once(self):
+        net = nn.parallel.DistributedDataParallel(network())
+        train, test = split_loader(), (X[:50], Y[:50])
+        with phiscope.Observer(net, {"train": train, "test": test}, run=self.folder("merged")) as observer:
+            first = observer.record(epoch=0, train_loss=1.0)
+            moved(net.module)
+            with untouched(net.module):
+                second = observer.record(epoch=1, train_loss=0.5)
+        assert_same_on_all(second)
+        assert plain(first) | {"initial_kernel_similarity": 1.0} == pytest.approx(plain(first), rel=1e-12)
+        records = self.records("merged")
+        assert [record.scalars for record in records] == [{"train_loss": 1.0}, {"train_loss": 0.5}]
+        assert records[1].measurement("train").to_dict() == second.to_dict()
+        assert records[1].measurement("test").n_samples == 50
+        assert phiscope.open_run(self.folder("merged")).gallery("train").inputs.shape == (102, 4)
+        if self.rank == 0:
+            alone = phiscope.Observer(net, (X, Y), run=self.folder("alone"), ranks="local", initial=own(network()))
+            assert_same(second, alone.record(epoch=1))
+            assert 0.05 < second["initial_kernel_similarity"] < 0.999
+
+    def check_a_rank_without_data(self):
+        data = [(X, Y)] if self.rank == 0 else []
+        with phiscope.Observer(network(), data, run=self.folder("empty"), ranks="merge") as observer:
+            measured = observer.record(epoch=0)
+        assert measured.n_samples == 203
+        assert_same_on_all(measured)
+        with pytest.raises(EmptyDataError, match="rank 0 of 2: rank 0 writes the run"):
+            phiscope.Observer(network(), [] if self.rank == 0 else [(X, Y)], run=self.folder("e"), ranks="merge")
+
+    def check_without_a_word_rank_0_observes(self):
+        if self.rank == 0:
+            with phiscope.Observer(network(), (X, Y), run=self.folder("auto")) as observer:
+                measured = observer.record(epoch=0)
+            assert measured.provenance["ranks"] == "the samples of one process of 2"
+            assert not any("process" in warning for warning in measured.warnings)
+        else:
+            with phiscope.Observer(network(), (X, Y), run=self.folder("auto")) as observer:
+                assert observer.record(epoch=0) is None
+                assert observer.cost.records == 0
+        assert len(self.records("auto")) == 1
+
+    def check_local_observers_write_a_run_each(self):
+        name = f"rank {self.rank}"
+        with phiscope.Observer(network(self.rank), (X, Y), run=self.folder(name), ranks="local") as observer:
+            observer.record(epoch=0)
+        assert len(self.records(name)) == 1
+
+    def check_an_existing_run_is_an_error_on_both(self):
+        with pytest.raises(RunExistsError, match=r"rank 0 of 2: .*already holds a run"):
+            phiscope.Observer(network(), (X, Y), run=self.folder("merged"), ranks="merge")
+
+    def check_nan_on_one_rank_keeps_the_scalars(self):
+        data = [(X.clone(), Y)]
+        with phiscope.Observer(network(), data, run=self.folder("nan"), ranks="merge") as observer:
+            observer.record(epoch=0, train_loss=1.0)
+            if self.rank == 1:
+                data[0][0][3] = torch.nan
+            with pytest.raises(NonFiniteError, match="rank 1 of 2"):
+                observer.record(epoch=1, train_loss=2.0)
+        records = self.records("nan")
+        assert [(record.scalars["train_loss"], len(record.splits)) for record in records] == [(1.0, 1), (2.0, 0)]
+
+    def check_fsdp(self):
+        for number, ranks in enumerate(("auto", "merge", "local")):
+            net, run = sharded("layers"), self.folder(f"fsdp {number}")
+            data = split_loader(batch_size=30) if ranks == "auto" else parts(90, 113)
+            with phiscope.Observer(net, data, run=run, ranks=ranks) as observer:
+                measured = observer.record(epoch=0)
+            assert measured.n_samples == (203 if ranks != "local" else (90, 113)[self.rank])
+            assert "initial_kernel_similarity" not in measured
+            records = self.records(f"fsdp {number}")
+            assert records[0].measurement("probe").n_samples == (90 if ranks == "local" else 203)
+            assert "gallery_raw" in records[0].extras("probe")
+        with pytest.raises(InputError, match="no others can stand in"):
+            phiscope.Observer(net, data, run=self.folder("no"), initial=own(network()))
+
+
+def own(net):
+    return {name: tensor.detach() for name, tensor in [*net.named_parameters(), *net.named_buffers()]}
 
 
 class Late:
@@ -345,6 +456,7 @@ class Late:
 def work(rank, job, n_ranks, out):
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", FutureWarning)
+    os.environ["PHISCOPE_OUT"] = out
     kind = globals()[job]
     dist.init_process_group(
         "gloo",

@@ -19,7 +19,7 @@ def run(job, out, n_ranks=2):
     return [json.loads((out / f"{rank}.json").read_text()) for rank in range(n_ranks)]
 
 
-@pytest.mark.parametrize("job", ["Together", "Sharded", "Late"])
+@pytest.mark.parametrize("job", ["Together", "Sharded", "Observed", "Late"])
 def test_all_checks_of_a_job_pass_on_every_rank(job, tmp_path):
     told = run(job, tmp_path)
     assert told[0].keys() == told[1].keys() != set()

@@ -11,6 +11,7 @@ from torch import nn
 from tqdm import tqdm
 
 from phiscope.batches import batches_of, is_shuffling, known_length, peeked
+from phiscope.distributed import crew_of
 from phiscope.errors import EmptyDataError, InputError
 from phiscope.layer_moments import HeadRows, LayerMoments, shards_for_all
 from phiscope.layers import Layers
@@ -46,7 +47,8 @@ def measure_layers(
     A layer's features are its output; the head's name stands for what the head reads, which is what `measure`
     measures. Spans of outputs are measured from data, so D_LR, used variance and utilization say how far a
     layer's features already are the network's output functions. The model, its mode, hooks, buffers and
-    every random state are as before, also after an exception.
+    every random state are as before, also after an exception. Under torch.distributed each rank measures its own
+    samples, also where `measure` would merge them.
 
     Args:
         model: any module; compile and data-parallel wrappers are looked through.
@@ -97,7 +99,8 @@ def measure_layers(
     wanted = ReadingChoice(maps=maps, tokens=tokens, channels=channels, max_features=max_features)
     model = unwrapped(model)
     where = None if device is None else torch.device(device)
-    with isolated(model, data=data, device=where):
+
+    def run() -> _Pass:
         first, batches = peeked(batches_of(data))
         feature_map = split_on(model, first, head=head, device=where).feature_map
         plan = _planned(feature_map, feature_map.reader()(first), layers, wanted)
@@ -108,7 +111,11 @@ def measure_layers(
             gathered.read(bar, max_samples)
         # A generator with array targets is not asked for more samples than were wanted.
         read.close()
-    return gathered.layers(rank_tolerance)
+        return gathered
+
+    with isolated(model, data=data, device=where):
+        # Ranks do not merge here, but those of a sharded model have to enter each forward pass together.
+        return crew_of("local", data, model).attempt(run, model).layers(rank_tolerance)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
 from os import PathLike
 from types import TracebackType
 from typing import Any, Literal
@@ -13,16 +14,23 @@ import torch
 from torch import Tensor, nn
 
 from phiscope.batches import batches_of, peeked
-from phiscope.errors import InputError, PhiscopeError
-from phiscope.measure_network import gather_batches
+from phiscope.distributed import Ranks
+from phiscope.errors import EmptyDataError, InputError, PhiscopeError
+from phiscope.measure_network import batches_here, run_batches
 from phiscope.measurement import Measurement
 from phiscope.observe.gallery import Gallery, kept_gallery
+from phiscope.observe.heading import header_of
+from phiscope.observe.probes import named_splits
+from phiscope.observe.ranks import SilentWriter, Writer, watch_of
 from phiscope.observe.schedule import schedule
+from phiscope.passes import Pass
 from phiscope.runs import RunWriter
 from phiscope.split import FeatureMap, split_on
 from phiscope.split.initial import InitialFeatures
 from phiscope.split.isolation import isolated, unwrapped
 from phiscope.split.listening import own_tensors
+from phiscope.split.reading import Batch
+from phiscope.united import gather_ranks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +73,9 @@ class Observer:
         keep_eigenvectors: store this many eigenvectors a measurement; None = all.
         corrected: also measure the bias-corrected numbers; without them a record of 512 features takes a quarter of
             the time.
+        ranks: under torch.distributed, "merge" measures the samples of all ranks, each of which makes an observer and
+            records; rank 0 writes, and all get the same. "local" observes this rank alone. "auto" merges when a
+            loader has a `DistributedSampler`; otherwise rank 0 observes and the others do nothing. See `measure`.
 
     Raises:
         RunExistsError: the folder holds a run and resume is False.
@@ -96,6 +107,7 @@ class Observer:
     resume: bool = False
     keep_eigenvectors: int | None = None
     corrected: bool = True
+    ranks: Ranks = "auto"
     _closed: bool = field(default=False, init=False, repr=False)
     _seconds: float = field(default=0.0, init=False, repr=False)
     _measured: int = field(default=0, init=False, repr=False)
@@ -106,18 +118,19 @@ class Observer:
         self._schedule = schedule(self.every)
         self._network = unwrapped(self.model)
         self._where = None if self.device is None else torch.device(self.device)
-        self._splits = _splits(self.probe_data)
+        self._splits = named_splits(self.probe_data)
+        self._watch = watch_of(self.ranks, self._splits, self._network)
+        if self._watch.idle:
+            return
         initial = self._kept_initial()
-        self._feature_map, batch = self._taken_apart()
+        apart = self._taken_apart()
+        self._feature_map = None if apart is None else apart[0]
         self._initial_features = {
-            name: InitialFeatures(self._feature_map, initial) for name in self._splits if initial is not None
+            name: InitialFeatures(apart[0], initial)
+            for name in self._splits
+            if initial is not None and apart is not None
         }
-        self._writer = RunWriter.create(
-            self.run,
-            self._header(batch),
-            resume=self.resume,
-            keep_eigenvectors=self.keep_eigenvectors,
-        )
+        self._writer = self._watch.crew.attempt(partial(self._made_writer, apart), self._network)
         self._galleries = {name: self._kept_gallery(name) for name in self._splits}
         self._seconds += time.perf_counter() - self._started
 
@@ -144,6 +157,8 @@ class Observer:
         """
         if self._closed:
             raise InputError("this observer is closed; make a new one with resume=True to go on with the run")
+        if self._watch.idle:
+            return None
         start = time.perf_counter()
         numbers = {name: _number(name, value) for name, value in scalars.items()}
         position = float(self._calls if step is None else step) if epoch is None else float(epoch)
@@ -177,7 +192,7 @@ class Observer:
             status: "completed" or "interrupted".
             results: further text and numbers to keep with the run.
         """
-        if self._closed:
+        if self._closed or self._watch.idle:
             return
         cost = self.cost
         told = {"observer_seconds": round(cost.seconds, 3), "observer_share": round(cost.share, 4)}
@@ -195,70 +210,76 @@ class Observer:
     def _kept_initial(self) -> Mapping[str, Tensor] | None:
         if isinstance(self.initial, str) and self.initial != "now":
             raise InputError(f"initial={self.initial!r}; expected 'now', tensors by name, or None")
+        if self._watch.crew.sharded and isinstance(self.initial, Mapping):
+            raise InputError("FSDP holds the weights in parts, which no others can stand in for; pass initial=None")
         if self.initial == "now":
-            if self.resume:
+            if self.resume or self._watch.crew.sharded:
                 # The model of a resumed run has already moved: it must not pass for the initial one.
                 return None
             return {name: tensor.clone() for name, tensor in own_tensors(self._network).items()}
         return None if self.initial is None else {k: v.detach().clone() for k, v in self.initial.items()}
 
-    def _taken_apart(self) -> tuple[FeatureMap, Any]:
-        data = next(iter(self._splits.values()))
-        with isolated(self._network, data=data, device=self._where):
-            first, _ = peeked(batches_of(data))
-            feature_map = split_on(self._network, first, head=self.head, device=self._where).feature_map
-            return feature_map, feature_map.reader()(first)
+    def _taken_apart(self) -> tuple[FeatureMap, Batch] | None:
+        """The network on a first batch; None on a rank that has none."""
+
+        def apart() -> tuple[FeatureMap, Batch] | None:
+            for name, data in self._splits.items():
+                batches = batches_here(self._watch.crews[name], data, None)
+                if batches is not None:
+                    first, _ = peeked(batches)
+                    feature_map = split_on(self._network, first, head=self.head, device=self._where).feature_map
+                    return feature_map, feature_map.reader()(first)
+            return None
+
+        with isolated(self._network, data=next(iter(self._splits.values())), device=self._where):
+            return self._watch.crew.attempt(apart, self._network)
+
+    def _made_writer(self, apart: tuple[FeatureMap, Batch] | None) -> Writer:
+        if not self._watch.writes:
+            return SilentWriter()
+        if apart is None:
+            raise EmptyDataError("rank 0 writes the run and has no probe sample; give it at least one batch")
+        header = {**header_of(self._network, *apart, splits=self._splits), **(self.header or {})}
+        return RunWriter.create(self.run, header, resume=self.resume, keep_eigenvectors=self.keep_eigenvectors)
 
     def _kept_gallery(self, name: str) -> Gallery | None:
-        data = self._splits[name]
+        data, feature_map = self._splits[name], self._feature_map
+
+        def kept() -> Gallery | None:
+            if feature_map is None or not self._watch.writes:
+                return None
+            shown = kept_gallery(feature_map, batches_of(data), self.gallery)
+            if shown is not None:
+                self._writer.save_gallery(name, shown.inputs, shown.targets)
+            return shown
+
         with isolated(self._network, data=data, device=self._where):
-            kept = kept_gallery(self._feature_map, batches_of(data), self.gallery)
-        if kept is not None:
-            self._writer.save_gallery(name, kept.inputs, kept.targets)
-        return kept
+            return self._watch.crews[name].attempt(kept, self._network)
 
     def _measured_split(self, name: str) -> tuple[Measurement, dict[str, Any]]:
-        data, gallery = self._splits[name], self._galleries[name]
-        with isolated(self._network, data=data, device=self._where):
-            gathered = gather_batches(
-                self._feature_map,
-                iter(batches_of(data)),
-                max_samples=self.max_samples,
+        data, gallery, crew = self._splits[name], self._galleries[name], self._watch.crews[name]
+        feature_map = self._feature_map
+
+        def run() -> Pass | None:
+            batches = batches_here(crew, data, self.max_samples)
+            if batches is None or feature_map is None:
+                return None
+            return run_batches(
+                feature_map,
+                batches,
+                max_samples=crew.quota(self.max_samples),
                 initial=self._initial_features.get(name),
                 corrected=self.corrected,
+                own_inputs=crew.own_inputs,
             )
+
+        def shown() -> dict[str, Any]:
+            return {} if gallery is None or feature_map is None else gallery.values(feature_map, measurement)
+
+        with isolated(self._network, data=data, device=self._where):
+            gathered = gather_ranks(crew, self._network, run)
             measurement = gathered.measurement(rank_tolerance=self.rank_tolerance, provenance={"split": name})
-            return measurement, {} if gallery is None else gallery.values(self._feature_map, measurement)
-
-    def _header(self, batch: Any) -> dict[str, Any]:
-        found, targets = self._feature_map.found, batch.targets
-        first = next((value for value in (*batch.args, *batch.kwargs.values()) if isinstance(value, Tensor)), None)
-        shape = None if first is None else list(first.shape[1:])
-        task = None if targets is None else "regression" if targets.is_floating_point() else "classification"
-        return {
-            "task": task,
-            "model": type(self._network).__name__,
-            "head": f"{found.name or 'the model itself'} ({found.module}), {found.layout}",
-            "splits": list(self._splits),
-            "initial_parameters": sum(p.numel() for p in self._network.parameters()),
-            "input_shape": shape,
-            "image": shape is not None and len(shape) == 3 and shape[0] in (1, 3),
-            "class_names": None,
-            **(self.header or {}),
-        }
-
-
-_MODEL_INPUTS = frozenset({"labels", "input_ids", "pixel_values", "attention_mask", "inputs_embeds", "input_values"})
-
-
-def _splits(probe_data: Any) -> dict[str, Any]:
-    # A mapping of model inputs is one data set, as `measure` reads it, not a mapping of splits.
-    whole = not isinstance(probe_data, Mapping) or not _MODEL_INPUTS.isdisjoint(probe_data)
-    named = {"probe": probe_data} if whole else probe_data
-    if not named or not all(isinstance(name, str) for name in named):
-        raise InputError("probe data given as a mapping need split names as keys, for example {'train': ...}")
-    # A generator gives its batches once, and every record reads them again.
-    return {name: list(data) if isinstance(data, Iterator) else data for name, data in named.items()}
+            return measurement, crew.attempt(shown, self._network)
 
 
 def _number(name: str, value: Any) -> float:
