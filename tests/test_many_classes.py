@@ -5,6 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+import phiscope
 from phiscope.metrics import collapse
 from phiscope.operators import PositiveOperator
 
@@ -71,3 +72,26 @@ def test_memory_of_pairs_does_not_square():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 12_000**2 * 8 / 4
+
+
+@pytest.mark.parametrize("n_outputs", [8, 9, 60, 5000])
+def test_a_head_of_many_outputs_says_what_its_outputs_say(n_outputs):
+    rng = np.random.default_rng(4)
+    features = rng.standard_normal((400, 7)) + 1.0
+    head = rng.standard_normal((n_outputs, 7)), 3 * rng.standard_normal(n_outputs)
+    outputs = features @ head[0].T + head[1]
+    measured = phiscope.diagonalize(features, head=head)
+    if n_outputs == 5000:
+        # A rotation keeps all that is measured: eight outputs hold what 5000 do, and a C x C scatter is spared.
+        outputs = outputs @ np.linalg.qr(np.column_stack(head))[0]
+    reference = phiscope.diagonalize(features, outputs)
+    for name in (
+        "dynamical_low_rank",
+        "dynamical_low_rank_centered",
+        "used_variance",
+        "output_rank",
+        "output_rank_raw",
+    ):
+        assert measured[name] == pytest.approx(reference[name], rel=1e-9, abs=1e-12), name
+    difference = measured.centered.cumulative_utilization - reference.centered.cumulative_utilization
+    assert np.abs(difference).max() < 1e-9

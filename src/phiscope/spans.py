@@ -107,8 +107,7 @@ def affine_outputs(
     """
     weight, bias = head
     if len(weight) > weight.shape[1] + 1:
-        reduced = scipy.linalg.qr(np.column_stack([weight, bias]), mode="r", check_finite=False)[0]
-        square = np.asarray(reduced[: weight.shape[1] + 1], dtype=np.float64)
+        square = _triangle(weight, bias)
         weight, bias = square[:, :-1], square[:, -1]
     cross = covariance.apply(weight.T)
     if covariance.rows is not None:
@@ -123,6 +122,19 @@ def affine_outputs(
         output_mean=weight @ feature_mean + bias,
         cut=cut,
     )
+
+
+def _triangle(weight: FloatArray, bias: FloatArray) -> FloatArray:
+    """R of (W, b) = Q R, shape (p + 1, p + 1), block by block: a second and third C x p array are never made."""
+    width = weight.shape[1] + 1
+    step = max(4 * width, 1024)
+    triangle = np.zeros((0, width))
+    for start in range(0, len(weight), step):
+        part = slice(start, start + step)
+        stacked = np.concatenate([triangle, np.column_stack([weight[part], bias[part]])])
+        factor = scipy.linalg.qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0]
+        triangle = np.asarray(factor[:width], dtype=np.float64)
+    return triangle
 
 
 def _outputs(
