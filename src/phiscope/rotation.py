@@ -100,7 +100,8 @@ def rotate_to_classes(measurement: Measurement, *, centered: bool = False, gap: 
     Example:
         >>> from phiscope import diagonalize
         >>> y = np.arange(6) % 3
-        >>> rotate_to_classes(diagonalize(np.eye(3)[y], targets=y)).class_profile().round(6).tolist()
+        >>> rotated = rotate_to_classes(diagonalize(np.eye(3)[y], targets=y))
+        >>> (rotated.class_profile().round(6) + 0.0).tolist()
         [[1.732051, 0.0, 0.0], [0.0, 1.732051, 0.0], [0.0, 0.0, 1.732051]]
     """
     if measurement.class_weights is None:
