@@ -207,7 +207,9 @@ def _corrections(
     """Corrected twins, and a sentence where plain numbers are off; errors only from enough shards."""
     rank = 0 if outputs is None else outputs.centered_span.rank
     quiet = Findings()
-    estimates = correct(shards, pieces_of(moments, outputs), lambda part: _outputs(quiet, part, head, cut), rank)
+    estimates = correct(
+        shards, moments, pieces_of(moments, outputs), lambda part: _outputs(quiet, part, head, cut), rank
+    )
     estimates = {name: value for name, value in estimates.items() if name in found.numbers}
     for name, value in estimates.items():
         row = SCALARS[name]

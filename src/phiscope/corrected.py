@@ -71,23 +71,27 @@ def statistics_for(rank: int) -> dict[str, Callable[[Pieces], float]]:
 
 
 def correct(
-    shards: Sequence[Moments], pieces: Pieces, outputs_of: Callable[[Moments], Outputs | None], rank: int
+    shards: Sequence[Moments],
+    total: Moments,
+    pieces: Pieces,
+    outputs_of: Callable[[Moments], Outputs | None],
+    rank: int,
 ) -> dict[str, Estimate]:
     """Correct every ratio for the size of the sample.
 
     Args:
         shards: G >= 2 moments of disjoint random shards.
-        pieces: the pieces of all samples together.
+        total: moments of all samples together.
+        pieces: their pieces.
         outputs_of: the outputs of any moments, with the ranks of all samples.
         rank: r = rank(Fc), 0 without outputs.
 
     Returns:
         Estimates with standard errors, by the name of the plain number; without those that cannot be corrected.
     """
-    left = leave_one_out(shards)
     weights = np.array([shard.weight for shard in shards])
     shares = weights / weights.sum()
-    without = np.stack([pieces_of(moments, outputs_of(moments)) for moments in left])
+    without = np.stack([pieces_of(moments, outputs_of(moments)) for moments in leave_one_out(shards, total)])
     central = corrected_value(pieces, without, shares)
     # The projection's own norm is a rank, up to the constant's share; correcting it would only add noise.
     central[_PROJECTION] = pieces[_PROJECTION]

@@ -5,37 +5,70 @@ Source: Busing, Meijer and van der Leeden 1999, Statistics and Computing 9, for 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 import scipy.stats
 
 from phiscope.arrays import FloatArray
 from phiscope.errors import InputError
-from phiscope.moments import Moments, merge
+from phiscope.moments import Moments, add_outer, fold, merge, with_groups
+
+MOST_OF_A_COLUMN = 0.75
+"""A shard with no more than this share of every column's scatter is subtracted: two bits, no more, are lost."""
 
 
-def leave_one_out(shards: Sequence[Moments]) -> list[Moments]:
-    """Moments of all shards but one, for each shard, by merging only: subtracting would lose digits.
+def leave_one_out(shards: Sequence[Moments], total: Moments | None = None) -> Iterator[Moments]:
+    """Moments of all shards but one, for each shard.
 
     Args:
         shards: G >= 2 moments of disjoint samples.
+        total: the moments of all of them together, if known.
 
-    Returns:
-        G moments; the g-th lacks shard g.
+    Yields:
+        G moments, one at a time; the g-th lacks shard g.
     """
-    after: list[Moments | None] = [None]
-    for shard in reversed(shards[1:]):
-        last = after[-1]
-        after.append(shard if last is None else merge(shard, last))
-    after.reverse()
-    left, before = [], None
-    for shard, rest in zip(shards, after, strict=True):
-        parts = [part for part in (before, rest) if part is not None]
-        left.append(parts[0] if len(parts) == 1 else merge(parts[0], parts[1]))
-        before = shard if before is None else merge(before, shard)
-    return left
+    if total is None or total.within is None:
+        total = fold(reduce(merge, shards))
+    scatter = np.diagonal(np.asarray(total.within))
+    for index, shard in enumerate(shards):
+        part = with_groups(fold(shard), len(total.group_counts))
+        if (np.diagonal(np.asarray(part.within)) <= MOST_OF_A_COLUMN * scatter).all():
+            yield without(total, part)
+        else:
+            yield reduce(merge, [other for position, other in enumerate(shards) if position != index])
+
+
+def without(total: Moments, part: Moments) -> Moments:
+    """Moments of the samples of `total` that are not in `part`, the inverse of a merge.
+
+    Args:
+        total: folded moments of all samples.
+        part: folded moments of some of them.
+    """
+    weights = np.where(total.group_counts > part.group_counts, total.group_weights - part.group_weights, 0.0)
+    left = weights > 0
+    divisor = np.where(left, weights, 1.0)
+    step = np.where(left[:, None], part.group_means - total.group_means, 0.0)
+    means = total.group_means - step * (part.group_weights / divisor)[:, None]
+    # What `merge` adds between the two means of a group, told by the total's mean.
+    strength = np.where(left, part.group_weights * total.group_weights / divisor, 0.0)
+    bridge = (step * np.sqrt(strength)[:, None])[strength > 0]
+    features = step[:, : total.n_features]
+    squares = total.group_squares - part.group_squares - strength * np.einsum("ij,ij->i", features, features)
+    return replace(
+        total,
+        n_samples=total.n_samples - part.n_samples,
+        weight=float(weights.sum()),
+        squared_weight=total.squared_weight - part.squared_weight,
+        group_counts=total.group_counts - part.group_counts,
+        group_weights=weights,
+        group_means=np.where(left[:, None], means, 0.0),
+        group_squares=np.where(left, np.maximum(squares, 0.0), 0.0),
+        within=add_outer(np.asarray(total.within) - np.asarray(part.within), bridge, sign=-1.0),
+    )
 
 
 def pseudo_values(value: FloatArray, left_out: FloatArray, shares: FloatArray) -> FloatArray:

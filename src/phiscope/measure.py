@@ -28,6 +28,7 @@ def diagonalize(
     rank_tolerance: float = 1e-4,
     intervals: bool | None = None,
     k: int | None = None,
+    precision: str = "exact",
 ) -> Measurement:
     """Diagonalize the feature operator of arrays and measure everything that they allow.
 
@@ -86,7 +87,7 @@ def diagonalize(
         _check_same_layer(outputs.shape[1], affine)
     goal = None if targets is None else as_targets(targets)
     num_classes = _class_count(num_classes, affine, goal is not None and goal.ndim == 1)
-    accumulator = MomentAccumulator(num_classes=num_classes, n_shards=shards_asked(intervals))
+    accumulator = MomentAccumulator(num_classes=num_classes, n_shards=shards_asked(intervals), precision=precision)
     accumulator.update(rows, outputs, goal, weights)
     moments, shards = accumulator.result_with_shards()
     return measurement_from_moments(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg.blas import dsyrk
+from scipy.linalg.blas import dgemm, dsyrk
 from scipy.sparse import csc_array
 
 from phiscope.arrays import FloatArray, IntArray
@@ -102,8 +102,8 @@ class Moments:
         columns = self.columns(part)
         if self.within is None:
             return PositiveOperator(rows=self._centered_rows(self.mean)[:, columns])
-        between = self._between_rows()[:, columns]
-        return PositiveOperator(matrix=self.within[columns, columns] / self.weight + between.T @ between)
+        matrix = self.within[columns, columns] / self.weight
+        return PositiveOperator(matrix=add_outer(matrix, self._between_rows()[:, columns]))
 
     def within_covariance(self) -> PositiveOperator:
         """S_W: covariance of the features about the mean of their class."""
@@ -154,12 +154,22 @@ def add_scatter(scatter: FloatArray, rows: FloatArray, sign: float = 1.0) -> Flo
     return np.asarray(dsyrk(sign, rows.T, beta=1.0, c=scatter, overwrite_c=1))
 
 
+def add_outer(matrix: FloatArray, rows: FloatArray, sign: float = 1.0) -> FloatArray:
+    """A symmetric matrix += sign rows^T rows, both triangles and in place where the matrix is contiguous."""
+    if len(rows) == 0:
+        return matrix
+    columns = np.ascontiguousarray(rows).T
+    whole = matrix if matrix.flags.f_contiguous else matrix.T
+    return np.asarray(dgemm(sign, columns, columns, beta=1.0, c=whole, trans_b=1, overwrite_c=1))
+
+
 def mirror(upper: FloatArray) -> FloatArray:
     """The full symmetric matrix from its upper triangle, in place; the lower one is overwritten."""
+    below = np.tri(min(MIRROR_BLOCK, len(upper)), k=-1, dtype=bool)
     for start in range(0, len(upper), MIRROR_BLOCK):
         stop = min(start + MIRROR_BLOCK, len(upper))
         block = upper[start:stop, start:stop]
-        block[...] = np.triu(block) + np.triu(block, 1).T
+        np.copyto(block, block.T.copy(), where=below[: len(block), : len(block)])
         upper[stop:, start:stop] = upper[start:stop, stop:].T
     return upper
 
@@ -262,7 +272,7 @@ def _merge_folded(first: Moments, second: Moments) -> Moments:
     # Between the two means of a group lies scatter w_a w_b / (w_a + w_b) step step^T; 0 where one side is empty.
     strength = first.group_weights * second.group_weights / divisor
     bridge = (step * np.sqrt(strength)[:, None])[strength > 0]
-    within = np.asarray(first.within) + np.asarray(second.within) + bridge.T @ bridge
+    within = add_outer(np.asarray(first.within) + np.asarray(second.within), bridge)
     features = step[:, : first.n_features]
     squares = strength * np.einsum("ij,ij->i", features, features)
     return replace(

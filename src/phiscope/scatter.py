@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import ssyrk
 
 from phiscope.arrays import FloatArray, IntArray
 from phiscope.moments import Layout, Moments, add_scatter, group_sums, mirror
@@ -15,26 +16,54 @@ from phiscope.moments import Layout, Moments, add_scatter, group_sums, mirror
 BLOCK_ROWS = 2048
 """Rows per matrix product: large enough for full BLAS speed, small enough to stay near the cache."""
 
-CACHE_ENTRIES = 2**16
-"""Entries that are cast and shifted at a time: 512 KiB of float64 stay in the cache between the two."""
+CACHE_BYTES = 2**19
+"""Bytes that are cast, shifted and squared at a time: 512 KiB stay in the cache in between."""
 
 PLAIN_MEAN = 16.0
 """Group means with less than this many times the within-group power are not subtracted: one digit, no more, is lost."""
+
+
+Source = tuple[Sequence[NDArray[Any]], slice | IntArray]
+"""Arrays whose columns, joined, make rows, and which of their rows."""
 
 
 class Pilots:
     """One row for each group that is subtracted from its samples before they are squared.
 
     A pilot is the mean of the first samples of its group, which differs from the final mean by about one spread, or
-    zero where the mean is small against the spread. All scatters that share their pilots add up.
+    the common center where it lies close to that. The center is zero in float64, where a moderate mean costs no
+    digits, and the mean of the first samples in float32. All scatters that share their pilots add up.
+
+    Args:
+        layout: p, C, c and whether targets are classes.
+        dtype: of the products, np.float64 or np.float32; pilots are rounded to it.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, dtype: type[np.floating[Any]] = np.float64) -> None:
         self.layout = layout
+        self.dtype = np.dtype(dtype)
         self.rows = np.zeros((0, sum(layout[:3])))
         self.known = np.zeros(0, dtype=bool)
-        self.shifted = False
-        self._power: list[float] | None = None
+        self.uniform, self.shifted = True, False
+        self._center = np.zeros(self.rows.shape[1])
+        self._power: list[float] = []
+        self._buffer: NDArray[Any] | None = None
+
+    def buffer(self, n_rows: int) -> NDArray[Any]:
+        """Room for rows, one for all scatters: fresh memory for each would cost more than the cast."""
+        if self._buffer is None or len(self._buffer) < n_rows:
+            self._buffer = np.empty((n_rows, self.rows.shape[1]), dtype=self.dtype)
+        return self._buffer[:n_rows]
+
+    def subtract(self, piece: NDArray[Any], rows: NDArray[Any], groups: IntArray) -> None:
+        """Write a piece of the source minus the pilots of its samples into `rows`."""
+        if not self.shifted:
+            rows[...] = piece
+        else:
+            pilots = self.rows[0] if self.uniform else self.rows.take(groups, axis=0)
+            # Subtracted in the wider of the two types, rounded afterwards; pilots hold float32 in that mode.
+            pilots = pilots.astype(np.result_type(self.dtype, piece.dtype), copy=False)
+            np.subtract(piece, pilots, out=rows, casting="same_kind")
 
     def grow(self, n_groups: int) -> None:
         """Make room for more groups."""
@@ -42,6 +71,7 @@ class Pilots:
         if extra > 0:
             self.rows = np.pad(self.rows, ((0, extra), (0, 0)))
             self.known = np.pad(self.known, (0, extra))
+            self.rows[-extra:] = self._center
 
     def learn(self, rows: FloatArray, groups: IntArray) -> None:
         """Fix the pilots of groups that occur here for the first time."""
@@ -53,26 +83,35 @@ class Pilots:
             rows, groups = rows[fresh], groups[fresh]
         names, member, counts = np.unique(groups, return_inverse=True, return_counts=True)
         means = group_sums(rows, member, np.ones(len(rows)), len(names)) / counts[:, None]
-        if self._power is None:
+        if not self._power:
             # Rounding of this difference matters only where the means are large, and those are subtracted anyway.
             alone = max(len(rows) - len(names), 1)
             self._power = [
                 max(_square(rows[:, part]) - float(counts @ squared_lengths(means[:, part])), 0.0) / alone
                 for part in self._parts()
             ]
-        self.rows[names] = np.where(self._needed(means)[:, None], means, 0.0)
+            if self.dtype != np.float64:
+                self._center = self._rounded(counts @ means / counts.sum())
+                self.rows[:] = self._center
+        apart = self._apart(means)
+        self.rows[names[apart]] = self._rounded(means[apart])
         self.known[names] = True
+        self.uniform = self.uniform and not apart.any()
         self.shifted = self.shifted or bool(self.rows[names].any())
+
+    def _rounded(self, rows: FloatArray) -> FloatArray:
+        return rows.astype(self.dtype).astype(np.float64)
 
     def _parts(self) -> list[slice]:
         ends = np.cumsum([0, *self.layout[:3]])
         return [slice(low, high) for low, high in pairwise(ends) if high > low]
 
-    def _needed(self, means: FloatArray) -> NDArray[np.bool_]:
-        """Groups whose mean would cost digits in features, outputs or targets."""
+    def _apart(self, means: FloatArray) -> NDArray[np.bool_]:
+        """Groups whose distance from the center would cost digits in features, outputs or targets."""
         large = np.zeros(len(means), dtype=bool)
-        for part, power in zip(self._parts(), self._power or [], strict=True):
-            large |= squared_lengths(means[:, part]) > PLAIN_MEAN * power
+        offsets = means - self._center
+        for part, power in zip(self._parts(), self._power, strict=True):
+            large |= squared_lengths(offsets[:, part]) > PLAIN_MEAN * power
         return large
 
 
@@ -81,7 +120,7 @@ def _square(rows: FloatArray) -> float:
 
 
 class Scatter:
-    """Sums about the pilots: rows in, `Moments` out.
+    """Sums about the pilots, in float64: rows in, `Moments` out.
 
     Args:
         pilots: shared by all scatters that are to be added up.
@@ -95,7 +134,6 @@ class Scatter:
         self.squares, self.weights = np.zeros(0), np.zeros(0)
         self.counts = np.zeros(0, dtype=np.int64)
         self.squared_weight = 0.0
-        self._buffer: FloatArray | None = None
 
     def _grow(self, n_groups: int) -> None:
         extra = n_groups - len(self.counts)
@@ -104,35 +142,41 @@ class Scatter:
             self.squares, self.weights = np.pad(self.squares, (0, extra)), np.pad(self.weights, (0, extra))
             self.counts = np.pad(self.counts, (0, extra))
 
-    def add(
-        self, parts: Sequence[NDArray[Any]], chosen: slice | IntArray, groups: IntArray, weights: FloatArray
-    ) -> None:
-        """Add one block of at most `BLOCK_ROWS` samples.
+    def add(self, sources: Sequence[Source], groups: IntArray, weights: FloatArray) -> None:
+        """Add one block of a few thousand samples.
 
         Args:
-            parts: arrays of any precision whose columns, joined, make the rows.
-            chosen: which of their rows.
-            groups: group of each chosen row.
-            weights: weight of each chosen row, positive.
+            sources: where the rows are, of any precision, one source after the other.
+            groups: group of each row.
+            weights: weight of each row, positive.
         """
         self.pilots.grow(int(groups.max()) + 1)
         if not self.pilots.known[groups].all():
-            self.pilots.learn(join(parts, chosen), groups)
+            self.pilots.learn(join(sources), groups)
         self._grow(len(self.pilots.known))
-        if self._buffer is None or len(self._buffer) < len(groups):
-            self._buffer = np.empty((len(groups), self.sums.shape[1]))
-        rows, lengths = self._buffer[: len(groups)], np.empty(len(groups))
-        step = max(CACHE_ENTRIES // rows.shape[1], 1)
-        pilots = self.pilots.rows
-        for start in range(0, len(rows), step):
-            piece = slice(start, min(start + step, len(rows)))
-            fill(rows[piece], parts, within(chosen, piece))
-            if self.pilots.shifted:
-                rows[piece] -= pilots[0] if len(pilots) == 1 else pilots.take(groups[piece], axis=0)
-            lengths[piece] = squared_lengths(rows[piece, : self.pilots.layout[0]])
+        rows, lengths = self.pilots.buffer(len(groups)), np.empty(len(groups), dtype=self.pilots.dtype)
+        step = max(CACHE_BYTES // (rows.shape[1] * rows.itemsize), 1)
+        start = 0
+        for parts, chosen in sources:
+            end = start + n_chosen(chosen)
+            for low in range(start, end, step):
+                here = slice(low, min(low + step, end))
+                self._fill(rows[here], parts, within(chosen, slice(low - start, here.stop - start)), groups[here])
+                lengths[here] = squared_lengths(rows[here, : self.pilots.layout[0]])
+            start = end
         self._sum_up(rows, lengths, groups, weights)
 
-    def _sum_up(self, rows: FloatArray, lengths: FloatArray, groups: IntArray, weights: FloatArray) -> None:
+    def _fill(
+        self, rows: NDArray[Any], parts: Sequence[NDArray[Any]], chosen: slice | IntArray, groups: IntArray
+    ) -> None:
+        if len(parts) == 1:
+            self.pilots.subtract(parts[0][chosen], rows, groups)
+            return
+        joined = np.empty(rows.shape, dtype=np.result_type(*parts))
+        fill(joined, parts, chosen)
+        self.pilots.subtract(joined, rows, groups)
+
+    def _sum_up(self, rows: NDArray[Any], lengths: NDArray[Any], groups: IntArray, weights: FloatArray) -> None:
         n_groups = len(self.counts)
         if n_groups > 2 * len(rows):
             # Nothing as long as the list of classes is made for a block that holds few of them.
@@ -148,8 +192,11 @@ class Scatter:
             self.weights += np.bincount(groups, weights, n_groups)
         self.squared_weight += float(weights @ weights)
         if (weights != 1.0).any():
-            rows *= np.sqrt(weights)[:, None]
-        self.scatter = add_scatter(self.scatter, rows)
+            rows *= np.sqrt(weights).astype(rows.dtype)[:, None]
+        if rows.dtype == np.float64:
+            self.scatter = add_scatter(self.scatter, rows)
+        else:
+            self.scatter += ssyrk(1.0, rows.T)
 
     def absorb(self, other: Scatter) -> None:
         """Add the sums of another scatter about the same pilots."""
@@ -190,6 +237,11 @@ class Scatter:
         )
 
 
+def n_chosen(chosen: slice | IntArray) -> int:
+    """How many rows."""
+    return int(chosen.stop - chosen.start) if isinstance(chosen, slice) else len(chosen)
+
+
 def within(chosen: slice | IntArray, piece: slice) -> slice | IntArray:
     """A piece of the chosen rows."""
     if isinstance(chosen, slice):
@@ -197,23 +249,26 @@ def within(chosen: slice | IntArray, piece: slice) -> slice | IntArray:
     return chosen[piece]
 
 
-def fill(rows: FloatArray, parts: Sequence[NDArray[Any]], chosen: slice | IntArray) -> None:
-    """Write chosen rows of all parts, side by side, as float64 into `rows`."""
+def fill(rows: NDArray[Any], parts: Sequence[NDArray[Any]], chosen: slice | IntArray) -> None:
+    """Write chosen rows of all parts, side by side, into `rows`, in its precision."""
     column = 0
     for part in parts:
         rows[:, column : column + part.shape[1]] = part[chosen]
         column += part.shape[1]
 
 
-def join(parts: Sequence[NDArray[Any]], chosen: slice | IntArray) -> FloatArray:
-    """Chosen rows of all parts side by side as new float64 rows."""
-    n_rows = chosen.stop - chosen.start if isinstance(chosen, slice) else len(chosen)
-    rows = np.empty((n_rows, sum(part.shape[1] for part in parts)))
-    fill(rows, parts, chosen)
+def join(sources: Sequence[Source]) -> FloatArray:
+    """The rows of all sources as new float64 rows."""
+    lengths = [n_chosen(chosen) for _, chosen in sources]
+    rows = np.empty((sum(lengths), sum(part.shape[1] for part in sources[0][0])))
+    start = 0
+    for (parts, chosen), length in zip(sources, lengths, strict=True):
+        fill(rows[start : start + length], parts, chosen)
+        start += length
     return rows
 
 
-def squared_lengths(rows: FloatArray) -> FloatArray:
+def squared_lengths(rows: NDArray[Any]) -> NDArray[Any]:
     """Squared norm of each row, shape (b,)."""
     if hasattr(np, "vecdot"):
         return np.asarray(np.vecdot(rows, rows))

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from phiscope.arrays import FloatArray, IntArray
 from phiscope.moments import Layout, Moments, fold, moments_from_rows, with_groups
-from phiscope.scatter import BLOCK_ROWS, Pilots, Scatter, join, within
+from phiscope.scatter import BLOCK_ROWS, Pilots, Scatter, Source, join, within
 
 PILOT_ROWS = 512
 """At least so many rows decide the pilots."""
 
-Block = tuple[FloatArray, IntArray, FloatArray]
+Block = tuple[Source, IntArray, FloatArray]
+"""Rows in the precision they came in, their groups and weights."""
 
 
 class Stream:
@@ -50,22 +51,23 @@ class Stream:
     def _add(
         self, parts: Sequence[NDArray[Any]], chosen: slice | IntArray, groups: IntArray, weights: FloatArray
     ) -> None:
-        if self.scatter is not None and not self.pending and 2 * len(groups) >= self._block_rows:
-            self.scatter.add(parts, chosen, groups, weights)
+        enough = self._block_rows // 2 if self.scatter is not None else max(self.pilots.layout[0], PILOT_ROWS) + 1
+        if not self.pending and len(groups) >= enough:
+            self.scatter = self.scatter or Scatter(self.pilots)
+            self.scatter.add([(parts, chosen)], groups, weights)
             return
-        self.pending.append((join(parts, chosen), groups, weights))
+        # Copies: the caller may use the memory of a batch again.
+        copies = [np.array(part[chosen]) if isinstance(chosen, slice) else part[chosen] for part in parts]
+        self.pending.append(((copies, slice(0, len(groups))), groups, weights))
         self._n_pending += len(groups)
-        if self.scatter is None and self._n_pending > max(self.pilots.layout[0], PILOT_ROWS):
-            self.scatter = Scatter(self.pilots)
-            self.pilots.learn(*joined(self.pending)[:2])
-            self.flush()
-        elif self.scatter is not None and self._n_pending >= self._block_rows:
+        if self._n_pending >= (enough if self.scatter is None else self._block_rows):
+            self.scatter = self.scatter or Scatter(self.pilots)
             self.flush()
 
     def flush(self) -> None:
         """Add the pending rows to the scatter, if there is one."""
         if self.scatter is not None and self.pending:
-            add_block(self.scatter, joined(self.pending))
+            add_blocks(self.scatter, self.pending)
             self.pending, self._n_pending = [], 0
 
     def moments(self) -> Moments:
@@ -83,24 +85,30 @@ def pieces(n_rows: int) -> Iterator[slice]:
     return (slice(low, high) for low, high in pairwise(bounds))
 
 
-def add_block(scatter: Scatter, block: Block) -> None:
-    """Add rows of any number to a scatter."""
-    rows, groups, weights = block
-    for piece in pieces(len(rows)):
-        scatter.add([rows], piece, groups[piece], weights[piece])
+def add_blocks(scatter: Scatter, blocks: Sequence[Block]) -> None:
+    """Add blocks of at most `BLOCK_ROWS` rows each, several of them at a time."""
+    taken: list[Block] = []
+    size = 0
+    for block in blocks:
+        if size + len(block[1]) > 2 * BLOCK_ROWS and taken:
+            scatter.add([source for source, _, _ in taken], *_labels(taken))
+            taken, size = [], 0
+        taken.append(block)
+        size += len(block[1])
+    if taken:
+        scatter.add([source for source, _, _ in taken], *_labels(taken))
 
 
-def joined(blocks: list[Block]) -> Block:
-    """Several blocks as one."""
+def _labels(blocks: Sequence[Block]) -> tuple[IntArray, FloatArray]:
+    """Groups and weights of several blocks as one."""
     if len(blocks) == 1:
-        return blocks[0]
-    rows, groups, weights = (np.concatenate(column) for column in zip(*blocks, strict=True))
-    return rows, groups, weights
+        return blocks[0][1:]
+    return np.concatenate([groups for _, groups, _ in blocks]), np.concatenate([weights for *_, weights in blocks])
 
 
 def rows_as_moments(layout: Layout, blocks: list[Block]) -> Moments:
     """Moments that keep their rows while there are at most p of them."""
-    rows, groups, weights = joined(blocks)
+    rows, (groups, weights) = join([source for source, _, _ in blocks]), _labels(blocks)
     moments = moments_from_rows(layout, rows, groups, weights, int(groups.max()) + 1)
     return fold(moments) if len(rows) > layout[0] else moments
 
@@ -112,11 +120,14 @@ class Streams:
         layout: p, C, c and whether targets are classes.
         n_shards: number of streams.
         block_rows: rows that a stream gathers before they are added to its scatter.
+        dtype: of the products.
     """
 
-    def __init__(self, layout: Layout, n_shards: int, block_rows: int) -> None:
+    def __init__(
+        self, layout: Layout, n_shards: int, block_rows: int, dtype: type[np.floating[Any]] = np.float64
+    ) -> None:
         self._layout = layout
-        self._pilots = Pilots(layout)
+        self._pilots = Pilots(layout, dtype)
         self._streams = [Stream(self._pilots, block_rows) for _ in range(n_shards)]
         self._lent: weakref.ref[ShardMoments] | None = None
 
@@ -163,7 +174,7 @@ class Streams:
             if stream.scatter is not None:
                 total.absorb(stream.scatter)
             elif stream.pending:
-                add_block(total, joined(stream.pending))
+                add_blocks(total, stream.pending)
         return total.moments(consume=True)
 
     def shards(self, n_groups: int) -> ShardMoments:

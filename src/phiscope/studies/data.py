@@ -85,7 +85,7 @@ class DigitsSettings:
             MissingDependencyError: scikit-learn is not installed.
             InputError: n_train leaves no room for one test image of each class, or fewer than that.
         """
-        images, classes = _bundled("load_digits")
+        images, classes = bundled("load_digits")
         if not 10 <= self.n_train <= len(images) - 10:
             raise InputError(f"n_train must be 10..{len(images) - 10} for {len(images)} digits, got {self.n_train}")
         cut = _cut(len(images), self.n_train, seed, stratify=classes)
@@ -118,7 +118,7 @@ class DiabetesSettings:
             MissingDependencyError: scikit-learn is not installed.
             InputError: n_train leaves fewer than two patients on either side.
         """
-        inputs, targets = _bundled("load_diabetes")
+        inputs, targets = bundled("load_diabetes")
         if not 2 <= self.n_train <= len(inputs) - 2:
             raise InputError(f"n_train must be 2..{len(inputs) - 2} for {len(inputs)} patients, got {self.n_train}")
         cut = _cut(len(inputs), self.n_train, seed)
@@ -177,7 +177,7 @@ class AdditionSettings:
         )
 
 
-def _bundled(loader: str) -> tuple[Any, Any]:
+def bundled(loader: str) -> tuple[Any, Any]:
     try:
         import sklearn.datasets
     except ImportError as error:

@@ -140,12 +140,14 @@ class TransformerSettings:
         width: of the residual stream; a multiple of ``heads``.
         heads: attention heads of a block.
         layers: number of blocks; each has a hidden layer four times as wide.
+        layer_norm: False leaves the norms out, the final one too.
     """
 
     vocabulary: int = 98
     width: int = 128
     heads: int = 4
     layers: int = 2
+    layer_norm: bool = True
 
     def build(self, input_shape: Sequence[int], n_outputs: int) -> StudyNetwork:
         """Build the network for token rows of shape (length,).
@@ -171,8 +173,8 @@ class _LastPosition(nn.Module):
         width = settings.width
         self.tokens = nn.Embedding(settings.vocabulary, width)
         self.positions = nn.Parameter(0.02 * torch.randn(length, width))
-        self.blocks = nn.Sequential(*(_Block(width, settings.heads) for _ in range(settings.layers)))
-        self.norm = nn.LayerNorm(width)
+        self.blocks = nn.Sequential(*(_Block(settings) for _ in range(settings.layers)))
+        self.norm = _layer_norm(settings)
 
     def forward(self, tokens: Tensor) -> Tensor:
         stream = self.blocks(self.tokens(tokens) + self.positions)
@@ -181,14 +183,14 @@ class _LastPosition(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, settings: TransformerSettings) -> None:
         super().__init__()
-        self.heads = heads
-        self.before_attention = nn.LayerNorm(width)
+        width, self.heads = settings.width, settings.heads
+        self.before_attention = _layer_norm(settings)
         self.queries_keys_values = nn.Linear(width, 3 * width)
         self.attended = nn.Linear(width, width)
         self.hidden = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+            _layer_norm(settings), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
 
     def forward(self, stream: Tensor) -> Tensor:
@@ -199,6 +201,10 @@ class _Block(nn.Module):
         seen = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         stream = stream + self.attended(seen.transpose(1, 2).reshape(n, length, width))
         return stream + self.hidden(stream)  # type: ignore[no-any-return]
+
+
+def _layer_norm(settings: TransformerSettings) -> nn.Module:
+    return nn.LayerNorm(settings.width) if settings.layer_norm else nn.Identity()
 
 
 def _check_widths(*widths: int) -> None:
