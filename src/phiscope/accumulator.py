@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phiscope.arrays import IntArray, as_array, as_count, as_rows, as_targets, as_weights, check_reach
-from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError, TargetError
+from phiscope.arrays import IntArray, as_array, as_count, as_rows, as_targets, as_weights
+from phiscope.errors import EmptyDataError, NonFiniteError, ShapeError, TargetError
 from phiscope.moments import Layout, Moments, with_groups
-from phiscope.scatter import BLOCK_ROWS
+from phiscope.precision import PRECISIONS, check_precision, check_range
 from phiscope.streams import ShardMoments, Streams
 
 SHARDS = 20
@@ -29,9 +29,6 @@ HALVES = 2
 
 SHARD_BLOCK_ROWS = 512
 """Rows per matrix product of one shard."""
-
-PRECISIONS: dict[str, type[np.floating[Any]]] = {"exact": np.float64, "fast": np.float32}
-"""Of the products; sums are float64 in either."""
 
 MOST_CLASSES = 1_000_000
 """Class indices from here on are taken for values that were meant as floats, unless num_classes says otherwise."""
@@ -72,7 +69,7 @@ class MomentAccumulator:
         num_classes: number of classes for integer targets; None takes the largest target plus one.
         n_shards: disjoint random shards to gather, from which intervals are made; None takes up to 20 that fit
             into 64 MiB, or 2 halves, which correct for the size of the sample but give no interval; 1 gathers none.
-        precision: "exact" multiplies in float64; "fast" in float32, blocks of at most 4,095 rows about a pilot mean,
+        precision: "exact" multiplies in float64; "fast" in float32, blocks of a few thousand rows about a pilot mean,
             summed in float64: about half the time, and eigenvalues off by some 1e-7 of the largest one.
 
     Raises:
@@ -86,9 +83,8 @@ class MomentAccumulator:
     """
 
     def __init__(self, *, num_classes: int | None = None, n_shards: int | None = 1, precision: str = "exact") -> None:
-        if precision not in PRECISIONS:
-            raise InputError(f"precision is {precision!r}, expected one of {', '.join(map(repr, PRECISIONS))}")
-        self._dtype = PRECISIONS[precision]
+        check_precision(precision)
+        self._precision = precision
         self._num_classes = None if num_classes is None else as_count(num_classes, name="num_classes")
         self._n_shards = None if n_shards is None else as_count(n_shards, name="n_shards")
         self._reach: dict[str, float] = {}
@@ -165,8 +161,8 @@ class MomentAccumulator:
             layout = self._layout or (0, 0, 0, False)
             n_groups = max(int(groups.max(initial=0)) + 1, self._num_classes or 1)
             n_shards = self._n_shards or shards_for(sum(layout[:3]), n_groups)
-            block_rows = BLOCK_ROWS if n_shards <= HALVES else SHARD_BLOCK_ROWS
-            self._streams = Streams(layout, n_shards, block_rows, self._dtype)
+            block_rows = None if n_shards <= HALVES else SHARD_BLOCK_ROWS
+            self._streams = Streams(layout, n_shards, block_rows, PRECISIONS[self._precision])
         return self._streams
 
     def _check_values(self, parts: list[NDArray[Any]]) -> None:
@@ -243,7 +239,7 @@ class MomentAccumulator:
                 "check that the data are not empty or used up (a generator can be read only once)"
             )
         for name, reach in self._reach.items():
-            check_reach(reach, name=name)
+            check_range(reach, name=name, precision=self._precision)
         return self._streams
 
     def result_with_shards(self) -> tuple[Moments, Sequence[Moments]]:

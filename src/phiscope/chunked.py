@@ -146,18 +146,21 @@ class RowTable:
         """Whether the targets are class indices."""
         return "targets" in self._rows and self._rows["targets"].dtype.kind in "iub"
 
-    def gather(self, *, num_classes: int | None = None, n_shards: int | None = None) -> TableMoments:
+    def gather(
+        self, *, num_classes: int | None = None, n_shards: int | None = None, precision: str = "exact"
+    ) -> TableMoments:
         """Read everything once.
 
         Args:
             num_classes: see `phiscope.diagonalize`.
             n_shards: see `MomentAccumulator`.
+            precision: see `MomentAccumulator`.
 
         Raises:
             InputError: the rows cannot be read or used; the message names them.
         """
         n = self._rows["features"].shape[0]
-        accumulator = MomentAccumulator(num_classes=num_classes, n_shards=n_shards)
+        accumulator = MomentAccumulator(num_classes=num_classes, n_shards=n_shards, precision=precision)
         disabled = None if self._progress is None else not self._progress
         whole: frozenset[float] | None = frozenset()
         start = 0

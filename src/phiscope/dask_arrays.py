@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phiscope.accumulator import FEWEST_SHARDS, HALVES, SHARDS, MomentAccumulator
-from phiscope.arrays import as_array, as_count, check_reach
+from phiscope.arrays import as_array, as_count
 from phiscope.chunked import (
     PARTS,
     TableMoments,
@@ -33,6 +33,7 @@ from phiscope.chunked import (
 from phiscope.errors import EmptyDataError, InputError, MissingDependencyError, ShapeError
 from phiscope.moments import merge, with_groups
 from phiscope.partial_moments import Part, merge_parts
+from phiscope.precision import check_range
 
 PART_BYTES = 3 * 2**27
 """Bytes that the matrices of all shards of one chunk may take: a worker holds about four such parts for each thread."""
@@ -109,18 +110,21 @@ class DaskTable:
         """Whether the targets are class indices."""
         return "targets" in self._arrays and self._arrays["targets"].dtype.kind in "iub"
 
-    def gather(self, *, num_classes: int | None = None, n_shards: int | None = None) -> TableMoments:
+    def gather(
+        self, *, num_classes: int | None = None, n_shards: int | None = None, precision: str = "exact"
+    ) -> TableMoments:
         """Run the graph: on the connected cluster if there is one, else on the threads of this process.
 
         Args:
             num_classes: see `phiscope.diagonalize`.
             n_shards: shards to deal to; None takes as many as are quick to send.
+            precision: see `MomentAccumulator`.
 
         Raises:
             InputError: a chunk cannot be used; the message names it.
             EmptyDataError: fewer than two samples.
         """
-        part: Part | None = self._graph(num_classes, n_shards).compute()
+        part: Part | None = self._graph(num_classes, n_shards, precision).compute()
         if part is None or part.n_samples < 2:
             n = 0 if part is None else part.n_samples
             raise EmptyDataError(
@@ -128,7 +132,7 @@ class DaskTable:
                 "not empty"
             )
         for name, reach in part.reach.items():
-            check_reach(reach, name=name)
+            check_range(reach, name=name, precision=precision)
         found = [shard for shard in part.shards if shard is not None]
         n_groups = max([len(shard.group_counts) for shard in found] + [num_classes or 1])
         shards = tuple(with_groups(shard, n_groups) if shard.classes else shard for shard in found)
@@ -139,13 +143,14 @@ class DaskTable:
             told={"source": "dask arrays", "chunks": str(len(self._lengths))},
         )
 
-    def _graph(self, num_classes: int | None, n_shards: int | None) -> Any:
+    def _graph(self, num_classes: int | None, n_shards: int | None, precision: str) -> Any:
         """One delayed `Part` of everything."""
         dask = _dask()
         options = {
             "num_classes": None if num_classes is None else as_count(num_classes, name="num_classes"),
             "n_shards": n_shards or shards_of_chunks(self._width()),
             "n_chunks": len(self._lengths),
+            "precision": precision,
         }
         chunks = [array.to_delayed().ravel() for array in self._arrays.values()]
         measure = dask.delayed(chunk_part)
@@ -202,7 +207,14 @@ def _as_dask(data: Any, name: str) -> Any:
 
 
 def chunk_part(
-    blocks: Mapping[str, Any], index: int, start: int, *, num_classes: int | None, n_shards: int, n_chunks: int
+    blocks: Mapping[str, Any],
+    index: int,
+    start: int,
+    *,
+    num_classes: int | None,
+    n_shards: int,
+    n_chunks: int,
+    precision: str = "exact",
 ) -> Part | None:
     """The moments of one chunk of rows, its rows dealt to shards at random; None for a chunk without samples.
 
@@ -213,6 +225,7 @@ def chunk_part(
         num_classes: see `phiscope.diagonalize`.
         n_shards: shards to deal to.
         n_chunks: chunks there are, for messages.
+        precision: see `MomentAccumulator`.
 
     Raises:
         InputError: the chunk cannot be used.
@@ -223,7 +236,7 @@ def chunk_part(
         return None
     # Of its own for every chunk: the same deal in each would follow any period of the chunks' length.
     rng = np.random.default_rng([0, index])
-    accumulator = MomentAccumulator(num_classes=num_classes, n_shards=n_shards)
+    accumulator = MomentAccumulator(num_classes=num_classes, n_shards=n_shards, precision=precision)
     try:
         accumulator.update(**arrays, units=rng.permutation(n_rows))
     except InputError as error:

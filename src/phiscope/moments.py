@@ -142,7 +142,8 @@ def _kept(moments: Moments) -> tuple[FloatArray, IntArray, FloatArray]:
 
 
 def group_sums(rows: FloatArray, groups: IntArray, weights: FloatArray, n_groups: int) -> FloatArray:
-    """Weighted sum of rows in each group, shape (n_groups, d); by index, never one-hot."""
+    """Weighted sum of rows in each group, shape (n_groups, d), in the rows' precision; by index, never one-hot."""
+    weights = weights.astype(rows.dtype, copy=False)
     if n_groups == 1:
         return np.asarray(weights @ rows)[None, :]
     pick = csc_array((weights, groups, np.arange(len(rows) + 1)), shape=(n_groups, len(rows)))

@@ -16,6 +16,9 @@ from phiscope.moments import Layout, Moments, add_scatter, group_sums, mirror
 BLOCK_ROWS = 2048
 """Rows per matrix product: large enough for full BLAS speed, small enough to stay near the cache."""
 
+FAST_BLOCK_ROWS = 4096
+"""The same in float32, whose products have to be added to float64 sums one by one."""
+
 CACHE_BYTES = 2**19
 """Bytes that are cast, shifted and squared at a time: 512 KiB stay in the cache in between."""
 
@@ -48,12 +51,20 @@ class Pilots:
         self._center = np.zeros(self.rows.shape[1])
         self._power: list[float] = []
         self._buffer: NDArray[Any] | None = None
+        self._product: NDArray[Any] | None = None
 
     def buffer(self, n_rows: int) -> NDArray[Any]:
         """Room for rows, one for all scatters: fresh memory for each would cost more than the cast."""
         if self._buffer is None or len(self._buffer) < n_rows:
             self._buffer = np.empty((n_rows, self.rows.shape[1]), dtype=self.dtype)
         return self._buffer[:n_rows]
+
+    def product(self) -> NDArray[Any]:
+        """Room for one product in the precision of the products, shared for the same reason."""
+        if self._product is None:
+            width = self.rows.shape[1]
+            self._product = np.zeros((width, width), dtype=self.dtype, order="F")
+        return self._product
 
     def subtract(self, piece: NDArray[Any], rows: NDArray[Any], groups: IntArray) -> None:
         """Write a piece of the source minus the pilots of its samples into `rows`."""
@@ -64,6 +75,11 @@ class Pilots:
             # Subtracted in the wider of the two types, rounded afterwards; pilots hold float32 in that mode.
             pilots = pilots.astype(np.result_type(self.dtype, piece.dtype), copy=False)
             np.subtract(piece, pilots, out=rows, casting="same_kind")
+
+    @property
+    def block_rows(self) -> int:
+        """Rows for one product."""
+        return BLOCK_ROWS if self.dtype == np.float64 else FAST_BLOCK_ROWS
 
     def grow(self, n_groups: int) -> None:
         """Make room for more groups."""
@@ -196,7 +212,8 @@ class Scatter:
         if rows.dtype == np.float64:
             self.scatter = add_scatter(self.scatter, rows)
         else:
-            self.scatter += ssyrk(1.0, rows.T)
+            product = ssyrk(1.0, rows.T, beta=0.0, c=self.pilots.product(), overwrite_c=1)
+            np.add(self.scatter, product, out=self.scatter)
 
     def absorb(self, other: Scatter) -> None:
         """Add the sums of another scatter about the same pilots."""

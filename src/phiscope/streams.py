@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from phiscope.arrays import FloatArray, IntArray
 from phiscope.moments import Layout, Moments, fold, moments_from_rows, with_groups
-from phiscope.scatter import BLOCK_ROWS, Pilots, Scatter, Source, join, within
+from phiscope.scatter import Pilots, Scatter, Source, join, within
 
 PILOT_ROWS = 512
 """At least so many rows decide the pilots."""
@@ -26,14 +26,14 @@ class Stream:
 
     Args:
         pilots: shared by all shards.
-        block_rows: rows gathered before they are added to the scatter.
+        block_rows: rows gathered before they are added to the scatter; None as many as make one product.
     """
 
-    def __init__(self, pilots: Pilots, block_rows: int) -> None:
+    def __init__(self, pilots: Pilots, block_rows: int | None) -> None:
         self.pilots = pilots
         self.scatter: Scatter | None = None
         self.pending: list[Block] = []
-        self._block_rows = block_rows
+        self._block_rows = block_rows or pilots.block_rows
         self._n_pending = 0
 
     @property
@@ -45,7 +45,7 @@ class Stream:
         self, parts: Sequence[NDArray[Any]], chosen: slice | IntArray, groups: IntArray, weights: FloatArray
     ) -> None:
         """Add chosen rows of the parts; `groups` and `weights` belong to the chosen rows."""
-        for piece in pieces(len(groups)):
+        for piece in pieces(len(groups), self.pilots.block_rows):
             self._add(parts, within(chosen, piece), groups[piece], weights[piece])
 
     def _add(
@@ -78,19 +78,19 @@ class Stream:
         return rows_as_moments(self.pilots.layout, self.pending)
 
 
-def pieces(n_rows: int) -> Iterator[slice]:
-    """Slices of nearly equal length, at most `BLOCK_ROWS`: a short last block would be a slow product."""
-    count = -(-n_rows // BLOCK_ROWS)
+def pieces(n_rows: int, most: int) -> Iterator[slice]:
+    """Slices of nearly equal length, at most `most`: a short last block would be a slow product."""
+    count = -(-n_rows // most)
     bounds = [n_rows * index // count for index in range(count + 1)] if count else []
     return (slice(low, high) for low, high in pairwise(bounds))
 
 
 def add_blocks(scatter: Scatter, blocks: Sequence[Block]) -> None:
-    """Add blocks of at most `BLOCK_ROWS` rows each, several of them at a time."""
+    """Add blocks that each have the rows of one product at most, several of them at a time."""
     taken: list[Block] = []
     size = 0
     for block in blocks:
-        if size + len(block[1]) > 2 * BLOCK_ROWS and taken:
+        if size + len(block[1]) > 2 * scatter.pilots.block_rows and taken:
             scatter.add([source for source, _, _ in taken], *_labels(taken))
             taken, size = [], 0
         taken.append(block)
@@ -119,12 +119,12 @@ class Streams:
     Args:
         layout: p, C, c and whether targets are classes.
         n_shards: number of streams.
-        block_rows: rows that a stream gathers before they are added to its scatter.
+        block_rows: rows that a stream gathers before they are added to its scatter; None as many as make one product.
         dtype: of the products.
     """
 
     def __init__(
-        self, layout: Layout, n_shards: int, block_rows: int, dtype: type[np.floating[Any]] = np.float64
+        self, layout: Layout, n_shards: int, block_rows: int | None, dtype: type[np.floating[Any]] = np.float64
     ) -> None:
         self._layout = layout
         self._pilots = Pilots(layout, dtype)
