@@ -178,6 +178,11 @@ class AdditionSettings:
 
 
 def bundled(loader: str) -> tuple[Any, Any]:
+    """Inputs and targets of a data set that comes with scikit-learn, by the name of its loader.
+
+    Raises:
+        MissingDependencyError: scikit-learn is not installed.
+    """
     try:
         import sklearn.datasets
     except ImportError as error:
