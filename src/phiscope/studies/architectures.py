@@ -41,7 +41,7 @@ def build_network(
     name          published form                          ``depth`` counts                     batch norm
     ============= ======================================= ==================================== ==========
     fcn           3 hidden layers of 512, ReLU (OURS)     hidden layers                        no
-    cnn           32, 64, 64 channels, pooled (OURS)      convolutions: 32, then 64 each       yes
+    cnn           32, 64, 128, 128 channels (OURS)        convolutions: 32, 64, then 128 each  yes
     vgg16         configuration D, head 512 -> C          weight layers: 11, 13, 16, 19        yes
     resnet18      stages of 2 blocks, 64 to 512 channels  weight layers: 10, 18, 34            yes
     transformer   2 pre-norm decoder blocks, width 128    blocks                               layer norms
@@ -154,7 +154,7 @@ def _fully_connected(
 def _convolutional(
     shape: Sequence[int], num_outputs: int, width: float, depth: int | None, batch_norm: bool | None
 ) -> StudyNetwork:
-    widths = [_scaled(32, width), *[_scaled(64, width)] * ((depth or 3) - 1)]
+    widths = [_scaled(min(32 * 2**number, 128), width) for number in range(depth or 4)]
     _check_pictures("cnn", shape, 2 ** (len(widths) - 1))
     layers: list[nn.Module] = []
     channels = shape[0]
