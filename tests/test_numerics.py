@@ -7,7 +7,7 @@ import torch
 import precise
 from phiscope import diagonalize
 from phiscope.accumulator import MomentAccumulator
-from phiscope.scatter import BLOCK_ROWS
+from phiscope.pilots import BLOCK_ROWS
 from phiscope.streams import PILOT_ROWS
 
 EPS = np.finfo(np.float64).eps

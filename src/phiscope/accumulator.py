@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from phiscope.arrays import IntArray, as_array, as_count, as_rows, as_targets, as_weights
+from phiscope.arrays import IntArray, as_array, as_count, as_row_tensor, as_rows, as_targets, as_weights
+from phiscope.device_scatter import DeviceScatter
 from phiscope.errors import EmptyDataError, NonFiniteError, ShapeError, TargetError
 from phiscope.moments import Layout, Moments, with_groups
-from phiscope.precision import PRECISIONS, check_precision, check_range
+from phiscope.precision import PRECISIONS, check_precision, check_range, has_double, reach_of
+from phiscope.scatter import Scatter
 from phiscope.streams import ShardMoments, Streams
 
 SHARDS = 20
@@ -71,6 +75,8 @@ class MomentAccumulator:
             into 64 MiB, or 2 halves, which correct for the size of the sample but give no interval; 1 gathers none.
         precision: "exact" multiplies in float64; "fast" in float32, blocks of a few thousand rows about a pilot mean,
             summed in float64: about half the time, and eigenvalues off by some 1e-7 of the largest one.
+        device: a torch device on which features that are tensors are multiplied, without a copy of them here; None
+            brings them to the CPU, as does "exact" on a device that has no float64.
 
     Raises:
         InputError: another precision.
@@ -82,9 +88,17 @@ class MomentAccumulator:
         [[0.5, 0.0], [0.0, 0.5]]
     """
 
-    def __init__(self, *, num_classes: int | None = None, n_shards: int | None = 1, precision: str = "exact") -> None:
+    def __init__(
+        self,
+        *,
+        num_classes: int | None = None,
+        n_shards: int | None = 1,
+        precision: str = "exact",
+        device: torch.device | None = None,
+    ) -> None:
         check_precision(precision)
         self._precision = precision
+        self._device = None if device is None or (precision == "exact" and not has_double(device)) else device
         self._num_classes = None if num_classes is None else as_count(num_classes, name="num_classes")
         self._n_shards = None if n_shards is None else as_count(n_shards, name="n_shards")
         self._reach: dict[str, float] = {}
@@ -113,9 +127,9 @@ class MomentAccumulator:
             NonFiniteError: NaN or Inf, with the index of the batch; nothing of the batch was added.
             TargetError: class indices that are negative or not below num_classes.
         """
-        phi = as_rows(features, name="features", letter="p")
+        phi = self._rows(features, name="features", letter="p")
         parts = [phi]
-        out = None if outputs is None else as_rows(outputs, name="outputs", letter="C")
+        out = None if outputs is None else self._rows(outputs, name="outputs", letter="C")
         goal = None if targets is None else as_targets(targets)
         weight = as_weights(weights, len(phi), batch=self._batches)
         for name, part in (("outputs", out), ("targets", goal)):
@@ -147,6 +161,10 @@ class MomentAccumulator:
         streams.add(parts, groups, weight, shard)
         self._batches += 1
 
+    def _rows(self, data: Any, *, name: str, letter: str) -> Any:
+        stays = self._device is not None and isinstance(data, torch.Tensor)
+        return as_row_tensor(data, name=name, letter=letter) if stays else as_rows(data, name=name, letter=letter)
+
     def _check_layout(self, layout: Layout) -> None:
         if self._layout is None:
             self._layout = layout
@@ -162,29 +180,25 @@ class MomentAccumulator:
             n_groups = max(int(groups.max(initial=0)) + 1, self._num_classes or 1)
             n_shards = self._n_shards or shards_for(sum(layout[:3]), n_groups)
             block_rows = None if n_shards <= HALVES else SHARD_BLOCK_ROWS
-            self._streams = Streams(layout, n_shards, block_rows, PRECISIONS[self._precision])
+            make = Scatter if self._device is None else partial(DeviceScatter, device=self._device)
+            self._streams = Streams(layout, n_shards, block_rows, PRECISIONS[self._precision], make)
         return self._streams
 
-    def _check_values(self, parts: list[NDArray[Any]]) -> None:
+    def _check_values(self, parts: list[Any]) -> None:
         names = ["features", *(["outputs"] if self._layout and self._layout[1] else []), "targets"]
         for name, part in zip(names, parts, strict=False):
             if len(part) == 0:
                 continue
-            root = _norm(part)
-            if root is not None:
-                self._reach[name] = max(self._reach.get(name, 0.0), root)
-                continue
-            # NaN and Inf reach the extremes; only then look entry by entry.
-            low, high = float(part.min()), float(part.max())
-            if not (math.isfinite(low) and math.isfinite(high)):
-                row = int(np.argwhere(~np.isfinite(part).all(axis=1))[0, 0])
+            reach = reach_of(part)
+            if not math.isfinite(reach):
+                row = int(np.argwhere(~np.isfinite(as_array(part, name=name)).all(axis=1))[0, 0])
                 raise NonFiniteError(
                     f"{name} hold NaN or Inf in batch {self._batches} (sample {row} of that batch), expected finite "
                     "numbers; the training probably diverged or the data need cleaning",
                     where=name,
                     batch=self._batches,
                 )
-            self._reach[name] = max(self._reach.get(name, 0.0), -low, high)
+            self._reach[name] = max(self._reach.get(name, 0.0), reach)
 
     def _check_classes(self, groups: IntArray) -> None:
         low, high = (int(groups.min()), int(groups.max())) if len(groups) else (0, 0)
@@ -253,14 +267,3 @@ class MomentAccumulator:
         if total.classes:
             total = with_groups(total, self._num_classes or 1)
         return total, streams.shards(len(total.group_counts))
-
-
-def _norm(part: NDArray[Any]) -> float | None:
-    """Frobenius norm in one pass, which bounds the entries; None where it may have left the range of its type."""
-    if part.dtype not in (np.float32, np.float64) or not part.flags.c_contiguous:
-        return None
-    flat = part.reshape(-1)
-    # Beyond the range of its type the answer is Inf or NaN, and the entries are looked at one by one.
-    with np.errstate(over="ignore", invalid="ignore"):
-        square = float(np.dot(flat, flat))
-    return math.sqrt(square) if 1e-10 < square < 1e30 else None

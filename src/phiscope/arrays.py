@@ -85,12 +85,26 @@ def as_rows(data: Any, *, name: str, letter: str) -> NDArray[Any]:
         ShapeError: the array is not two-dimensional or has no columns.
     """
     array = as_array(data, name=name)
-    if array.ndim != 2 or array.shape[1] == 0:
+    _check_rows(array.shape, name=name, letter=letter)
+    return array
+
+
+def as_row_tensor(data: torch.Tensor, *, name: str, letter: str) -> torch.Tensor:
+    """`as_rows` for a tensor that stays on its device.
+
+    Raises:
+        ShapeError: the tensor is not two-dimensional or has no columns.
+    """
+    _check_rows(tuple(data.shape), name=name, letter=letter)
+    return data.detach()
+
+
+def _check_rows(shape: tuple[int, ...], *, name: str, letter: str) -> None:
+    if len(shape) != 2 or shape[1] == 0:
         raise ShapeError(
-            f"{name} has shape {array.shape}, expected (n, {letter}) with n samples as rows and "
+            f"{name} has shape {shape}, expected (n, {letter}) with n samples as rows and "
             f"{letter} >= 1 columns; reshape it first"
         )
-    return array
 
 
 def as_targets(data: Any) -> NDArray[Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from numpy.typing import NDArray
 
 from phiscope import wide
 from phiscope.accumulator import MomentAccumulator, shards_asked
-from phiscope.arrays import as_count, as_head, as_rows, as_share, as_targets, look_like_labels
+from phiscope.arrays import as_count, as_head, as_row_tensor, as_rows, as_share, as_targets, look_like_labels
 from phiscope.assemble import Head, measurement_from_moments
 from phiscope.chunked import RowTable, doubts_about_labels
 from phiscope.dask_arrays import DaskTable, is_dask
@@ -88,14 +89,17 @@ def diagonalize(
             intervals=intervals,
             precision=precision,
         )
-    rows = as_rows(features, name="features", letter="p")
+    device = _device_of(features)
+    rows = (as_row_tensor if device else as_rows)(features, name="features", letter="p")
     affine = None if head is None else as_head(head, rows.shape[1])
     if outputs is not None:
         outputs = as_rows(outputs, name="outputs", letter="C")
         _check_same_layer(outputs.shape[1], affine)
     goal = None if targets is None else as_targets(targets)
     num_classes = _class_count(num_classes, affine, goal is not None and goal.ndim == 1)
-    accumulator = MomentAccumulator(num_classes=num_classes, n_shards=shards_asked(intervals), precision=precision)
+    accumulator = MomentAccumulator(
+        num_classes=num_classes, n_shards=shards_asked(intervals), precision=precision, device=device
+    )
     accumulator.update(rows, outputs, goal, weights)
     moments, shards = accumulator.result_with_shards()
     return measurement_from_moments(
@@ -106,6 +110,11 @@ def diagonalize(
         provenance={"source": "arrays", "products": PRODUCTS[precision]},
         warnings=_doubts(goal),
     )
+
+
+def _device_of(features: Any) -> torch.device | None:
+    """Where a tensor is, None for what is on the CPU."""
+    return features.device if isinstance(features, torch.Tensor) and features.device.type != "cpu" else None
 
 
 def _leading(parts: dict[str, Any], head: Any, k: int, **options: Any) -> Measurement:

@@ -39,6 +39,7 @@ def measure(
     rank_tolerance: float = 1e-4,
     progress: bool | None = None,
     ranks: Ranks = "auto",
+    precision: str = "auto",
 ) -> Measurement:
     """Diagonalize the forward feature map of a network on data, in one pass.
 
@@ -59,6 +60,9 @@ def measure(
         ranks: under torch.distributed, "merge" makes one set of the samples of all ranks, all of which have to call
             this and get the same; "local" measures this rank's samples alone; "auto" merges when the loader has a
             `DistributedSampler`, whose repeated samples count once. A process group merges its ranks.
+        precision: of the products that moments are made of: "exact" (float64), "fast" (float32 about a pilot mean,
+            summed in float64; eigenvalues within 1e-6 of the largest one) or "auto": exact on the CPU and on cards
+            that multiply float64 well, fast on others. The provenance says which, under "products".
 
     Returns:
         The measurement; its provenance says which head, which layout and which reading of the targets.
@@ -102,6 +106,7 @@ def measure(
             progress=progress,
             total=known_length(data),
             own_inputs=crew.own_inputs,
+            precision=precision,
         )
 
     with isolated(model, data=data, device=where):
@@ -205,6 +210,7 @@ def run_batches(
     initial: InitialFeatures | None = None,
     corrected: bool = True,
     own_inputs: int | None = None,
+    precision: str = "auto",
 ) -> Pass:
     """Do `gather_batches` up to the last batch; what was gathered may be too little to measure.
 
@@ -218,13 +224,20 @@ def run_batches(
         initial: see `gather_batches`.
         corrected: see `measure_batches`.
         own_inputs: so many inputs count; None = all.
+        precision: see `measure`.
 
     Raises:
         InputError: max_samples is not a positive integer.
     """
     if max_samples is not None and (isinstance(max_samples, bool) or max_samples < 1):
         raise InputError(f"max_samples is {max_samples}; expected a positive integer or None")
-    running = Pass(feature_map=feature_map, initial=initial, n_shards=None if corrected else 1, own_inputs=own_inputs)
+    running = Pass(
+        feature_map=feature_map,
+        initial=initial,
+        n_shards=None if corrected else 1,
+        own_inputs=own_inputs,
+        precision=precision,
+    )
     read = with_targets(batches, feature_map.reader(), targets)
     disabled = None if progress is None else not progress
     with tqdm(read, total=total, disable=disabled, desc="measuring", unit="batch", leave=False) as bar:

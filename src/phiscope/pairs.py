@@ -14,7 +14,7 @@ from phiscope.arrays import FloatArray, as_array, as_rows
 from phiscope.errors import InputError, NonFiniteError, ShapeError
 from phiscope.metrics.comparison import cka_unbiased, unbiased_hsic
 from phiscope.operators import PositiveOperator
-from phiscope.scatter import BLOCK_ROWS
+from phiscope.pilots import BLOCK_ROWS
 
 LOST = 1e-12
 """An unbiased squared norm below this share of the plain one is rounding of the subtraction that made it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from phiscope.arrays import FloatArray, as_head, check_reach
 from phiscope.errors import EmptyDataError
 from phiscope.gathered import Gathered
 from phiscope.moments import Moments
+from phiscope.precision import PRODUCTS, check_precision, precision_for
 from phiscope.split import FeatureMap, Rows
 from phiscope.split.alignment import Samples, labels_are_inputs, samples_of
 from phiscope.split.initial import InitialFeatures
@@ -28,6 +30,7 @@ class Seen:
         network: what was measured, by name: model, head, layout.
         devices: where it ran.
         precisions: of the features.
+        products: precision of the products, empty where nothing counted.
         readings: how targets were read.
         ignored_inputs: mapping keys that the model does not take.
         n_batches: batches that were run.
@@ -38,6 +41,7 @@ class Seen:
     network: Mapping[str, str]
     devices: tuple[str, ...]
     precisions: tuple[str, ...]
+    products: tuple[str, ...]
     readings: tuple[str, ...]
     ignored_inputs: tuple[str, ...]
     n_batches: int
@@ -53,6 +57,7 @@ class Seen:
             "batches": str(self.n_batches),
             "device": ", ".join(self.devices),
             "precision": ", ".join(self.precisions),
+            "products": "; ".join(self.products),
         }
         if self.n_ignored:
             told["left_out"] = f"{self.n_ignored} positions or samples, by label -100 or attention mask"
@@ -96,24 +101,30 @@ class Pass:
         initial: gives features at initialization; None for no comparison.
         n_shards: see `MomentAccumulator`.
         own_inputs: so many inputs count, and what comes after them does not; None = all.
+        precision: of the products, see `phiscope.measure`.
     """
 
     feature_map: FeatureMap
     initial: InitialFeatures | None
     n_shards: int | None
     own_inputs: int | None = None
+    precision: str = "auto"
     n_samples: int = 0
     n_inputs: int = 0
     n_batches: int = 0
     ignored: int = 0
     moments: MomentAccumulator | None = None
-    paired: MomentAccumulator = field(default_factory=MomentAccumulator)
+    paired: MomentAccumulator | None = None
     last: Rows | None = None
     readings: Counter[str] = field(default_factory=Counter)
     ignored_keys: tuple[str, ...] = ()
     repeats_inputs: bool = False
 
+    products: str = ""
+
     def __post_init__(self) -> None:
+        if self.precision != "auto":
+            check_precision(self.precision)
         self.now = self.feature_map.caller()
 
     def add(self, batch: Batch, index: int, left: int | None) -> None:
@@ -135,12 +146,12 @@ class Pass:
             return
         self.n_samples += len(chosen)
         features = rows.features[chosen.to(rows.features.device)]
-        self._moments(samples, rows.weight.shape[0]).update(
+        self._start(samples, rows).update(
             features,
             targets=None if samples.targets is None else samples.targets[counted],
             units=units[chosen],
         )
-        if self.initial is not None:
+        if self.initial is not None and self.paired is not None:
             before = self.initial(batch, index)
             self.paired.update(before[chosen.to(before.device)], features)
 
@@ -150,10 +161,18 @@ class Pass:
             return torch.arange(len(units))
         return torch.nonzero(units < self.own_inputs)[:, 0]
 
-    def _moments(self, samples: Samples, n_outputs: int) -> MomentAccumulator:
+    def _start(self, samples: Samples, rows: Rows) -> MomentAccumulator:
         if self.moments is None:
+            device = rows.features.device
+            options: dict[str, Any] = {
+                "precision": precision_for(device) if self.precision == "auto" else self.precision,
+                "device": None if device.type == "cpu" else device,
+            }
+            self.products = PRODUCTS[options["precision"]]
             classes = samples.targets is not None and not samples.targets.is_floating_point()
-            self.moments = MomentAccumulator(num_classes=max(n_outputs, 2) if classes else None, n_shards=self.n_shards)
+            n_classes = max(rows.weight.shape[0], 2) if classes else None
+            self.moments = MomentAccumulator(num_classes=n_classes, n_shards=self.n_shards, **options)
+            self.paired = MomentAccumulator(**options)
         return self.moments
 
     def result(self) -> Gathered:
@@ -172,7 +191,7 @@ class Pass:
             moments=moments,
             shards=shards,
             head=self._head(self.last),
-            paired=None if self.initial is None else self.paired.result(),
+            paired=None if self.initial is None or self.paired is None else self.paired.result(),
             provenance=seen.provenance(),
             warnings=seen.warnings(),
         )
@@ -202,6 +221,7 @@ class Pass:
             },
             devices=(str(rows.features.device),),
             precisions=(str(rows.features.dtype),),
+            products=(self.products,) if self.products else (),
             readings=tuple(self.readings),
             ignored_inputs=self.ignored_keys,
             n_batches=self.n_batches,

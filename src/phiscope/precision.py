@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from phiscope.arrays import check_reach
 from phiscope.errors import InputError
@@ -20,6 +26,10 @@ PRODUCTS = {
 
 FAST_RANGE = 1e-12, 1e15
 """Norms of a batch whose squares and their sums stay inside float32."""
+
+
+FULL_DOUBLE = {(6, 0), (7, 0), (8, 0), (9, 0), (10, 0)}
+"""Compute capabilities of NVIDIA's cards that multiply float64 at half the rate of float32."""
 
 
 def check_precision(precision: str) -> None:
@@ -49,3 +59,70 @@ def check_range(reach: float, *, name: str, precision: str) -> None:
             f"{name} reach {reach:.3g}, and precision 'fast' holds from {FAST_RANGE[0]:g} to {FAST_RANGE[1]:g}; "
             "rescale them or use precision 'exact'"
         )
+
+
+def has_double(device: torch.device) -> bool:
+    """Whether the device has float64 at all; Apple's and some integrated GPUs have none."""
+    return _has_double(str(device))
+
+
+@lru_cache
+def _has_double(device: str) -> bool:
+    try:
+        torch.ones(1, dtype=torch.float64, device=device)
+    except (TypeError, RuntimeError):
+        return False
+    return True
+
+
+def precision_for(device: torch.device) -> str:
+    """The precision of products that a device is good at: "exact" where float64 runs at a fair share of float32.
+
+    That is a CPU, and of NVIDIA's cards those of `FULL_DOUBLE`; the others multiply float64 at 1/32 or less. AMD's
+    cards under ROCm are taken for the former.
+
+    Example:
+        >>> precision_for(torch.device("cpu"))
+        'exact'
+    """
+    if device.type == "cpu":
+        return "exact"
+    if device.type == "cuda":
+        full = torch.version.hip is not None or torch.cuda.get_device_capability(device) in FULL_DOUBLE
+        return "exact" if full else "fast"
+    return "fast"
+
+
+@contextmanager
+def plain_products(device: torch.device) -> Iterator[None]:
+    """float32 products in float32: neither autocast nor TF32, whatever the user has set; set back afterwards."""
+    before = torch.get_float32_matmul_precision()
+    if before != "highest":
+        torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        if before != "highest":
+            torch.set_float32_matmul_precision(before)
+
+
+def reach_of(part: NDArray[Any] | torch.Tensor) -> float:
+    """A bound of all absolute values, NaN or Inf if an entry is: one pass, whatever the type and the device."""
+    if isinstance(part, torch.Tensor):
+        low, high = torch.stack(torch.aminmax(part.detach())).tolist()
+        return math.nan if math.isnan(low + high) else max(-low, high)
+    norm = _norm(part)
+    # NaN and Inf reach the extremes.
+    return norm if norm is not None else float(max(-float(part.min()), float(part.max())))
+
+
+def _norm(part: NDArray[Any]) -> float | None:
+    """Frobenius norm in one pass, which bounds the entries; None where it may have left the range of its type."""
+    if part.dtype not in (np.float32, np.float64) or not part.flags.c_contiguous:
+        return None
+    flat = part.reshape(-1)
+    # Beyond the range of its type the answer is Inf or NaN, and the entries are looked at one by one.
+    with np.errstate(over="ignore", invalid="ignore"):
+        square = float(np.dot(flat, flat))
+    return math.sqrt(square) if 1e-10 < square < 1e30 else None

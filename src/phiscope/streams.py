@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, overload
 
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from phiscope.arrays import FloatArray, IntArray
 from phiscope.moments import Layout, Moments, fold, moments_from_rows, with_groups
-from phiscope.scatter import Pilots, Scatter, Source, join, within
+from phiscope.pilots import Pilots
+from phiscope.scatter import Scatter, Source, copied, join, within
 
 PILOT_ROWS = 512
 """At least so many rows decide the pilots."""
@@ -27,10 +28,12 @@ class Stream:
     Args:
         pilots: shared by all shards.
         block_rows: rows gathered before they are added to the scatter; None as many as make one product.
+        make: makes a scatter.
     """
 
-    def __init__(self, pilots: Pilots, block_rows: int | None) -> None:
+    def __init__(self, pilots: Pilots, block_rows: int | None, make: Callable[[Pilots], Scatter] = Scatter) -> None:
         self.pilots = pilots
+        self._make = make
         self.scatter: Scatter | None = None
         self.pending: list[Block] = []
         self._block_rows = block_rows or pilots.block_rows
@@ -53,15 +56,15 @@ class Stream:
     ) -> None:
         enough = self._block_rows // 2 if self.scatter is not None else max(self.pilots.layout[0], PILOT_ROWS) + 1
         if not self.pending and len(groups) >= enough:
-            self.scatter = self.scatter or Scatter(self.pilots)
+            self.scatter = self.scatter or self._make(self.pilots)
             self.scatter.add([(parts, chosen)], groups, weights)
             return
         # Copies: the caller may use the memory of a batch again.
-        copies = [np.array(part[chosen]) if isinstance(chosen, slice) else part[chosen] for part in parts]
+        copies = [copied(part, chosen) for part in parts]
         self.pending.append(((copies, slice(0, len(groups))), groups, weights))
         self._n_pending += len(groups)
         if self._n_pending >= (enough if self.scatter is None else self._block_rows):
-            self.scatter = self.scatter or Scatter(self.pilots)
+            self.scatter = self.scatter or self._make(self.pilots)
             self.flush()
 
     def flush(self) -> None:
@@ -121,14 +124,20 @@ class Streams:
         n_shards: number of streams.
         block_rows: rows that a stream gathers before they are added to its scatter; None as many as make one product.
         dtype: of the products.
+        make: makes a scatter; the default multiplies here, with NumPy's arrays.
     """
 
     def __init__(
-        self, layout: Layout, n_shards: int, block_rows: int | None, dtype: type[np.floating[Any]] = np.float64
+        self,
+        layout: Layout,
+        n_shards: int,
+        block_rows: int | None,
+        dtype: type[np.floating[Any]] = np.float64,
+        make: Callable[[Pilots], Scatter] = Scatter,
     ) -> None:
         self._layout = layout
         self._pilots = Pilots(layout, dtype)
-        self._streams = [Stream(self._pilots, block_rows) for _ in range(n_shards)]
+        self._streams = [Stream(self._pilots, block_rows, make) for _ in range(n_shards)]
         self._lent: weakref.ref[ShardMoments] | None = None
 
     def __len__(self) -> int:

@@ -113,6 +113,7 @@ def _together(seen: Sequence[Mapping[str, Any]]) -> Seen:
         network=seen[0]["network"],
         devices=_once(one["devices"] for one in seen),
         precisions=_once(one["precisions"] for one in seen),
+        products=_once(one["products"] for one in seen),
         readings=_once(one["readings"] for one in seen),
         ignored_inputs=_once(one["ignored_inputs"] for one in seen),
         n_batches=sum(one["n_batches"] for one in seen),

@@ -1,0 +1,133 @@
+"""What is subtracted from rows before they are squared, so that no product cancels against a mean."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phiscope.arrays import FloatArray, IntArray
+from phiscope.moments import Layout, group_sums
+
+BLOCK_ROWS = 2048
+"""Rows per matrix product: large enough for full BLAS speed, small enough to stay near the cache."""
+
+FAST_BLOCK_ROWS = 4096
+"""The same in float32, whose products have to be added to float64 sums one by one."""
+
+PLAIN_MEAN = 16.0
+"""Group means with less than this many times the within-group power are not subtracted: one digit, no more, is lost."""
+
+
+class Pilots:
+    """One row for each group that is subtracted from its samples before they are squared.
+
+    A pilot is the mean of the first samples of its group, which differs from the final mean by about one spread, or
+    the common center where it lies close to that. The center is zero in float64, where a moderate mean costs no
+    digits, and the mean of the first samples in float32. All scatters that share their pilots add up.
+
+    Args:
+        layout: p, C, c and whether targets are classes.
+        dtype: of the products, np.float64 or np.float32; pilots are rounded to it.
+    """
+
+    def __init__(self, layout: Layout, dtype: type[np.floating[Any]] = np.float64) -> None:
+        self.layout = layout
+        self.dtype = np.dtype(dtype)
+        self.rows = np.zeros((0, sum(layout[:3])))
+        self.known = np.zeros(0, dtype=bool)
+        self.uniform, self.shifted = True, False
+        self._center = np.zeros(self.rows.shape[1])
+        self._power: list[float] = []
+        self._buffer: NDArray[Any] | None = None
+        self._product: NDArray[Any] | None = None
+
+    def buffer(self, n_rows: int) -> NDArray[Any]:
+        """Room for rows, one for all scatters: fresh memory for each would cost more than the cast."""
+        if self._buffer is None or len(self._buffer) < n_rows:
+            self._buffer = np.empty((n_rows, self.rows.shape[1]), dtype=self.dtype)
+        return self._buffer[:n_rows]
+
+    def product(self) -> NDArray[Any]:
+        """Room for one product in the precision of the products, shared for the same reason."""
+        if self._product is None:
+            width = self.rows.shape[1]
+            self._product = np.zeros((width, width), dtype=self.dtype, order="F")
+        return self._product
+
+    def subtract(self, piece: NDArray[Any], rows: NDArray[Any], groups: IntArray) -> None:
+        """Write a piece of the source minus the pilots of its samples into `rows`."""
+        if not self.shifted:
+            rows[...] = piece
+        else:
+            pilots = self.rows[0] if self.uniform else self.rows.take(groups, axis=0)
+            # Subtracted in the wider of the two types, rounded afterwards; pilots hold float32 in that mode.
+            pilots = pilots.astype(np.result_type(self.dtype, piece.dtype), copy=False)
+            np.subtract(piece, pilots, out=rows, casting="same_kind")
+
+    @property
+    def block_rows(self) -> int:
+        """Rows for one product."""
+        return BLOCK_ROWS if self.dtype == np.float64 else FAST_BLOCK_ROWS
+
+    def grow(self, n_groups: int) -> None:
+        """Make room for more groups."""
+        extra = n_groups - len(self.known)
+        if extra > 0:
+            self.rows = np.pad(self.rows, ((0, extra), (0, 0)))
+            self.known = np.pad(self.known, (0, extra))
+            self.rows[-extra:] = self._center
+
+    def learn(self, rows: FloatArray, groups: IntArray) -> None:
+        """Fix the pilots of groups that occur here for the first time."""
+        self.grow(int(groups.max()) + 1)
+        fresh = ~self.known[groups]
+        if not fresh.any():
+            return
+        if not fresh.all():
+            rows, groups = rows[fresh], groups[fresh]
+        names, member, counts = np.unique(groups, return_inverse=True, return_counts=True)
+        means = group_sums(rows, member, np.ones(len(rows)), len(names)) / counts[:, None]
+        if not self._power:
+            # Rounding of this difference matters only where the means are large, and those are subtracted anyway.
+            alone = max(len(rows) - len(names), 1)
+            self._power = [
+                max(_square(rows[:, part]) - float(counts @ squared_lengths(means[:, part])), 0.0) / alone
+                for part in self._parts()
+            ]
+            if self.dtype != np.float64:
+                self._center = self._rounded(counts @ means / counts.sum())
+                self.rows[:] = self._center
+        apart = self._apart(means)
+        self.rows[names[apart]] = self._rounded(means[apart])
+        self.known[names] = True
+        self.uniform = self.uniform and not apart.any()
+        self.shifted = self.shifted or bool(self.rows[names].any())
+
+    def _rounded(self, rows: FloatArray) -> FloatArray:
+        return rows.astype(self.dtype).astype(np.float64)
+
+    def _parts(self) -> list[slice]:
+        ends = np.cumsum([0, *self.layout[:3]])
+        return [slice(low, high) for low, high in pairwise(ends) if high > low]
+
+    def _apart(self, means: FloatArray) -> NDArray[np.bool_]:
+        """Groups whose distance from the center would cost digits in features, outputs or targets."""
+        large = np.zeros(len(means), dtype=bool)
+        offsets = means - self._center
+        for part, power in zip(self._parts(), self._power, strict=True):
+            large |= squared_lengths(offsets[:, part]) > PLAIN_MEAN * power
+        return large
+
+
+def _square(rows: FloatArray) -> float:
+    return float(squared_lengths(rows).sum())
+
+
+def squared_lengths(rows: NDArray[Any]) -> NDArray[Any]:
+    """Squared norm of each row, shape (b,)."""
+    if hasattr(np, "vecdot"):
+        return np.asarray(np.vecdot(rows, rows))
+    return np.asarray(np.einsum("ij,ij->i", rows, rows))

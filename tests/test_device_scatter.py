@@ -1,0 +1,181 @@
+"""The path of a GPU, driven on the CPU: torch makes the products, and every number is the one that NumPy gives."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from phiscope import device_scatter as module
+from phiscope import measure
+from phiscope.accumulator import MomentAccumulator
+from phiscope.errors import InputError, NonFiniteError, ShapeError
+from phiscope.precision import has_double, plain_products, precision_for, reach_of
+
+CPU = torch.device("cpu")
+
+
+def problem(n=5000, p=40, n_classes=5, *, offset=0.0, seed=0):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, n_classes, n)
+    x = (rng.standard_normal((n, p)) + rng.standard_normal((n_classes, p))[y]) * np.arange(1, p + 1) ** -0.5
+    return torch.from_numpy((x + offset * (1 + rng.random(p))).astype(np.float32)), torch.from_numpy(y)
+
+
+def gathered(x, *, device, batch=700, n_shards=4, precision="exact", **others):
+    accumulator = MomentAccumulator(n_shards=n_shards, precision=precision, device=device)
+    for start in range(0, len(x), batch):
+        rows = slice(start, start + batch)
+        accumulator.update(x[rows], **{name: part[rows] for name, part in others.items()})
+    return accumulator.result_with_shards()
+
+
+def assert_same(found, expected, rtol):
+    assert (found.n_samples, found.layout) == (expected.n_samples, expected.layout)
+    np.testing.assert_allclose(found.group_weights, expected.group_weights, rtol=1e-12)
+    spread = np.sqrt(np.trace(expected.within) / expected.weight)
+    np.testing.assert_allclose(found.group_means, expected.group_means, rtol=rtol, atol=rtol * spread)
+    np.testing.assert_allclose(found.group_squares, expected.group_squares, rtol=10 * rtol, atol=rtol * spread**2)
+    assert np.abs(found.within - expected.within).max() <= rtol * np.linalg.norm(expected.within, 2)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+@pytest.mark.parametrize(("batch", "n_shards"), [(5000, 1), (5000, 4), (64, 1), (64, 4), (2049, 20)])
+def test_exact_products_on_a_device_are_those_of_numpy(offset, batch, n_shards):
+    x, y = problem(offset=offset)
+    outputs = x @ torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+    parts = {"batch": batch, "n_shards": n_shards, "targets": y, "outputs": outputs}
+    found, shards = gathered(x, device=CPU, **parts)
+    expected, other = gathered(x, device=None, **parts)
+    assert_same(found, expected, 1e-12)
+    assert len(shards) == len(other)
+    for one, two in zip(shards, other, strict=True):
+        assert one.n_samples == two.n_samples
+        if one.within is not None:
+            assert_same(one, two, 1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+def test_float32_products_keep_their_promise(dtype, offset):
+    x, y = problem(offset=offset)
+    x = x.to(dtype)
+    found, _ = gathered(x, device=CPU, precision="fast", targets=y)
+    rows = x.double().numpy()
+    expected = np.linalg.eigvalsh(np.cov(rows.T, bias=True))
+    eigenvalues = np.linalg.eigvalsh(found.covariance("features").matrix)
+    assert np.abs(eigenvalues - expected).max() < 1e-6 * expected[-1]
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), batch=st.integers(50, 3000), n_classes=st.sampled_from([1, 3, 300]))
+def test_weights_classes_and_splits(seed, batch, n_classes):
+    """300 classes are summed by index, few by a product; unequal weights and new classes in later batches."""
+    x, y = problem(n=3000, p=7, n_classes=n_classes, seed=seed)
+    weights = torch.from_numpy(np.random.default_rng(seed).integers(0, 3, 3000).astype(np.float64))
+    parts = {"batch": batch, "n_shards": 1, "targets": y.sort()[0], "weights": weights}
+    assert_same(gathered(x, device=CPU, **parts)[0], gathered(x, device=None, **parts)[0], 1e-11)
+
+
+def test_sums_are_made_here_where_a_device_has_no_float64(monkeypatch):
+    monkeypatch.setattr(module, "has_double", lambda _: False)
+    x, y = problem()
+    found, _ = gathered(x, device=CPU, precision="fast", targets=y)
+    expected, _ = gathered(x, device=None, targets=y)
+    assert_same(found, expected, 1e-6)
+
+
+def test_exact_products_come_here_where_a_device_has_no_float64(monkeypatch):
+    monkeypatch.setattr("phiscope.accumulator.has_double", lambda _: False)
+    accumulator = MomentAccumulator(device=torch.device("mps"))
+    x, y = problem()
+    accumulator.update(x, targets=y)
+    assert_same(accumulator.result(), gathered(x, device=None, n_shards=1, batch=5000, targets=y)[0], 1e-13)
+
+
+def test_later_batches_do_not_change_what_was_read_before():
+    x, _ = problem()
+    accumulator = MomentAccumulator(device=CPU)
+    accumulator.update(x[:2000])
+    early = accumulator.result()
+    before = early.within.copy()
+    accumulator.update(x[2000:])
+    np.testing.assert_array_equal(early.within, before)
+    assert_same(accumulator.result(), gathered(x, device=None, n_shards=1)[0], 1e-12)
+
+
+def test_a_batch_may_be_overwritten_by_its_owner():
+    x, _ = problem()
+    accumulator = MomentAccumulator(device=CPU)
+    reused = torch.empty(100, x.shape[1])
+    for start in range(0, len(x), 100):
+        reused.copy_(x[start : start + 100])
+        accumulator.update(reused)
+    assert_same(accumulator.result(), gathered(x, device=None, n_shards=1)[0], 1e-12)
+
+
+def test_bad_tensors_are_told_apart():
+    accumulator = MomentAccumulator(device=CPU)
+    x, _ = problem(n=10, p=3)
+    with pytest.raises(ShapeError, match=r"features has shape \(10,\), expected \(n, p\)"):
+        accumulator.update(x[:, 0])
+    x[4, 1] = torch.nan
+    with pytest.raises(NonFiniteError, match="sample 4 of that batch"):
+        accumulator.update(x)
+    x[4, 1] = -torch.inf
+    with pytest.raises(NonFiniteError, match="batch 0"):
+        accumulator.update(x)
+    with pytest.raises(InputError, match="precision is 'half'"):
+        MomentAccumulator(precision="half", device=CPU)
+
+
+def test_products_are_plain_whatever_the_user_has_set():
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            with plain_products(CPU):
+                assert torch.get_float32_matmul_precision() == "highest"
+                assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+            assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_what_devices_are_good_at(monkeypatch):
+    assert has_double(CPU)
+    assert not has_double(torch.device("mps")) or torch.backends.mps.is_available()
+    assert precision_for(CPU) == "exact"
+    assert precision_for(torch.device("mps")) == "fast"
+    card = torch.device("cuda", 0)
+    monkeypatch.setattr(torch.version, "hip", None)
+    for capability, expected in {
+        (9, 0): "exact",
+        (8, 0): "exact",
+        (8, 6): "fast",
+        (8, 9): "fast",
+        (12, 0): "fast",
+    }.items():
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, found=capability: found)
+        assert precision_for(card) == expected
+
+
+def test_reach_sees_every_type():
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int32):
+        assert reach_of(torch.tensor([[1, -5], [2, 3]], dtype=dtype)) == 5.0
+    assert reach_of(np.array([[1, -5], [2, 3]])) == 5.0
+    assert np.isnan(reach_of(torch.tensor([[1.0, torch.nan]])))
+    assert np.isnan(reach_of(np.array([[1.0, np.nan]], dtype=np.float16)))
+    assert reach_of(torch.tensor([[1.0, -torch.inf]])) == np.inf
+
+
+def test_a_network_says_how_its_products_were_made():
+    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+    data = torch.randn(3000, 4), torch.randint(0, 3, (3000,))
+    exact, fast = measure(model, data), measure(model, data, precision="fast")
+    assert exact.provenance["products"] == "float64"
+    assert "float32" in fast.provenance["products"]
+    assert fast["dynamical_low_rank"] == pytest.approx(exact["dynamical_low_rank"], rel=1e-4)
+    with pytest.raises(InputError, match="precision is 'best'"):
+        measure(model, data, precision="best")
