@@ -16,7 +16,10 @@ from torch import Tensor
 
 from phiscope.errors import InputError, UnknownNameError
 from phiscope.studies.data import bundled
-from phiscope.studies.pixels import LabelledPixels, PixelSet, in_equal_shares, taken
+from phiscope.studies.glyph_set import read_glyphs
+from phiscope.studies.hf_folder import read_hf_folder
+from phiscope.studies.image_files import read_cifar10, read_cifar100, read_mnist
+from phiscope.studies.pixels import LabelledPixels, PixelSet, Request, held_out, taken
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,23 +53,6 @@ class ImageSet:
         return tuple(self.train_x.shape[1:])
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What was asked for, as the readers get it.
-
-    Attributes:
-        folder: where the files are; None when none was named.
-        n_train: number of training pictures; None is the set's own.
-        n_test: number of test pictures; None is the set's own.
-        seed: decides which pictures.
-    """
-
-    folder: Path | None
-    n_train: int | None
-    n_test: int | None
-    seed: int
-
-
 def load_images(
     name: str,
     *,
@@ -81,12 +67,28 @@ def load_images(
     With the same seed a smaller training split is the beginning of a larger one, and the test split does not depend on
     ``n_train``.
 
+    =========== ===================================== ================================= =======================
+    name        what it is                            ``folder``                        settings
+    =========== ===================================== ================================= =======================
+    digits      1797 digits from scikit-learn         no                                none
+    glyphs      generated characters, any number      optional: keeps what was drawn    num_classes 10 to 62, size,
+                                                                                        color, difficulty 0 to 1
+    mnist       idx files, gzip-compressed or not     holds train-images-idx3-ubyte...  none
+    cifar10     the binary version                    holds data_batch_1.bin...         none
+    cifar100    the binary version                    holds train.bin, test.bin         labels: "fine" or "coarse"
+    hf          saved by Hugging Face ``datasets``,   holds dataset_dict.json, or       image, label: columns;
+                or Parquet files of images            *.parquet                         train, test: splits;
+                                                                                        size: resize to
+    =========== ===================================== ================================= =======================
+
+    docs/data.md says where to get the files, and what each setting does.
+
     Args:
-        name: "digits" (bundled with scikit-learn).
-        folder: where the files are; not for "digits".
-        n_train: training pictures to take; None takes all.
-        n_test: test pictures to take; None takes all.
-        seed: decides which pictures are taken; 0 or more.
+        name: one of the above.
+        folder: where the files are.
+        n_train: training pictures to take; None takes all (glyphs: 4000).
+        n_test: test pictures to take; None takes all (glyphs: 1000, digits: 397).
+        seed: decides which pictures are taken, or drawn; 0 to 2³² - 1.
         **settings: the set's own.
 
     Returns:
@@ -145,18 +147,17 @@ def _check_settings(name: str, kind: _Kind, folder: object, settings: Mapping[st
         raise InputError(f"the image set {name!r} is not read from files; leave folder out, got folder={folder}")
 
 
+_DIGITS_TO_TEST = 397  # of 1797: as many to train as in the study digits-cnn
+
+
 def _digits(request: Request) -> PixelSet:
     images, classes = bundled("load_digits")
-    pixels = images.astype(np.uint8).reshape(-1, 1, 8, 8)
-    n_test = 397 if request.n_test is None else request.n_test
-    n_train = len(pixels) - n_test if request.n_train is None else request.n_train
-    if n_train < 1 or n_train + n_test > len(pixels):
-        raise InputError(f"there are {len(pixels)} digits in all, got n_train={n_train} and n_test={n_test}")
-    whole = LabelledPixels(pixels=pixels, classes=classes.astype(np.int64))
-    order = in_equal_shares(whole.classes, request.seed)
+    whole = LabelledPixels(pixels=images.astype(np.uint8).reshape(-1, 1, 8, 8), classes=classes.astype(np.int64))
+    n_test = _DIGITS_TO_TEST if request.n_test is None else request.n_test
+    train, test = held_out(whole.classes, n_train=request.n_train, n_test=n_test, seed=request.seed)
     return PixelSet(
-        train=taken(whole, order[n_test:][:n_train]),
-        test=taken(whole, order[:n_test]),
+        train=taken(whole, train),
+        test=taken(whole, test),
         class_names=tuple("0123456789"),
         what="scikit-learn's handwritten digits, 8 x 8 gray pixels",
     )
@@ -177,4 +178,13 @@ def _standardized(train: NDArray[np.uint8], test: NDArray[np.uint8]) -> tuple[Te
     return first, second
 
 
-_SETS: Mapping[str, _Kind] = MappingProxyType({"digits": _Kind(read=_digits, folder="none")})
+_SETS: Mapping[str, _Kind] = MappingProxyType(
+    {
+        "digits": _Kind(read=_digits, folder="none"),
+        "glyphs": _Kind(read=read_glyphs, folder="optional", settings=("num_classes", "size", "color", "difficulty")),
+        "mnist": _Kind(read=read_mnist, folder="needed"),
+        "cifar10": _Kind(read=read_cifar10, folder="needed"),
+        "cifar100": _Kind(read=read_cifar100, folder="needed", settings=("labels",)),
+        "hf": _Kind(read=read_hf_folder, folder="needed", settings=("image", "label", "train", "test", "size")),
+    }
+)

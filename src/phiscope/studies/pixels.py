@@ -3,9 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from phiscope.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What was asked for, as the readers get it.
+
+    Attributes:
+        folder: where the files are, or where to keep generated ones; None when none was named.
+        n_train: number of training pictures; None is the set's own.
+        n_test: number of test pictures; None is the set's own.
+        seed: decides which pictures.
+    """
+
+    folder: Path | None
+    n_train: int | None
+    n_test: int | None
+    seed: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,3 +92,32 @@ def in_equal_shares(classes: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
 def taken(samples: LabelledPixels, rows: NDArray[np.int64]) -> LabelledPixels:
     """The samples of these rows, in this order."""
     return LabelledPixels(pixels=samples.pixels[rows], classes=samples.classes[rows])
+
+
+def drawn(classes: NDArray[np.int64], n: int | None, *, seed: int, split: str) -> NDArray[np.int64]:
+    """Rows of n samples of a split, classes in the shares of the whole; None takes all, in the same random order.
+
+    Raises:
+        InputError: there are fewer than n.
+    """
+    if n is not None and n > len(classes):
+        raise InputError(f"the {split} split has {len(classes)} pictures, got n_{split}={n}")
+    return in_equal_shares(classes, seed)[:n]
+
+
+def held_out(
+    classes: NDArray[np.int64], *, n_train: int | None, n_test: int, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows to train on and rows to test on, from samples that come without a test split.
+
+    The test rows are drawn first, so that they do not depend on the number of training rows.
+
+    Raises:
+        InputError: there are not that many samples.
+    """
+    left = len(classes) - n_test
+    wanted = left if n_train is None else n_train
+    if not 1 <= wanted <= left:
+        raise InputError(f"there are {len(classes)} pictures in all, got n_train={n_train} and n_test={n_test}")
+    order = in_equal_shares(classes, seed)
+    return order[n_test:][:wanted], order[:n_test]
