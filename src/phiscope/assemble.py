@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import scipy
 import torch
 
-from phiscope.accumulator import FEWEST_SHARDS, HALVES
 from phiscope.arrays import FloatArray, as_share
-from phiscope.corrected import correct, pieces_of
 from phiscope.findings import (
     COLLAPSE_NUMBERS,
     OUTPUT_NUMBERS,
@@ -21,21 +21,20 @@ from phiscope.findings import (
     find_collapse,
     find_dimensions,
     find_output_numbers,
+    find_participation,
     find_regime,
-    warn_of_bias,
     warn_of_samples,
 )
-from phiscope.jackknife import Estimate
 from phiscope.late import LateMapping, Later
 from phiscope.measurement import Measurement
-from phiscope.metrics import CORRECTED_TWINS, SCALARS
+from phiscope.metrics import SCALARS
 from phiscope.metrics.regime import RegimeEvidence
 from phiscope.metrics.richness import low_rank_curve
 from phiscope.moments import Moments
+from phiscope.operators import PositiveOperator
 from phiscope.readouts import (
     READOUT_NUMBERS,
     REGRESSION_NUMBERS,
-    find_held_out,
     find_random_head,
     find_readout,
     find_regression_collapse,
@@ -43,12 +42,10 @@ from phiscope.readouts import (
     target_squares,
 )
 from phiscope.resampling import Resampling
-from phiscope.spans import Cut, affine_outputs, measured_outputs, target_spans
+from phiscope.shard_findings import FROM_SHARDS, add_shards, outputs_of
+from phiscope.spans import Cut, target_spans
 from phiscope.spectra import both_spectra
 from phiscope.spectrum import Spectrum
-
-HEAD_DISAGREES = 1e-3
-"""From this relative difference on, outputs and head(features) are reported as two different things."""
 
 Head = tuple[FloatArray, FloatArray]
 
@@ -83,106 +80,120 @@ def measurement_from_moments(
         InputError: the tolerance is outside 0..1.
     """
     rank_tolerance = as_share(rank_tolerance, name="rank_tolerance", example="1e-4")
-    found = Findings(warnings=list(warnings))
-    outputs = _outputs(found, moments, head, Cut(tolerance=rank_tolerance, ranks=ranks))
-    measured = _measured(found, moments, outputs, head, rank_tolerance, initial_kernel_similarity)
-    warn_of_samples(found, moments)
+    early = Findings(warnings=list(warnings))
+    covariance = moments.covariance("features")
+    outputs = outputs_of(early, moments, covariance, head, Cut(tolerance=rank_tolerance, ranks=ranks))
+    _find_without_spectrum(early, moments, covariance, outputs, rank_tolerance)
     found_ranks = (0, 0) if outputs is None else (outputs.raw_span.rank, outputs.centered_span.rank)
+    cut = Cut(tolerance=rank_tolerance, ranks=found_ranks)
 
     def again(part: Moments) -> Measurement:
         return measurement_from_moments(part, head=head, rank_tolerance=rank_tolerance, ranks=found_ranks)
 
-    rest = Later(
-        lambda: _from_shards(found, moments, shards, outputs, head, Cut(tolerance=rank_tolerance, ranks=found_ranks))
-    )
+    whole = Later(lambda: _measured(early, moments, covariance, outputs, head, initial_kernel_similarity))
+    rest = Later(lambda: add_shards(whole().found, moments, shards, outputs, head, cut))
+    numbers = LateMapping(early.numbers, FROM_SPECTRUM - early.numbers.keys(), lambda: _in_order(whole().found.numbers))
+    absent = LateMapping({}, FROM_SPECTRUM, lambda: whole().found.absent)
     return _record(
         moments,
-        numbers=LateMapping(_in_order(found.numbers), FROM_SHARDS, lambda: _in_order(rest().numbers)),
-        absent=LateMapping(found.absent, FROM_SHARDS, lambda: rest().absent),
+        numbers=LateMapping(numbers, FROM_SHARDS, lambda: _in_order(rest().numbers)),
+        absent=LateMapping(absent, FROM_SHARDS, lambda: rest().absent),
         warnings=lambda: tuple(rest().warnings),
         estimates=lambda: rest().estimates,
-        raw=measured[0],
-        centered=measured[1],
-        evidence=measured[2],
+        raw=lambda: whole().raw,
+        centered=lambda: whole().centered,
+        evidence=lambda: whole().evidence,
         n_outputs=moments.n_outputs or (None if head is None else len(head[0])),
         rank_tolerance=rank_tolerance,
         target_squares=target_squares(moments),
-        tolerance_curve=_tolerance_curve(outputs, measured[1]),
+        tolerance_curve=lambda: _tolerance_curve(outputs, whole().centered),
         resampling=Resampling(shards=shards, measure=again) if len(shards) > 1 else None,
         provenance=_versions(moments) | dict(provenance or {}),
     )
 
 
-FROM_SHARDS = frozenset({"readout_r2_held_out", *(f"{name}_corrected" for name in CORRECTED_TWINS)})
-"""Numbers that are made from shards when one of them is first read."""
+WITHOUT_SPECTRUM = frozenset(
+    {
+        "dynamical_low_rank",
+        "dynamical_low_rank_centered",
+        "used_variance",
+        "output_rank",
+        "output_rank_raw",
+        "participation_ratio",
+        "participation_ratio_centered",
+        "target_alignment",
+    }
+)
+"""Numbers that norms and traces give: nobody who reads only these waits for an eigendecomposition of S."""
+
+FROM_SPECTRUM = frozenset({*SCALARS, "regime"} - FROM_SHARDS)
+"""Numbers that may be made with the spectra, when one of them is first read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Whole:
+    """What the spectra gave.
+
+    Attributes:
+        found: every number that needs no shards.
+        raw: spectrum of M.
+        centered: spectrum of S.
+        evidence: for the regime.
+    """
+
+    found: Findings
+    raw: Spectrum
+    centered: Spectrum
+    evidence: RegimeEvidence | None
 
 
 def _in_order(numbers: Mapping[str, float]) -> dict[str, float]:
     return {name: numbers[name] for name in SCALARS if name in numbers}
 
 
-def _from_shards(
-    plain: Findings,
-    moments: Moments,
-    shards: Sequence[Moments],
-    outputs: Outputs | None,
-    head: Head | None,
-    cut: Cut,
-) -> Findings:
-    """The findings with everything that shards add: corrected numbers, the held-out readout, what is biased."""
-    found = Findings(numbers=dict(plain.numbers), absent=dict(plain.absent), warnings=list(plain.warnings))
-    if len(shards) > 1:
-        found.estimates.update(_corrections(found, moments, shards, outputs, head, cut))
-        if moments.classes or moments.n_values:
-            find_held_out(found, shards)
-    if "readout_r2_held_out" not in found.numbers:
-        found.absent.setdefault("readout_r2_held_out", "it needs at least 2 shards of samples")
-    for name in CORRECTED_TWINS:
-        if f"{name}_corrected" not in found.numbers:
-            found.refuse((f"{name}_corrected",), _why_not_corrected(found, name, len(shards)))
-    return found
-
-
-def _why_not_corrected(found: Findings, name: str, n_shards: int) -> str:
-    if name in found.absent:
-        return found.absent[name]
-    if n_shards < HALVES:
-        return f"it is made from at least {HALVES} shards of samples, and there were {max(n_shards, 1)}"
-    return "the estimate of a squared norm is not positive: too few samples for these features"
-
-
-def _measured(
-    found: Findings,
-    moments: Moments,
-    outputs: Outputs | None,
-    head: Head | None,
-    tolerance: float,
-    similarity: float | None,
-) -> tuple[Spectrum, Spectrum, RegimeEvidence | None]:
-    """Both spectra and every number that needs no shards."""
-    covariance, mean = moments.covariance("features"), moments.mean[: moments.n_features]
-    targets = target_spans(moments)
-    raw, centered = both_spectra(covariance, mean, targets, outputs, target_crosses(moments))
-    squared_norm = covariance.squared_norm() if len(centered.eigenvalues) else 0.0
-    find_dimensions(found, raw.eigenvalues, centered.eigenvalues, min(moments.n_samples, moments.n_features))
-    evidence = None
+def _find_without_spectrum(
+    found: Findings, moments: Moments, covariance: PositiveOperator, outputs: Outputs | None, tolerance: float
+) -> None:
+    """`WITHOUT_SPECTRUM`, as far as there is what they need."""
+    squared_norm = covariance.squared_norm()
     if outputs is None:
         found.refuse((*OUTPUT_NUMBERS, "regime"), "neither outputs nor a head were given")
     else:
-        find_output_numbers(found, outputs, centered, float(np.sqrt(squared_norm)), tolerance)
+        find_output_numbers(found, outputs, float(np.sqrt(squared_norm)), covariance.trace(), tolerance)
+    if moments.classes or moments.n_values:
+        find_alignment(found, moments, squared_norm)
+    find_participation(found, covariance, squared_norm, moments.mean[: moments.n_features])
+
+
+def _measured(
+    early: Findings,
+    moments: Moments,
+    covariance: PositiveOperator,
+    outputs: Outputs | None,
+    head: Head | None,
+    similarity: float | None,
+) -> _Whole:
+    """Both spectra and every number that needs no shards."""
+    found = deepcopy(early)
+    mean, targets = moments.mean[: moments.n_features], target_spans(moments)
+    raw, centered = both_spectra(covariance, mean, targets, outputs, target_crosses(moments))
+    find_dimensions(found, raw.eigenvalues, centered.eigenvalues, min(moments.n_samples, moments.n_features))
+    evidence = None
+    if outputs is not None:
         find_random_head(found, centered, outputs.centered_span.rank)
         evidence = find_regime(found, centered, outputs.centered_span.rank, similarity)
     if targets is None:
         found.refuse(("target_alignment", *READOUT_NUMBERS), "no targets were given")
     else:
-        find_alignment(found, moments, squared_norm)
-        find_readout(found, moments, centered, head, targets.centered, float(np.sqrt(squared_norm)))
+        norm = float(np.sqrt(covariance.squared_norm()))
+        find_readout(found, moments, centered, head, targets.centered, norm)
     _find_collapse_of_either_kind(found, moments, centered, head)
     if similarity is None:
         found.refuse(("initial_kernel_similarity",), "the feature map at initialization is not known here")
     else:
         found.numbers["initial_kernel_similarity"] = similarity
-    return raw, centered, evidence
+    warn_of_samples(found, moments)
+    return _Whole(found=found, raw=raw, centered=centered, evidence=evidence)
 
 
 def _find_collapse_of_either_kind(found: Findings, moments: Moments, centered: Spectrum, head: Head | None) -> None:
@@ -194,52 +205,6 @@ def _find_collapse_of_either_kind(found: Findings, moments: Moments, centered: S
         find_regression_collapse(found, moments, centered, head)
     else:
         found.refuse(REGRESSION_NUMBERS, "it needs regression targets, floats")
-
-
-def _corrections(
-    found: Findings,
-    moments: Moments,
-    shards: Sequence[Moments],
-    outputs: Outputs | None,
-    head: Head | None,
-    cut: Cut,
-) -> dict[str, Estimate]:
-    """Corrected twins, and a sentence where plain numbers are off; errors only from enough shards."""
-    rank = 0 if outputs is None else outputs.centered_span.rank
-    quiet = Findings()
-    estimates = correct(
-        shards, moments, pieces_of(moments, outputs), lambda part: _outputs(quiet, part, head, cut), rank
-    )
-    estimates = {name: value for name, value in estimates.items() if name in found.numbers}
-    for name, value in estimates.items():
-        row = SCALARS[name]
-        low = -np.inf if row.low is None else row.low
-        high = np.inf if row.high is None else row.high
-        found.numbers[f"{name}_corrected"] = float(np.clip(value.value, low, high))
-    warn_of_bias(found, moments.n_samples, tuple(estimates))
-    return estimates if len(shards) >= FEWEST_SHARDS else {}
-
-
-def _outputs(
-    found: Findings,
-    moments: Moments,
-    head: Head | None,
-    cut: Cut,
-) -> Outputs | None:
-    """Measured outputs go before the head's; where both are known they have to agree."""
-    covariance = moments.covariance("features")
-    if not moments.n_outputs:
-        mean = moments.mean[: moments.n_features]
-        return None if head is None else affine_outputs(covariance, mean, head, cut)
-    if head is not None:
-        measured, expected = moments.cross_covariance("outputs"), covariance.apply(head[0].T)
-        distance, size = float(np.linalg.norm(measured - expected)), float(np.linalg.norm(expected))
-        if distance > HEAD_DISAGREES * size:
-            found.warnings.append(
-                f"the outputs are not head(features) (covariances differ by {distance / max(size, 1e-300):.2g}, "
-                "relative); spans were taken from the outputs, NC3 from the head"
-            )
-    return measured_outputs(moments, cut)
 
 
 TOLERANCES = 10.0 ** np.arange(-10, -0.5, 0.5)

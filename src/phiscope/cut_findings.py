@@ -6,6 +6,7 @@ from phiscope.arrays import FloatArray
 from phiscope.findings import COLLAPSE_NUMBERS, NO_SPREAD, Findings, find_alignment, find_collapse
 from phiscope.leading import Leading, Pairs
 from phiscope.metrics import CORRECTED_TWINS
+from phiscope.metrics.dimension import participation_ratio
 from phiscope.readouts import READOUT_NUMBERS, REGRESSION_NUMBERS, find_readout, find_regression_collapse
 from phiscope.spans import TargetSpans
 from phiscope.spectrum import Spectrum
@@ -83,7 +84,7 @@ def find_ratios(found: Findings, moments: SweptMoments, raw: Spectrum, centered:
         ("_centered", centered, trace, square),
     ):
         if len(spectrum.eigenvalues):
-            found.numbers[f"participation_ratio{suffix}"] = total**2 / squares
+            found.numbers[f"participation_ratio{suffix}"] = participation_ratio(total, squares)
             found.numbers[f"stable_rank{suffix}"] = total / float(spectrum.eigenvalues[0])
         else:
             found.refuse((f"participation_ratio{suffix}", f"stable_rank{suffix}"), NO_SPREAD)

@@ -12,6 +12,7 @@ from phiscope.jackknife import Estimate
 from phiscope.metrics import alignment, collapse, dimension, richness
 from phiscope.metrics.regime import UTILIZATION_LEVEL, RegimeEvidence, decide_regime
 from phiscope.moments import Moments
+from phiscope.operators import PositiveOperator
 from phiscope.spectrum import Eigensystem, FunctionSpan, Spectrum, share_in_span
 
 Affine = tuple[FloatArray, FloatArray]
@@ -35,6 +36,18 @@ class Findings:
 NO_SPREAD = "the features are constant on these samples, so their covariance is zero"
 
 
+def find_participation(found: Findings, covariance: PositiveOperator, squared_norm: float, mean: FloatArray) -> None:
+    """Both participation ratios from traces and norms, without an eigendecomposition."""
+    trace, length = covariance.trace(), float(mean @ mean)
+    along = float(mean @ covariance.apply(mean[:, None])[:, 0])
+    for name, total, squares in (
+        ("participation_ratio", trace + length, squared_norm + 2 * along + length**2),
+        ("participation_ratio_centered", trace, squared_norm),
+    ):
+        if squares > 0:
+            found.numbers[name] = dimension.participation_ratio(total, squares)
+
+
 def find_dimensions(found: Findings, raw: FloatArray, centered: FloatArray, n_singular: int) -> None:
     """Dimensions of both spectra."""
     if len(raw) == 0:
@@ -49,7 +62,6 @@ def find_dimensions(found: Findings, raw: FloatArray, centered: FloatArray, n_si
         if len(values) == 0:
             continue
         found.numbers[f"effective_dimension{suffix}"] = dimension.effective_dimension(values)
-        found.numbers[f"participation_ratio{suffix}"] = dimension.participation_ratio(values)
         found.numbers[f"stable_rank{suffix}"] = dimension.stable_rank(values)
     if len(centered) == 0:
         twins = ("effective_dimension_centered", "participation_ratio_centered", "stable_rank_centered")
@@ -74,12 +86,15 @@ OUTPUT_NUMBERS = tuple(row.name for row in richness.DEFINITIONS)
 
 
 def find_output_numbers(
-    found: Findings, outputs: Outputs, spectrum: Spectrum, covariance_norm: float, tolerance: float
+    found: Findings, outputs: Outputs, covariance_norm: float, trace: float, tolerance: float
 ) -> None:
-    """D_LR in both readings, used variance and the ranks, with the warnings that belong to them."""
+    """D_LR in both readings, used variance and the ranks, with the warnings that belong to them.
+
+    None of them needs an eigendecomposition of the covariance, only its norm and its trace.
+    """
     found.numbers["output_rank"] = float(outputs.centered_span.rank)
     found.numbers["output_rank_raw"] = float(outputs.raw_span.rank)
-    if covariance_norm == 0 or len(spectrum.eigenvalues) == 0:
+    if covariance_norm == 0 or trace <= 0:
         found.refuse(("dynamical_low_rank", "dynamical_low_rank_centered", "used_variance"), NO_SPREAD)
         return
     literal = richness.low_rank_distance(outputs.literal, covariance_norm, outputs.literal.rank(tolerance))
@@ -89,8 +104,8 @@ def find_output_numbers(
             found.refuse((name,), "the outputs are constant on these samples")
         else:
             found.numbers[name] = value
-    if spectrum.utilization is not None and outputs.centered_span.rank:
-        found.numbers["used_variance"] = richness.used_variance(spectrum.eigenvalues, spectrum.utilization)
+    if outputs.centered_span.rank:
+        found.numbers["used_variance"] = richness.used_variance(outputs.centered_span.loadings, trace)
     else:
         found.refuse(("used_variance",), "the outputs are constant on these samples")
     if literal is None or centered is None:

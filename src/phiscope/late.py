@@ -67,8 +67,8 @@ class LateMapping(Mapping[str, Value]):
 
     Args:
         known: entries at hand.
-        names: keys that the rest may have.
-        rest: computes the rest.
+        names: keys that only the rest may have.
+        rest: computes the rest; it may name entries at hand again, to say where they stand.
     """
 
     def __init__(
@@ -79,7 +79,10 @@ class LateMapping(Mapping[str, Value]):
 
     def _complete(self) -> dict[str, Value]:
         if self._all is None:
-            self._all = {**self._known, **self._rest()}
+            # In the order of the rest; what was told once stays as it was told.
+            complete = dict(self._rest())
+            complete.update(self._known)
+            self._all = complete
         return self._all
 
     def __getitem__(self, name: str) -> Value:

@@ -113,8 +113,9 @@ def diagonalize(
 
 
 def _device_of(features: Any) -> torch.device | None:
-    """Where a tensor is, None for what is on the CPU."""
-    return features.device if isinstance(features, torch.Tensor) and features.device.type != "cpu" else None
+    """Where a tensor is, None for what is on the CPU or nowhere."""
+    elsewhere = isinstance(features, torch.Tensor) and features.device.type not in ("cpu", "meta")
+    return features.device if elsewhere else None
 
 
 def _leading(parts: dict[str, Any], head: Any, k: int, **options: Any) -> Measurement:

@@ -31,6 +31,10 @@ _ARRAYS = ("feature_mean", "class_means", "class_weights", "target_squares", "to
 _FACTS = ("n_samples", "n_features", "n_outputs", "n_classes", "rank_tolerance", "warnings")
 
 
+def _nothing() -> None:
+    """What a late field holds that nobody gave."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Measurement(Reading):
     """Everything phiscope found out about one feature map on one set of samples.
@@ -63,8 +67,8 @@ class Measurement(Reading):
 
     numbers: Mapping[str, float]
     absent: Mapping[str, str] = field(default_factory=dict)
-    raw: Spectrum
-    centered: Spectrum
+    raw: Spectrum = LateField()  # type: ignore[assignment]
+    centered: Spectrum = LateField()  # type: ignore[assignment]
     feature_mean: FloatArray
     class_means: FloatArray | None = None
     class_weights: FloatArray | None = None
@@ -73,13 +77,13 @@ class Measurement(Reading):
     n_outputs: int | None = None
     n_classes: int | None = None
     rank_tolerance: float = 1e-4
-    evidence: RegimeEvidence | None = None
+    evidence: RegimeEvidence | None = LateField(_nothing)  # type: ignore[assignment]
     warnings: tuple[str, ...] = LateField(tuple)  # type: ignore[assignment]
     provenance: Mapping[str, str] = field(default_factory=dict)
     estimates: Mapping[str, Estimate] = LateField(dict)  # type: ignore[assignment]
     resampling: Resampling[Measurement] | None = None
     target_squares: FloatArray | None = None
-    tolerance_curve: FloatArray | None = None
+    tolerance_curve: FloatArray | None = LateField(_nothing)  # type: ignore[assignment]
 
     @property
     def regime(self) -> Regime | None:

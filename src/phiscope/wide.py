@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from phiscope.arrays import FloatArray, as_count, as_head, as_share, as_targets, look_like_labels
-from phiscope.assemble import HEAD_DISAGREES, TOLERANCES, Head
+from phiscope.assemble import TOLERANCES, Head
 from phiscope.chunked import doubts_about_labels
 from phiscope.cut_findings import (
     find_ratios,
@@ -40,6 +40,7 @@ from phiscope.measurement import Measurement
 from phiscope.metrics import SCALARS
 from phiscope.metrics.richness import low_rank_curve
 from phiscope.readouts import target_crosses
+from phiscope.shard_findings import HEAD_DISAGREES
 from phiscope.solvers import Limits, Solved, solve
 from phiscope.spans import Cut, TargetSpans, affine_outputs, measured_outputs, target_spans
 from phiscope.spectrum import Eigensystem, FunctionSpan, Spectrum, fix_signs
@@ -124,10 +125,7 @@ def _measured(
     if outputs is None:
         found.refuse(OUTPUT_NUMBERS, "neither outputs nor a head were given")
     else:
-        find_output_numbers(found, outputs, centered, norm, tolerance)
-        if "used_variance" in found.numbers:
-            inside = outputs.centered_span.loadings
-            found.numbers["used_variance"] = float(np.einsum("ij,ij->", inside, inside)) / moments.features.trace()
+        find_output_numbers(found, outputs, norm, moments.features.trace(), tolerance)
         if len(centered.eigenvalues):
             rows = low_rank_curve(outputs.literal, norm, TOLERANCES)
             curve = np.array([(at, rank, np.nan if value is None else value) for at, rank, value in rows])

@@ -24,15 +24,15 @@ def effective_dimension(eigenvalues: FloatArray) -> float:
     return float(np.exp(-(share * np.log(share)).sum()))
 
 
-def participation_ratio(eigenvalues: FloatArray) -> float:
-    """(sum rho)^2 / sum rho^2; 1..effective dimension.
+def participation_ratio(trace: float, squared_norm: float) -> float:
+    """(sum rho)^2 / sum rho^2, which needs no eigenvalue; 1..effective dimension.
 
     Example:
-        >>> participation_ratio(np.array([1.0, 1.0, 1.0]))
+        >>> participation_ratio(3.0, 3.0)
         3.0
     """
-    share = eigenvalues / eigenvalues[0]
-    return float(share.sum() ** 2 / (share @ share))
+    # Rounding can leave 1 - 1e-16 for a single direction.
+    return max(trace**2 / squared_norm, 1.0)
 
 
 def stable_rank(eigenvalues: FloatArray) -> float:

@@ -90,16 +90,20 @@ def low_rank_curve(
     ]
 
 
-def used_variance(eigenvalues: FloatArray, utilization: FloatArray) -> float:
+def used_variance(loadings: FloatArray, trace: float) -> float:
     """U = sum rho^c Qhat^c / sum rho^c, the share of centered feature variance inside the output span; 0..1.
+
+    Args:
+        loadings: E[(phi - m) g_j] of an orthonormal basis g of the centered output span, shape (p, r).
+        trace: of the covariance, positive.
 
     Source: phiscope's own. With it D_LR centered = 1 - U sqrt(PR / r) exactly.
 
     Example:
-        >>> used_variance(np.array([3.0, 1.0]), np.array([1.0, 0.0]))
-        0.75
+        >>> used_variance(np.array([[1.0], [0.0]]), 2.0)
+        0.5
     """
-    return float(eigenvalues @ utilization / eigenvalues.sum())
+    return min(float(np.einsum("ij,ij->", loadings, loadings)) / trace, 1.0)
 
 
 _LAZY = "0: richest (features are the outputs, all equally strong); 1: laziest"

@@ -1,0 +1,68 @@
+"""Numbers that norms and traces give are there before any eigendecomposition of the covariance is."""
+
+import numpy as np
+import pytest
+
+from phiscope import diagonalize
+from phiscope.assemble import WITHOUT_SPECTRUM
+from phiscope.late import LateMapping
+
+P = 60
+
+
+def problem(**options):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 4, 3000)
+    x = rng.standard_normal((3000, P)) + rng.standard_normal((4, P))[y]
+    return diagonalize(x, targets=y, head=(rng.standard_normal((4, P)), None), **options)
+
+
+@pytest.fixture
+def solved(monkeypatch):
+    """Sizes of the matrices that were diagonalized."""
+    import phiscope.spectrum as module
+
+    sizes = []
+    full = module._full
+
+    def counting(matrix):
+        sizes.append(len(matrix))
+        return full(matrix)
+
+    monkeypatch.setattr(module, "_full", counting)
+    return sizes
+
+
+@pytest.mark.parametrize("intervals", [None, False])
+def test_none_of_them_diagonalizes_the_covariance(solved, intervals):
+    measured = problem(intervals=intervals)
+    early = {name: measured[name] for name in WITHOUT_SPECTRUM}
+    assert P not in solved
+    # The control: another number does, and then the early ones stay as they were told.
+    assert measured["effective_dimension"] > 1
+    assert P in solved
+    assert {name: measured[name] for name in WITHOUT_SPECTRUM} == early
+    assert {name: measured.numbers[name] for name in measured.numbers if name in WITHOUT_SPECTRUM} == early
+
+
+def test_they_are_what_the_spectrum_gives():
+    measured = problem()
+    for centered, suffix in ((False, ""), (True, "_centered")):
+        rho = measured.spectrum(centered=centered).eigenvalues
+        assert measured[f"participation_ratio{suffix}"] == pytest.approx(rho.sum() ** 2 / (rho @ rho), rel=1e-12)
+    spectrum = measured.centered
+    share = spectrum.eigenvalues @ spectrum.utilization / spectrum.eigenvalues.sum()
+    assert measured["used_variance"] == pytest.approx(share, rel=1e-12)
+
+
+def test_the_order_of_the_numbers_is_that_of_the_definitions():
+    first, second = problem(), problem()
+    assert second["dynamical_low_rank"] == first.to_dict()["dynamical_low_rank"]
+    assert list(first.numbers) == list(second.numbers)
+
+
+def test_a_mapping_may_name_known_entries_again():
+    mapping = LateMapping({"b": 1.0}, frozenset("ac"), lambda: {"a": 0.0, "b": 2.0, "c": 3.0})
+    assert dict(mapping) == {"a": 0.0, "b": 1.0, "c": 3.0}
+    assert list(mapping) == ["a", "b", "c"]
+    assert LateMapping({"b": 1.0}, frozenset("a"), lambda: 1 / 0)["b"] == 1.0
