@@ -10,13 +10,14 @@ SOURCES := $(shell find src -name '*.py')
 # Small matrices want one thread: beside a busy neighbor, several threads made digits-fcn ten times slower.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup report test test-slow lint check docs format clean
+.PHONY: help setup report reproduction test test-slow lint check docs format clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make report     set up, train digits-cnn and digits-fcn, print the page's path"
 	@echo "make test       set up, run the tests"
 	@echo "make test-slow  the tests that train for minutes"
+	@echo "make reproduction  every family of the paper at small scale (about two hours on two cores), and its docs page"
 	@echo "make lint       format check, lint, types, import contract"
 	@echo "make check      lint and test"
 
@@ -42,6 +43,10 @@ reports/digits.html: runs/.printed-digits-cnn runs/.printed-digits-fcn
 
 report: reports/digits.html
 	@echo "page: $(CURDIR)/reports/digits.html"
+
+# What was trained before is not trained again; the page is made of all that is there.
+reproduction: $(STAMP)
+	$(BIN)/phiscope reproduce --jobs $(WORKERS) --docs docs
 
 test: $(STAMP)
 	$(PYTEST) -m "not slow"

@@ -17,6 +17,7 @@ from jsonargparse.typing import NonNegativeInt, PositiveFloat, PositiveInt
 
 import phiscope
 from phiscope.errors import PhiscopeError, UnknownNameError
+from phiscope.reproduction.options import EXAMPLES, SUMMARY, add_options
 
 DONE, OUR_FAULT, WRONG_USE, STOPPED = 0, 1, 2, 130
 """Exit codes; 130 is what a shell reports for Ctrl-C."""
@@ -180,6 +181,13 @@ def _explain(chosen: Namespace) -> int:
     return DONE
 
 
+def _reproduce(chosen: Namespace) -> int:
+    from phiscope.reproduction.command import run_reproduction
+
+    failed, interrupted = run_reproduction(chosen)
+    return STOPPED if interrupted else OUR_FAULT if failed else DONE
+
+
 COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "studies": _studies,
     "run": _run,
@@ -187,6 +195,7 @@ COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "report": _report,
     "compare": _compare,
     "explain": _explain,
+    "reproduce": _reproduce,
 }
 """Every command by its name."""
 
@@ -227,6 +236,7 @@ def _parser() -> ArgumentParser:
     compare.add_argument("runs", nargs="+", type=str, metavar="RUN", help="a run's folder")
     explain = command("explain", _EXPLAIN, "", "dynamical_low_rank")
     explain.add_argument("name", nargs="?", type=str, metavar="NAME", help="a number's name; without it, all names")
+    add_options(command("reproduce", SUMMARY, *EXAMPLES))
     return parser
 
 

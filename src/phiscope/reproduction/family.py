@@ -1,0 +1,149 @@
+"""A family of trainings: its conditions at both scales, and what the paper says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from phiscope.arrays import FloatArray
+from phiscope.errors import InputError, UnknownNameError
+from phiscope.reproduction.claims import Claim
+from phiscope.reproduction.outcome import Outcome
+from phiscope.reproduction.settings import Setup
+
+Scale = Literal["small", "full"]
+
+SEEDS = (0, 1, 2)
+"""Every condition is trained with each of them; more can be asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """One setup of a family, trained with several seeds.
+
+    Attributes:
+        label: short name, unique in the family and scale; claims read conditions by it.
+        setup: its settings; the seed is set later.
+        group: conditions of one group share a picture.
+    """
+
+    label: str
+    setup: Setup
+    group: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A number of the family's table.
+
+    Attributes:
+        title: its heading.
+        name: as `Outcome.value` knows it.
+        split: "train" or "test".
+    """
+
+    title: str
+    name: str
+    split: str = "train"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """One of the paper's experiments.
+
+    Attributes:
+        letter: "a" to "i".
+        name: as typed.
+        title: one line.
+        paper: what the paper says.
+        setting: what is trained here, in words.
+        small: conditions for two CPU cores.
+        full: conditions near the paper's own; empty where the small ones are the paper's own.
+        claims: what is judged.
+        columns: numbers of the table.
+        full_setting: what is trained at full scale, in words.
+        needs: data that `full` reads from files.
+    """
+
+    letter: str
+    name: str
+    title: str
+    paper: str
+    setting: str
+    small: tuple[Condition, ...]
+    full: tuple[Condition, ...] = ()
+    claims: tuple[Claim, ...]
+    columns: tuple[Column, ...]
+    full_setting: str = ""
+    needs: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for conditions in (self.small, self.full):
+            labels = [condition.label for condition in conditions]
+            if len(set(labels)) != len(labels):
+                raise InputError(f"the family {self.name} has two conditions of the same label")
+
+    def conditions(self, scale: Scale) -> tuple[Condition, ...]:
+        """The conditions of a scale."""
+        return self.full if scale == "full" and self.full else self.small
+
+    def setting_at(self, scale: Scale) -> str:
+        """What is trained at a scale, in words."""
+        return self.full_setting if scale == "full" and self.full else self.setting
+
+    def setups(self, scale: Scale, seeds: Iterable[int] = SEEDS) -> Iterator[Setup]:
+        """Every training of a scale, all conditions of a seed before the next seed."""
+        for seed in seeds:
+            for condition in self.conditions(scale):
+                yield condition.setup.with_seed(seed)
+
+
+class Results:
+    """The outcomes of one family, read by condition.
+
+    Args:
+        family: which one.
+        outcomes: by `Setup.key`; those that are not there have not been run.
+        scale: of which conditions.
+        seeds: in this order.
+    """
+
+    def __init__(
+        self, family: Family, outcomes: Mapping[str, Outcome], *, scale: Scale, seeds: tuple[int, ...] = SEEDS
+    ) -> None:
+        self.family, self.scale, self.seeds = family, scale, seeds
+        self.conditions = family.conditions(scale)
+        self._by_label = {
+            condition.label: tuple(outcomes.get(condition.setup.with_seed(seed).key) for seed in seeds)
+            for condition in self.conditions
+        }
+
+    def outcomes(self, label: str) -> tuple[Outcome | None, ...]:
+        """One for each seed, None where it has not been run.
+
+        Raises:
+            UnknownNameError: there is no such condition.
+        """
+        if label not in self._by_label:
+            raise UnknownNameError("condition", label, self._by_label)
+        return self._by_label[label]
+
+    def values(self, label: str, name: str, split: str = "train") -> FloatArray:
+        """A number at the end of each seed's training; NaN where it was not run, diverged, or was not measured."""
+        found = [None if outcome is None else outcome.value(name, split) for outcome in self.outcomes(label)]
+        return np.array([np.nan if value is None else value for value in found])
+
+    def missing(self, labels: Iterable[str]) -> list[str]:
+        """Those of the conditions that have not been run with every seed."""
+        return [label for label in labels if any(outcome is None for outcome in self.outcomes(label))]
+
+    def diverged(self, labels: Iterable[str]) -> dict[str, int]:
+        """How many seeds of each condition diverged, where any did."""
+        counted = {
+            label: sum(outcome is not None and outcome.status == "diverged" for outcome in self.outcomes(label))
+            for label in labels
+        }
+        return {label: count for label, count in counted.items() if count}

@@ -1,0 +1,80 @@
+"""The reproduction as one self-contained page, as Markdown with its pictures, and as a small JSON file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import phiscope
+from phiscope.errors import MissingDependencyError
+from phiscope.reproduction.findings import findings
+from phiscope.reproduction.pictures import family_picture
+from phiscope.reproduction.summary import FamilySummary, summary_facts, verdict_counts
+from phiscope.reproduction.text import counted_text, markdown_page
+
+_MARKS = {"reproduced": "✓", "direction only": "~", "not reproduced": "✗", "not run": "·"}
+
+
+def write_page(summaries: Sequence[FamilySummary], path: Path) -> Path:
+    """Write the page; it opens from disk without a network.
+
+    Args:
+        summaries: of the families to show.
+        path: the file.
+
+    Raises:
+        MissingDependencyError: jinja2 or matplotlib is not installed.
+    """
+    try:
+        import jinja2
+    except ImportError as error:
+        raise MissingDependencyError("jinja2", purpose="the page of phiscope reproduce", extra="report") from error
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("phiscope.reproduction", "assets"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    text = environment.get_template("page.html").render(
+        version=phiscope.__version__,
+        scale=summaries[0].scale,
+        summaries=summaries,
+        settings={summary.family.name: summary.family.setting_at(summary.scale) for summary in summaries},
+        counts=verdict_counts(summaries),
+        counted=counted_text(summaries),
+        marks=_MARKS,
+        findings=list(findings(summaries)),
+        # The pictures are our own text: matplotlib escapes what stands in them.
+        pictures={name: Markup(picture) for name, picture in _pictures(summaries).items()},
+    )
+    return _written(path, text)
+
+
+def write_docs(summaries: Sequence[FamilySummary], folder: Path) -> Path:
+    """Write ``reproduction.md``, its pictures and ``reproduction.json`` into a documentation folder.
+
+    Args:
+        summaries: of all families.
+        folder: pictures go into its sub-folder "images".
+    """
+    for name, picture in _pictures(summaries).items():
+        _written(folder / "images" / f"reproduction-{name}.svg", picture)
+    facts = json.dumps(summary_facts(summaries), indent=1, ensure_ascii=False, allow_nan=False)
+    _written(folder / "reproduction.json", facts + "\n")
+    return _written(folder / "reproduction.md", markdown_page(summaries, findings(summaries), pictures="images"))
+
+
+def _pictures(summaries: Sequence[FamilySummary]) -> dict[str, str]:
+    drawn = {summary.family.name: family_picture(summary.results) for summary in summaries if summary.n_runs}
+    # Inside a page an XML declaration would be text.
+    return {name: picture[picture.index("<svg") :] for name, picture in drawn.items()}
+
+
+def _written(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
+    return path

@@ -1,0 +1,152 @@
+"""Measuring a network under training: all numbers of both splits, and the few that need a rank tolerance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phiscope.gathered import Gathered
+from phiscope.measure_network import gather_batches
+from phiscope.measurement import Measurement
+from phiscope.reproduction.outcome import short
+from phiscope.split import FeatureMap, split_on
+from phiscope.split.initial import InitialFeatures
+from phiscope.split.isolation import isolated
+from phiscope.studies.networks import StudyNetwork
+
+TOLERANCES = (1e-10, 1e-4, 1e-2, 1e-1)
+"""Rank tolerances at which D_LR is kept; results differ between them when the outputs' spectrum has no gap."""
+
+SUBSETS = (4, 2)
+"""D_LR is also measured on the first 1/4 and 1/2 of the training probe, to show what the number of samples does."""
+
+_BATCH = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Numbers of one split at one moment, and the regime."""
+
+    numbers: Mapping[str, float]
+    regime: str
+
+
+class Probe:
+    """Fixed samples of both splits on which one network is measured again and again.
+
+    Besides the scalars of a measurement it reads, by these names: ``pihat_outputs``, Pihat(C) of the raw spectrum;
+    ``pihat_rank``, centered Pihat(r); ``gap``, rho_C / rho_(C+1) raw; ``gap_centered``, at r; ``k90``; and
+    ``dynamical_low_rank_at_T`` for every tolerance T (``dynamical_low_rank_centered_at_T`` at the end); at the end also
+    ``dynamical_low_rank_low`` and ``_high``, the 95 % interval for the population, and
+    ``dynamical_low_rank_of_N`` on the first N training samples.
+
+    Args:
+        network: at initialization, on the device it stays on.
+        samples: inputs and targets by split name.
+    """
+
+    def __init__(self, network: StudyNetwork, samples: Mapping[str, tuple[Tensor, Tensor]]) -> None:
+        self.network = network
+        self.samples = dict(samples)
+        self._initial = {name: part.detach().clone() for name, part in network.state_dict().items()}
+        inputs, targets = next(iter(self.samples.values()))
+        with isolated(network):
+            self._map: FeatureMap = split_on(network, (inputs[:2], targets[:2]), head="head", device=None).feature_map
+        self._before = {name: InitialFeatures(self._map, self._initial) for name in self.samples}
+
+    @property
+    def initial(self) -> Mapping[str, Tensor]:
+        """Parameters and buffers at initialization, copies."""
+        return self._initial
+
+    def read(self, split: str, *, final: bool = False) -> Reading:
+        """Measure one split.
+
+        Args:
+            split: its name.
+            final: read also what takes longer: corrected numbers, intervals, more tolerances, fewer samples.
+
+        Raises:
+            NonFiniteError: a feature is NaN or Inf.
+        """
+        gathered = self._gather(split, corrected=final)
+        measured = gathered.measurement()
+        numbers = {name: short(value) for name, value in _numbers(measured).items() if math.isfinite(value)}
+        if final:
+            numbers |= {name: short(value) for name, value in _slow_numbers(gathered, measured).items()}
+            numbers |= {name: short(value) for name, value in self._fewer(split).items()}
+        return Reading(numbers=numbers, regime=measured.regime or "unknown")
+
+    def _gather(self, split: str, *, corrected: bool, n: int | None = None) -> Gathered:
+        inputs, targets = (part[:n] for part in self.samples[split])
+        initial = self._before[split] if n is None else None
+        with isolated(self.network):
+            return gather_batches(self._map, _batches(inputs, targets), initial=initial, corrected=corrected)
+
+    def _fewer(self, split: str) -> dict[str, float]:
+        found, whole = {}, len(self.samples[split][0])
+        for part in SUBSETS:
+            n = whole // part
+            if n >= 10:
+                measured = self._gather(split, corrected=False, n=n).measurement()
+                if "dynamical_low_rank" in measured:
+                    found[f"dynamical_low_rank_of_{n}"] = measured["dynamical_low_rank"]
+        return found
+
+
+def _batches(inputs: Tensor, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    return zip(torch.split(inputs, _BATCH), torch.split(targets, _BATCH), strict=True)
+
+
+def _numbers(measured: Measurement) -> dict[str, float]:
+    numbers = {name: value for name, value in measured.to_dict().items() if not name.endswith("_corrected")}
+    evidence = measured.evidence
+    if evidence is not None:
+        numbers["k90"] = evidence.k90
+        numbers |= _at_rank("pihat_rank", measured.centered.cumulative_utilization, evidence.output_rank)
+        numbers |= _gap("gap_centered", measured.centered.eigenvalues, evidence.output_rank)
+    if measured.n_outputs is not None:
+        numbers |= _at_rank("pihat_outputs", measured.raw.cumulative_utilization, measured.n_outputs)
+        numbers |= _gap("gap", measured.raw.eigenvalues, measured.n_outputs)
+    if measured.tolerance_curve is not None:
+        curve = measured.tolerance_curve
+        for tolerance in TOLERANCES:
+            row = curve[np.argmin(np.abs(np.log(curve[:, 0] / tolerance)))]
+            numbers[f"dynamical_low_rank_at_{tolerance:g}"] = float(row[2])
+            numbers[f"output_rank_raw_at_{tolerance:g}"] = float(row[1])
+    return numbers
+
+
+def _at_rank(name: str, curve: Any, k: int) -> dict[str, float]:
+    return {} if curve is None or not len(curve) or k < 1 else {name: float(curve[min(k, len(curve)) - 1])}
+
+
+def _gap(name: str, eigenvalues: Any, k: int) -> dict[str, float]:
+    return {name: float(eigenvalues[k - 1] / eigenvalues[k])} if 1 <= k < len(eigenvalues) else {}
+
+
+def _slow_numbers(gathered: Gathered, measured: Measurement) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for name in ("dynamical_low_rank", "dynamical_low_rank_centered"):
+        if name in measured.estimates:
+            found[f"{name}_low"], found[f"{name}_high"] = measured.interval(name)
+        if f"{name}_corrected" in measured:
+            found[f"{name}_corrected"] = measured[f"{name}_corrected"]
+    for tolerance in TOLERANCES:
+        other = gathered.measurement(rank_tolerance=tolerance)
+        if "dynamical_low_rank_centered" in other:
+            found[f"dynamical_low_rank_centered_at_{tolerance:g}"] = other["dynamical_low_rank_centered"]
+    return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def device_named(name: str) -> torch.device:
+    """Read "cpu", "cuda", or "auto" for an accelerator where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)

@@ -1,0 +1,147 @@
+"""The settings of one training, and the name they give to its result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, Self
+
+from phiscope.errors import InputError
+
+RECIPE = 1
+"""Raised when the same settings begin to give another training, so that old results are not taken for new ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """Everything that decides one training.
+
+    Attributes:
+        data: "digits", "glyphs", "mnist", "cifar10", "cifar100"; "addition", "subtraction", "division"; "diabetes";
+            "teacher" (digits with three targets of a random network, see `phiscope.reproduction.samples`).
+        data_settings: further settings of the data as (name, value) pairs.
+        n_train: training samples; None takes what the data have.
+        n_test: test samples; None takes what the data have.
+        train_share: share of a table of arithmetic to train on.
+        shuffled: share of the training labels that are replaced by those of other samples.
+        code: strength of the label's one-hot code beside each picture whose pixels are in 0..1; None writes none. Test
+            pictures carry the code of a random class.
+        target_spread: standard deviations of whitened regression targets; empty leaves targets as they are.
+        target_scale: factor on the targets of the square loss.
+        network: as `phiscope.studies.architectures.build_network` names it.
+        width: factor on its widths.
+        depth: its depth; None is the published one.
+        batch_norm: normalization; None is the published choice.
+        init_scale: factor on all initial weights.
+        frozen: train the head only.
+        loss: "cross-entropy", or "square" (mean over samples and outputs).
+        optimizer: "sgd", "adam", or "adamw" (weight decay apart from the gradient).
+        learning_rate: at its highest.
+        momentum: of sgd.
+        betas: of adam and adamw.
+        weight_decay: with sgd and adam part of the gradient.
+        schedule: "constant", or "cosine" to zero at the last step.
+        warmup_steps: the learning rate rises linearly over them.
+        batch_size: samples in a step.
+        steps: how many to take.
+        crops: training pictures are shifted by up to 4 pixels and mirrored at random (what CIFAR trainings do).
+        points: measurements between step 1 and the last step, evenly spaced in log(step); step 0 is measured besides.
+        probe: samples of each split that are measured, at most.
+        tangent: measure the distance of tangent kernels on so many training samples at the end; 0 does not.
+        seed: decides data, initial weights and the order of the samples.
+    """
+
+    data: str
+    data_settings: tuple[tuple[str, Any], ...] = ()
+    n_train: int | None = None
+    n_test: int | None = None
+    train_share: float = 0.5
+    shuffled: float = 0.0
+    code: float | None = None
+    target_spread: tuple[float, ...] = ()
+    target_scale: float = 1.0
+    network: str = "fcn"
+    width: float = 1.0
+    depth: int | None = None
+    batch_norm: bool | None = None
+    init_scale: float = 1.0
+    frozen: bool = False
+    loss: Literal["cross-entropy", "square"] = "cross-entropy"
+    optimizer: Literal["sgd", "adam", "adamw"] = "adam"
+    learning_rate: float = 1e-3
+    momentum: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_steps: int = 0
+    batch_size: int = 64
+    steps: int = 1000
+    crops: bool = False
+    points: int = 8
+    probe: int = 2000
+    tangent: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "steps", "points"):
+            if getattr(self, name) < 1:
+                raise InputError(f"a training needs {name} of 1 or more, got {name}={getattr(self, name)}")
+        if self.probe < 2:
+            raise InputError(f"a measurement needs 2 samples or more, got probe={self.probe}")
+        if not 0 <= self.shuffled <= 1:
+            raise InputError(f"shuffled is a share of the labels, 0..1, got {self.shuffled}")
+        if self.target_scale != 1 and self.loss != "square":
+            raise InputError("target_scale belongs to the square loss; cross-entropy takes classes")
+
+    def with_seed(self, seed: int) -> Setup:
+        """The same settings with another seed."""
+        return replace(self, seed=seed)
+
+    @property
+    def key(self) -> str:
+        """The file name of the result, without its ending: data, network and a hash of all settings.
+
+        Example:
+            >>> Setup(data="digits").key.startswith("digits-fcn-s0-")
+            True
+        """
+        told = json.dumps({"recipe": RECIPE, **asdict(self)}, sort_keys=True)
+        digest = hashlib.sha256(told.encode()).hexdigest()[:12]
+        return f"{self.data}-{self.network}-s{self.seed}-{digest}"
+
+    def measured_steps(self) -> tuple[int, ...]:
+        """Steps after which the network is measured: 0, then evenly spaced in log(step), the last one included.
+
+        Example:
+            >>> Setup(data="digits", steps=100, points=3).measured_steps()
+            (0, 1, 10, 100)
+        """
+        last = math.log(self.steps)
+        spread = max(self.points - 1, 1)
+        between = [round(math.exp(last * index / spread)) for index in range(self.points)]
+        return tuple(sorted({0, *between, self.steps}))
+
+    def changed(self) -> dict[str, Any]:
+        """What differs from the default settings, the data and the seed apart."""
+        return {
+            row.name: getattr(self, row.name)
+            for row in fields(self)
+            if row.name not in ("data", "seed") and getattr(self, row.name) != row.default
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """All settings as text, numbers and lists."""
+        return asdict(self)
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> Self:
+        """Read what `facts` gave, also after a way through JSON."""
+        known = {name: _tupled(value) for name, value in facts.items()}
+        return cls(**known)
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(map(_tupled, value)) if isinstance(value, (list, tuple)) else value
