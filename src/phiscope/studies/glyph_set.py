@@ -72,7 +72,8 @@ def _split(folder: Path | None, settings: GlyphSettings, n: int, *, seed: int, s
 def _kept(path: Path, settings: GlyphSettings, n: int) -> LabelledPixels:
     shape = (n, 3 if settings.color else 1, settings.size, settings.size)
     try:
-        with np.load(path, allow_pickle=False) as held:
+        # Opened here: of a damaged file NumPy forgets to close its own.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
             pixels, classes = held["pixels"], held["classes"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is damaged ({error}); delete it, and it is drawn again") from error

@@ -7,6 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from scipy.ndimage import maximum_filter
+
 from phiscope.errors import InputError, MissingDependencyError
 
 CHARACTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -59,7 +62,7 @@ class Shapes:
         self.bitmap = cache(self._draw)
 
     def _draw(self, face: int, character: str, stroke: int) -> Any:
-        from PIL import Image, ImageDraw, ImageFilter
+        from PIL import Image, ImageDraw
 
         font = self._fonts[face]
         left, top, right, bottom = font.getbbox(character)
@@ -68,7 +71,8 @@ class Shapes:
         ImageDraw.Draw(canvas).text(corner, character, fill=255, font=font)
         # Thickened by a filter and not by the font library's strokes, which differ between its versions: one pixel
         # on each side of a 42-pixel em, which is what pictures of 28 pixels have.
-        return canvas.filter(ImageFilter.MaxFilter(2 * round(stroke * self.side / 84) + 1))
+        thick = 2 * round(stroke * self.side / 84) + 1
+        return Image.fromarray(maximum_filter(np.asarray(canvas), size=thick))
 
 
 def font_files() -> tuple[Path, ...]:

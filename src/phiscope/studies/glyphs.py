@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from phiscope.errors import InputError
 from phiscope.studies.glyph_shapes import CHARACTERS, FACES, OVERSAMPLING, STROKES, Shapes
-from phiscope.studies.pixels import LabelledPixels
+from phiscope.studies.pixels import LabelledPixels, is_whole
 
 # Raised with every change that moves a pixel, so that a stored set is never taken for another one.
 DRAWING_VERSION = 1
@@ -24,13 +24,13 @@ DRAWING_VERSION = 1
 _TURN = math.radians(45)  # either way
 _SHEAR = 0.5  # either way
 _STRETCH = 0.3  # factor exp(±0.3) along, its inverse across
-_SHIFT = 0.25  # either way, in sides of the picture
+_SHIFT = 0.3  # either way, in sides of the picture
 _SHRINK = 0.6  # lost of the full size, at most
 _PALE = 0.7  # lost of the full contrast, at most
-_INVERTED = 0.5  # probability of dark on bright
+_INVERTED = 0.8  # probability of dark on bright
 _PIECES = 8  # pieces of other characters, at most
 _RAMP = 0.5  # brightness gained across the picture, at most
-_NOISE = 0.2  # standard deviation of each pixel, 1 being white
+_NOISE = 0.15  # standard deviation of each pixel, 1 being white
 
 _RANDOM_NUMBERS = 512  # more than a picture with eight pieces in three channels takes
 
@@ -55,12 +55,13 @@ class GlyphSettings:
     difficulty: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 10 <= self.num_classes <= len(CHARACTERS):
-            raise InputError(f"glyphs have 10 to {len(CHARACTERS)} classes, got num_classes={self.num_classes}")
-        if not 12 <= self.size <= 256:
-            raise InputError(f"glyphs are pictures of 12 to 256 pixels a side, got size={self.size}")
-        if not 0 <= self.difficulty <= 1:
-            raise InputError(f"the difficulty of glyphs is 0 to 1, got difficulty={self.difficulty}")
+        if not is_whole(self.num_classes, 10, len(CHARACTERS)):
+            raise InputError(f"glyphs have 10 to {len(CHARACTERS)} classes, got num_classes={self.num_classes!r}")
+        if not is_whole(self.size, 12, 256):
+            raise InputError(f"glyphs are pictures of 12 to 256 pixels a side, got size={self.size!r}")
+        hard: object = self.difficulty
+        if not (isinstance(hard, int | float) and 0 <= hard <= 1):
+            raise InputError(f"the difficulty of glyphs is a number from 0 to 1, got difficulty={self.difficulty!r}")
 
 
 def draw_glyphs(settings: GlyphSettings, n: int, *, seed: int, split: int) -> LabelledPixels:

@@ -19,7 +19,7 @@ from phiscope.studies.data import bundled
 from phiscope.studies.glyph_set import read_glyphs
 from phiscope.studies.hf_folder import read_hf_folder
 from phiscope.studies.image_files import read_cifar10, read_cifar100, read_mnist
-from phiscope.studies.pixels import LabelledPixels, PixelSet, Request, held_out, taken
+from phiscope.studies.pixels import LabelledPixels, PixelSet, Request, held_out, is_whole, taken
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -110,8 +110,8 @@ def load_images(
     kind = _SETS[name]
     _check_settings(name, kind, folder, settings)
     for what, number in (("n_train", n_train), ("n_test", n_test)):
-        if number is not None and number < 1:
-            raise InputError(f"{what} is 1 or more, or None for all, got {what}={number}")
+        if number is not None and not is_whole(number, 1):
+            raise InputError(f"{what} is a whole number, 1 or more, or None for all, got {what}={number!r}")
     if not 0 <= seed < 2**32:
         raise InputError(f"a seed is a whole number from 0 to 2^32 - 1, got {seed}")
     request = Request(folder=None if folder is None else Path(folder), n_train=n_train, n_test=n_test, seed=seed)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +61,11 @@ class PixelSet:
     test: LabelledPixels
     class_names: tuple[str, ...]
     what: str
+
+
+def is_whole(number: object, low: int, high: float = math.inf) -> bool:
+    """Whether it is a whole number from low to high; what people type may be anything."""
+    return isinstance(number, Integral) and low <= int(number) <= high
 
 
 def in_equal_shares(classes: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
