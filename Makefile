@@ -10,7 +10,7 @@ SOURCES := $(shell find src -name '*.py')
 # Small matrices want one thread: beside a busy neighbor, several threads made digits-fcn ten times slower.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup report reproduction test test-slow lint check docs format clean
+.PHONY: help setup report reproduction test test-slow bench lint check docs format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make test       set up, run the tests"
 	@echo "make test-slow  the tests that train for minutes"
 	@echo "make reproduction  every family of the paper at small scale (about two hours on two cores), and its docs page"
+	@echo "make bench      speed and memory beside the floors and the peers: docs/speed.md, about half an hour"
 	@echo "make lint       format check, lint, types, import contract"
 	@echo "make check      lint and test"
 
@@ -53,6 +54,18 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(PYTEST) -m slow
+
+# The peers have an environment of their own: what they pull in is nobody else's business.
+BENCH := .venv-bench
+$(BENCH)/.installed: pyproject.toml constraints.txt
+	@test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install -q -c constraints.txt -e '.[bench]'
+	@# Without what it asks for: its torchvision does not fit every build of torch, and breaks torchmetrics then.
+	$(BENCH)/bin/python -m pip install -q --no-deps 'ckatorch>=1.0'
+	@touch $@
+
+bench: $(BENCH)/.installed
+	$(BENCH)/bin/python benchmarks/speed.py $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
