@@ -60,8 +60,8 @@ BENCH := .venv-bench
 $(BENCH)/.installed: pyproject.toml constraints.txt
 	@test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
 	$(BENCH)/bin/python -m pip install -q -c constraints.txt -e '.[bench]'
-	@# Without what it asks for: its torchvision does not fit every build of torch, and breaks torchmetrics then.
-	$(BENCH)/bin/python -m pip install -q --no-deps 'ckatorch>=1.0'
+	@# Without what they ask for: the torchvision they bring does not fit every build of torch, and breaks torchmetrics then.
+	$(BENCH)/bin/python -m pip install -q --no-deps 'ckatorch>=1.0' 'reptrix>=0.1'
 	@touch $@
 
 bench: $(BENCH)/.installed

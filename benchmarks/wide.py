@@ -4,15 +4,15 @@
     python benchmarks/wide.py --large                         p = 16384, n = 50000, k = 256 from a file, ours alone
     python benchmarks/wide.py --head                          C = 50,000 outputs and classes, p = 512 and 1024
 
-Every case runs in a process of its own; its CPU seconds are more telling than its wall seconds on a busy machine. Set
-OMP_NUM_THREADS for the number of threads. scikit-learn comes with the extra `studies`.
+Every case runs in a process of its own; memory is what it takes beyond its libraries, and its CPU seconds are more
+telling than its wall seconds on a busy machine. Set OMP_NUM_THREADS for the number of threads. scikit-learn comes with
+the extra `studies`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import scipy.linalg
 import scipy.sparse.linalg
+from speed_parts.memory import Peak
 
 import phiscope
 from phiscope.solvers import Limits
@@ -87,13 +88,13 @@ def head_case(p: int, n_classes: int) -> str:
     head = rng.standard_normal((n_classes, p)) / np.sqrt(p), np.zeros(n_classes)
     targets = rng.permutation(np.arange(n) % n_classes)
     features = rng.standard_normal((n, p)) + head[0][targets]
-    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    memory = Peak()
     began = time.perf_counter(), time.process_time()
     measured = phiscope.diagonalize(features, head=head, targets=targets)
     plain = time.perf_counter() - began[0], time.process_time() - began[1]
     numbers = measured.to_dict()
     whole = time.process_time() - began[1]
-    more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) / 2**20
+    more = memory.extra() / 2**30
     return (
         f"p {p:5d}  C {n_classes}  {plain[0]:6.1f} s wall  {plain[1]:6.1f} s CPU  {whole:6.1f} s CPU with all numbers  "
         f"{more:5.2f} GiB more (one C x p array: {n_classes * p * 8 / 2**30:.2f})  {len(numbers)} numbers  "
@@ -103,12 +104,13 @@ def head_case(p: int, n_classes: int) -> str:
 
 def child(name: str, path: str, k: int) -> None:
     """One case, its result as a line of JSON."""
+    memory = Peak()
     began = time.perf_counter(), time.process_time()
     values, bounds, words = solve(name, Path(path), k)
     told = {
         "wall": time.perf_counter() - began[0],
         "cpu": time.process_time() - began[1],
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "peak": memory.extra() / 2**30,
         "values": list(map(float, values)),
         "bounds": None if bounds is None else list(map(float, bounds)),
         "words": words,
