@@ -2,7 +2,9 @@
 
 import builtins
 import gzip
+import re
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -345,3 +347,20 @@ def test_digits_without_scikit_learn(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(MissingDependencyError, match=r"phiscope\[studies\]"):
         load_images("digits")
+
+
+def test_the_python_on_the_page_runs(tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
+    write_mnist(tmp_path / "data" / "mnist", n=(1000, 30))
+    write_cifar10(tmp_path / "data" / "cifar10")
+    write_cifar100(tmp_path / "data" / "cifar100")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
+        exec(block, names)  # noqa: S102 (our own page)
+    assert "dynamical_low_rank" in capsys.readouterr().out
+    assert (len(names["mnist"].train_x), names["fine"].num_classes, names["letters"].num_classes) == (1000, 100, 62)
+    build = names["build_network"]
+    for name in ("fcn", "cnn", "vgg16", "resnet18"):
+        network = build(name, input_shape=(3, 32, 32), num_outputs=10)
+        assert f"{sum(parameter.numel() for parameter in network.parameters()):,}" in page
