@@ -12,7 +12,7 @@
     claims.py     verdicts and their thresholds
     families/     the nine experiments as configuration
     summary.py    tables and verdicts as plain data
-    findings.py   what the paper does not say
+    findings.py, observations.py   what the paper does not say
     text.py, pictures.py, page.py   terminal, Markdown, pictures, page
     run.py        all of it; command.py, options.py: from the command line
 """

@@ -95,7 +95,8 @@ FAMILY = Family(
     title="The best learning rate comes with small D_LR",
     paper="CIFAR-100, ResNet18: test accuracy 66.3 / 78.3 / 74.5 % and D_LR 0.053 / 0.025 / 0.039 at learning rates "
     "0.005 / 0.05 / 0.2.",
-    setting="Glyphs, the small CNN, SGD with momentum 0.9 and a cosine schedule, 15 epochs, six learning rates.",
+    setting="Glyphs, the small CNN at half width, SGD with momentum 0.9 and a cosine schedule, 15 epochs, six learning "
+    "rates.",
     small=tuple(Condition(label=label(rate), setup=replace(_SMALL, learning_rate=rate)) for rate in RATES),
     full=tuple(Condition(label=label(rate), setup=replace(_CIFAR, learning_rate=rate)) for rate in PAPER_RATES),
     full_setting="CIFAR-100, ResNet18, SGD with momentum 0.9, weight decay 5e-4 and a cosine schedule, 200 epochs.",

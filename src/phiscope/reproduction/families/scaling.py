@@ -41,8 +41,9 @@ _SWEEPS = (
     *_sweep("width", "width", (0.0625, 0.25, 1.0)),
 )
 
-_SCALED = ("target scale 1", "target scale 0.1")
-_DECAYED = ("weight decay 0", "weight decay 1")
+SCALED = ("target scale 1", "target scale 0.1")
+DECAYED = ("weight decay 0", "weight decay 1")
+"""Ends of the two knobs on which v3 compares."""
 
 
 def _claim(
@@ -64,25 +65,25 @@ FAMILY = Family(
     "decay removes what the outputs do not use.",
     small=_SWEEPS,
     claims=(
-        _claim("Down-scaled targets: D_LR says lazier", "dynamical_low_rank", _SCALED, True, _V3),
-        _claim("Down-scaled targets: S_init does not move", "initial_kernel_similarity", _SCALED, None, "v3: no move"),
-        _claim("Down-scaled targets: NC1 moves the wrong way (falls)", "nc1", _SCALED, False, "v3: wrong way"),
-        _claim("Weight decay: D_LR says richer", "dynamical_low_rank", _DECAYED, False, _V3),
+        _claim("Down-scaled targets: D_LR says lazier", "dynamical_low_rank", SCALED, True, _V3),
+        _claim("Down-scaled targets: S_init does not move", "initial_kernel_similarity", SCALED, None, "v3: no move"),
+        _claim("Down-scaled targets: NC1 moves the wrong way (falls)", "nc1", SCALED, False, "v3: wrong way"),
+        _claim("Weight decay: D_LR says richer", "dynamical_low_rank", DECAYED, False, _V3),
         _claim(
             "Weight decay: S_init misjudges it (says no change, or lazier)",
             "initial_kernel_similarity",
-            _DECAYED,
+            DECAYED,
             True,
             "v3: misjudges",
         ),
         _claim(
             "Weight decay: the parameter norm falls, which reads as lazier",
             "parameter_norm",
-            _DECAYED,
+            DECAYED,
             False,
             "v3: misjudges",
         ),
-        _claim("Weight decay: NC1 moves the wrong way (rises)", "nc1", _DECAYED, True, "v3: wrong way"),
+        _claim("Weight decay: NC1 moves the wrong way (rises)", "nc1", DECAYED, True, "v3: wrong way"),
         _claim(
             "Larger initial weights: D_LR says lazier",
             "dynamical_low_rank",
