@@ -17,7 +17,7 @@ WIDEST = 8192
 """Largest p of the growth series; what only serves as a comparison stops at half of it, where it takes 1/8 as long."""
 
 _WHOLE, _WHOLE32 = (PRODUCT, EIGEN), (PRODUCT32, EIGEN)
-_SCALARS = "every scalar, both spectra with eigenvectors, every curve"
+_SCALARS = "every scalar, both spectra, centered eigenvectors, every curve"
 
 
 def _floor(name: str, label: str, run: Any, package: str, **more: Any) -> Contestant:

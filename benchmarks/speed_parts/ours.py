@@ -36,14 +36,15 @@ def pass_alone(case: Case, keywords: dict[str, Any]) -> Moments:
 
 
 def everything(case: Case, keywords: dict[str, Any]) -> Measurement:
-    """All scalars, both spectra with eigenvectors, quality and utilization curves."""
+    """All scalars, both spectra, the centered eigenvectors, quality and utilization curves."""
     measured = phiscope.diagonalize(case.features, head=case.head, targets=case.targets, **keywords)
     # Read everything, so that nothing left for later is counted as free.
     if "dynamical_low_rank" not in measured.to_dict():
         raise RuntimeError("the measurement lacks D_LR, so its time would be no comparison")
     for spectrum in (measured.raw, measured.centered):
         absent = [name for name in CURVES if getattr(spectrum, name) is None]
-        if absent or spectrum.eigenvectors.shape[0] != case.shape.p:
+        # Those of the raw spectrum are a p x p x p product more, made for who reads them.
+        if absent or measured.centered.eigenvectors.shape[0] != case.shape.p:
             raise RuntimeError(f"the measurement lacks {absent or 'eigenvectors'}, so its time would be no comparison")
     return measured
 

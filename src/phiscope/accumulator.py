@@ -262,8 +262,21 @@ class MomentAccumulator:
         Raises:
             EmptyDataError: fewer than two samples came.
         """
+        return self._both(consume=False)
+
+    def finish(self) -> tuple[Moments, Sequence[Moments]]:
+        """`result_with_shards` for the last time: memory is handed over instead of copied, and no batch may follow.
+
+        Raises:
+            EmptyDataError: fewer than two samples came.
+        """
+        both = self._both(consume=True)
+        self._streams = None
+        return both
+
+    def _both(self, *, consume: bool) -> tuple[Moments, Sequence[Moments]]:
         streams = self._check_enough()
-        total = streams.total()
+        total = streams.total(consume=consume)
         if total.classes:
             total = with_groups(total, self._num_classes or 1)
-        return total, streams.shards(len(total.group_counts))
+        return total, streams.shards(len(total.group_counts), total)

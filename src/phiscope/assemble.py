@@ -38,6 +38,7 @@ from phiscope.readouts import (
     find_random_head,
     find_readout,
     find_regression_collapse,
+    output_error,
     target_crosses,
     target_squares,
 )
@@ -186,7 +187,8 @@ def _measured(
         found.refuse(("target_alignment", *READOUT_NUMBERS), "no targets were given")
     else:
         norm = float(np.sqrt(covariance.squared_norm()))
-        find_readout(found, moments, centered, head, targets.centered, norm)
+        error = output_error(moments, covariance, head)
+        find_readout(found, moments, centered, error, targets.centered, norm)
     _find_collapse_of_either_kind(found, moments, centered, head)
     if similarity is None:
         found.refuse(("initial_kernel_similarity",), "the feature map at initialization is not known here")

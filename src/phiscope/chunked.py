@@ -175,7 +175,7 @@ class RowTable:
                 whole = distinct_whole(block.get("targets"), whole)
                 bar.update(stop - start)
                 start = stop
-        moments, shards = accumulator.result_with_shards()
+        moments, shards = accumulator.finish()
         places = {name: rows.place for name, rows in self._rows.items()}
         return TableMoments(
             moments=moments,

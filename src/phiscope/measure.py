@@ -101,7 +101,7 @@ def diagonalize(
         num_classes=num_classes, n_shards=shards_asked(intervals), precision=precision, device=device
     )
     accumulator.update(rows, outputs, goal, weights)
-    moments, shards = accumulator.result_with_shards()
+    moments, shards = accumulator.finish()
     return measurement_from_moments(
         moments,
         shards=shards,

@@ -185,7 +185,7 @@ class Pass:
             raise EmptyDataError(
                 f"the data hold no sample to measure ({self.ignored} were left out by label -100 or mask)"
             )
-        moments, shards = self.moments.result_with_shards()
+        moments, shards = self.moments.finish()
         seen = self._seen(self.last)
         return Gathered(
             moments=moments,

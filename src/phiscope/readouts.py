@@ -12,6 +12,7 @@ from phiscope.arrays import FloatArray
 from phiscope.findings import NO_SPREAD, Findings
 from phiscope.metrics import collapse_distance, readout, regression
 from phiscope.moments import Moments, merge
+from phiscope.operators import PositiveOperator
 from phiscope.spans import TARGET_TOLERANCE
 from phiscope.spectrum import FunctionSpan, Spectrum
 
@@ -66,19 +67,21 @@ def target_squares(moments: Moments) -> FloatArray | None:
     return np.array([1.0 if moments.classes else centered + float(means @ means), centered])
 
 
-def output_error(moments: Moments, head: tuple[FloatArray, FloatArray] | None) -> float | None:
+def output_error(
+    moments: Moments, covariance: PositiveOperator, head: tuple[FloatArray, FloatArray] | None
+) -> float | None:
     """E norm^2(f - y) against one-hot or real targets; None when the widths differ or one of both is missing."""
     cross, means = target_cross(moments), target_means(moments)
     if cross is None:
         return None
     if moments.n_outputs:
-        covariance, output_means = moments.covariance("outputs"), moments.mean[moments.columns("outputs")]
+        spread, output_means = moments.covariance("outputs"), moments.mean[moments.columns("outputs")]
         if len(output_means) != len(means):
             return None
-        variance, joint = covariance.trace(), moments.output_target_trace()
+        variance, joint = spread.trace(), moments.output_target_trace()
     elif head is not None and len(head[0]) == len(means):
         weight, bias = head
-        variance = float(np.einsum("ij,ji->", weight, moments.covariance("features").apply(weight.T)))
+        variance = float(np.einsum("ij,ji->", weight, covariance.apply(weight.T)))
         output_means = weight @ moments.mean[: moments.n_features] + bias
         joint = float(np.einsum("cp,pc->", weight, cross))
     else:
@@ -91,11 +94,14 @@ def find_readout(
     found: Findings,
     moments: Moments,
     spectrum: Spectrum,
-    head: tuple[FloatArray, FloatArray] | None,
+    error: float | None,
     span: FunctionSpan,
     covariance_norm: float,
 ) -> None:
-    """Best linear head, excess loss, whitened alignment, discriminant information; needs targets."""
+    """Best linear head, excess loss, whitened alignment, discriminant information; needs targets.
+
+    `error` is the `output_error` of the trained head, if there is one.
+    """
     cross, variance = target_cross(moments), target_variance(moments)
     if cross is None or len(spectrum.eigenvalues) == 0 or span.rank == 0:
         reason = NO_SPREAD if len(spectrum.eigenvalues) == 0 else "the targets are constant on these samples"
@@ -107,7 +113,6 @@ def find_readout(
     aligned = float(np.einsum("ij,ij->", span.loadings, span.loadings)) / (np.sqrt(span.rank) * covariance_norm)
     found.numbers["target_alignment_whitened"] = float(min(aligned, 1.0))
     _find_collapse_distance(found, moments, cross, covariance_norm)
-    error = output_error(moments, head)
     if error is None:
         found.refuse(("head_excess_loss",), "it needs outputs of the same width as the targets")
     else:

@@ -16,6 +16,9 @@ from phiscope.pilots import Pilots, squared_lengths
 CACHE_BYTES = 2**19
 """Bytes that are cast, shifted and squared at a time: 512 KiB stay in the cache in between."""
 
+LEARN_ROWS = 512
+"""Rows of a block that decide pilots at a time."""
+
 Source = tuple[Sequence[NDArray[Any]], slice | IntArray]
 """Arrays whose columns, joined, make rows, and which of their rows."""
 
@@ -67,8 +70,19 @@ class Scatter:
     def _prepare(self, sources: Sequence[Source], groups: IntArray) -> None:
         self.pilots.grow(int(groups.max()) + 1)
         if not self.pilots.known[groups].all():
-            self.pilots.learn(join(sources), groups)
+            self._learn(sources, groups)
         self._grow(len(self.pilots.known))
+
+    def _learn(self, sources: Sequence[Source], groups: IntArray) -> None:
+        if len(sources) > 1:
+            self.pilots.learn(join(sources), groups)
+            return
+        # A block that comes as a whole is not copied as a whole.
+        ((parts, chosen),) = sources
+        for low in range(0, len(groups), LEARN_ROWS):
+            here = slice(low, min(low + LEARN_ROWS, len(groups)))
+            if not self.pilots.known[groups[here]].all():
+                self.pilots.learn(join([(parts, within(chosen, here))]), groups[here])
 
     def _fill(
         self, rows: NDArray[Any], parts: Sequence[NDArray[Any]], chosen: slice | IntArray, groups: IntArray

@@ -73,11 +73,11 @@ class Stream:
             add_blocks(self.scatter, self.pending)
             self.pending, self._n_pending = [], 0
 
-    def moments(self) -> Moments:
-        """The moments so far; more rows may follow."""
+    def moments(self, *, consume: bool = False) -> Moments:
+        """The moments so far; more rows may follow unless the memory of the sums is consumed."""
         if self.scatter is not None:
             self.flush()
-            return self.scatter.moments()
+            return self.scatter.moments(consume=consume)
         return rows_as_moments(self.pilots.layout, self.pending)
 
 
@@ -170,13 +170,13 @@ class Streams:
             if len(chosen):
                 stream.add(parts, chosen, groups[chosen], weights[chosen])
 
-    def total(self) -> Moments:
-        """Moments of all shards together."""
+    def total(self, *, consume: bool = False) -> Moments:
+        """Moments of all shards together; `consume` gives the memory of a single one away, after which no rows come."""
         started = [stream for stream in self._streams if stream.scatter is not None]
         if not started:
             return rows_as_moments(self._layout, [block for stream in self._streams for block in stream.pending])
         if len(self._streams) == 1:
-            return started[0].moments()
+            return started[0].moments(consume=consume)
         total = Scatter(self._pilots)
         for stream in self._streams:
             stream.flush()
@@ -186,8 +186,15 @@ class Streams:
                 add_blocks(total, stream.pending)
         return total.moments(consume=True)
 
-    def shards(self, n_groups: int) -> ShardMoments:
-        """Moments of the shards that hold samples, each made when it is first read."""
+    def shards(self, n_groups: int, total: Moments | None = None) -> ShardMoments:
+        """Moments of the shards that hold samples, each made when it is first read.
+
+        Args:
+            n_groups: classes, known ones that did not occur included.
+            total: moments of all shards, which are those of the only one.
+        """
+        if total is not None and len(self) == 1:
+            return ShardMoments([], n_groups, [total])
         lent = ShardMoments([stream for stream in self._streams if stream.n_samples], n_groups)
         self._lent = weakref.ref(lent)
         return lent
@@ -196,9 +203,9 @@ class Streams:
 class ShardMoments(Sequence[Moments]):
     """Moments of disjoint shards; nothing is computed before it is read, and later batches do not change it."""
 
-    def __init__(self, streams: list[Stream], n_groups: int) -> None:
-        self._streams: list[Stream] | None = streams
-        self._moments: list[Moments | None] = [None] * len(streams)
+    def __init__(self, streams: list[Stream], n_groups: int, known: Sequence[Moments] = ()) -> None:
+        self._streams: list[Stream] | None = streams or None
+        self._moments: list[Moments | None] = [*known] or [None] * len(streams)
         self._n_groups = n_groups
 
     def __len__(self) -> int:
