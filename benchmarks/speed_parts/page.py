@@ -9,6 +9,10 @@ from typing import Any
 from speed_parts.picture import draw, extra_mib
 from speed_parts.tables import case_table, growth_table, memory_table
 
+PICTURES = """![CPU time against n and p on logarithmic axes](images/speed_growth.png)
+
+![Extra memory at the peak against n and p on logarithmic axes](images/speed_memory.png)"""
+
 
 def _conditions(found: dict[str, Any]) -> str:
     machine, settings = found["machine"], found["settings"]
@@ -36,7 +40,9 @@ def sections(found: dict[str, Any]) -> dict[str, str]:
     made = {"conditions": _conditions(found)}
     made["tables"] = "\n\n".join(case_table(case) for case in found["cases"])
     growth = {along: cases for along, cases in found["growth"].items() if cases}
-    made["growth"] = "\n\n".join(growth_table(cases, along) for along, cases in growth.items())
+    made["growth"] = "\n\n".join(
+        [PICTURES, *(growth_table(cases, along) for along, cases in growth.items())] if growth else []
+    )
     made["memory"] = memory_table(found["memory"]) if found["memory"] else ""
     return {name: text or "Not part of this run." for name, text in made.items()}
 
