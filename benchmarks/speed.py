@@ -29,7 +29,7 @@ from speed_parts import machine, resident
 from speed_parts.cases import Shape, save_case
 from speed_parts.contestants import ALL
 from speed_parts.memory import available
-from speed_parts.race import Rules, race
+from speed_parts.race import Race, Rules
 from speed_parts.tables import plain_table
 
 ROOT = Path(__file__).parents[1]
@@ -52,7 +52,7 @@ MEMORY = [
     ("diagonalize-shards", "`diagonalize()`, nothing read", 10_000, 2048),
     ("read-shards", "`diagonalize()`, all read", 10_000, 2048),
 ]
-QUICK_SHAPES = {"quick": Shape(n=8_000, p=128, classes=10)}
+QUICK_SHAPES = {"quick": Shape(n=4_000, p=128, classes=10)}
 QUICK_GROWTH = {
     "n": [Shape(n=n, p=64, classes=10) for n in (1_000, 10_000, 100_000)],
     "p": [Shape(n=2_000, p=p, classes=10) for p in (64, 128, 256, 512)],
@@ -149,21 +149,36 @@ def chosen(args: argparse.Namespace) -> list[str]:
     return [name for name in ALL if name in needed | set(args.contestants)]
 
 
-def measure_case(name: str, shape: Shape, names: Sequence[str], args: argparse.Namespace, say: Progress) -> Any:
-    """One case: the features made, every contestant in turn; the case and the libraries."""
-    say.case(f"{name} {shape}")
-    free = available()
-    memory = int(args.memory * 2**30) if free is None else min(int(args.memory * 2**30), int(0.8 * free))
-    rules = Rules(
+def rules_of(args: argparse.Namespace) -> Rules:
+    """What the contestants have to keep to; never more memory than the machine can give."""
+    free, memory = available(), int(args.memory * 2**30)
+    memory = memory if free is None else min(memory, int(0.8 * free))
+    return Rules(
         repeats=args.repeats, threads=args.threads, timeout=args.timeout, budget=args.budget, memory=memory
     )  # fmt: skip
-    with tempfile.TemporaryDirectory(prefix="speed-") as folder:
-        say("making the features")
-        # Growth is about time: without reference eigenvalues, which would take as long as a contestant.
-        save_case(shape, Path(folder), reference=not name.startswith("growth"), seed=args.seed)
-        rows, libraries = race(names, Path(folder), rules, say, args.seed)
-    say.clear()
-    return {"name": name, "shape": {"n": shape.n, "p": shape.p, "classes": shape.classes}, "rows": rows}, libraries
+
+
+def series(
+    cases: Sequence[tuple[str, Shape]], names: Sequence[str], args: argparse.Namespace, say: Progress
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Cases that share their processes: what was measured, and the numerical libraries."""
+    found = []
+    say.case(cases[0][0])
+    with Race(names, rules_of(args), say, args.seed) as race:
+        for name, shape in cases:
+            say.case(f"{name} {shape}")
+            growing = name.startswith("growth")
+            entered = [name for name in names if not growing or ALL[name].widest >= shape.p]
+            with tempfile.TemporaryDirectory(prefix="speed-") as folder:
+                say("making the features")
+                # Growth is about time: without reference eigenvalues, which would take as long as a contestant.
+                save_case(shape, Path(folder), reference=not growing, seed=args.seed)
+                rows = race.take(Path(folder), entered)
+            case = {"name": name, "shape": {"n": shape.n, "p": shape.p, "classes": shape.classes}, "rows": rows}
+            say.clear()
+            print(plain_table(case) + "\n", flush=True)
+            found.append(case)
+        return found, race.libraries()
 
 
 def measure_memory(say: Progress) -> list[dict[str, Any]]:
@@ -198,16 +213,16 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
     found["settings"]["memory_gib"] = args.memory
     libraries: dict[str, Any] = {}
     shapes = args.shapes or list((QUICK_SHAPES if args.quick else SHAPES).items())
-    plan = [(name, shape, names, found["cases"]) for name, shape in shapes]
-    for along in args.growth:
-        for shape in (QUICK_GROWTH if args.quick else GROWTH)[along]:
-            growing = [name for name in names if ALL[name].widest >= shape.p]
-            plan.append((f"growth in {along}", shape, growing, found["growth"][along]))
-    for name, shape, entered, kept in plan:
-        case, loaded = measure_case(name, shape, entered, args, say)
-        kept.append(case)
+    # A process for each shape, so that no memory of an earlier one hides what this one takes.
+    for case in shapes:
+        cases, loaded = series([case], names, args, say)
+        found["cases"] += cases
         libraries |= {json.dumps(library, sort_keys=True): library for library in loaded}
-        print(plain_table(case) + "\n", flush=True)
+    for along in args.growth:
+        sizes = [(f"growth in {along}", shape) for shape in (QUICK_GROWTH if args.quick else GROWTH)[along]]
+        entered = [name for name in names if ALL[name].widest >= sizes[0][1].p]
+        found["growth"][along], loaded = series(sizes, entered, args, say)
+        libraries |= {json.dumps(library, sort_keys=True): library for library in loaded}
     if not args.no_memory and not args.quick:
         found["memory"] = measure_memory(say)
     found["libraries"], found["minutes"] = list(libraries.values()), say.minutes()

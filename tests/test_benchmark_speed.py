@@ -70,7 +70,8 @@ def test_who_fails_says_so(parts, tmp_path):
     parts.cases.save_case(shape, tmp_path, reference=True)
     rules = parts.race.Rules(repeats=2, threads=1, timeout=30, budget=30, memory=2**30)
     (tmp_path / "targets.npy").unlink()
-    rows, _ = parts.race.race(["pass"], tmp_path, rules, lambda words: None)
+    with parts.race.Race(["pass"], rules, lambda words: None) as race:
+        rows = race.take(tmp_path, ["pass"])
     assert "targets.npy" in rows["pass"]["reason"]
 
 

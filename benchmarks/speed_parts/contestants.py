@@ -31,7 +31,9 @@ FLOORS = (
         "floor-general-f64", "general product, float64, cast beforehand", floors.general_double, "torch",
         prepare=floors.widened,
     ),
-    _floor(PRODUCT32, "**s** symmetric product, float32", floors.symmetric_single, "numpy"),
+    _floor(
+        PRODUCT32, "**s** symmetric product, float32", floors.symmetric_single, "numpy", widest=WIDEST // 2,
+    ),
     _floor(
         "floor-symmetric-f64", "symmetric product, float64, cast beforehand", floors.symmetric_double, "numpy",
         prepare=floors.widened,

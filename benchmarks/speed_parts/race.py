@@ -1,4 +1,4 @@
-"""The round robin: every contestant of a case in a process of its own, one run after another, in random order."""
+"""The round robin: every contestant in a process of its own, one run after another, in random order."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """What every contestant of a case has to keep to.
+    """What every contestant has to keep to.
 
     Attributes:
         repeats: runs of each contestant.
@@ -47,14 +47,15 @@ class Rules:
 class Racer:
     """A contestant's process, waiting for its turn."""
 
-    def __init__(self, name: str, folder: Path, rules: Rules) -> None:
-        self.name, self.reason, self.libraries = name, ALL[name].absence(), []
+    def __init__(self, name: str, rules: Rules) -> None:
+        self.name, self.reason = name, ALL[name].absence()
+        self.libraries: list[dict[str, Any]] = []
         self.runs: list[dict[str, Any]] = []
         self._rules, self._rest = rules, b""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `stop`
         self._process: subprocess.Popen[bytes] | None = None
         if self.reason is None:
-            job = {"contestant": name, "folder": str(folder), "threads": rules.threads, "memory": rules.memory}
+            job = {"contestant": name, "threads": rules.threads, "memory": rules.memory}
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "speed_parts.worker", json.dumps(job)],
                 stdin=subprocess.PIPE,
@@ -77,13 +78,13 @@ class Racer:
         walls = [run["wall"] for run in self.runs]
         return not walls or sum(walls) + min(walls) <= self._rules.budget
 
-    def run(self) -> None:
-        """One run, kept in `runs`; a contestant that fails says why and is out."""
+    def run(self, folder: Path) -> None:
+        """One run of the case in a folder, kept in `runs`; a contestant that fails says why and is out."""
         process = self._process
         if process is None or process.stdin is None:
             return
         try:
-            process.stdin.write(b"run\n")
+            process.stdin.write(f"{folder}\n".encode())
             process.stdin.flush()
         except BrokenPipeError:
             self._out(self._last_words())
@@ -139,13 +140,14 @@ class Racer:
         self._errors.close()
 
     def told(self) -> dict[str, Any]:
-        """What the JSON keeps of it."""
+        """What the JSON keeps of the runs since the last time."""
         found: dict[str, Any] = {key: [run[key] for run in self.runs] for key in ("cpu", "wall")}
         if self.runs:
             found["extra_bytes"] = max(run["extra_bytes"] for run in self.runs)
             found |= {key: value for key, value in self.runs[0].items() if key not in ("cpu", "wall", "extra_bytes")}
         if self.reason is not None:
             found["reason"] = self.reason
+        self.runs = []
         return found
 
 
@@ -157,45 +159,54 @@ def _close(pipe: Any) -> None:
         return
 
 
-def race(
-    names: Sequence[str], folder: Path, rules: Rules, say: Callable[[str], None], seed: int = 0
-) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
-    """All contestants of the case written in `folder`, interleaved.
+class Race:
+    """Contestants that take turns; a context, and when it is left all their processes have ended.
 
     Args:
         names: contestants.
-        folder: a case, see `cases.save_case`.
         rules: how often, how long, how much.
         say: takes the line of progress.
         seed: of the order in each round.
-
-    Returns:
-        What was measured by name, and the numerical libraries that the processes loaded.
     """
-    racers: list[Racer] = []
-    order = random.Random(seed)
-    try:
-        # One more starts while one is waited for: importing is work for one core.
-        for index, name in enumerate(names):
-            say(f"starting {name} ({index + 1} of {len(names)})")
-            racers.append(Racer(name, folder, rules))
-            if index:
-                racers[index - 1].wait_until_ready()
-        for racer in racers[-1:]:
-            racer.wait_until_ready()
-        for number in range(rules.repeats):
-            for racer in order.sample(racers, len(racers)):
-                if racer.wants_another():
-                    say(f"round {number + 1} of {rules.repeats}: {racer.name}")
-                    racer.run()
-        return {racer.name: racer.told() for racer in racers}, _distinct(racers)
-    finally:
-        for racer in racers:
+
+    def __init__(self, names: Sequence[str], rules: Rules, say: Callable[[str], None], seed: int = 0) -> None:
+        self._names, self._rules, self._say = names, rules, say
+        self._order = random.Random(seed)
+        self._racers: list[Racer] = []
+
+    def __enter__(self) -> Race:
+        """Start every process, one more while one is waited for: importing is work for one core."""
+        try:
+            for index, name in enumerate(self._names):
+                self._say(f"starting {name} ({index + 1} of {len(self._names)})")
+                self._racers.append(Racer(name, self._rules))
+                if index:
+                    self._racers[index - 1].wait_until_ready()
+            for racer in self._racers[-1:]:
+                racer.wait_until_ready()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End every process."""
+        for racer in self._racers:
             racer.stop()
 
+    def take(self, folder: Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """All rounds of the case in a folder (see `cases.save_case`), interleaved; what was measured, by name."""
+        racers = [racer for racer in self._racers if racer.name in names]
+        for number in range(self._rules.repeats):
+            for racer in self._order.sample(racers, len(racers)):
+                if racer.wants_another():
+                    self._say(f"round {number + 1} of {self._rules.repeats}: {racer.name}")
+                    racer.run(folder)
+        return {racer.name: racer.told() for racer in racers}
 
-def _distinct(racers: Sequence[Racer]) -> list[dict[str, Any]]:
-    seen: dict[str, dict[str, Any]] = {}
-    for racer in racers:
-        seen |= {json.dumps(library, sort_keys=True): library for library in racer.libraries}
-    return list(seen.values())
+    def libraries(self) -> list[dict[str, Any]]:
+        """The numerical libraries that the processes loaded, each once."""
+        seen: dict[str, dict[str, Any]] = {}
+        for racer in self._racers:
+            seen |= {json.dumps(library, sort_keys=True): library for library in racer.libraries}
+        return list(seen.values())

@@ -1,15 +1,17 @@
-"""One process, one contestant, one case: `python -m speed_parts.worker '{...}'`.
+"""One process, one contestant: `python -m speed_parts.worker '{...}'`.
 
-It warms up on a tiny case and says that it is ready. Then each line it reads is one run, and each run is one line of
-JSON in return. Between runs it holds no features, so many such processes can wait for their turn.
+It warms up on a tiny case and says that it is ready. Then each line it reads names the folder of a case and asks for
+one run; each run is one line of JSON in return. Between runs it holds no features, so many such processes can wait.
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import logging
 import os
+import platform
 import sys
 import time
 import warnings
@@ -38,7 +40,7 @@ def one_run(row: Contestant, folder: Path, *, judge: bool) -> dict[str, Any]:
     """Seconds of one run and its extra memory; with `judge` also the errors of its eigenvalues."""
     case: Case = load_case(folder)
     prepared = row.prepared(case)
-    gc.collect()
+    give_back()
     peak = Peak()
     wall, cpu = time.perf_counter(), time.process_time()
     result = row.run(case, prepared)
@@ -50,15 +52,21 @@ def one_run(row: Contestant, folder: Path, *, judge: bool) -> dict[str, Any]:
     return told
 
 
+def give_back() -> None:
+    """Hand freed memory back to the system, so that the next run's extra memory is not hidden in it."""
+    gc.collect()
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def libraries() -> list[dict[str, Any]]:
     """What the numerical libraries say about themselves, without paths."""
     kept = ("internal_api", "version", "num_threads", "architecture", "threading_layer", "prefix")
     return [{key: pool[key] for key in kept if key in pool} for pool in threadpool_info()]
 
 
-def serve(job: dict[str, Any], answers: TextIO) -> None:
+def serve(row: Contestant, memory: int, answers: TextIO) -> None:
     """Warm up, then one run for each line of standard input."""
-    row, folder = ALL[job["contestant"]], Path(job["folder"])
 
     def answer(told: dict[str, Any]) -> None:
         answers.write(json.dumps(told) + "\n")
@@ -70,17 +78,20 @@ def serve(job: dict[str, Any], answers: TextIO) -> None:
     except Exception as error:  # any package may fail in any way; the table says how
         answer({"reason": sentence(error)})
         return
-    shape = Shape(**json.loads((folder / "shape.json").read_text(encoding="utf-8")))
-    # Beyond its inputs: the float32 features, and for two floors the same in float64.
-    limit(job["memory"] + 12 * shape.n * shape.p)
     answer({"ready": True, "libraries": libraries()})
-    for number, _ in enumerate(sys.stdin):
+    judged = set()
+    for line in sys.stdin:
+        folder = Path(line.rstrip("\n"))
+        give_back()
+        shape = Shape(**json.loads((folder / "shape.json").read_text(encoding="utf-8")))
+        # Beyond its inputs: the float32 features, and for two floors the same in float64.
+        limit(memory + 12 * shape.n * shape.p)
         try:
-            answer(one_run(row, folder, judge=number == 0))
+            answer(one_run(row, folder, judge=folder not in judged))
         except Exception as error:
             answer({"reason": sentence(error)})
             return
-        gc.collect()
+        judged.add(folder)
 
 
 def main() -> None:
@@ -93,7 +104,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     torch.set_num_threads(job["threads"])
-    serve(job, answers)
+    serve(ALL[job["contestant"]], job["memory"], answers)
 
 
 if __name__ == "__main__":
