@@ -349,3 +349,32 @@ def test_float16_rows_cost_no_copy_of_everything():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < features.size * 8 / 2
+
+
+def test_targets_may_be_read_only_or_run_backwards():
+    rng = np.random.default_rng(0)
+    features, classes = rng.standard_normal((700, 5)), rng.integers(0, 3, 700)
+    frozen = classes.copy()
+    frozen.setflags(write=False)
+    expected = diagonalize(features, targets=classes, intervals=False).to_dict()
+    for targets in (frozen, classes[::-1].copy()[::-1], frozen.astype(np.int32)):
+        found = diagonalize(features, targets=targets, intervals=False).to_dict()
+        assert found == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("precision", ["exact", "fast"])
+@pytest.mark.parametrize("batch", [1, 7, 513, 3000])
+def test_rows_that_wait_for_a_full_product_are_counted_at_any_moment(precision, batch):
+    rng = np.random.default_rng(1)
+    features, classes = rng.standard_normal((9000, 6)) + 3.0, rng.integers(0, 4, 9000)
+    accumulator = MomentAccumulator(precision=precision)
+    tolerance = 1e-12 if precision == "exact" else 1e-5
+    for start in range(0, 9000, batch):
+        part = slice(start, min(start + batch, 9000))
+        accumulator.update(features[part], targets=classes[part])
+        if part.stop in (2 * batch, 9000) and part.stop > 1000:
+            seen = features[: part.stop]
+            moments = accumulator.result()
+            expected = np.cov(seen.T, bias=True)
+            np.testing.assert_allclose(moments.covariance("features").matrix, expected, atol=tolerance)
+            np.testing.assert_allclose(moments.mean[:6], seen.mean(axis=0), rtol=tolerance)

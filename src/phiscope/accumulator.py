@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from phiscope.arrays import IntArray, as_array, as_count, as_row_tensor, as_rows
 from phiscope.device_scatter import DeviceScatter
 from phiscope.errors import EmptyDataError, NonFiniteError, ShapeError, TargetError
 from phiscope.moments import Layout, Moments, with_groups
+from phiscope.pilots import Pilots
 from phiscope.precision import PRECISIONS, check_precision, check_range, has_double, reach_of
 from phiscope.scatter import Scatter
 from phiscope.streams import ShardMoments, Streams
@@ -180,7 +181,9 @@ class MomentAccumulator:
             n_groups = max(int(groups.max(initial=0)) + 1, self._num_classes or 1)
             n_shards = self._n_shards or shards_for(sum(layout[:3]), n_groups)
             block_rows = None if n_shards <= HALVES else SHARD_BLOCK_ROWS
-            make = Scatter if self._device is None else partial(DeviceScatter, device=self._device)
+            make: Callable[[Pilots], Scatter] = partial(Scatter, holds=n_shards == 1)
+            if self._device is not None:
+                make = partial(DeviceScatter, device=self._device)
             self._streams = Streams(layout, n_shards, block_rows, PRECISIONS[self._precision], make)
         return self._streams
 

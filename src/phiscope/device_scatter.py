@@ -57,7 +57,7 @@ class DeviceScatter(Scatter):
                 for low in range(0, length, step):
                     here = slice(start + low, start + min(low + step, length))
                     rows = self._shifted([piece[low : low + step] for piece in pieces], members[here])
-                    self._add_sums(rows, members[here], None if uneven is None else uneven[here])
+                    self._add_products(rows, members[here], None if uneven is None else uneven[here])
                 start += length
 
     def _shifted(self, pieces: Sequence[Tensor], members: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ class DeviceScatter(Scatter):
             self._pilots = known, torch.from_numpy(self.pilots.rows).to(dtype).to(self.device)
         return self._pilots[1]
 
-    def _add_sums(self, rows: Tensor, members: Tensor, weights: Tensor | None) -> None:
+    def _add_products(self, rows: Tensor, members: Tensor, weights: Tensor | None) -> None:
         lengths = torch.linalg.vecdot(rows[:, : self.pilots.layout[0]], rows[:, : self.pilots.layout[0]])
         if weights is None:
             weighted, rooted = rows, rows

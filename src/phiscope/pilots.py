@@ -14,11 +14,18 @@ from phiscope.moments import Layout, group_sums
 BLOCK_ROWS = 2048
 """Rows per matrix product: large enough for full BLAS speed, small enough to stay near the cache."""
 
-FAST_BLOCK_ROWS = 4096
+FAST_BLOCK_ROWS = 8192
 """The same in float32, whose products have to be added to float64 sums one by one."""
 
-PLAIN_MEAN = 16.0
-"""Group means with less than this many times the within-group power are not subtracted: one digit, no more, is lost."""
+PLAIN_MEAN = 256.0
+"""Group means with less than this many times the within-group power are not subtracted from float64 rows.
+
+The rounding that this leaves, some 256 eps of the spread, is about p eps of the largest eigenvalue, under which they
+are dropped anyway; subtracting costs as much as everything else that is done to a row before its product.
+"""
+
+PLAIN_MEAN_SINGLE = 16.0
+"""The same in float32: one digit, no more, is lost."""
 
 
 class Pilots:
@@ -26,7 +33,8 @@ class Pilots:
 
     A pilot is the mean of the first samples of its group, which differs from the final mean by about one spread, or
     the common center where it lies close to that. The center is the mean of the first samples; in float64, where a
-    moderate mean costs no digits, it is zero unless that mean is large. All scatters that share their pilots add up.
+    moderate mean costs no digits, it is zero unless a group lies far from it. All scatters that share their pilots add
+    up.
 
     Args:
         layout: p, C, c and whether targets are classes.
@@ -39,6 +47,7 @@ class Pilots:
         self.rows = np.zeros((0, sum(layout[:3])))
         self.known = np.zeros(0, dtype=bool)
         self.uniform, self.shifted = True, False
+        self._plain = PLAIN_MEAN if self.dtype == np.float64 else PLAIN_MEAN_SINGLE
         self._center = np.zeros(self.rows.shape[1])
         self._power: list[float] = []
         self._buffer: NDArray[Any] | None = None
@@ -54,7 +63,7 @@ class Pilots:
         """Room for one product in the precision of the products, shared for the same reason."""
         if self._product is None:
             width = self.rows.shape[1]
-            self._product = np.zeros((width, width), dtype=self.dtype, order="F")
+            self._product = np.zeros((width, width), dtype=self.dtype)
         return self._product
 
     def subtract(self, piece: NDArray[Any], rows: NDArray[Any], groups: IntArray) -> None:
@@ -103,7 +112,8 @@ class Pilots:
                 for part in self._parts()
             ]
             mean = self._rounded(counts @ means / counts.sum())
-            if self.dtype != np.float64 or self._apart(mean[None, :])[0]:
+            # One row subtracted from all samples costs less than a row for each class.
+            if self.dtype != np.float64 or self._apart(means).any():
                 self._center = mean
                 self.rows[~self.known] = mean
         apart = self._apart(means)
@@ -124,7 +134,7 @@ class Pilots:
         large = np.zeros(len(means), dtype=bool)
         offsets = means - self._center
         for part, power in zip(self._parts(), self._power, strict=True):
-            large |= squared_lengths(offsets[:, part]) > PLAIN_MEAN * power
+            large |= squared_lengths(offsets[:, part]) > self._plain * power
         return large
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy.linalg.blas import ssyrk
 
 from phiscope.arrays import FloatArray, IntArray, as_array
 from phiscope.moments import Moments, add_scatter, group_sums, mirror
@@ -28,9 +28,11 @@ class Scatter:
 
     Args:
         pilots: shared by all scatters that are to be added up.
+        holds: rows wait in memory of its own until they make a full product, so that small batches cost no more than
+            large ones; otherwise each call of `add` makes one product, in memory that all scatters share.
     """
 
-    def __init__(self, pilots: Pilots) -> None:
+    def __init__(self, pilots: Pilots, *, holds: bool = False) -> None:
         self.pilots = pilots
         width = pilots.rows.shape[1]
         self.scatter = np.zeros((width, width), order="F")
@@ -38,6 +40,13 @@ class Scatter:
         self.squares, self.weights = np.zeros(0), np.zeros(0)
         self.counts = np.zeros(0, dtype=np.int64)
         self.squared_weight = 0.0
+        self._held = np.empty((pilots.block_rows, width), dtype=pilots.dtype) if holds else None
+        self._n_held = 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether rows wait here until they make a full product."""
+        return self._held is not None
 
     def _grow(self, n_groups: int) -> None:
         extra = n_groups - len(self.counts)
@@ -55,17 +64,29 @@ class Scatter:
             weights: weight of each row, positive.
         """
         self._prepare(sources, groups)
-        rows, lengths = self.pilots.buffer(len(groups)), np.empty(len(groups), dtype=self.pilots.dtype)
-        step = max(CACHE_BYTES // (rows.shape[1] * rows.itemsize), 1)
-        start = 0
+        block = self.pilots.buffer(len(groups)) if self._held is None else self._held
+        lengths = np.empty(len(groups), dtype=self.pilots.dtype)
+        uneven = bool((weights != 1.0).any())
+        sums = self._summed_in(len(groups))
+        step = max(CACHE_BYTES // (block.shape[1] * block.itemsize), 1)
+        start, filled = 0, self._n_held
         for parts, chosen in sources:
-            end = start + n_chosen(chosen)
-            for low in range(start, end, step):
-                here = slice(low, min(low + step, end))
-                self._fill(rows[here], parts, within(chosen, slice(low - start, here.stop - start)), groups[here])
-                lengths[here] = squared_lengths(rows[here, : self.pilots.layout[0]])
-            start = end
-        self._sum_up(rows, lengths, groups, weights)
+            first, end = start, start + n_chosen(chosen)
+            while start < end:
+                stop = min(start + step, end, start + len(block) - filled)
+                here, rows = slice(start, stop), block[filled : filled + stop - start]
+                self._fill(rows, parts, within(chosen, slice(start - first, stop - first)), groups[here])
+                lengths[here] = squared_lengths(rows[:, : self.pilots.layout[0]])
+                self._add_sums(sums, rows, groups[here], weights[here] if uneven else None)
+                filled += len(rows)
+                if filled == len(block):
+                    self._multiply(block)
+                    filled = 0
+                start = stop
+        self._n_held = filled
+        if sums is not None and sums is not self.sums:
+            self.sums += sums
+        self._count(groups, weights, lengths)
 
     def _prepare(self, sources: Sequence[Source], groups: IntArray) -> None:
         self.pilots.grow(int(groups.max()) + 1)
@@ -94,36 +115,52 @@ class Scatter:
         fill(joined, parts, chosen)
         self.pilots.subtract(joined, rows, groups)
 
-    def _sum_up(self, rows: NDArray[Any], lengths: NDArray[Any], groups: IntArray, weights: FloatArray) -> None:
-        n_groups = len(self.counts)
-        if n_groups > 2 * len(rows):
-            # Nothing as long as the list of classes is made for a block that holds few of them.
-            names, member = np.unique(groups, return_inverse=True)
-            self.sums[names] += group_sums(rows, member, weights, len(names))
-            np.add.at(self.squares, groups, weights * lengths)
-        else:
-            self.sums += group_sums(rows, groups, weights, n_groups)
-            self.squares += np.bincount(groups, weights * lengths, n_groups)
-        self._count(groups, weights)
-        if (weights != 1.0).any():
+    def _summed_in(self, n_rows: int) -> NDArray[Any] | None:
+        """Where sums of rows go, of the rows' precision; None where a list of all classes would outgrow the rows."""
+        if self.pilots.dtype == np.float64:
+            return self.sums
+        return np.zeros(self.sums.shape, dtype=self.pilots.dtype) if len(self.sums) <= n_rows else None
+
+    def _add_sums(
+        self, sums: NDArray[Any] | None, rows: NDArray[Any], groups: IntArray, weights: FloatArray | None
+    ) -> None:
+        """Add rows that are still in the cache to the sums of their groups, then weigh them for the product."""
+        if sums is not None and weights is None:
+            # torch takes neither read-only arrays nor steps backwards, which targets of the caller may be.
+            members = torch.from_numpy(np.require(groups, requirements=("C", "W")))
+            torch.from_numpy(sums).index_add_(0, members, torch.from_numpy(rows))
+            return
+        names, member = np.unique(groups, return_inverse=True)
+        self.sums[names] += group_sums(rows, member, np.ones(len(rows)) if weights is None else weights, len(names))
+        if weights is not None:
             rows *= np.sqrt(weights).astype(rows.dtype)[:, None]
+
+    def _multiply(self, rows: NDArray[Any]) -> None:
         if rows.dtype == np.float64:
             self.scatter = add_scatter(self.scatter, rows)
-        else:
-            product = ssyrk(1.0, rows.T, beta=0.0, c=self.pilots.product(), overwrite_c=1)
-            np.add(self.scatter, product, out=self.scatter)
+            return
+        # NumPy sees one array twice and takes the symmetric product; with SciPy's ssyrk a block took 10 % longer.
+        product = np.matmul(rows.T, rows, out=self.pilots.product())
+        np.add(self.scatter, product.T, out=self.scatter)
 
-    def _count(self, groups: IntArray, weights: FloatArray) -> None:
+    def _count(self, groups: IntArray, weights: FloatArray, lengths: NDArray[Any] | None = None) -> None:
         if len(self.counts) > 2 * len(groups):
             np.add.at(self.counts, groups, 1)
             np.add.at(self.weights, groups, weights)
+            if lengths is not None:
+                np.add.at(self.squares, groups, weights * lengths)
         else:
             self.counts += np.bincount(groups, minlength=len(self.counts))
             self.weights += np.bincount(groups, weights, len(self.counts))
+            if lengths is not None:
+                self.squares += np.bincount(groups, weights * lengths, len(self.counts))
         self.squared_weight += float(weights @ weights)
 
     def settle(self) -> None:
-        """Bring the sums here, if they are made elsewhere."""
+        """Multiply the rows that are held; a scatter elsewhere brings its sums here."""
+        if self._held is not None and self._n_held:
+            self._multiply(self._held[: self._n_held])
+            self._n_held = 0
 
     def absorb(self, other: Scatter) -> None:
         """Add the sums of another scatter about the same pilots."""

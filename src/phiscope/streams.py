@@ -28,7 +28,7 @@ class Stream:
     Args:
         pilots: shared by all shards.
         block_rows: rows gathered before they are added to the scatter; None as many as make one product.
-        make: makes a scatter.
+        make: makes a scatter; one that holds rows itself is handed every batch as it comes.
     """
 
     def __init__(self, pilots: Pilots, block_rows: int | None, make: Callable[[Pilots], Scatter] = Scatter) -> None:
@@ -54,7 +54,9 @@ class Stream:
     def _add(
         self, parts: Sequence[NDArray[Any]], chosen: slice | IntArray, groups: IntArray, weights: FloatArray
     ) -> None:
-        enough = self._block_rows // 2 if self.scatter is not None else max(self.pilots.layout[0], PILOT_ROWS) + 1
+        enough = max(self.pilots.layout[0], PILOT_ROWS) + 1
+        if self.scatter is not None:
+            enough = 1 if self.scatter.holds else self._block_rows // 2
         if not self.pending and len(groups) >= enough:
             self.scatter = self.scatter or self._make(self.pilots)
             self.scatter.add([(parts, chosen)], groups, weights)

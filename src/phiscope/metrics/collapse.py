@@ -23,7 +23,7 @@ PAIR_BLOCK = 1024
 
 PAIRS = 2**22
 
-DIFFERENCES = 2048
+DIFFERENCES = 128
 """Up to so many classes distances are taken from differences; above it from products, which are 20 times faster."""
 
 CANCELS = 1e-4
