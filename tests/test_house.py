@@ -27,6 +27,7 @@ PUBLIC = [
     "Layers",
     "Measurement",
     "Observer",
+    "PassiveObserver",
     "Run",
     "Spectrum",
     "Split",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from phiscope.measure_network import measure
     from phiscope.measurement import Measurement, Spectrum
     from phiscope.metrics import DEFINITIONS, Definition
-    from phiscope.observe import Observer
+    from phiscope.observe import Observer, PassiveObserver
     from phiscope.report import report
     from phiscope.restriction import restrict
     from phiscope.runs import Run, open_run
@@ -39,6 +39,7 @@ __all__ = [
     "Layers",
     "Measurement",
     "Observer",
+    "PassiveObserver",
     "Run",
     "Spectrum",
     "Split",
@@ -64,6 +65,7 @@ _HOMES = {
     "Layers": "phiscope.layers",
     "Measurement": "phiscope.measurement",
     "Observer": "phiscope.observe",
+    "PassiveObserver": "phiscope.observe",
     "Run": "phiscope.runs",
     "Spectrum": "phiscope.measurement",
     "Split": "phiscope.split",

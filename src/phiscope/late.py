@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from threading import RLock
 from typing import Any, Generic, TypeVar
 
 Value = TypeVar("Value")
@@ -47,18 +48,20 @@ class LateField:
 
 
 class Later(Generic[Value]):
-    """A value that several readers share and the first of them computes."""
+    """A value that several readers share and the first of them computes; the others wait, on other threads too."""
 
     def __init__(self, compute: Callable[[], Value]) -> None:
         self._compute: Callable[[], Value] | None = compute
         self._value: list[Value] = []
+        self._lock = RLock()
 
     def __call__(self) -> Value:
         """The value."""
-        if self._compute is not None:
-            self._value.append(self._compute())
-            # Whatever the function holds on to is free from now on.
-            self._compute = None
+        with self._lock:
+            if self._compute is not None:
+                self._value.append(self._compute())
+                # Whatever the function holds on to is free from now on.
+                self._compute = None
         return self._value[0]
 
 

@@ -128,8 +128,11 @@ class Pass:
         self.now = self.feature_map.caller()
 
     def add(self, batch: Batch, index: int, left: int | None) -> None:
-        """Add one batch, of which at most `left` samples count."""
-        rows = self.feature_map.rows(batch, call=self.now, index=index)
+        """Run one batch and add it; at most `left` of its samples count."""
+        self.add_rows(batch, self.feature_map.rows(batch, call=self.now, index=index), index, left)
+
+    def add_rows(self, batch: Batch, rows: Rows, index: int, left: int | None = None) -> None:
+        """Add the features of one batch that has been run; at most `left` of its samples count."""
         samples = samples_of(batch, rows, self.feature_map.model)
         self.last = rows
         self.n_batches += 1

@@ -96,7 +96,8 @@ def diagonalize_operator(operator: PositiveOperator) -> Eigensystem:
 def _full(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Eigenvalues, ascending, and eigenvectors as columns."""
     if len(matrix) < LARGE:
-        values, vectors = scipy.linalg.eigh(matrix, driver="evd", check_finite=False)
+        # The same LAPACK routine as SciPy's "evd", but other threads go on: a training is not held up by an observer.
+        values, vectors = np.linalg.eigh(matrix)
     else:
         values, vectors = scipy.linalg.eigh(matrix, driver="evr", check_finite=False)
     return np.asarray(values), np.asarray(vectors)

@@ -34,22 +34,26 @@ class Gallery:
     targets: NDArray[Any] | None
     batches: tuple[Any, ...]
 
-    def values(self, feature_map: FeatureMap, measurement: Measurement) -> dict[str, NDArray[np.float32]]:
-        """Evaluate the leading eigenfunctions; meant for the inside of `isolated`.
-
-        Returns:
-            "gallery_raw" and "gallery_centered", each (g, k) with k = min(2 C, 24, kept eigenfunctions).
-        """
+    def features(self, feature_map: FeatureMap) -> Tensor:
+        """Run the kept samples through the network as it is now, (g, p); meant for the inside of `isolated`."""
         call, read = feature_map.caller(), feature_map.reader()
         features = torch.cat([feature_map.rows(read(raw), call=call).features for raw in self.batches])
-        features = features[: len(self.inputs)]
-        most = min(2 * (measurement.n_outputs or MOST_EIGENFUNCTIONS), MOST_EIGENFUNCTIONS)
-        return {
-            f"gallery_{'centered' if centered else 'raw'}": measurement.eigenfunctions(features, centered=centered)[
-                :, :most
-            ].astype(np.float32)
-            for centered in (False, True)
-        }
+        return features[: len(self.inputs)]
+
+
+def gallery_values(features: Tensor, measurement: Measurement) -> dict[str, NDArray[np.float32]]:
+    """Evaluate the leading eigenfunctions on the features of a gallery.
+
+    Returns:
+        "gallery_raw" and "gallery_centered", each (g, k) with k = min(2 C, 24, kept eigenfunctions).
+    """
+    most = min(2 * (measurement.n_outputs or MOST_EIGENFUNCTIONS), MOST_EIGENFUNCTIONS)
+    return {
+        f"gallery_{'centered' if centered else 'raw'}": measurement.eigenfunctions(features, centered=centered)[
+            :, :most
+        ].astype(np.float32)
+        for centered in (False, True)
+    }
 
 
 def kept_gallery(feature_map: FeatureMap, batches: Iterable[Any], size: int) -> Gallery | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
@@ -18,10 +17,13 @@ from phiscope.distributed import Ranks
 from phiscope.errors import EmptyDataError, InputError, PhiscopeError
 from phiscope.measure_network import batches_here, run_batches
 from phiscope.measurement import Measurement
-from phiscope.observe.gallery import Gallery, kept_gallery
+from phiscope.observe.cost import ObserverCost, Stopwatch, told_cost
+from phiscope.observe.desk import desk_for
+from phiscope.observe.gallery import Gallery, gallery_values, kept_gallery
 from phiscope.observe.heading import header_of
 from phiscope.observe.probes import named_splits
 from phiscope.observe.ranks import SilentWriter, Writer, watch_of
+from phiscope.observe.scalars import as_number
 from phiscope.observe.schedule import schedule
 from phiscope.passes import Pass
 from phiscope.runs import RunWriter
@@ -31,21 +33,6 @@ from phiscope.split.isolation import isolated, unwrapped
 from phiscope.split.listening import own_tensors
 from phiscope.split.reading import Batch
 from phiscope.united import gather_ranks
-
-
-@dataclass(frozen=True, kw_only=True)
-class ObserverCost:
-    """What observing has cost so far.
-
-    Attributes:
-        seconds: wall time inside the observer.
-        share: of the wall time since it was made, 0..1.
-        records: number of records that were measured.
-    """
-
-    seconds: float
-    share: float
-    records: int
 
 
 @dataclass
@@ -73,6 +60,8 @@ class Observer:
         keep_eigenvectors: store this many eigenvectors a measurement; None = all.
         corrected: also measure the bias-corrected numbers; without them a record of 512 features takes a quarter of
             the time.
+        background: diagonalize and write on a thread of its own while the training goes on; only the pass over the
+            probe data holds it up. An error in writing is then raised by the next `record` or by `close`.
         ranks: under torch.distributed, "merge" measures the samples of all ranks, each of which makes an observer and
             records; rank 0 writes, and all get the same. "local" observes this rank alone. "auto" merges when a
             loader has a `DistributedSampler`; otherwise rank 0 observes and the others do nothing. See `measure`.
@@ -107,21 +96,25 @@ class Observer:
     resume: bool = False
     keep_eigenvectors: int | None = None
     corrected: bool = True
+    background: bool = False
     ranks: Ranks = "auto"
     _closed: bool = field(default=False, init=False, repr=False)
-    _seconds: float = field(default=0.0, init=False, repr=False)
     _measured: int = field(default=0, init=False, repr=False)
     _calls: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._started = time.perf_counter()
+        self._watch_cost = Stopwatch()
         self._schedule = schedule(self.every)
+        self._desk = desk_for(self.background)
         self._network = unwrapped(self.model)
         self._where = None if self.device is None else torch.device(self.device)
         self._splits = named_splits(self.probe_data)
         self._watch = watch_of(self.ranks, self._splits, self._network)
-        if self._watch.idle:
-            return
+        if not self._watch.idle:
+            with self._watch_cost:
+                self._prepare()
+
+    def _prepare(self) -> None:
         initial = self._kept_initial()
         apart = self._taken_apart()
         self._feature_map = None if apart is None else apart[0]
@@ -132,13 +125,11 @@ class Observer:
         }
         self._writer = self._watch.crew.attempt(partial(self._made_writer, apart), self._network)
         self._galleries = {name: self._kept_gallery(name) for name in self._splits}
-        self._seconds += time.perf_counter() - self._started
 
     @property
     def cost(self) -> ObserverCost:
         """What observing has cost so far, construction included."""
-        elapsed = max(time.perf_counter() - self._started, 1e-9)
-        return ObserverCost(seconds=self._seconds, share=min(self._seconds / elapsed, 1.0), records=self._measured)
+        return self._watch_cost.cost(self._measured)
 
     def record(self, *, epoch: float | None = None, step: int | None = None, **scalars: Any) -> Measurement | None:
         """Store the caller's scalars, and measure every split when the schedule says so.
@@ -159,26 +150,26 @@ class Observer:
             raise InputError("this observer is closed; make a new one with resume=True to go on with the run")
         if self._watch.idle:
             return None
-        start = time.perf_counter()
-        numbers = {name: _number(name, value) for name, value in scalars.items()}
+        numbers = {name: as_number(name, value) for name, value in scalars.items()}
         position = float(self._calls if step is None else step) if epoch is None else float(epoch)
         self._calls += 1
+        with self._watch_cost:
+            return self._recorded(position, step, numbers)
+
+    def _recorded(self, position: float, step: int | None, numbers: Mapping[str, float]) -> Measurement | None:
         measurements: dict[str, Measurement] = {}
-        extras: dict[str, dict[str, Any]] = {}
+        shown: dict[str, Tensor] = {}
         try:
             if self._schedule.due(position):
                 for name in self._splits:
-                    measurements[name], extras[name] = self._measured_split(name)
+                    measurements[name], features = self._measured_split(name)
+                    shown |= {} if features is None else {name: features}
                 self._measured += 1
         except PhiscopeError:
             # A diverged network cannot be measured, but its losses are what shows that it diverged.
-            self._writer.append(position, step, numbers, {})
+            self._desk.do(partial(self._writer.append, position, step, numbers, {}))
             raise
-        else:
-            kept = {name: arrays for name, arrays in extras.items() if arrays}
-            self._writer.append(position, step, numbers, measurements, kept)
-        finally:
-            self._seconds += time.perf_counter() - start
+        self._desk.do(partial(self._finish, position, step, numbers, measurements, shown))
         return next(iter(measurements.values()), None)
 
     def close(
@@ -194,10 +185,12 @@ class Observer:
         """
         if self._closed or self._watch.idle:
             return
-        cost = self.cost
-        told = {"observer_seconds": round(cost.seconds, 3), "observer_share": round(cost.share, 4)}
-        self._writer.finish(status, {**told, **(results or {})})
         self._closed = True
+        try:
+            with self._watch_cost:
+                self._desk.wait()
+        finally:
+            self._writer.finish(status, {**told_cost(self.cost), **(results or {})})
 
     def __enter__(self) -> Observer:
         return self
@@ -256,7 +249,19 @@ class Observer:
         with isolated(self._network, data=data, device=self._where):
             return self._watch.crews[name].attempt(kept, self._network)
 
-    def _measured_split(self, name: str) -> tuple[Measurement, dict[str, Any]]:
+    def _finish(
+        self,
+        position: float,
+        step: int | None,
+        numbers: Mapping[str, float],
+        measurements: Mapping[str, Measurement],
+        shown: Mapping[str, Tensor],
+    ) -> None:
+        """Read everything that was left for later, and write it."""
+        extras = {name: gallery_values(features, measurements[name]) for name, features in shown.items()}
+        self._writer.append(position, step, numbers, measurements, extras)
+
+    def _measured_split(self, name: str) -> tuple[Measurement, Tensor | None]:
         data, gallery, crew = self._splits[name], self._galleries[name], self._watch.crews[name]
         feature_map = self._feature_map
 
@@ -273,17 +278,10 @@ class Observer:
                 own_inputs=crew.own_inputs,
             )
 
-        def shown() -> dict[str, Any]:
-            return {} if gallery is None or feature_map is None else gallery.values(feature_map, measurement)
+        def shown() -> Tensor | None:
+            return None if gallery is None or feature_map is None else gallery.features(feature_map)
 
         with isolated(self._network, data=data, device=self._where):
             gathered = gather_ranks(crew, self._network, run)
             measurement = gathered.measurement(rank_tolerance=self.rank_tolerance, provenance={"split": name})
             return measurement, crew.attempt(shown, self._network)
-
-
-def _number(name: str, value: Any) -> float:
-    try:
-        return float(value.detach() if isinstance(value, Tensor) else value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"the scalar {name!r} is a {type(value).__name__}, not one number") from error

@@ -7,12 +7,15 @@
     linear_layers.py  which layers are linear, their weights as one (C, p) matrix
     listening.py      hooks on linear layers during one pass, and their removal
     layout.py         how a head's output becomes the model's output
+    head.py           the head itself, W and b
     head_search.py    the last linear layer whose output is the model's output
     head_check.py     does the head of the features give the output, within rounding
     feature_map.py    `split`, the feature map and the head
+    overhearing.py    features of a forward pass that the caller runs
     initial.py        features under earlier parameters, run once for a fixed probe
 """
 
-from phiscope.split.feature_map import FeatureMap, Head, Rows, Split, split, split_on
+from phiscope.split.feature_map import FeatureMap, Rows, Split, split, split_on
+from phiscope.split.head import Head
 
 __all__ = ["FeatureMap", "Head", "Rows", "Split", "split", "split_on"]

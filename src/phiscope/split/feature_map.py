@@ -10,44 +10,16 @@ from torch import Tensor, nn
 
 from phiscope.batches import batches_of, peeked
 from phiscope.errors import HeadError, NonFiniteError
+from phiscope.split.head import Head
 from phiscope.split.head_check import beyond_rounding
 from phiscope.split.head_search import FoundHead, find_head
 from phiscope.split.isolation import isolated, placement, unwrapped
 from phiscope.split.layout import matching_positions, tensor_at
-from phiscope.split.linear_layers import LinearKind, linear_kind
+from phiscope.split.linear_layers import linear_kind
 from phiscope.split.listening import Caller, LayerCall, listening, replacing, stand_ins
 from phiscope.split.reading import Batch, BatchReader
 
 _CHECKED_NUMBERS = 2**24
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Head:
-    """The last linear layer: outputs = features W^T + b.
-
-    Attributes:
-        name: dotted name in the model, inside compile and data-parallel wrappers.
-        weight: W, shape (C, p), a copy.
-        bias: b, shape (C,), a copy; None for a head without bias.
-        kind: "linear", or "conv1x1" for a convolution with kernel 1.
-        layout: how its output becomes the model's: which tensor, which positions, which last function.
-        candidates: names of all linear layers that were considered.
-
-    Example:
-        >>> Head(name="fc", weight=torch.eye(2), bias=None, kind="linear")(torch.tensor([[3.0, 4.0]]))
-        tensor([[3., 4.]])
-    """
-
-    name: str
-    weight: Tensor
-    bias: Tensor | None
-    kind: LinearKind
-    layout: str = "the output: as it is"
-    candidates: tuple[str, ...] = ()
-
-    def __call__(self, features: Tensor) -> Tensor:
-        """Return outputs (n, C) of features (n, p)."""
-        return torch.nn.functional.linear(features, self.weight, self.bias)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -126,24 +98,57 @@ class FeatureMap:
         with listening(layers, keep_features=True, keep_outputs=layout.arrangement == "picked") as heard:
             answer = call(batch)
         calls = heard.get(self.found.name, [])
+        output = self._output(calls, answer, index)
+        positions = self._positions(batch, call, calls, output) if layout.arrangement == "picked" else None
+        return self._rows(calls, output, positions, index)
+
+    def rows_of(self, calls: list[LayerCall], answer: Any, *, index: int | None, checked: bool) -> Rows:
+        """Features of a pass that ran outside, from the head's calls in it; not for a picked position.
+
+        Args:
+            calls: of the head, with their features.
+            answer: the model's output.
+            index: number of the batch, named in errors.
+            checked: whether to check features and head as `rows` does.
+
+        Raises:
+            NonFiniteError: a feature is NaN or Inf.
+            HeadError: the head of these features is not the model's output.
+        """
+        return self._rows(calls, self._output(calls, answer, index), None, index, checked=checked)
+
+    def _output(self, calls: list[LayerCall], answer: Any, index: int | None) -> Tensor:
+        layout = self.found.layout
         output = tensor_at(answer, layout.path)
         if output is None or len(calls) < (-layout.calls if isinstance(layout.calls, int) else 1):
             raise HeadError(
                 f"head {self.found.name!r} was found on the first batch, but the forward pass {_at(index)} took "
                 "another way"
             )
+        return output.detach()
+
+    def _rows(
+        self,
+        calls: list[LayerCall],
+        output: Tensor,
+        positions: Tensor | None,
+        index: int | None,
+        *,
+        checked: bool = True,
+    ) -> Rows:
+        layout = self.found.layout
         features = layout.gathered([one.features for one in calls if one.features is not None])
-        positions = self._positions(batch, call, calls, output) if layout.arrangement == "picked" else None
         rows = Rows(
             features=layout.rows(features, positions),
             leading=layout.leading_shape(_as_wide(features, calls[-1]), output),
-            weight=calls[-1].weight,
-            bias=calls[-1].bias,
+            weight=calls[-1].weight.detach(),
+            bias=None if calls[-1].bias is None else calls[-1].bias.detach(),
             precision=calls[-1].precision,
         )
-        if not bool(torch.isfinite(rows.features).all()):
-            raise NonFiniteError(f"features {_at(index)} hold NaN or Inf", where="features", batch=index)
-        self._check(rows, output, index)
+        if checked:
+            if not bool(torch.isfinite(rows.features).all()):
+                raise NonFiniteError(f"features {_at(index)} hold NaN or Inf", where="features", batch=index)
+            self._check(rows, output, index)
         return rows
 
     def _positions(self, batch: Batch, call: Caller, calls: list[LayerCall], output: Tensor) -> Tensor:

@@ -66,7 +66,7 @@ def isolated(model: nn.Module, *, data: object = None, device: torch.device | No
         stack.enter_context(_random_states_kept(data))
         stack.enter_context(_modes_kept(model))
         stack.enter_context(_tensors_kept(model))
-        if _has_compiled_part(model):
+        if has_compiled_part(model):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(torch.no_grad())
         for kind in sorted(devices - {"meta"}):
@@ -76,7 +76,8 @@ def isolated(model: nn.Module, *, data: object = None, device: torch.device | No
         yield
 
 
-def _has_compiled_part(model: nn.Module) -> bool:
+def has_compiled_part(model: nn.Module) -> bool:
+    """Whether the model or a part of it goes through torch.compile."""
     # Asked first because set_stance imports the whole of torch._dynamo, which takes seconds.
     return any(hasattr(m, "_orig_mod") or m._compiled_call_impl is not None for m in model.modules())
 

@@ -45,12 +45,12 @@ class BatchReader:
 
     Attributes:
         model: the network; the parameter names of its forward decide which mapping keys it is given.
-        device: where inputs are moved.
+        device: where inputs are moved; None leaves them where they are.
         dtype: what float64 NumPy inputs become; torch tensors keep their dtype.
     """
 
     model: nn.Module
-    device: torch.device
+    device: torch.device | None
     dtype: torch.dtype
 
     def __call__(self, raw: Any) -> Batch:
@@ -119,12 +119,12 @@ class BatchReader:
 
     def _moved(self, value: Any) -> Any:
         if isinstance(value, Tensor):
-            return value.to(self.device)
+            return value if self.device is None else value.to(self.device)
         if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
             tensor = torch.from_numpy(np.array(value))
             if tensor.dtype == torch.float64:
                 tensor = tensor.to(self.dtype)
-            return tensor.to(self.device)
+            return tensor if self.device is None else tensor.to(self.device)
         if isinstance(value, Mapping):
             return {key: self._moved(part) for key, part in value.items()}
         if isinstance(value, (list, tuple)):

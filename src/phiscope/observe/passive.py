@@ -1,0 +1,239 @@
+"""The passive observer: measures the features of the training batches themselves, without a forward pass of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass, field, replace
+from functools import partial
+from os import PathLike
+from types import TracebackType
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from phiscope.batches import batches_of, peeked
+from phiscope.distributed import Ranks
+from phiscope.errors import InputError, PhiscopeError
+from phiscope.gathered import Gathered
+from phiscope.measurement import Measurement
+from phiscope.observe.cost import ObserverCost, Stopwatch, told_cost
+from phiscope.observe.desk import desk_for
+from phiscope.observe.heading import header_of
+from phiscope.observe.ranks import SilentWriter, Writer, watch_of
+from phiscope.observe.scalars import as_number
+from phiscope.passes import Pass
+from phiscope.runs import RunWriter
+from phiscope.split import FeatureMap, split_on
+from phiscope.split.isolation import isolated, placement, unwrapped
+from phiscope.split.overhearing import Overheard, check_can_overhear, overhearing
+from phiscope.split.reading import BatchReader
+from phiscope.united import gather_ranks
+
+_MOVING = (
+    "the features were gathered from {} forward passes of the training while the weights changed, {}; they are not "
+    "those of one network: measure a fixed probe set with Observer for numbers to compare"
+)
+
+
+@dataclass
+class PassiveObserver:
+    """Gathers the training batches' own features in the forward passes that the training makes anyway.
+
+    Each `record` measures the batches since the last one and stores a record of a run. The numbers belong to a feature
+    map that moved meanwhile, in training mode (dropout, batch statistics), with the head as it stands at the record;
+    each measurement says so. `Observer` measures a fixed probe set on one network instead.
+
+    Nothing of the training is touched: hooks exist inside the blocks only, and no random number is drawn.
+
+    Args:
+        model: the network in training; data-parallel wrappers are looked through, compiled networks are refused.
+        example: data whose first batch shows how the head gives the output; anything `measure` takes.
+        run: folder of the run.
+        split: name of what is measured.
+        head: None = find it; or the layer, or its dotted name.
+        header: what to tell about the run (title, description, settings, data, class_names, ...).
+        rank_tolerance: relative tolerance on the eigenvalues of the outputs' moments.
+        corrected: also measure the bias-corrected numbers and intervals.
+        background: diagonalize and write on a thread of its own while the training goes on.
+        keep_eigenvectors: store this many eigenvectors a measurement; None = all.
+        resume: go on with the run in the folder.
+        ranks: see `Observer`; with "merge" the batches of all ranks count, and all ranks have to record.
+
+    Raises:
+        RunExistsError: the folder holds a run and resume is False.
+        HeadError: the head was not found.
+        InputError: a hook cannot hear this network: it is compiled, or its output is a picked position.
+
+    Example:
+        >>> import tempfile
+        >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> x, y = torch.randn(50, 4), torch.randint(2, (50,))
+        >>> with PassiveObserver(net, (x, y), run=tempfile.mkdtemp() + "/mine") as observer:
+        ...     with observer.batch((x, y)):
+        ...         loss = nn.functional.cross_entropy(net(x), y)
+        ...     measured = observer.record(epoch=1, train_loss=loss)
+        >>> measured.n_samples
+        50
+    """
+
+    model: nn.Module
+    example: Any
+    _: KW_ONLY
+    run: str | PathLike[str]
+    split: str = "train"
+    head: nn.Module | str | None = None
+    header: Mapping[str, Any] | None = None
+    rank_tolerance: float = 1e-4
+    corrected: bool = True
+    background: bool = False
+    keep_eigenvectors: int | None = None
+    resume: bool = False
+    ranks: Ranks = "auto"
+    _closed: bool = field(default=False, init=False, repr=False)
+    _measured: int = field(default=0, init=False, repr=False)
+    _calls: int = field(default=0, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._stopwatch = Stopwatch()
+        self._network = unwrapped(self.model)
+        self._desk = desk_for(self.background)
+        self._watch = watch_of(self.ranks, {self.split: self.example}, self._network)
+        self._modes: set[bool] = set()
+        if not self._watch.idle:
+            with self._stopwatch, isolated(self._network, data=self.example):
+                self._feature_map, self._writer = self._watch.crew.attempt(self._prepared, self._network)
+            self._read = BatchReader(self._network, None, placement(self._network)[1])
+            self._window = self._new_window()
+
+    def _prepared(self) -> tuple[FeatureMap, Writer]:
+        first, _ = peeked(batches_of(self.example))
+        feature_map = split_on(self._network, first, head=self.head, device=None).feature_map
+        check_can_overhear(feature_map, self.model)
+        if not self._watch.writes:
+            return feature_map, SilentWriter()
+        header = header_of(self._network, feature_map, feature_map.reader()(first), splits=[self.split])
+        header |= {"passive": True, **(self.header or {})}
+        writer = RunWriter.create(self.run, header, resume=self.resume, keep_eigenvectors=self.keep_eigenvectors)
+        return feature_map, writer
+
+    def _new_window(self) -> Pass:
+        self._modes.clear()
+        return Pass(feature_map=self._feature_map, initial=None, n_shards=None if self.corrected else 1)
+
+    @property
+    def cost(self) -> ObserverCost:
+        """What observing has cost so far, construction included."""
+        return self._stopwatch.cost(self._measured)
+
+    @contextmanager
+    def batch(self, raw: Any) -> Iterator[None]:
+        """Listen to the one forward pass in this block.
+
+        Args:
+            raw: the batch, as `measure` reads it: (x, y), a mapping with "labels", or x alone.
+
+        Raises:
+            HeadError: the network ran not once in the block; what the block did stays done.
+            NonFiniteError: the features are NaN or Inf; the batch does not count.
+            InputError: the observer is closed.
+        """
+        if self._closed:
+            raise InputError("this observer is closed; make a new one with resume=True to go on with the run")
+        if self._watch.idle:
+            yield
+            return
+        with overhearing(self._feature_map) as heard:
+            yield
+        with self._stopwatch, torch.no_grad():
+            self._add(raw, heard)
+
+    def _add(self, raw: Any, heard: Overheard) -> None:
+        index = self._window.n_batches
+        # Whether the head's answer is the output is asked once a record: it cannot change from batch to batch.
+        rows = heard.rows(index=index, checked=index == 0)
+        self._window.add_rows(self._read(raw), rows, index)
+        self._modes.add(heard.training)
+
+    def record(self, *, epoch: float | None = None, step: int | None = None, **scalars: Any) -> Measurement | None:
+        """Measure the batches since the last record, and store it with the caller's scalars.
+
+        Args:
+            epoch: epochs trained so far; None takes the step, or counts the calls.
+            step: optimizer steps so far.
+            scalars: numbers to store beside, such as train_loss=0.12.
+
+        Returns:
+            The measurement; None when no batch has passed since the last record.
+
+        Raises:
+            EmptyDataError: only one sample has passed.
+            InputError: the observer is closed, or a scalar is not a number.
+        """
+        if self._closed:
+            raise InputError("this observer is closed; make a new one with resume=True to go on with the run")
+        if self._watch.idle:
+            return None
+        numbers = {name: as_number(name, value) for name, value in scalars.items()}
+        position = float(self._calls if step is None else step) if epoch is None else float(epoch)
+        self._calls += 1
+        with self._stopwatch:
+            return self._recorded(position, step, numbers)
+
+    def _recorded(self, position: float, step: int | None, numbers: Mapping[str, float]) -> Measurement | None:
+        window, told = self._window, self._about_window()
+        self._window = self._new_window()
+        if window.n_samples == 0 and not self._watch.crew.merges:
+            self._desk.do(partial(self._writer.append, position, step, numbers, {}))
+            return None
+        try:
+            gathered = self._gathered(window)
+        except PhiscopeError:
+            self._desk.do(partial(self._writer.append, position, step, numbers, {}))
+            raise
+        measurement = replace(gathered, warnings=(*gathered.warnings, told)).measurement(
+            rank_tolerance=self.rank_tolerance,
+            provenance={"split": self.split, "passive": "features of the training's own forward passes"},
+        )
+        self._measured += 1
+        self._desk.do(partial(self._writer.append, position, step, numbers, {self.split: measurement}))
+        return measurement
+
+    def _gathered(self, window: Pass) -> Gathered:
+        # A rank's samples are what its batches held; a sampler's repeats cannot be told from new ones here.
+        crew = replace(self._watch.crew, share=None)
+        return gather_ranks(crew, self._network, lambda: window if window.n_samples else None)
+
+    def _about_window(self) -> str:
+        modes = {frozenset({True}): "in training mode", frozenset({False}): "in eval mode"}
+        mode = modes.get(frozenset(self._modes), "partly in training mode, partly in eval mode")
+        return _MOVING.format(self._window.n_batches, mode)
+
+    def close(
+        self,
+        status: Literal["completed", "interrupted"] = "completed",
+        results: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Say how the training ended; a second call does nothing.
+
+        Args:
+            status: "completed" or "interrupted".
+            results: further text and numbers to keep with the run.
+        """
+        if self._closed or self._watch.idle:
+            return
+        self._closed = True
+        try:
+            with self._stopwatch:
+                self._desk.wait()
+        finally:
+            self._writer.finish(status, {**told_cost(self.cost), **(results or {})})
+
+    def __enter__(self) -> PassiveObserver:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close("completed" if kind is None else "interrupted")
