@@ -232,6 +232,10 @@ def weak_directions(results: Results) -> Observation:
     return Observation(text=text, holds=low < 0.05 < 0.1 < unused)
 
 
+TWICE = 2.0
+"""D_LR on test samples this many times that on training samples shows that the two differ."""
+
+
 def rich_is_not_good(results: Results) -> Observation:
     """D_LR on both splits beside test accuracy."""
     told = [
@@ -239,8 +243,8 @@ def rich_is_not_good(results: Results) -> Observation:
         f"on test samples, {_percent(results, one.label, 'test_accuracy')} right"
         for one in results.conditions
     ]
-    apart = [_mean(results, one.label, _D, "test") - _mean(results, one.label, _D) for one in results.conditions]
-    return Observation(text="; ".join(told) + ".", holds=max(apart) > 0.1)
+    ratios = [_mean(results, one.label, _D, "test") / _mean(results, one.label, _D) for one in results.conditions]
+    return Observation(text="; ".join(told) + ".", holds=max(ratios) > TWICE)
 
 
 def finite_samples(results: Results) -> Observation:
