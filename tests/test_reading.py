@@ -139,3 +139,73 @@ def test_tracks_print_one_line_each():
     lines = text.splitlines()
     assert lines[0].startswith("Tracks: 3 over 3 records")
     assert [line.split("least")[0].split() for line in lines[1:]] == [["1", "2", "1"], ["2", "1", "2"], ["3", "3", "-"]]
+
+
+def test_band_of_isotropic_features_holds_the_flat_spectrum_and_any_order():
+    """Sampling spreads equal eigenvalues apart; which function comes first in the population nobody can know."""
+    rng = np.random.default_rng(3)
+    m = phiscope.diagonalize(rng.normal(size=(640, 32)), head=(rng.normal(size=(4, 32)), None))
+    low, high = m.curve_interval("eigenvalues")
+    assert (low <= 1).all()
+    assert (high >= 1).all()
+    low, high = m.curve_interval("cumulative_utilization")
+    assert low[:-1].max() == 0
+    assert high.min() == pytest.approx(1, abs=1e-9)
+    assert low[-1] == pytest.approx(1, abs=1e-9)
+    low, high = m.curve_interval("utilization")
+    assert low.max() == 0
+    assert high.min() == 1
+    # The control: 1 lies outside of what the sample's own first and last eigenvalue say.
+    assert m.centered.eigenvalues[0] > 1.3
+    assert m.centered.eigenvalues[-1] < 0.7
+
+
+def test_band_stays_narrow_where_eigenvalues_are_told_apart():
+    rng = np.random.default_rng(4)
+    features = rng.normal(size=(4000, 5)) * 2.0 ** -np.arange(5)
+    m = phiscope.diagonalize(features, head=(np.eye(5)[:2] + 0.1, None))
+    for curve in ("cumulative_utilization", "utilization", "eigenvalues"):
+        low, high = m.curve_interval(curve)
+        at = getattr(m.centered, curve)
+        assert ((high - low) < 0.25 * np.maximum(at, 0.1)).all()
+
+
+def test_interval_of_the_held_out_readout_covers_the_population():
+    features, labels, _ = sample(n=400_000, seed=99)
+    truth = phiscope.diagonalize(features, targets=labels)["readout_r2"]
+    hits, plain, better = [], [], []
+    for seed in range(60):
+        features, labels, _ = sample(n=200, seed=seed + 1)
+        m = phiscope.diagonalize(features, targets=labels)
+        low, high = m.interval("readout_r2_held_out")
+        hits.append(low <= truth <= high)
+        plain.append(m["readout_r2_held_out"] - truth)
+        better.append(m.estimate("readout_r2_held_out").value - truth)
+    # 60 repeats: 0.95 has a standard error of 0.03.
+    assert np.mean(hits) > 0.86
+    # A head fitted on half of few samples is worse than the best one; the corrected value makes up for it.
+    assert np.mean(plain) < -0.01
+    assert abs(np.mean(better)) < 0.4 * abs(np.mean(plain))
+
+
+def test_weights_count_as_fewer_samples_for_what_chance_gives():
+    rng = np.random.default_rng(6)
+    reached, excess, held_out = [], [], []
+    for _ in range(120):
+        weights = rng.exponential(size=600)
+        m = phiscope.diagonalize(rng.normal(size=(600, 8)), targets=rng.normal(size=600), weights=weights)
+        assert m.effective_samples == pytest.approx(weights.sum() ** 2 / (weights**2).sum(), rel=1e-9)
+        reached.append(m.centered.cumulative_quality[-1])
+        excess.append(m.quality_excess()[-1])
+        held_out.append(m.held_out_quality()[-1])
+    for values in (excess, held_out):
+        assert abs(np.mean(values)) < 4 * np.std(values) / np.sqrt(len(values))
+    # The control: n itself is far off.
+    assert np.mean(reached) - 8 / 599 > 8 * np.std(reached) / np.sqrt(len(reached))
+
+
+def test_the_effective_number_of_samples_survives_the_disk(tmp_path):
+    rng = np.random.default_rng(0)
+    m = phiscope.diagonalize(rng.normal(size=(50, 3)), weights=rng.random(50))
+    m.save(tmp_path / "m.safetensors")
+    assert phiscope.Measurement.load(tmp_path / "m.safetensors").effective_samples == m.effective_samples < 50

@@ -240,6 +240,7 @@ def _record(moments: Moments, **known: Any) -> Measurement:
         class_means=class_means,
         class_weights=class_weights,
         n_samples=moments.n_samples,
+        effective_samples=moments.weight**2 / moments.squared_weight,
         n_features=moments.n_features,
         n_classes=len(moments.group_weights) if moments.classes else None,
         **known,
