@@ -1,5 +1,7 @@
 """Curves and intervals read off a measurement, against brute force on the samples."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -209,3 +211,42 @@ def test_the_effective_number_of_samples_survives_the_disk(tmp_path):
     m = phiscope.diagonalize(rng.normal(size=(50, 3)), weights=rng.random(50))
     m.save(tmp_path / "m.safetensors")
     assert phiscope.Measurement.load(tmp_path / "m.safetensors").effective_samples == m.effective_samples < 50
+
+
+@pytest.mark.parametrize(("n", "said"), [(20, "= 300 samples would do"), (120, "= 300 would do"), (400, None)])
+def test_too_few_samples_are_said_with_how_many_would_do(n, said):
+    rng = np.random.default_rng(0)
+    m = phiscope.diagonalize(rng.normal(size=(n, 30)), targets=rng.integers(0, 3, n), intervals=False)
+    told = [text for text in m.warnings if "would do" in text]
+    assert len(told) == (said is not None)
+    assert said is None or said in told[0]
+    if n == 120:
+        assert "R² and Pi*(p) = 0.25" in told[0]
+
+
+def test_how_many_samples_would_do_is_enough():
+    """The bias that is warned of is below the threshold with as many samples as the warning asks for."""
+    rng = np.random.default_rng(1)
+
+    def bias(n):
+        draws = [phiscope.diagonalize(rng.normal(size=(n, 32)), head=(np.eye(32)[:4], None)) for _ in range(20)]
+        return np.mean([m["dynamical_low_rank"] - (1 - (4 / 32) ** 0.5) for m in draws]), draws[0].warnings
+
+    before, warnings = bias(160)
+    (text,) = (text for text in warnings if "are few for" in text)
+    enough = int(re.search(r"D_LR: .*? about (\d+) would do", text)[1])
+    assert before < -0.015
+    assert 300 < enough < 2000
+    assert bias(enough)[0] > -0.015
+
+
+def test_weights_that_leave_one_sample_have_a_level_of_chance():
+    rng = np.random.default_rng(0)
+    weights = np.r_[1.0, np.full(39, 1e-90)]
+    m = phiscope.diagonalize(rng.normal(size=(40, 2)), targets=rng.normal(size=40), weights=weights)
+    assert any("effective samples" in text for text in m.warnings)
+    assert np.isfinite(m.quality_excess()).all()
+    # Without that sample nothing is left to say how sure the number is.
+    assert m.interval("target_alignment") == (0.0, 1.0)
+    low, high = m.curve_interval("cumulative_quality")
+    assert (low.max(), high.min()) == (0.0, 1.0)

@@ -22,7 +22,8 @@ def quality_null(n_eigenfunctions: int, n_samples: float) -> FloatArray:
         >>> quality_null(2, 5).tolist()
         [0.25, 0.5]
     """
-    return np.minimum(np.arange(1, n_eigenfunctions + 1) / (n_samples - 1), 1.0)
+    # One sample can carry all but the last digit of the weight.
+    return np.minimum(np.arange(1, n_eigenfunctions + 1) / max(n_samples - 1, 1e-12), 1.0)
 
 
 def held_out_quality(shards: Sequence[Moments], n_eigenfunctions: int) -> FloatArray:

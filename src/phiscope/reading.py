@@ -14,7 +14,7 @@ from phiscope.arrays import FloatArray, as_array, as_count
 from phiscope.clusters import CLUSTER_GAP, degenerate_clusters, relative_sampling_error
 from phiscope.errors import InputError, MissingNumberError
 from phiscope.halves import held_out_quality, quality_null
-from phiscope.jackknife import Estimate, corrected_value, pseudo_values
+from phiscope.jackknife import Estimate, corrected_value, pseudo_values, standard_error
 from phiscope.jackknife import estimate as make_estimate
 from phiscope.metrics import SCALARS, definition_of, place_of, readout
 from phiscope.readouts import held_out_without_each
@@ -168,8 +168,7 @@ class Reading:
         shares = self.resampling.shares
         center = corrected_value(value, left, shares)
         spread = pseudo_values(value, left, shares) - center
-        error = np.sqrt((spread**2 / (1 / shares - 1)[:, None]).mean(axis=0))
-        reach = scipy.stats.t.ppf((1 + level) / 2, len(shares) - 1) * error
+        reach = scipy.stats.t.ppf((1 + level) / 2, len(shares) - 1) * standard_error(spread, shares)
         ceiling = 1.0 if curve in _BOUNDED else np.inf
         low, high = np.maximum(center - reach, 0.0), np.minimum(center + reach, ceiling)
         # Beyond 1 nothing can lie apart.
