@@ -37,8 +37,8 @@ def measurement_figure(measurement: Measurement) -> Drawing:
     """Spectrum, Pi*(k) and Pihat(k), raw and centered, in one picture.
 
     The number of classes (the output rank in regression) is marked, clusters of nearly equal centered eigenvalues are
-    shaded, and beside the centered Pi*(k) stands what targets that say nothing would reach. The figure belongs to no
-    global state: pyplot is not touched.
+    shaded in the spectrum, and beside the centered Pi*(k) stands what targets that say nothing would reach. The figure
+    belongs to no global state: pyplot is not touched.
 
     Args:
         measurement: what to draw.
@@ -60,7 +60,8 @@ def measurement_figure(measurement: Measurement) -> Drawing:
         drawing = Drawing(figsize=(10.5, 3.6), layout="constrained", dpi=120)
         pairs = zip(raw.panels, centered.panels, strict=True)
         for axes, pair in zip(drawing.subplots(1, 3), pairs, strict=True):
-            _draw_clusters(axes, measurement)
+            if pair[1].name == "eigenvalues":
+                _draw_clusters(axes, measurement)
             _draw_panel(axes, (pair[0], _with_chance(pair[1], measurement)))
         drawing.suptitle(_headline(measurement), fontsize=9, x=0.01, ha="left", color=INK)
     return drawing
@@ -129,9 +130,8 @@ def _draw_panel(axes: Axes, pair: tuple[Panel, ...]) -> None:
         axes.text(0.5, 0.5, first.note, transform=axes.transAxes, ha="center", va="center", wrap=True)
         return
     _draw_marks(axes, pair)
-    # The level of chance begins at the bottom.
-    chance = any(line.dash == "dotted" for panel in pair for line in panel.lines)
-    axes.legend(loc="lower left" if first.y.log else "center right" if chance else "lower right")
+    # A share is small at small k, and the level of chance runs along the bottom.
+    axes.legend(loc="lower left" if first.y.log else "upper left")
 
 
 def _draw_marks(axes: Axes, panels: tuple[Panel, ...]) -> None:
@@ -142,8 +142,7 @@ def _draw_marks(axes: Axes, panels: tuple[Panel, ...]) -> None:
             axes.axvline(mark.at, color=panel.lines[0].color, ls=":", lw=1, zorder=0)
     for mark in panels[0].marks[:1] if panels[0].lines else ():
         # Right of the mark a spectrum has fallen and leaves the top free; a share has risen and leaves it taken.
-        # The words keep away from the legend, which stands in the middle of the panel of Pi*(k).
-        height = 0.95 if panels[0].y.log else 0.15 if panels[0].name == "cumulative_quality" else 0.4
+        height = 0.95 if panels[0].y.log else 0.2
         axes.annotate(
             mark.label,
             (mark.at, height),
