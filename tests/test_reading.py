@@ -250,3 +250,21 @@ def test_weights_that_leave_one_sample_have_a_level_of_chance():
     assert m.interval("target_alignment") == (0.0, 1.0)
     low, high = m.curve_interval("cumulative_quality")
     assert (low.max(), high.min()) == (0.0, 1.0)
+
+
+def test_no_interval_of_the_held_out_readout_from_too_few_samples():
+    """Near as many samples as features the loss of a fit is nothing like proportional to 1 / n."""
+    rng = np.random.default_rng(0)
+    few, enough = (phiscope.diagonalize(rng.normal(size=(n, 20)), targets=rng.normal(size=n)) for n in (159, 160))
+    with pytest.raises(MissingNumberError, match="160 samples would do"):
+        few.interval("readout_r2_held_out")
+    low, high = enough.interval("readout_r2_held_out")
+    assert low < 0 < high
+
+
+def test_a_class_of_one_sample_leaves_no_band():
+    rng = np.random.default_rng(0)
+    m = phiscope.diagonalize(rng.normal(size=(400, 8)), targets=np.r_[1, np.zeros(399, dtype=int)])
+    for refused in (lambda: m.curve_interval("cumulative_quality"), lambda: m.interval("nc1")):
+        with pytest.raises(MissingNumberError, match="leaving out a shard"):
+            refused()

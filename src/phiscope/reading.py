@@ -25,6 +25,10 @@ BAND_ERRORS = 2.0
 """A band takes neighbors closer than so many sampling errors for one cluster. One error, which marks clusters in
 pictures, is not enough: benchmarks/coverage.py then finds bands that miss inside and at the ends of clusters."""
 
+HELD_OUT_RATIO = 8
+"""The held-out readout has an interval from so many samples an eigenfunction on: with 6, intervals of nominal 95 % were
+found to hold the truth in 85 % of samples, with 4 in 70 %, with 8 in 92 %."""
+
 _BOUNDED = ("quality", "utilization", "cumulative_quality", "cumulative_utilization")
 
 
@@ -86,6 +90,12 @@ class Reading:
         if self.resampling is None or not self.resampling.enough:
             raise MissingNumberError(f"the interval of {plain}", self._why_no_interval())
         if plain == "readout_r2_held_out":
+            enough = HELD_OUT_RATIO * len(self.centered.eigenvalues)
+            if self._effective_samples() < enough:
+                reason = (
+                    f"heads fitted to halves of so few samples lose more than 1 / n of it; {enough} samples would do"
+                )
+                raise MissingNumberError(f"the interval of {plain}", reason)
             without = held_out_without_each(self.resampling.shards)
         else:
             without = [part.numbers.get(plain, math.nan) for part in self.resampling.without_each]
@@ -163,6 +173,8 @@ class Reading:
             reason = "its targets or outputs are missing" if value is None else self._why_no_interval()
             raise MissingNumberError(f"the interval of {curve}", reason)
         without = [getattr(getattr(part, which), curve) for part in self.resampling.without_each]
+        if any(part is None for part in without):
+            raise MissingNumberError(f"the interval of {curve}", "leaving out a shard of samples makes it undefined")
         length = min(len(value), *(len(part) for part in without))
         value, left = value[:length], np.stack([part[:length] for part in without])
         shares = self.resampling.shares
