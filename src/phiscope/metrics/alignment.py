@@ -52,7 +52,7 @@ def target_alignment(cross: FloatArray, covariance_squared_norm: float, target_s
     Source: Cortes, Mohri and Rostamizadeh 2012, with the kernel y . y' on the targets.
 
     Example:
-        >>> target_alignment(np.eye(2), 2.0, 2.0)
+        >>> target_alignment(np.eye(4), 4.0, 4.0)
         1.0
     """
     # The root of each: the product of two tiny squares is 0 long before their roots are.
