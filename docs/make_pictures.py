@@ -6,10 +6,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import torch
 from playwright.sync_api import sync_playwright
 
 import phiscope
 from phiscope.studies import run_study
+from phiscope.studies.architectures import build_network
+from phiscope.studies.images import load_images
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -25,8 +28,37 @@ def screenshot(page_file: Path, target: Path) -> None:
         browser.close()
 
 
+def training_pictures(epochs: int = 15) -> None:
+    """Depth, and two states of one network, trained here in a plain loop."""
+    images = load_images("digits")
+    network = build_network("cnn", input_shape=images.input_shape, num_outputs=images.num_classes)
+    data = (images.train_x, images.train_y)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    order = torch.Generator().manual_seed(0)
+    for epoch in range(epochs):
+        if epoch == epochs // 3:
+            earlier = features_of(network, data)
+        for rows in torch.randperm(len(data[0]), generator=order).split(64):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(network(data[0][rows]), data[1][rows]).backward()
+            optimizer.step()
+    layers = phiscope.measure_layers(network, data, maps="pooled")
+    layers.figure().savefig(IMAGES / "depth.png", dpi=110)
+    phiscope.compare(earlier, features_of(network, data), k=10).figure().savefig(IMAGES / "overlap.png", dpi=110)
+
+
+def features_of(network: torch.nn.Module, data: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """What the head reads, in eval mode."""
+    was_training = network.training
+    feature_map, _ = phiscope.split(network.eval(), data)
+    with torch.no_grad():
+        features = feature_map(data[0])
+    network.train(was_training)
+    return features
+
+
 def main() -> None:
-    """Train two studies, then draw."""
+    """Train two studies and one network in a plain loop, then draw."""
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         runs = [phiscope.open_run(run_study(name, out=folder, progress=False)) for name in ("digits-cnn", "digits-fcn")]
@@ -35,6 +67,7 @@ def main() -> None:
         for run, record, name in ((runs[0], 0, "start"), (runs[0], -1, "minimal"), (runs[1], -1, "spread")):
             figure = run.records[record].measurement("train").figure()
             figure.savefig(IMAGES / f"{name}.png", dpi=110)
+    training_pictures()
 
 
 if __name__ == "__main__":

@@ -264,7 +264,7 @@ M = diagonalize(X, head=HEAD, targets=Y)
 
 @pytest.mark.parametrize(
     ("name", "nearest"),
-    [("rankm", "rankme"), ("effective_dimention", "effective_dimension"), ("Quality", "quality"), ("nc4", "nc3")],
+    [("rankm", "rankme"), ("effective_dimention", "effective_dimension"), ("Quality", "quality"), ("nc33", "nc3")],
 )
 def test_unknown_number(name, nearest):
     with pytest.raises(UnknownNameError, match=f"no number named {name!r}") as caught:

@@ -326,6 +326,27 @@ def test_regimes():
     assert "skipped" in evidence.sentence()
 
 
+def test_regime_that_rests_on_a_phantom_direction_says_so():
+    """Collapsed classes with a little noise: logits sum to a constant, up to noise that lies on weak functions."""
+    g = np.random.default_rng(0)
+    y = np.arange(3000) % 6
+    X = np.eye(6, 40)[y] + 0.01 * g.normal(size=(3000, 40))
+    m = diagonalize(X, head=(np.eye(6, 40), None), targets=y)
+    assert m["output_rank"] == 6
+    assert m.regime == "extended"
+    assert m.evidence.effective_dimension_centered < 6
+    (said,) = (text for text in m.warnings if "rests on" in text)
+    assert "1 of 6 output directions" in said
+    assert "k90 = 5 for r = 5, and the regime is minimal" in said
+    without = diagonalize(X, head=(np.eye(6, 40), None), targets=y, rank_tolerance=1e-2)
+    assert without.regime == "minimal"
+    assert not any("rests on" in text for text in without.warnings)
+    # The control: features that are extended for another reason.
+    spread = diagonalize(g.normal(size=(3000, 40)), head=(np.eye(6, 40) * np.c_[[1, 1, 1, 1, 1, 0.03]], None))
+    assert spread.regime == "extended"
+    assert not any("rests on" in text for text in spread.warnings)
+
+
 def test_regime_is_refused_when_outputs_are_no_function_of_the_features():
     g = np.random.default_rng(0)
     m = diagonalize(g.normal(size=(400, 3)), outputs=g.normal(size=(400, 2)))

@@ -208,6 +208,7 @@ def test_heat_map_is_data_and_is_drawn():
     heat = overlap_map(c)
     np.testing.assert_allclose(heat.values, c.overlap**2)
     assert (heat.low, heat.high, heat.diverging) == (0.0, 1.0, False)
+    assert (heat.row_clusters, heat.clusters) == c.clusters
     pytest.importorskip("matplotlib")
     assert c.figure().axes[0].get_xlabel() == "eigenfunction k of b"
 

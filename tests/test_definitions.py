@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import math
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,19 @@ import pytest
 import phiscope
 from cases import CASES
 from phiscope.errors import MissingNumberError, UnknownNameError
-from phiscope.metrics import CURVES, DEFINITIONS, SCALARS, alignment, collapse, definition_of, dimension, richness
+from phiscope.metrics import (
+    COMPARISONS,
+    CURVES,
+    DEFINITIONS,
+    ELSEWHERE,
+    SCALARS,
+    alignment,
+    collapse,
+    definition_of,
+    dimension,
+    elsewhere,
+    richness,
+)
 from phiscope.metrics.definition import Definition
 
 # The names of section 2 of the method that a measurement of arrays gives; outside checks use them.
@@ -46,6 +59,32 @@ def test_the_promised_names():
     assert list(CURVES) == PROMISED_CURVES
     assert set(SCALARS) | set(CURVES) <= set(DEFINITIONS)
     assert not set(SCALARS) & set(CURVES)
+    assert len(DEFINITIONS) == sum(map(len, (SCALARS, CURVES, ELSEWHERE, COMPARISONS)))
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_numbers_that_are_read_elsewhere_say_where(name):
+    assert set(elsewhere.PLACES) == set(ELSEWHERE)
+    m = phiscope.diagonalize(**CASES["n > p"])
+    with pytest.raises(MissingNumberError, match=re.escape(elsewhere.PLACES[name])):
+        m[name]
+
+
+def test_places_elsewhere_exist():
+    case = CASES["n > p"]
+    m = phiscope.diagonalize(**case)
+    found = phiscope.restrict(m, (case["features"], case["targets"]), case["head"])
+    scope = {"m": m, "phiscope": SimpleNamespace(restrict=lambda *_: found), "times": [0.0, 1.0]}
+    for place in elsewhere.PLACES.values():
+        assert eval(place.split(", ")[0] if "(" not in place else place, scope | {"samples": 0, "head": 0}) is not None
+
+
+def test_the_rule_of_the_regime_is_explained_with_its_thresholds():
+    """The row reads the constants, so that changing one changes the page."""
+    row = definition_of("regime")
+    assert "≥ 0.99" in row.equation
+    assert "k₉₀ ≤ r + 1 and D_effᶜ ≤ 1.5 r" in row.equation
+    assert "2 r" in row.equation
 
 
 def test_nothing_is_called_richness():

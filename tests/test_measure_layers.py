@@ -446,6 +446,8 @@ def test_nothing_is_left_behind(error):
         ({"max_features": 0}, "max_features is 0"),
         ({"max_samples": 0}, "max_samples is 0"),
         ({"layers": []}, "layers is empty"),
+        ({"layers": None}, "layers is a NoneType"),
+        ({"layers": 3}, "layers is a int"),
         ({"layers": [3]}, "dotted layer names"),
     ],
 )

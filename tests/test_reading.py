@@ -1,5 +1,7 @@
 """Curves and intervals read off a measurement, against brute force on the samples."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -139,3 +141,130 @@ def test_tracks_print_one_line_each():
     lines = text.splitlines()
     assert lines[0].startswith("Tracks: 3 over 3 records")
     assert [line.split("least")[0].split() for line in lines[1:]] == [["1", "2", "1"], ["2", "1", "2"], ["3", "3", "-"]]
+
+
+def test_band_of_isotropic_features_holds_the_flat_spectrum_and_any_order():
+    """Sampling spreads equal eigenvalues apart; which function comes first in the population nobody can know."""
+    rng = np.random.default_rng(3)
+    m = phiscope.diagonalize(rng.normal(size=(640, 32)), head=(rng.normal(size=(4, 32)), None))
+    low, high = m.curve_interval("eigenvalues")
+    assert (low <= 1).all()
+    assert (high >= 1).all()
+    low, high = m.curve_interval("cumulative_utilization")
+    assert low[:-1].max() == 0
+    assert high.min() == pytest.approx(1, abs=1e-9)
+    assert low[-1] == pytest.approx(1, abs=1e-9)
+    low, high = m.curve_interval("utilization")
+    assert low.max() == 0
+    assert high.min() == 1
+    # The control: 1 lies outside of what the sample's own first and last eigenvalue say.
+    assert m.centered.eigenvalues[0] > 1.3
+    assert m.centered.eigenvalues[-1] < 0.7
+
+
+def test_band_stays_narrow_where_eigenvalues_are_told_apart():
+    rng = np.random.default_rng(4)
+    features = rng.normal(size=(4000, 5)) * 2.0 ** -np.arange(5)
+    m = phiscope.diagonalize(features, head=(np.eye(5)[:2] + 0.1, None))
+    for curve in ("cumulative_utilization", "utilization", "eigenvalues"):
+        low, high = m.curve_interval(curve)
+        at = getattr(m.centered, curve)
+        assert ((high - low) < 0.25 * np.maximum(at, 0.1)).all()
+
+
+def test_interval_of_the_held_out_readout_covers_the_population():
+    features, labels, _ = sample(n=400_000, seed=99)
+    truth = phiscope.diagonalize(features, targets=labels)["readout_r2"]
+    hits, plain, better = [], [], []
+    for seed in range(60):
+        features, labels, _ = sample(n=200, seed=seed + 1)
+        m = phiscope.diagonalize(features, targets=labels)
+        low, high = m.interval("readout_r2_held_out")
+        hits.append(low <= truth <= high)
+        plain.append(m["readout_r2_held_out"] - truth)
+        better.append(m.estimate("readout_r2_held_out").value - truth)
+    # 60 repeats: 0.95 has a standard error of 0.03.
+    assert np.mean(hits) > 0.86
+    # A head fitted on half of few samples is worse than the best one; the corrected value makes up for it.
+    assert np.mean(plain) < -0.01
+    assert abs(np.mean(better)) < 0.4 * abs(np.mean(plain))
+
+
+def test_weights_count_as_fewer_samples_for_what_chance_gives():
+    rng = np.random.default_rng(6)
+    reached, excess, held_out = [], [], []
+    for _ in range(120):
+        weights = rng.exponential(size=600)
+        m = phiscope.diagonalize(rng.normal(size=(600, 8)), targets=rng.normal(size=600), weights=weights)
+        assert m.effective_samples == pytest.approx(weights.sum() ** 2 / (weights**2).sum(), rel=1e-9)
+        reached.append(m.centered.cumulative_quality[-1])
+        excess.append(m.quality_excess()[-1])
+        held_out.append(m.held_out_quality()[-1])
+    for values in (excess, held_out):
+        assert abs(np.mean(values)) < 4 * np.std(values) / np.sqrt(len(values))
+    # The control: n itself is far off.
+    assert np.mean(reached) - 8 / 599 > 8 * np.std(reached) / np.sqrt(len(reached))
+
+
+def test_the_effective_number_of_samples_survives_the_disk(tmp_path):
+    rng = np.random.default_rng(0)
+    m = phiscope.diagonalize(rng.normal(size=(50, 3)), weights=rng.random(50))
+    m.save(tmp_path / "m.safetensors")
+    assert phiscope.Measurement.load(tmp_path / "m.safetensors").effective_samples == m.effective_samples < 50
+
+
+@pytest.mark.parametrize(("n", "said"), [(20, "= 300 samples would do"), (120, "= 300 would do"), (400, None)])
+def test_too_few_samples_are_said_with_how_many_would_do(n, said):
+    rng = np.random.default_rng(0)
+    m = phiscope.diagonalize(rng.normal(size=(n, 30)), targets=rng.integers(0, 3, n), intervals=False)
+    told = [text for text in m.warnings if "would do" in text]
+    assert len(told) == (said is not None)
+    assert said is None or said in told[0]
+    if n == 120:
+        assert "R² and Pi*(p) = 0.25" in told[0]
+
+
+def test_how_many_samples_would_do_is_enough():
+    """The bias that is warned of is below the threshold with as many samples as the warning asks for."""
+    rng = np.random.default_rng(1)
+
+    def bias(n):
+        draws = [phiscope.diagonalize(rng.normal(size=(n, 32)), head=(np.eye(32)[:4], None)) for _ in range(20)]
+        return np.mean([m["dynamical_low_rank"] - (1 - (4 / 32) ** 0.5) for m in draws]), draws[0].warnings
+
+    before, warnings = bias(160)
+    (text,) = (text for text in warnings if "are few for" in text)
+    enough = int(re.search(r"D_LR: .*? about (\d+) would do", text)[1])
+    assert before < -0.015
+    assert 300 < enough < 2000
+    assert bias(enough)[0] > -0.015
+
+
+def test_weights_that_leave_one_sample_have_a_level_of_chance():
+    rng = np.random.default_rng(0)
+    weights = np.r_[1.0, np.full(39, 1e-90)]
+    m = phiscope.diagonalize(rng.normal(size=(40, 2)), targets=rng.normal(size=40), weights=weights)
+    assert any("effective samples" in text for text in m.warnings)
+    assert np.isfinite(m.quality_excess()).all()
+    # Without that sample nothing is left to say how sure the number is.
+    assert m.interval("target_alignment") == (0.0, 1.0)
+    low, high = m.curve_interval("cumulative_quality")
+    assert (low.max(), high.min()) == (0.0, 1.0)
+
+
+def test_no_interval_of_the_held_out_readout_from_too_few_samples():
+    """Near as many samples as features the loss of a fit is nothing like proportional to 1 / n."""
+    rng = np.random.default_rng(0)
+    few, enough = (phiscope.diagonalize(rng.normal(size=(n, 20)), targets=rng.normal(size=n)) for n in (159, 160))
+    with pytest.raises(MissingNumberError, match="160 samples would do"):
+        few.interval("readout_r2_held_out")
+    low, high = enough.interval("readout_r2_held_out")
+    assert low < 0 < high
+
+
+def test_a_class_of_one_sample_leaves_no_band():
+    rng = np.random.default_rng(0)
+    m = phiscope.diagonalize(rng.normal(size=(400, 8)), targets=np.r_[1, np.zeros(399, dtype=int)])
+    for refused in (lambda: m.curve_interval("cumulative_quality"), lambda: m.interval("nc1")):
+        with pytest.raises(MissingNumberError, match="leaving out a shard"):
+            refused()

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import phiscope
 from phiscope.accumulator import MomentAccumulator
-from phiscope.errors import EmptyDataError, ShapeError, TargetError
+from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError, TargetError
 from phiscope.halves import held_out_quality, quality_null
 from phiscope.restriction import restrict
 
@@ -113,3 +113,38 @@ def test_network_form_equals_features_collected_by_hand():
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
     with pytest.raises(TargetError, match="no targets"):
         restrict(measured, x, net)
+
+
+def test_a_single_output_tells_two_classes_apart():
+    features, labels, head = clustered()
+    two = (labels > 1).astype(int)
+    weight, bias = head[0][:1], head[1][:1]
+    found = restrict(phiscope.diagonalize(features, head=(weight, bias), targets=two), (features, two), (weight, bias))
+    logit = features @ weight[0] + bias[0]
+    assert found.accuracy[-1] == pytest.approx(((logit > 0) == two).mean(), abs=1e-12)
+    assert found.loss[-1] == pytest.approx(np.logaddexp(0, np.where(two == 1, -logit, logit)).mean(), rel=1e-9)
+    nearest = np.stack([((features - features[two == c].mean(axis=0)) ** 2).sum(1) for c in (0, 1)]).argmin(axis=0)
+    assert found.nc4 == pytest.approx(((logit > 0) != nearest).mean(), abs=1e-12)
+    with pytest.raises(TargetError, match=r"0 \.\. 1"):
+        restrict(phiscope.diagonalize(features), (features, labels), (weight, bias))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_nan_is_not_counted_as_an_answer(bad):
+    """The argmax of NaN is 0: accuracy would be the share of class 0, and NC4 would be 0."""
+    features, labels, head = clustered()
+    measured = phiscope.diagonalize(features, head=head, targets=labels)
+    broken = features.copy()
+    broken[5, 3] = bad
+    with pytest.raises(NonFiniteError, match="features"):
+        restrict(measured, (broken, labels), head)
+    with pytest.raises(NonFiniteError, match="targets"):
+        restrict(measured, (features, np.full((len(labels), 4), bad)), head)
+
+
+def test_samples_that_are_no_pairs():
+    features, labels, head = clustered()
+    measured = phiscope.diagonalize(features, head=head, targets=labels)
+    for samples in ("abc", [features, labels], [(features, labels, labels)]):
+        with pytest.raises(InputError, match="pair"):
+            restrict(measured, samples, head)

@@ -28,7 +28,7 @@ from phiscope.findings import (
 from phiscope.late import LateMapping, Later
 from phiscope.measurement import Measurement
 from phiscope.metrics import SCALARS
-from phiscope.metrics.regime import RegimeEvidence
+from phiscope.metrics.regime import RegimeEvidence, weak_outputs_decide
 from phiscope.metrics.richness import low_rank_curve
 from phiscope.moments import Moments
 from phiscope.operators import PositiveOperator
@@ -183,6 +183,7 @@ def _measured(
     if outputs is not None:
         find_random_head(found, centered, outputs.centered_span.rank)
         evidence = find_regime(found, centered, outputs.centered_span.rank, similarity)
+        _warn_of_weak_outputs(found, evidence, centered, outputs)
     if targets is None:
         found.refuse(("target_alignment", *READOUT_NUMBERS), "no targets were given")
     else:
@@ -196,6 +197,19 @@ def _measured(
         found.numbers["initial_kernel_similarity"] = similarity
     warn_of_samples(found, moments)
     return _Whole(found=found, raw=raw, centered=centered, evidence=evidence)
+
+
+def _warn_of_weak_outputs(
+    found: Findings, evidence: RegimeEvidence | None, centered: Spectrum, outputs: Outputs
+) -> None:
+    def cumulative_utilization(kept: int) -> FloatArray:
+        projected = centered.eigenvectors.T @ outputs.centered.centered_loadings[:, :kept]
+        shares = np.einsum("kj,kj->k", projected, projected) / centered.eigenvalues
+        return np.asarray(np.cumsum(shares) / kept)
+
+    if evidence is not None:
+        said = weak_outputs_decide(evidence, outputs.centered.spectrum, cumulative_utilization)
+        found.warnings += [said] * bool(said)
 
 
 def _find_collapse_of_either_kind(found: Findings, moments: Moments, centered: Spectrum, head: Head | None) -> None:
@@ -240,6 +254,7 @@ def _record(moments: Moments, **known: Any) -> Measurement:
         class_means=class_means,
         class_weights=class_weights,
         n_samples=moments.n_samples,
+        effective_samples=moments.weight**2 / moments.squared_weight,
         n_features=moments.n_features,
         n_classes=len(moments.group_weights) if moments.classes else None,
         **known,

@@ -256,12 +256,15 @@ def warn_of_samples(found: Findings, moments: Moments) -> None:
     if n <= p:
         found.warnings.append(
             f"{n} samples for {p} features: any targets can be fitted exactly, so cumulative quality and nc1_bounded "
-            "say nothing, and D_LR and the dimensions are biased low; use several times more samples than features"
+            f"say nothing, and D_LR and the dimensions are biased low; 10 p = {10 * p} samples would do"
         )
     elif effective < 10 * p:
+        told = moments.classes or moments.n_values
+        chance = f", and targets that say nothing would reach R² and Pi*(p) = {p / max(effective - 1, p):.2g}"
         found.warnings.append(
             f"{effective:.0f} {'samples' if effective == n else 'effective samples'} for {p} features: D_LR and the "
-            f"dimensions are biased low at this ratio unless the spectrum decays fast; 10 p = {10 * p} would do"
+            f"dimensions are biased low at this ratio unless the spectrum decays fast{chance if told else ''}; "
+            f"10 p = {10 * p} would do"
         )
     if moments.classes and (moments.group_weights == 0).any():
         empty = np.flatnonzero(moments.group_weights == 0)

@@ -13,7 +13,7 @@ from phiscope.spans import target_spans
 from phiscope.spectrum import diagonalize_operator
 
 
-def quality_null(n_eigenfunctions: int, n_samples: int) -> FloatArray:
+def quality_null(n_eigenfunctions: int, n_samples: float) -> FloatArray:
     """Expected centered Pi*(k) when the targets say nothing: k / (n - 1), shape (K,).
 
     Source: phiscope; the span of uninformative targets is a random one in the n - 1 centered dimensions.
@@ -22,7 +22,8 @@ def quality_null(n_eigenfunctions: int, n_samples: int) -> FloatArray:
         >>> quality_null(2, 5).tolist()
         [0.25, 0.5]
     """
-    return np.minimum(np.arange(1, n_eigenfunctions + 1) / (n_samples - 1), 1.0)
+    # One sample can carry all but the last digit of the weight.
+    return np.minimum(np.arange(1, n_eigenfunctions + 1) / max(n_samples - 1, 1e-12), 1.0)
 
 
 def held_out_quality(shards: Sequence[Moments], n_eigenfunctions: int) -> FloatArray:
@@ -58,6 +59,6 @@ def _judged(found: Moments, judged: Moments, n_eigenfunctions: int) -> FloatArra
     factor = np.linalg.cholesky(covariance + floor * np.eye(len(covariance)))
     explained = (np.linalg.solve(factor, loadings) ** 2).sum(axis=1)
     reached = np.minimum(np.cumsum(explained) / spans.centered.rank, 1.0)
-    null = quality_null(len(reached), judged.n_samples)
+    null = quality_null(len(reached), judged.weight**2 / judged.squared_weight)
     curve = np.where(null < 1, (reached - null) / np.where(null < 1, 1 - null, 1.0), 0.0)
     return np.concatenate([curve, np.full(n_eigenfunctions - len(curve), curve[-1] if len(curve) else 0.0)])

@@ -17,7 +17,8 @@ from phiscope.errors import InputError
 from phiscope.moments import Moments, add_outer, fold, merge, with_groups
 
 MOST_OF_A_COLUMN = 0.75
-"""A shard with no more than this share of every column's scatter is subtracted: two bits, no more, are lost."""
+"""A shard with no more than this share of the weight and of every column's scatter is subtracted: two bits, no more,
+are lost."""
 
 
 def leave_one_out(shards: Sequence[Moments], total: Moments | None = None) -> Iterator[Moments]:
@@ -35,7 +36,8 @@ def leave_one_out(shards: Sequence[Moments], total: Moments | None = None) -> It
     scatter = np.diagonal(np.asarray(total.within))
     for index, shard in enumerate(shards):
         part = with_groups(fold(shard), len(total.group_counts))
-        if (np.diagonal(np.asarray(part.within)) <= MOST_OF_A_COLUMN * scatter).all():
+        light = part.weight <= MOST_OF_A_COLUMN * total.weight
+        if light and (np.diagonal(np.asarray(part.within)) <= MOST_OF_A_COLUMN * scatter).all():
             yield without(total, part)
         else:
             yield reduce(merge, [other for position, other in enumerate(shards) if position != index])
@@ -133,6 +135,13 @@ def estimate(value: float, pseudo: FloatArray, shares: FloatArray) -> Estimate:
         pseudo: pseudo-values, shape (G,), G >= 2.
         shares: weight of each shard, shape (G,).
     """
-    h = 1 / shares
-    variance = float(((pseudo - value) ** 2 / (h - 1)).mean())
-    return Estimate(value=value, error=float(np.sqrt(variance)), freedom=len(shares) - 1)
+    return Estimate(value=value, error=float(standard_error(pseudo - value, shares)), freedom=len(shares) - 1)
+
+
+def standard_error(spread: FloatArray, shares: FloatArray) -> FloatArray:
+    """Standard error from pseudo-values minus the corrected statistic, shape (G, ...) to (...)."""
+    # One shard has all but rounding of the weight: nothing is left to say how sure the statistic is.
+    if (1 / shares <= 1).any():
+        return np.full(spread.shape[1:], np.inf)
+    h = (1 / shares).reshape(-1, *[1] * (spread.ndim - 1))
+    return np.asarray(np.sqrt((spread**2 / (h - 1)).mean(axis=0)))

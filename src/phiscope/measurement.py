@@ -51,6 +51,8 @@ class Measurement(Reading):
             never occur are NaN; None unless the targets are classes.
         class_weights: share of each class, shape (num_classes,), sums to 1; None unless classes.
         n_samples: number of samples measured.
+        effective_samples: (sum w)^2 / sum w^2, below n_samples where they are weighted; None in files that
+            were written before it was kept.
         n_features: p.
         n_outputs: C, None without outputs.
         n_classes: number of classes, None unless the targets are classes.
@@ -73,6 +75,7 @@ class Measurement(Reading):
     class_means: FloatArray | None = None
     class_weights: FloatArray | None = None
     n_samples: int
+    effective_samples: float | None = None
     n_features: int
     n_outputs: int | None = None
     n_classes: int | None = None
@@ -177,6 +180,7 @@ class Measurement(Reading):
                     part = value[:, :kept] if row.name == "eigenvectors" else value
                     arrays[f"{'centered' if centered else 'raw'}.{row.name}"] = part
         facts = {name: getattr(self, name) for name in _FACTS}
+        facts["effective_samples"] = self.effective_samples
         facts["numbers"], facts["absent"] = dict(self.numbers), dict(self.absent)
         facts["provenance"] = dict(self.provenance)
         facts["estimates"] = {name: asdict(value) for name, value in self.estimates.items()}
@@ -200,6 +204,7 @@ class Measurement(Reading):
         known: dict[str, Any] = {name: facts[name] for name in (*_FACTS, "numbers", "absent", "provenance")}
         known.update(spectra, **{name: arrays.get(name) for name in _ARRAYS})
         known["warnings"] = tuple(known["warnings"])
+        known["effective_samples"] = facts.get("effective_samples")
         known["estimates"] = {name: Estimate(**value) for name, value in facts["estimates"].items()}
         return cls(**known, evidence=None if evidence is None else RegimeEvidence(**evidence))
 

@@ -10,6 +10,7 @@ import scipy.linalg
 
 from phiscope.arrays import FloatArray
 from phiscope.findings import NO_SPREAD, Findings
+from phiscope.jackknife import leave_one_out
 from phiscope.metrics import collapse_distance, readout, regression
 from phiscope.moments import Moments, merge
 from phiscope.operators import PositiveOperator
@@ -142,20 +143,34 @@ def _find_collapse_distance(found: Findings, moments: Moments, cross: FloatArray
 
 def find_held_out(found: Findings, shards: Sequence[Moments]) -> None:
     """Readout fitted on every other shard and scored on the rest, both ways."""
-    halves = reduce(merge, shards[::2]), reduce(merge, shards[1::2])
-    scores = [_score(fitted, judged) for fitted, judged in (halves, halves[::-1])]
-    if any(score is None for score in scores):
+    score = held_out_r2(reduce(merge, shards[::2]), reduce(merge, shards[1::2]))
+    if np.isnan(score):
         found.refuse(("readout_r2_held_out",), "features or targets are constant in one half of the samples")
     else:
-        found.numbers["readout_r2_held_out"] = float(np.mean([score for score in scores if score is not None]))
+        found.numbers["readout_r2_held_out"] = score
 
 
-def _score(fitted: Moments, judged: Moments) -> float | None:
-    """R^2 on `judged` of the affine head fitted to `fitted`."""
+def held_out_r2(first: Moments, second: Moments) -> float:
+    """Mean R^2 of the head fitted on one half and judged on the other, both ways; NaN where one half is constant."""
+    return float(np.mean([_score(fitted, judged) for fitted, judged in ((first, second), (second, first))]))
+
+
+def held_out_without_each(shards: Sequence[Moments]) -> list[float]:
+    """`held_out_r2` without each shard in turn; no other sample changes its half."""
+    halves = shards[::2], shards[1::2]
+    scores = np.empty(len(shards))
+    for side, other in ((0, 1), (1, 0)):
+        whole = reduce(merge, halves[other])
+        scores[side::2] = [held_out_r2(part, whole) for part in leave_one_out(halves[side])]
+    return scores.tolist()
+
+
+def _score(fitted: Moments, judged: Moments) -> float:
+    """R^2 on `judged` of the affine head fitted to `fitted`, NaN when one of them does not vary."""
     cross, judged_cross = target_cross(fitted), target_cross(judged)
     covariance, variance = fitted.covariance("features"), target_variance(judged)
     if cross is None or judged_cross is None or covariance.trace() <= 0 or variance <= 0:
-        return None
+        return float("nan")
     ridge = HELD_OUT_RIDGE * covariance.trace() / covariance.size
     if covariance.matrix is not None:
         system = covariance.matrix + ridge * np.eye(covariance.size)

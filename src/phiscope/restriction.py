@@ -15,7 +15,7 @@ from torch import nn
 
 from phiscope.arrays import FloatArray, IntArray, as_head, as_rows, as_targets
 from phiscope.batches import batches_of, peeked
-from phiscope.errors import EmptyDataError, InputError, ShapeError, TargetError
+from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError, TargetError
 from phiscope.measurement import Measurement
 from phiscope.split import split_on
 from phiscope.split.alignment import samples_of
@@ -63,7 +63,8 @@ def restrict(measurement: Measurement, samples: Any, head: Any, *, centered: boo
         measurement: of the same feature map; its eigenvectors and class means are used.
         samples: (features, targets), or an iterable of such batches; with a network as head, the data as `measure`
             takes them. May be other samples than those measured.
-        head: the pair (W (C, p), b (C,)), or the network itself, which is then run once as by `measure`.
+        head: the pair (W (C, p), b (C,)), or the network itself, which is then run once as by `measure`. A single
+            output tells class 1 from class 0 by its sign, its loss is the logistic one.
         centered: restrict to eigenfunctions of the covariance; False uses the second moment.
 
     Returns:
@@ -72,6 +73,8 @@ def restrict(measurement: Measurement, samples: Any, head: Any, *, centered: boo
     Raises:
         EmptyDataError: no samples.
         ShapeError: features or targets do not fit the measurement or the head.
+        NonFiniteError: NaN or Inf in the features or the targets.
+        InputError: the samples are no pairs of features and targets.
         TargetError: a class index at or above C.
 
     Source: eigenfunctions arXiv:2410.04264 v1; NC4 Papyan, Han and Donoho 2020; the curve is phiscope's own.
@@ -115,8 +118,18 @@ def _over(
     measurement: Measurement, batches: Iterable[Sample], head: tuple[FloatArray, FloatArray], centered: bool
 ) -> Restriction:
     pass_ = _Pass(measurement, *head, centered)
-    for features, targets in batches:
+    for batch in batches:
+        if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+            raise InputError(
+                f"a batch of samples is a {type(batch).__name__}, expected the pair (features, targets), or an "
+                "iterable of such pairs"
+            )
+        features, targets = batch
         rows, goal = as_rows(features, name="features", letter="p"), as_targets(targets)
+        for name, part in (("features", rows), ("targets", goal)):
+            # argmax of NaN is an index like any other, so that accuracy and NC4 would come out as numbers.
+            if not np.isfinite(part).all():
+                raise NonFiniteError(f"{name} hold NaN or Inf, expected finite numbers", where=name)
         if rows.shape[1] != measurement.n_features or len(goal) != len(rows):
             raise ShapeError(
                 f"a batch has features {rows.shape} and targets {goal.shape}, expected (b, p) with "
@@ -165,15 +178,17 @@ class _Pass:
             logits += np.outer(coefficients[:, k], self.directions[:, k])
             self._count(k + 1, logits, goal)
         if is_class and self.class_means is not None:
-            answer = np.argmax(rows @ self.weight.T + self.bias, axis=1)
+            answer = np.argmax(_class_logits(rows @ self.weight.T + self.bias), axis=1)
             self.disagree += int((answer != self._nearest(rows)).sum())
         self.n_samples += len(rows)
 
     def _check(self, goal: FloatArray | IntArray) -> None:
-        if goal.ndim == 1 and len(goal) and (goal.min() < 0 or goal.max() >= len(self.start)):
+        # A single output still separates two classes.
+        last = max(len(self.start), 2) - 1
+        if goal.ndim == 1 and len(goal) and (goal.min() < 0 or goal.max() > last):
             raise TargetError(
-                f"integer targets run from {goal.min()} to {goal.max()}, expected 0 .. {len(self.start) - 1}, one for "
-                "each output of the head"
+                f"integer targets run from {goal.min()} to {goal.max()}, expected 0 .. {last}, one for each class that "
+                "the head tells apart"
             )
         if goal.ndim == 2 and goal.shape[1] != len(self.start):
             raise ShapeError(f"targets have {goal.shape[1]} columns, the head has {len(self.start)} outputs")
@@ -181,8 +196,9 @@ class _Pass:
     def _count(self, k: int, logits: FloatArray, goal: FloatArray | IntArray) -> None:
         if goal.ndim == 1:
             chosen = goal.astype(np.int64)
-            self.right[k] += (np.argmax(logits, axis=1) == chosen).sum()
-            self.loss[k] -= log_softmax(logits, axis=1)[np.arange(len(chosen)), chosen].sum()
+            scores = _class_logits(logits)
+            self.right[k] += (np.argmax(scores, axis=1) == chosen).sum()
+            self.loss[k] -= log_softmax(scores, axis=1)[np.arange(len(chosen)), chosen].sum()
         else:
             self.loss[k] += ((logits - goal) ** 2).sum()
 
@@ -206,3 +222,8 @@ class _Pass:
             nc4=self.disagree / self.n_samples if known and self.class_means is not None else None,
             n_samples=self.n_samples,
         )
+
+
+def _class_logits(logits: FloatArray) -> FloatArray:
+    """One column for each class: a single output z is the logit of class 1, beside 0 for class 0."""
+    return logits if logits.shape[1] > 1 else np.concatenate([np.zeros_like(logits), logits], axis=1)

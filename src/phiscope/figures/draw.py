@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from phiscope.clusters import degenerate_clusters
 from phiscope.errors import MissingDependencyError
-from phiscope.figures.model import Panel
-from phiscope.figures.palette import INK, OKABE_ITO
+from phiscope.figures.model import Line, Panel
+from phiscope.figures.palette import GHOST, INK, OKABE_ITO
 from phiscope.figures.spectra import FLOOR, operator_figure
+from phiscope.halves import quality_null
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,8 +36,9 @@ STYLE: dict[Any, Any] = {
 def measurement_figure(measurement: Measurement) -> Drawing:
     """Spectrum, Pi*(k) and Pihat(k), raw and centered, in one picture.
 
-    The number of classes (the output rank in regression) is marked. The figure belongs to no global
-    state: pyplot is not touched.
+    The number of classes (the output rank in regression) is marked, clusters of nearly equal centered eigenvalues are
+    shaded in the spectrum, and beside the centered Pi*(k) stands what targets that say nothing would reach. The figure
+    belongs to no global state: pyplot is not touched.
 
     Args:
         measurement: what to draw.
@@ -56,9 +60,34 @@ def measurement_figure(measurement: Measurement) -> Drawing:
         drawing = Drawing(figsize=(10.5, 3.6), layout="constrained", dpi=120)
         pairs = zip(raw.panels, centered.panels, strict=True)
         for axes, pair in zip(drawing.subplots(1, 3), pairs, strict=True):
-            _draw_panel(axes, pair)
+            if pair[1].name == "eigenvalues":
+                _draw_clusters(axes, measurement)
+            _draw_panel(axes, (pair[0], _with_chance(pair[1], measurement)))
         drawing.suptitle(_headline(measurement), fontsize=9, x=0.01, ha="left", color=INK)
     return drawing
+
+
+def _with_chance(panel: Panel, measurement: Measurement) -> Panel:
+    """The panel of Pi*(k) with its null level; any other as it is."""
+    if panel.name != "cumulative_quality" or not panel.lines:
+        return panel
+    places = panel.lines[0].x
+    # Samples of unequal weight count as fewer.
+    n = measurement.effective_samples or measurement.n_samples
+    level = quality_null(int(places[-1]), n)
+    chance = Line(
+        label="by chance", x=places, y=tuple(float(level[int(k) - 1]) for k in places), color=INK, dash="dotted"
+    )
+    return replace(panel, lines=(*panel.lines, chance))
+
+
+def _draw_clusters(axes: Axes, measurement: Measurement) -> None:
+    n = measurement.effective_samples or measurement.n_samples
+    label = "nearly equal"
+    for start, stop in degenerate_clusters(measurement.centered.eigenvalues, n_samples=n):
+        # Inside it the order of single functions means nothing; at its end cumulative values do.
+        axes.axvspan(start + 0.7, stop + 0.3, color=GHOST, alpha=0.2, lw=0, zorder=0, label=label)
+        label = ""
 
 
 def _headline(measurement: Measurement) -> str:
@@ -86,7 +115,7 @@ def _draw_panel(axes: Axes, pair: tuple[Panel, ...]) -> None:
                 label=line.label,
                 lw=1.6,
                 ms=2.8,
-                marker="o",
+                marker="" if line.dash == "dotted" else "o",
             )
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
@@ -101,7 +130,8 @@ def _draw_panel(axes: Axes, pair: tuple[Panel, ...]) -> None:
         axes.text(0.5, 0.5, first.note, transform=axes.transAxes, ha="center", va="center", wrap=True)
         return
     _draw_marks(axes, pair)
-    axes.legend(loc="lower left" if first.y.log else "lower right")
+    # A share is small at small k, and the level of chance runs along the bottom.
+    axes.legend(loc="lower left" if first.y.log else "upper left")
 
 
 def _draw_marks(axes: Axes, panels: tuple[Panel, ...]) -> None:
@@ -112,7 +142,7 @@ def _draw_marks(axes: Axes, panels: tuple[Panel, ...]) -> None:
             axes.axvline(mark.at, color=panel.lines[0].color, ls=":", lw=1, zorder=0)
     for mark in panels[0].marks[:1] if panels[0].lines else ():
         # Right of the mark a spectrum has fallen and leaves the top free; a share has risen and leaves it taken.
-        height = 0.95 if panels[0].y.log else 0.4
+        height = 0.95 if panels[0].y.log else 0.2
         axes.annotate(
             mark.label,
             (mark.at, height),

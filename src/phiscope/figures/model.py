@@ -136,6 +136,7 @@ class HeatMap:
         high: value of the last color.
         diverging: True when zero is the middle and the sign matters.
         clusters: half-open ranges of columns whose eigenvalues are nearly equal.
+        row_clusters: the same for rows, where rows are eigenfunctions too.
     """
 
     title: str
@@ -147,3 +148,4 @@ class HeatMap:
     high: float
     diverging: bool = True
     clusters: tuple[tuple[int, int], ...] = ()
+    row_clusters: tuple[tuple[int, int], ...] = ()

@@ -29,11 +29,13 @@ def overlap_map(comparison: Comparison, *, most: int = MOST) -> HeatMap:
         most: draw at most so many rows and columns.
 
     Returns:
-        The map, values 0..1, with the clusters of map b that begin inside it.
+        The map, values 0..1, with the clusters of both maps that begin inside it.
     """
     drawn = comparison.overlap[:most, :most]
-    columns = drawn.shape[1]
-    inside = tuple((start, min(stop, columns)) for start, stop in comparison.clusters[1] if start < columns - 1)
+    rows, columns = (
+        tuple((start, min(stop, size)) for start, stop in clusters if start < size - 1)
+        for clusters, size in zip(comparison.clusters, drawn.shape, strict=True)
+    )
     return HeatMap(
         title="Squared overlap of eigenfunctions",
         row_title="eigenfunction j of a",
@@ -43,7 +45,8 @@ def overlap_map(comparison: Comparison, *, most: int = MOST) -> HeatMap:
         low=0.0,
         high=1.0,
         diverging=False,
-        clusters=inside,
+        clusters=columns,
+        row_clusters=rows,
     )
 
 
@@ -78,5 +81,7 @@ def _draw_map(axes: Axes, heat: HeatMap) -> None:
     axes.set(title=heat.title, xlabel=heat.column_title, ylabel=heat.row_title)
     for start, stop in heat.clusters:
         axes.plot([start + 0.6, stop + 0.4], [0.5, 0.5], color=INK, lw=3, clip_on=False, solid_capstyle="butt")
+    for start, stop in heat.row_clusters:
+        axes.plot([0.5, 0.5], [start + 0.6, stop + 0.4], color=INK, lw=3, clip_on=False, solid_capstyle="butt")
     drawn = axes.figure.colorbar(image, ax=axes, shrink=0.8)
     drawn.set_label("0: orthogonal, 1: the same function", fontsize=8)

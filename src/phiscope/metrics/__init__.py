@@ -11,6 +11,7 @@ from phiscope.metrics import (
     collapse_distance,
     comparison,
     dimension,
+    elsewhere,
     movement,
     readout,
     regression,
@@ -81,7 +82,10 @@ COMPARISONS: dict[str, Definition] = {
 }
 """Numbers of two states, or of parameters: no measurement of one feature map has them."""
 
-DEFINITIONS: dict[str, Definition] = {**SCALARS, **CURVES, **COMPARISONS}
+ELSEWHERE: dict[str, Definition] = {row.name: row for row in elsewhere.DEFINITIONS}
+"""What a measurement gives by a call, or another pass over the samples gives."""
+
+DEFINITIONS: dict[str, Definition] = {**SCALARS, **CURVES, **ELSEWHERE, **COMPARISONS}
 """Every number phiscope knows, by name."""
 
 
@@ -89,6 +93,8 @@ def place_of(name: str) -> str:
     """Where a number is found that is no scalar of a measurement."""
     if name in CURVES:
         return f"it is a curve; read m.raw.{name} or m.centered.{name}"
+    if name in elsewhere.PLACES:
+        return f"it is no scalar of a measurement; read {elsewhere.PLACES[name]}"
     if name in movement.PLACES:
         return f"it is not made from features; call {movement.PLACES[name]}"
     return "it belongs to two feature maps; call phiscope.compare"

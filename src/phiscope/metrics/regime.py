@@ -6,8 +6,12 @@ and no numbers. They are module constants so that a reader can see and cite them
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
+
+from phiscope.arrays import FloatArray
+from phiscope.metrics.alignment import least_k_reaching
 
 Regime = Literal["coefficient", "minimal", "extended", "intermediate"]
 
@@ -25,6 +29,11 @@ MINIMAL_DIMENSION_RATIO = 1.5
 
 EXTENDED_RATIO = 2.0
 """From this many output ranks on, in k90 or in centered effective dimension, the features are extended."""
+
+
+WEAK_OUTPUT = 0.01
+"""Output directions with less than this share of the output variance are too weak to keep a network from being minimal
+in silence: softmax logits sum to nearly a constant, and what is left of that sum can be any function."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,4 +112,42 @@ def decide_regime(
         k90=k90,
         effective_dimension_centered=effective_dimension_centered,
         initial_kernel_similarity=initial_kernel_similarity,
+    )
+
+
+def weak_outputs_decide(
+    evidence: RegimeEvidence, strengths: FloatArray, cumulative_utilization: Callable[[int], FloatArray]
+) -> str:
+    """Say when a network would be minimal but for output directions that hold next to nothing; otherwise nothing.
+
+    Args:
+        evidence: the regime and what decided.
+        strengths: eigenvalues of Fc, descending, shape (J,), J >= r.
+        cumulative_utilization: centered Pihat(k) of the span of the given number of strongest output directions.
+
+    Returns:
+        A sentence for the warnings, empty when such directions decide nothing.
+
+    Source: phiscope's own.
+
+    Example:
+        >>> import numpy as np
+        >>> evidence = decide_regime(output_rank=3, k90=9, effective_dimension_centered=2.1)
+        >>> weak_outputs_decide(evidence, np.array([1.0, 1.0, 1e-3]), lambda kept: np.array([0.5, 1.0])).split(":")[0]
+        'extended rests on 1 of 3 output directions that hold 0.05 % of the output variance'
+    """
+    r = evidence.output_rank
+    shares = strengths[:r] / strengths[:r].sum()
+    kept = int((shares >= WEAK_OUTPUT).sum())
+    if evidence.regime in ("coefficient", "minimal") or kept == r:
+        return ""
+    if evidence.effective_dimension_centered > MINIMAL_DIMENSION_RATIO * kept:
+        return ""
+    k90 = least_k_reaching(cumulative_utilization(kept), UTILIZATION_LEVEL)
+    if k90 is None or k90 > kept + MINIMAL_EXTRA_FEATURES:
+        return ""
+    weak = shares[kept:].sum()
+    return (
+        f"{evidence.regime} rests on {r - kept} of {r} output directions that hold {100 * weak:.2g} % of the output "
+        f"variance: without them k90 = {k90} for r = {kept}, and the regime is minimal, as with a larger rank_tolerance"
     )

@@ -66,7 +66,8 @@ def section_rows(section: Section, runs: Mapping[str, Run]) -> tuple[Row, ...]:
         definition = DEFINITIONS.get(panel.name)
         values = []
         for index, (label, run) in enumerate(runs.items()):
-            cells = _measured(index, run, panel.name) if definition else _recorded(index, run, panel.name)
+            # A loop may record a number that no measurement has, such as nc4.
+            cells = (definition and _measured(index, run, panel.name)) or _recorded(index, run, panel.name)
             if cells:
                 values.append((index, label, cells))
         rows.append(Row(name=panel.name, title=panel.title, definition=definition, values=tuple(values)))

@@ -54,6 +54,8 @@ def choose(model: nn.Module, calls: list[ModuleCall], layers: str | Iterable[str
     inner = [one for one in calls if one.module is not head.module]
     if isinstance(layers, str) and layers == "auto":
         return Choice(calls=tuple(_auto(model, inner, head)), with_head=True, required=frozenset(), left_out={})
+    if not isinstance(layers, Iterable):
+        raise InputError(f"layers is a {type(layers).__name__}; expected 'auto', or layer names or patterns")
     wanted = [layers] if isinstance(layers, str) else list(layers)
     if not wanted:
         raise InputError("layers is empty; expected 'auto', or at least one layer name or pattern")
