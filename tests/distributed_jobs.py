@@ -428,6 +428,36 @@ class Observed:
         with pytest.raises(InputError, match="no others can stand in"):
             phiscope.Observer(net, data, run=self.folder("no"), initial=own(network()))
 
+    def check_passive_observers_merge_what_they_heard(self):
+        # Without exchanges of its own, so that one rank may run a batch more.
+        net = nn.parallel.DistributedDataParallel(network(), broadcast_buffers=False).eval()
+        x, y = parts(90, 113)
+        with phiscope.PassiveObserver(net, (x, y), run=self.folder("passive"), ranks="merge") as observer:
+            for start in range(0, len(x), 40):
+                with observer.batch((x[start : start + 40], y[start : start + 40])):
+                    net(x[start : start + 40])
+            measured = observer.record(epoch=1, train_loss=0.5)
+            assert_same_on_all(measured)
+            # Only rank 1 has heard something by now, and no one by the third record.
+            if self.rank == 1:
+                with observer.batch((x, y)):
+                    net(x)
+            assert observer.record(epoch=2).n_samples == 113
+            with pytest.raises(EmptyDataError):
+                observer.record(epoch=3, train_loss=0.1)
+        assert_same(measured, phiscope.measure(net, (X, Y), ranks="local"))
+        records = self.records("passive")
+        assert [len(record.splits) for record in records] == [1, 1, 0]
+        assert records[0].measurement("train").to_dict() == measured.to_dict()
+
+    def check_a_passive_observer_of_sharded_weights(self):
+        net = sharded("layers").eval()
+        x, y = parts(90, 113)
+        with phiscope.PassiveObserver(net, (x, y), run=self.folder("sharded"), ranks="merge") as observer:
+            with observer.batch((x, y)):
+                net(x)
+            assert observer.record(epoch=1).n_samples == 203
+
 
 def own(net):
     return {name: tensor.detach() for name, tensor in [*net.named_parameters(), *net.named_buffers()]}

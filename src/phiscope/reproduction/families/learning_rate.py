@@ -67,7 +67,7 @@ def _coincides(results: Results) -> Judgement:
     best, richest = int(accuracy.argmax()), int(lowness.argmin())
     ours = f"best {labels[best]} (D_LR {lowness[best]:.3g}), least D_LR {labels[richest]} ({lowness[richest]:.3g})"
     apart = abs(best - richest)
-    why = f"{apart} step{"s" * (apart != 1)} of the sweep apart; one step is within what a sweep can tell"
+    why = f"{apart} step{'s' * (apart != 1)} of the sweep apart; one step is within what a sweep can tell"
     return Judgement(verdict="reproduced" if apart <= 1 else "not reproduced", ours=ours, why=why)
 
 
