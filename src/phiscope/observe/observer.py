@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from os import PathLike
-from types import TracebackType
 from typing import Any, Literal
 
 import torch
@@ -17,12 +16,11 @@ from phiscope.distributed import Ranks
 from phiscope.errors import EmptyDataError, InputError, PhiscopeError
 from phiscope.measure_network import batches_here, run_batches
 from phiscope.measurement import Measurement
-from phiscope.observe.cost import ObserverCost, Stopwatch, told_cost
-from phiscope.observe.desk import desk_for
 from phiscope.observe.gallery import Gallery, gallery_values, kept_gallery
 from phiscope.observe.heading import header_of
 from phiscope.observe.probes import named_splits
 from phiscope.observe.ranks import SilentWriter, Writer, watch_of
+from phiscope.observe.recording import Recording
 from phiscope.observe.scalars import as_number
 from phiscope.observe.schedule import schedule
 from phiscope.passes import Pass
@@ -36,7 +34,7 @@ from phiscope.united import gather_ranks
 
 
 @dataclass
-class Observer:
+class Observer(Recording):
     """Measures a fixed probe set at chosen epochs of a training and stores the run.
 
     The observer does not listen to the training: at a due record it runs its own pass in eval mode. Training
@@ -98,20 +96,16 @@ class Observer:
     corrected: bool = True
     background: bool = False
     ranks: Ranks = "auto"
-    _closed: bool = field(default=False, init=False, repr=False)
-    _measured: int = field(default=0, init=False, repr=False)
-    _calls: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._watch_cost = Stopwatch()
+        self._begin(background=self.background)
         self._schedule = schedule(self.every)
-        self._desk = desk_for(self.background)
         self._network = unwrapped(self.model)
         self._where = None if self.device is None else torch.device(self.device)
         self._splits = named_splits(self.probe_data)
         self._watch = watch_of(self.ranks, self._splits, self._network)
         if not self._watch.idle:
-            with self._watch_cost:
+            with self._stopwatch:
                 self._prepare()
 
     def _prepare(self) -> None:
@@ -125,11 +119,6 @@ class Observer:
         }
         self._writer = self._watch.crew.attempt(partial(self._made_writer, apart), self._network)
         self._galleries = {name: self._kept_gallery(name) for name in self._splits}
-
-    @property
-    def cost(self) -> ObserverCost:
-        """What observing has cost so far, construction included."""
-        return self._watch_cost.cost(self._measured)
 
     def record(self, *, epoch: float | None = None, step: int | None = None, **scalars: Any) -> Measurement | None:
         """Store the caller's scalars, and measure every split when the schedule says so.
@@ -146,15 +135,12 @@ class Observer:
             NonFiniteError: the features have become NaN or Inf; the scalars are stored all the same.
             InputError: the observer is closed, or a scalar is not a number.
         """
-        if self._closed:
-            raise InputError("this observer is closed; make a new one with resume=True to go on with the run")
+        self._check_open()
         if self._watch.idle:
             return None
         numbers = {name: as_number(name, value) for name, value in scalars.items()}
-        position = float(self._calls if step is None else step) if epoch is None else float(epoch)
-        self._calls += 1
-        with self._watch_cost:
-            return self._recorded(position, step, numbers)
+        with self._stopwatch:
+            return self._recorded(self._position(epoch, step), step, numbers)
 
     def _recorded(self, position: float, step: int | None, numbers: Mapping[str, float]) -> Measurement | None:
         measurements: dict[str, Measurement] = {}
@@ -171,34 +157,6 @@ class Observer:
             raise
         self._desk.do(partial(self._finish, position, step, numbers, measurements, shown))
         return next(iter(measurements.values()), None)
-
-    def close(
-        self,
-        status: Literal["completed", "interrupted"] = "completed",
-        results: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Say how the training ended; a second call does nothing.
-
-        Args:
-            status: "completed" or "interrupted".
-            results: further text and numbers to keep with the run.
-        """
-        if self._closed or self._watch.idle:
-            return
-        self._closed = True
-        try:
-            with self._watch_cost:
-                self._desk.wait()
-        finally:
-            self._writer.finish(status, {**told_cost(self.cost), **(results or {})})
-
-    def __enter__(self) -> Observer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close("completed" if kind is None else "interrupted")
 
     def _kept_initial(self) -> Mapping[str, Tensor] | None:
         if isinstance(self.initial, str) and self.initial != "now":

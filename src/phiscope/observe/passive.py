@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from os import PathLike
-from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
 from phiscope.batches import batches_of, peeked
 from phiscope.distributed import Ranks
-from phiscope.errors import InputError, PhiscopeError
+from phiscope.errors import PhiscopeError
 from phiscope.gathered import Gathered
 from phiscope.measurement import Measurement
-from phiscope.observe.cost import ObserverCost, Stopwatch, told_cost
-from phiscope.observe.desk import desk_for
 from phiscope.observe.heading import header_of
 from phiscope.observe.ranks import SilentWriter, Writer, watch_of
+from phiscope.observe.recording import Recording
 from phiscope.observe.scalars import as_number
 from phiscope.passes import Pass
 from phiscope.runs import RunWriter
@@ -38,7 +36,7 @@ _MOVING = (
 
 
 @dataclass
-class PassiveObserver:
+class PassiveObserver(Recording):
     """Gathers the training batches' own features in the forward passes that the training makes anyway.
 
     Each `record` measures the batches since the last one and stores a record of a run. The numbers belong to a feature
@@ -91,14 +89,10 @@ class PassiveObserver:
     keep_eigenvectors: int | None = None
     resume: bool = False
     ranks: Ranks = "auto"
-    _closed: bool = field(default=False, init=False, repr=False)
-    _measured: int = field(default=0, init=False, repr=False)
-    _calls: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._stopwatch = Stopwatch()
+        self._begin(background=self.background)
         self._network = unwrapped(self.model)
-        self._desk = desk_for(self.background)
         self._watch = watch_of(self.ranks, {self.split: self.example}, self._network)
         self._modes: set[bool] = set()
         if not self._watch.idle:
@@ -122,11 +116,6 @@ class PassiveObserver:
         self._modes.clear()
         return Pass(feature_map=self._feature_map, initial=None, n_shards=None if self.corrected else 1)
 
-    @property
-    def cost(self) -> ObserverCost:
-        """What observing has cost so far, construction included."""
-        return self._stopwatch.cost(self._measured)
-
     @contextmanager
     def batch(self, raw: Any) -> Iterator[None]:
         """Listen to the one forward pass in this block.
@@ -139,8 +128,7 @@ class PassiveObserver:
             NonFiniteError: the features are NaN or Inf; the batch does not count.
             InputError: the observer is closed.
         """
-        if self._closed:
-            raise InputError("this observer is closed; make a new one with resume=True to go on with the run")
+        self._check_open()
         if self._watch.idle:
             yield
             return
@@ -171,15 +159,12 @@ class PassiveObserver:
             EmptyDataError: only one sample has passed.
             InputError: the observer is closed, or a scalar is not a number.
         """
-        if self._closed:
-            raise InputError("this observer is closed; make a new one with resume=True to go on with the run")
+        self._check_open()
         if self._watch.idle:
             return None
         numbers = {name: as_number(name, value) for name, value in scalars.items()}
-        position = float(self._calls if step is None else step) if epoch is None else float(epoch)
-        self._calls += 1
         with self._stopwatch:
-            return self._recorded(position, step, numbers)
+            return self._recorded(self._position(epoch, step), step, numbers)
 
     def _recorded(self, position: float, step: int | None, numbers: Mapping[str, float]) -> Measurement | None:
         window, told = self._window, self._about_window()
@@ -209,31 +194,3 @@ class PassiveObserver:
         modes = {frozenset({True}): "in training mode", frozenset({False}): "in eval mode"}
         mode = modes.get(frozenset(self._modes), "partly in training mode, partly in eval mode")
         return _MOVING.format(self._window.n_batches, mode)
-
-    def close(
-        self,
-        status: Literal["completed", "interrupted"] = "completed",
-        results: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Say how the training ended; a second call does nothing.
-
-        Args:
-            status: "completed" or "interrupted".
-            results: further text and numbers to keep with the run.
-        """
-        if self._closed or self._watch.idle:
-            return
-        self._closed = True
-        try:
-            with self._stopwatch:
-                self._desk.wait()
-        finally:
-            self._writer.finish(status, {**told_cost(self.cost), **(results or {})})
-
-    def __enter__(self) -> PassiveObserver:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close("completed" if kind is None else "interrupted")
