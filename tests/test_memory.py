@@ -8,9 +8,11 @@ import torch
 
 from phiscope import diagonalize
 from phiscope.accumulator import MomentAccumulator
-from phiscope.errors import NonFiniteError
+from phiscope.cli import run_command
+from phiscope.errors import InputError, NonFiniteError
 from phiscope.jackknife import leave_one_out
 from phiscope.moments import fold
+from phiscope.streams import Streams
 
 
 def everything_said(features, **options):
@@ -101,3 +103,21 @@ def test_a_bad_bfloat16_row_is_named():
     rows[77_777, 1] = torch.nan
     with pytest.raises(NonFiniteError, match="rows 65536 to 99999"):
         diagonalize(rows)
+
+
+def test_columns_whose_square_is_beyond_memory_are_one_sentence(monkeypatch, tmp_path, capsys):
+    """A language-model head's outputs instead of the head itself; the command ends with 2 and no traceback."""
+
+    def no_memory(*_):
+        raise MemoryError("Unable to allocate 18.7 GiB")
+
+    monkeypatch.setattr(Streams, "add", no_memory)
+    with pytest.raises(InputError, match=r"C = 3 outputs .*5 x 5 numbers.*18.7 GiB.*pass the head \(W, b\) instead"):
+        diagonalize(np.ones((9, 2)), outputs=np.ones((9, 3)))
+    monkeypatch.undo()
+    monkeypatch.setattr("phiscope.spectra.diagonalize_with_mean", no_memory)
+    np.save(tmp_path / "f.npy", np.eye(4))
+    assert run_command(["measure", "--features", str(tmp_path / "f.npy")]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("phiscope: memory ran out (Unable to allocate 18.7 GiB); ")
+    assert told.count("\n") == 1
