@@ -213,7 +213,7 @@ def test_it_learns(name):
         ("resnet18", {"depth": 50}, "resnet18 comes in the depths 10, 18, 34, got depth=50"),
         ("transformer", {"input_shape": (5,)}, r"\(sequence length, vocabulary\), got \(5,\)"),
         ("transformer", {"batch_norm": True}, "layer norms"),
-        ("fcn", {"input_shape": ()}, "one positive number for each axis"),
+        ("fcn", {"input_shape": ()}, "one positive whole number for each axis"),
         ("fcn", {"input_shape": (3, 0)}, r"got \(3, 0\)"),
         ("fcn", {"num_outputs": 0}, "num_outputs=0"),
         ("fcn", {"width": 0.0}, "width=0.0"),
@@ -221,6 +221,10 @@ def test_it_learns(name):
         ("fcn", {"init_scale": -1.0}, "init_scale=-1.0"),
         ("fcn", {"depth": 0}, "depth=0"),
         ("fcn", {"seed": -1}, "got -1"),
+        ("fcn", {"seed": 0.5}, "got 0.5"),
+        ("fcn", {"depth": 2.5}, "depth=2.5"),
+        ("fcn", {"width": "wide"}, "width='wide'"),
+        ("fcn", {"num_outputs": 10.0}, "num_outputs=10.0"),
     ],
 )
 def test_wrong_settings_are_one_sentence(name, more, message):

@@ -84,6 +84,9 @@ def test_a_transformer_takes_the_rows():
     [
         (("division", 91), "division needs a prime modulus.*got modulus=91"),
         (("addition", 1), "modulus=1"),
+        (("addition", 9.5), "a modulus is a whole number, 2 or more, got modulus=9.5"),
+        (("addition", 97, "half"), "train_share='half'"),
+        (("addition", 97, 0.5, 0.5), "a seed is a whole number .* got 0.5"),
         (("addition", 97, 0.0), "train_share=0.0"),
         (("addition", 97, 1.0), "train_share=1.0"),
         (("addition", 97, float("nan")), "train_share=nan"),
@@ -119,3 +122,7 @@ def test_regression_refusals():
         load_regression("diabetes", n_train=441)
     with pytest.raises(InputError, match="got -1"):
         load_regression("diabetes", seed=-1)
+    with pytest.raises(InputError, match=r"got 1\.5"):
+        load_regression("diabetes", seed=1.5)
+    with pytest.raises(InputError, match=r"n_train=10\.5"):
+        load_regression("diabetes", n_train=10.5)

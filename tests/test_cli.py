@@ -76,6 +76,8 @@ def test_help_names_every_command(capsys):
         (["run", "digits-cnn", "--epochs", "0"], "--epochs"),
         (["run", "digits-cnn", "--seed", "-1"], "--seed"),
         (["run", "digits-cnn", "--sed", "1"], "unrecognized arguments: --sed"),
+        (["measure", "--features", "a.npy", "b.npy"], "b.npy; a pattern that matches several files needs quotes"),
+        (["measure", "--features", "f.npy", "--head", "nothing.npy"], "there is no file"),
         (["run", "digits-cnn", "--config", "nothing.yaml"], "does not exist"),
         (["measure"], "required: --features"),
         (["measure", "--features", "x.npy", "--rank-tolerance", "0"], "--rank-tolerance"),

@@ -1,15 +1,21 @@
 """The path of a GPU, driven on the CPU: torch makes the products, and every number is the one that NumPy gives."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from phiscope import device_scatter as module
 from phiscope import measure
 from phiscope.accumulator import MomentAccumulator
+from phiscope.device_scatter import DeviceScatter
 from phiscope.errors import InputError, NonFiniteError, ShapeError
+from phiscope.pilots import Pilots
 from phiscope.precision import has_double, plain_products, precision_for, reach_of
 
 CPU = torch.device("cpu")
@@ -141,6 +147,73 @@ def test_products_are_plain_whatever_the_user_has_set():
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+NEWER_SETTINGS = """
+import torch
+from phiscope.precision import plain_products
+cuda, everywhere = torch.backends.cuda.matmul, torch.backends
+for chosen in (everywhere, cuda):
+    chosen.fp32_precision = "tf32"
+    with plain_products(torch.device("cpu")):
+        assert cuda.fp32_precision == "ieee"
+    assert cuda.fp32_precision == "tf32"
+    chosen.fp32_precision = "ieee"
+    assert cuda.fp32_precision == "ieee"
+"""
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="an older torch has one setting")
+def test_products_are_plain_after_the_newer_setting_too():
+    """In a process of its own: once used, the newer setting makes torch refuse to read the older one."""
+    done = subprocess.run([sys.executable, "-c", NEWER_SETTINGS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+class NoDouble(TorchDispatchMode):
+    """A device without float64: whatever makes a float64 tensor there fails, as it does on Apple's."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor) and made.device.type == "meta" and made.dtype == torch.float64:
+            raise TypeError(f"{function} makes float64")
+        return made
+
+
+@pytest.mark.parametrize("layout", [(40, 0, 0, True), (40, 3, 2, False)])
+def test_no_float64_reaches_a_device_that_has_none(layout, monkeypatch):
+    """Features there, outputs and float64 targets here, weights, classes with pilots of their own."""
+    monkeypatch.setattr(module, "has_double", lambda device: device.type != "meta")
+    seen = []
+    monkeypatch.setattr(DeviceScatter, "_add_sums", lambda self, *parts: seen.append(parts))
+    p, n_outputs, n_values, classes = layout
+    groups = np.arange(100) % 5 if classes else np.zeros(100, dtype=np.int64)
+    pilots = Pilots(layout, np.float32)
+    pilots.grow(5 if classes else 1)
+    pilots.learn(1e3 * (1 + np.random.default_rng(0).random((100, p + n_outputs + n_values))), groups)
+    assert pilots.shifted
+    parts = [torch.ones(100, p, dtype=torch.bfloat16, device="meta")]
+    if not classes:
+        parts += [np.ones((100, n_outputs), dtype=np.float32), np.ones((100, n_values))]
+    scatter = DeviceScatter(pilots, torch.device("meta"))
+    with NoDouble():
+        scatter.add([(parts, slice(0, 100))], groups, np.linspace(0.5, 1.5, 100))
+    assert [(part.dtype, part.device.type) for part in seen[0]] == [
+        (torch.float32, "meta"),
+        (torch.int64, "meta"),
+        (torch.float32, "meta"),
+    ]
+
+
+def test_float64_targets_widen_no_features():
+    """Beside float64 targets, features are shifted in the precision of the products, and the targets in float64."""
+    rng = np.random.default_rng(0)
+    x, values = problem(offset=1000.0)[0], 1e6 + rng.normal(size=(5000, 2))
+    found, _ = gathered(x, device=CPU, precision="fast", targets=torch.from_numpy(values))
+    expected = np.cov(np.concatenate([x.double().numpy(), values], axis=1).T, bias=True)
+    scale = np.sqrt(np.diagonal(expected))
+    np.testing.assert_allclose(found.cross_covariance("values"), expected[:40, 40:], atol=1e-5 * scale.max() ** 2)
+    np.testing.assert_allclose(found.covariance("values").matrix, expected[40:, 40:], rtol=1e-5, atol=1e-5)
 
 
 def test_what_devices_are_good_at(monkeypatch):

@@ -144,6 +144,8 @@ def test_pictures_of_several_sizes_need_a_size(tmp_path):
     assert load_images("hf", folder=folder, size=8).input_shape == (1, 8, 8)
     with pytest.raises(InputError, match="size=0"):
         load_images("hf", folder=folder, size=0)
+    with pytest.raises(InputError, match=r"size=2\.5"):
+        load_images("hf", folder=folder, size=2.5)
 
 
 def test_deep_pixels_are_refused(tmp_path):
@@ -183,6 +185,20 @@ def test_other_folders_are_one_sentence(tmp_path):
     (tmp_path / "train.parquet").write_bytes(b"PAR1 but cut")
     with pytest.raises(InputError, match="cannot be read as a folder of Hugging Face datasets"):
         load_images("hf", folder=tmp_path, n_test=1)
+
+
+def test_damage_inside_a_parquet_file_is_told_with_its_reason(tmp_path):
+    rows(12).to_parquet(str(tmp_path / "train.parquet"))
+    stored = bytearray((tmp_path / "train.parquet").read_bytes())
+    stored[500:900] = b"\xff" * 400
+    (tmp_path / "train.parquet").write_bytes(stored)
+    with pytest.raises(InputError, match=r"cannot be read as a folder of Hugging Face datasets: (?!An error occurred)"):
+        load_images("hf", folder=tmp_path, n_test=1)
+
+
+def test_a_saved_set_without_rows(tmp_path):
+    with pytest.raises(InputError, match="holds no rows, expected pictures"):
+        load_images("hf", folder=saved(tmp_path / "set", train=rows(0)), n_test=1)
 
 
 def test_nothing_is_left_in_the_library_s_cache(tmp_path, monkeypatch):

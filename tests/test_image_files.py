@@ -213,7 +213,7 @@ def replace(folder, name, change):
             lambda stored: stored[:-1],
             r"was cut short: its head announces 60 x 28 x 28 = 47040",
         ),
-        ("train-images-idx3-ubyte", lambda stored: stored[:10], "is not an idx file of bytes with 3 axes"),
+        ("train-images-idx3-ubyte", lambda stored: stored[:10], "was cut short: 10 bytes came, its head alone has 16"),
         ("train-images-idx3-ubyte", lambda stored: b"", "it begins with nothing, expected 00 00 08 03"),
         ("train-images-idx3-ubyte", lambda stored: b"<html>not found</html>", "it begins with 3c 68 74 6d"),
         ("train-images-idx3-ubyte", lambda stored: stored + b"?", "is damaged: its head"),
@@ -235,7 +235,8 @@ def test_damaged_mnist_files_are_one_sentence(tmp_path, name, change, message):
 def test_a_missing_mnist_file_is_named(tmp_path, missing):
     write_mnist(tmp_path)
     (tmp_path / f"{missing}-ubyte").unlink()
-    expected = rf"there is no {missing}-ubyte or {missing}-ubyte.gz in .* \(which holds t"
+    named = rf"there is no {missing}-ubyte or {missing}-ubyte.gz in .* \(which holds t"
+    expected = rf"{named}.*the four files are train-images-idx3-ubyte, "
     with pytest.raises(InputError, match=expected):
         load_images("mnist", folder=tmp_path)
 
@@ -253,8 +254,11 @@ def test_a_cut_cifar_file_is_told_apart(tmp_path):
 def test_a_missing_cifar_batch_is_named(tmp_path):
     write_cifar10(tmp_path)
     (tmp_path / "data_batch_4.bin").unlink()
-    with pytest.raises(InputError, match=r"no data_batch_4.bin in .*holds data_batch_1.bin.*cifar-10-binary.tar.gz"):
+    with pytest.raises(
+        InputError, match=r"no data_batch_4.bin in .*holds data_batch_1.bin.*cifar-10-binary.tar.gz"
+    ) as told:
         load_images("cifar10", folder=tmp_path)
+    assert str(told.value).endswith("data_batch_3.bin, data_batch_4.bin, data_batch_5.bin and test_batch.bin")
 
 
 def test_labels_of_another_set_are_refused(tmp_path):
@@ -297,6 +301,8 @@ def test_an_empty_and_an_absent_folder(tmp_path):
         ("digits", {"n_train": 1401}, "there are 1797 pictures in all, got n_train=1401 and n_test=397"),
         ("digits", {"n_test": 1797}, "got n_train=None and n_test=1797"),
         ("digits", {"seed": -1}, "got -1"),
+        ("digits", {"seed": 1.5}, "a seed is a whole number .* got 1.5"),
+        ("digits", {"seed": None}, "a seed is a whole number .* got None"),
     ],
 )
 def test_wrong_settings_are_one_sentence(name, more, message):

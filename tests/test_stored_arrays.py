@@ -254,6 +254,12 @@ def _unusable(folder):
     np.save(folder / "deep.npy", np.zeros((4, 2, 2)))
     np.save(folder / "flat.npy", np.zeros(4))
     np.save(folder / "good.npy", x)
+    whole = Path(as_npy(folder, "short", np.ones((40, 3), np.float32))).read_bytes()
+    (folder / "short.npy").write_bytes(whole[:-380])
+    (folder / "head.npy").write_bytes(whole[:40])
+    with (folder / "promised.npy").open("wb") as file:  # read as a whole it would ask for 186 TiB
+        head = {"descr": "<f4", "fortran_order": False, "shape": (10**11, 512)}
+        np.lib.format.write_array_header_1_0(file, head)
     return folder
 
 
@@ -279,6 +285,9 @@ def _unusable(folder):
         ("empty", "holds no .npy and no .parquet"),
         ("absent-*.npy", "no match for the pattern"),
         ("nothing:x", "there is no file"),
+        ("short.npy", "head announces (40, 3) numbers of float32 in 480 bytes, and 100 follow; save it again"),
+        ("promised.npy", "head announces (100000000000, 512) numbers of float32"),
+        ("head.npy", "is damaged or was cut short"),
         ("good.npy:x", "no Parquet file"),
         ("deep.npy", "(4, 2, 2)"),
         ("flat.npy", "(n, p)"),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from phiscope.arrays import IntArray, as_array, as_count, as_row_tensor, as_rows, as_targets, as_weights
 from phiscope.device_scatter import DeviceScatter
-from phiscope.errors import EmptyDataError, NonFiniteError, ShapeError, TargetError
+from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError, TargetError
 from phiscope.moments import Layout, Moments, with_groups
 from phiscope.pilots import Pilots
 from phiscope.precision import PRECISIONS, check_precision, check_range, has_double, reach_of
@@ -159,8 +159,19 @@ class MomentAccumulator:
         streams = self._started(groups)
         # Shards are drawn for the whole batch: a sample whose rows fill several blocks stays in one of them.
         shard = None if len(streams) == 1 else self._assigned(weight > 0, owner, len(streams))
-        streams.add(parts, groups, weight, shard)
+        try:
+            streams.add(parts, groups, weight, shard)
+        except MemoryError as error:
+            raise InputError(self._too_wide(layout, error)) from error
         self._batches += 1
+
+    def _too_wide(self, layout: Layout, error: MemoryError) -> str:
+        width = sum(layout[:3])
+        return (
+            f"p = {layout[0]} features, C = {layout[1]} outputs and {layout[2]} regression targets need matrices of "
+            f"{width} x {width} numbers, {8 * width**2 / 2**30:.3g} GiB each, and memory ran out ({error}); pass the "
+            "head (W, b) instead of many outputs, or k for the leading eigenfunctions of many features"
+        )
 
     def _rows(self, data: Any, *, name: str, letter: str) -> Any:
         stays = self._device is not None and isinstance(data, torch.Tensor)

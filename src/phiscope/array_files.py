@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -72,7 +73,10 @@ def _files_at(text: str, name: str) -> tuple[list[Path], str | None]:
         found = _found(text)
     if not found:
         kind = "match for the pattern" if glob.has_magic(text) else "file"
-        raise InputError(f"{name}: there is no {kind} {text}")
+        raise InputError(
+            f"{name}: there is no {kind} {text}, expected a .npy or Parquet file, a Zarr folder, or a folder or quoted "
+            "pattern of .npy or Parquet files; check the path"
+        )
     if len(found) == 1 and found[0].is_dir() and not _is_zarr(found[0]):
         folder = found[0]
         found = [file for file in folder.iterdir() if file.suffix in (".npy", ".parquet")]
@@ -154,7 +158,7 @@ def open_array(path: str | os.PathLike[str], *, name: str) -> NDArray[Any]:
     """
     file = Path(path)
     if not file.is_file():
-        raise InputError(f"{name}: there is no file {file}")
+        raise InputError(f"{name}: there is no file {file}, expected a .npy file; check the path")
     if not _starts_with(file, _NPY_MAGIC, name):
         raise InputError(f"{name}: {file} is not a .npy file; write one with numpy.save")
     try:
@@ -162,6 +166,7 @@ def open_array(path: str | os.PathLike[str], *, name: str) -> NDArray[Any]:
     except ValueError as error:
         if "Python objects" in str(error) or "pickle" in str(error):
             raise InputError(f"{name}: {file} holds Python objects; save an array of numbers") from error
+        _refuse_short(file, name)
         # NumPy cannot map a file without rows, yet it reads one: what to say of it is the measurement's matter.
         array = _load_whole(file, name)
     if array.dtype.kind not in "fiub":
@@ -177,8 +182,25 @@ def _starts_with(file: Path, magic: bytes, name: str) -> bool:
         raise InputError(f"{name}: {file} cannot be read: {error.strerror}") from error
 
 
+def _refuse_short(file: Path, name: str) -> None:
+    """Compare what the head announces with the length: NumPy would read all that came, which may not fit in memory."""
+    with file.open("rb") as opened:
+        try:
+            version = np.lib.format.read_magic(opened)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(opened)
+        except (ValueError, EOFError) as error:
+            raise InputError(f"{name}: {file} is damaged or was cut short: {error}; save it again") from error
+        expected, came = math.prod(shape) * dtype.itemsize, file.stat().st_size - opened.tell()
+    if came < expected:
+        raise InputError(
+            f"{name}: {file} was cut short: its head announces {shape} numbers of {dtype} in {expected} bytes, and "
+            f"{came} follow; save it again"
+        )
+
+
 def _load_whole(file: Path, name: str) -> NDArray[Any]:
     try:
         return np.asarray(np.load(file, allow_pickle=False))
     except (ValueError, EOFError) as error:
-        raise InputError(f"{name}: {file} is damaged or was cut short: {error}") from error
+        raise InputError(f"{name}: {file} is damaged or was cut short: {error}; save it again") from error

@@ -14,7 +14,7 @@ from phiscope.accumulator import MomentAccumulator
 from phiscope.arrays import look_like_labels
 from phiscope.errors import InputError, NonFiniteError, ShapeError
 from phiscope.moments import Moments
-from phiscope.row_sources import as_row_source
+from phiscope.row_sources import Rows, as_row_source, is_stored
 
 BLOCK_BYTES = 2**24
 """A block of features has about this size in float64: small beside the p x p matrices, large beside the cache."""
@@ -128,6 +128,7 @@ class RowTable:
 
     def __init__(self, parts: Mapping[str, Any], *, progress: bool | None = False) -> None:
         self._progress = progress
+        self._stored = any(isinstance(part, Rows) or is_stored(part) for part in parts.values())
         self._rows = {name: as_row_source(parts[name], name=name) for name in PARTS if parts.get(name) is not None}
         check_shapes({name: rows.shape for name, rows in self._rows.items()})
 
@@ -181,7 +182,7 @@ class RowTable:
             moments=moments,
             shards=shards,
             doubts=doubts_about_labels(classes_named(whole, n)),
-            told={"source": "stored arrays", **places},
+            told={"source": "stored arrays", **places} if self._stored else {"source": "arrays"},
         )
 
     def _blocks(self) -> Iterator[dict[str, NDArray[Any]]]:

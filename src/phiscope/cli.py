@@ -55,6 +55,11 @@ def run_command(arguments: Sequence[str]) -> int:
             return _own_up()
         where = f": {error.filename}" if error.filename else ""
         return _refuse(f"{error.strerror}{where}")
+    except MemoryError as error:
+        return _refuse(
+            f"memory ran out ({error or 'no more could be had'}); it takes several matrices of columns x columns: give "
+            "--head instead of many --outputs, or see docs/wide.md for the leading eigenfunctions of wide features"
+        )
     except KeyboardInterrupt:
         print("phiscope: stopped", file=sys.stderr)
         return STOPPED
@@ -92,6 +97,8 @@ def _as_typed(message: str) -> str:
         name = found[1]
         return name.upper() if name in ("study", "runs", "name") else f"--{name.replace('_', '-')}"
 
+    if re.search(r"unrecognized arguments: [^-]", message):
+        message += "; a pattern that matches several files needs quotes"
     message = re.sub(r'Parser key "(\w+)"', typed, message)
     return re.sub(rf"\b(?:{'|'.join(COMMANDS)})\.(\w+)", typed, message)
 
@@ -132,9 +139,7 @@ def _measure(chosen: Namespace) -> int:
     if chosen.bias is not None and chosen.head is None:
         raise ArgumentError(None, "--bias belongs to --head, which is missing")
     files = {name: open_rows(chosen[name], name=name) for name in PARTS if chosen[name] is not None}
-    head = [
-        None if chosen[name] is None else open_array(chosen[name], name=f"head's {name}") for name in ("head", "bias")
-    ]
+    head = [None if chosen[name] is None else open_array(chosen[name], name=name) for name in ("head", "bias")]
     measurement = diagonalize_table(
         RowTable(files, progress=False if chosen.quiet or chosen.json else None),
         None if chosen.head is None else head,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -40,7 +41,7 @@ class DeviceScatter(Scatter):
         self._double = has_double(device)
         self._dtype = torch.float64 if pilots.dtype == np.float64 else torch.float32
         self._sums: Sums | None = None
-        self._pilots: tuple[int, Tensor] | None = None
+        self._pilots: dict[tuple[torch.dtype, torch.device], tuple[int, Tensor]] = {}
 
     def add(self, sources: Sequence[Source], groups: IntArray, weights: FloatArray) -> None:
         """Add one block of rows whose features are tensors on the device; see `Scatter.add`."""
@@ -61,21 +62,31 @@ class DeviceScatter(Scatter):
                 start += length
 
     def _shifted(self, pieces: Sequence[Tensor], members: Tensor) -> Tensor:
-        """Joined rows minus their pilots, subtracted in the wider of the two types."""
-        wide = self._dtype
-        for piece in pieces:
-            wide = torch.promote_types(wide, piece.dtype)
-        rows = torch.cat([piece.detach().to(wide).to(self.device) for piece in pieces], dim=1)
-        if self.pilots.shifted:
-            pilots = self._known_pilots(wide)
-            rows = rows - (pilots[0] if self.pilots.uniform else pilots[members])
-        return rows.to(self._dtype)
+        """Joined rows minus their pilots, on the device and in the precision of the products."""
+        bounds = np.cumsum([0, *(piece.shape[1] for piece in pieces)]).tolist()
+        shifted = [
+            self._minus_pilots(piece.detach(), slice(*columns), members)
+            for piece, columns in zip(pieces, pairwise(bounds), strict=True)
+        ]
+        return shifted[0] if len(shifted) == 1 else torch.cat(shifted, dim=1)
 
-    def _known_pilots(self, dtype: torch.dtype) -> Tensor:
+    def _minus_pilots(self, piece: Tensor, columns: slice, members: Tensor) -> Tensor:
+        """Subtracted in the wider of the two types, of these columns alone: float64 targets widen no features."""
+        wide = torch.promote_types(self._dtype, piece.dtype)
+        # float64 values beside the features come from here, and stay here until they are narrow where they have to.
+        place = self.device if self._double or wide != torch.float64 else piece.device
+        rows = piece.to(place).to(wide)
+        if self.pilots.shifted:
+            pilots = self._known_pilots(wide, place)[:, columns]
+            rows = rows - (pilots[0] if self.pilots.uniform else pilots[members.to(place)])
+        return rows.to(self._dtype).to(self.device)
+
+    def _known_pilots(self, dtype: torch.dtype, place: torch.device) -> Tensor:
         known = int(self.pilots.known.sum())
-        if self._pilots is None or self._pilots[0] != known or self._pilots[1].dtype != dtype:
-            self._pilots = known, torch.from_numpy(self.pilots.rows).to(dtype).to(self.device)
-        return self._pilots[1]
+        kept = self._pilots.get((dtype, place))
+        if kept is None or kept[0] != known:
+            kept = self._pilots[dtype, place] = known, torch.from_numpy(self.pilots.rows).to(dtype).to(place)
+        return kept[1]
 
     def _add_products(self, rows: Tensor, members: Tensor, weights: Tensor | None) -> None:
         lengths = torch.linalg.vecdot(rows[:, : self.pilots.layout[0]], rows[:, : self.pilots.layout[0]])

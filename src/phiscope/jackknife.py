@@ -14,7 +14,7 @@ import scipy.stats
 
 from phiscope.arrays import FloatArray
 from phiscope.errors import InputError
-from phiscope.moments import Moments, add_outer, fold, merge, with_groups
+from phiscope.moments import Moments, add_outer, fold, merge, moments_from_rows, with_groups
 
 MOST_OF_A_COLUMN = 0.75
 """A shard with no more than this share of the weight and of every column's scatter is subtracted: two bits, no more,
@@ -31,7 +31,11 @@ def leave_one_out(shards: Sequence[Moments], total: Moments | None = None) -> It
     Yields:
         G moments, one at a time; the g-th lacks shard g.
     """
-    if total is None or total.within is None:
+    total = reduce(merge, shards) if total is None else total
+    if total.rows is not None and all(shard.rows is not None for shard in shards):
+        yield from _rows_without_each(shards, len(total.group_counts))
+        return
+    if total.within is None:
         total = fold(reduce(merge, shards))
     scatter = np.diagonal(np.asarray(total.within))
     for index, shard in enumerate(shards):
@@ -41,6 +45,14 @@ def leave_one_out(shards: Sequence[Moments], total: Moments | None = None) -> It
             yield without(total, part)
         else:
             yield reduce(merge, [other for position, other in enumerate(shards) if position != index])
+
+
+def _rows_without_each(shards: Sequence[Moments], n_groups: int) -> Iterator[Moments]:
+    """`leave_one_out` of samples that are fewer than features: their rows are joined, and nothing p x p is made."""
+    kept = [(shard.rows, shard.row_groups, shard.row_weights) for shard in shards]
+    for index in range(len(shards)):
+        rows, groups, weights = (np.concatenate(part) for part in zip(*kept[:index], *kept[index + 1 :], strict=True))
+        yield moments_from_rows(shards[0].layout, rows, groups, weights, n_groups)
 
 
 def without(total: Moments, part: Moments) -> Moments:

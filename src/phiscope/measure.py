@@ -16,7 +16,7 @@ from phiscope.dask_arrays import DaskTable, is_dask
 from phiscope.errors import InputError, ShapeError
 from phiscope.measurement import Measurement
 from phiscope.precision import PRODUCTS, check_precision
-from phiscope.row_sources import as_row_source, is_stored
+from phiscope.row_sources import as_row_source, is_narrow, is_stored
 
 
 def diagonalize(
@@ -80,7 +80,9 @@ def diagonalize(
         raise InputError(f"k = {k} came with precision 'fast'; leading eigenfunctions are found in float64 only")
     if k is not None:
         return _leading(parts, head, k, num_classes=num_classes, rank_tolerance=rank_tolerance)
-    if any(map(is_dask, parts.values())) or any(map(is_stored, parts.values())):
+    device = _device_of(features)
+    in_pieces = any(map(is_stored, parts.values())) or (device is None and any(map(is_narrow, parts.values())))
+    if any(map(is_dask, parts.values())) or in_pieces:
         return diagonalize_table(
             DaskTable(parts) if any(map(is_dask, parts.values())) else RowTable(parts),
             head,
@@ -89,7 +91,6 @@ def diagonalize(
             intervals=intervals,
             precision=precision,
         )
-    device = _device_of(features)
     rows = (as_row_tensor if device else as_rows)(features, name="features", letter="p")
     affine = None if head is None else as_head(head, rows.shape[1])
     if outputs is not None:

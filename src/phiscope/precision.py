@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -96,15 +96,43 @@ def precision_for(device: torch.device) -> str:
 @contextmanager
 def plain_products(device: torch.device) -> Iterator[None]:
     """float32 products in float32: neither autocast nor TF32, whatever the user has set; set back afterwards."""
-    before = torch.get_float32_matmul_precision()
-    if before != "highest":
-        torch.set_float32_matmul_precision("highest")
+    may_cast = torch.amp.is_autocast_available(device.type)
+    with _no_tensor_float(), torch.no_grad(), torch.autocast(device.type, enabled=False) if may_cast else nullcontext():
+        yield
+
+
+@contextmanager
+def _no_tensor_float() -> Iterator[None]:
     try:
-        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        before = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        # torch does not answer once its newer setting, one for each backend, was used.
+        with _no_tensor_float_by_backend():
             yield
+        return
+    if before == "highest":
+        yield
+        return
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
     finally:
-        if before != "highest":
-            torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision(before)
+
+
+@contextmanager
+def _no_tensor_float_by_backend() -> Iterator[None]:
+    backends: Any = torch.backends
+    settings = backends.cuda.matmul, backends.mkldnn.matmul
+    before = [setting.fp32_precision for setting in settings]
+    for setting in settings:
+        setting.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        for setting, value in zip(settings, before, strict=True):
+            # What came from the setting for all backends has to follow it again.
+            setting.fp32_precision = "none" if value == backends.fp32_precision else value
 
 
 def reach_of(part: NDArray[Any] | torch.Tensor) -> float:

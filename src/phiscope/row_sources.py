@@ -1,4 +1,4 @@
-"""Arrays of rows that are read piece by piece: memory maps, Zarr arrays, and several of them in a row."""
+"""Arrays of rows that are read piece by piece: memory maps, Zarr arrays, bfloat16, and several of them in a row."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from phiscope.arrays import as_array
@@ -80,6 +81,17 @@ def is_stored(data: Any) -> bool:
     return _is_mapped(data) or _is_zarr(data)
 
 
+def is_narrow(data: Any) -> bool:
+    """Whether it is a tensor here of a type that NumPy lacks (bfloat16, 8 bits), to be widened piece by piece."""
+    return (
+        isinstance(data, torch.Tensor)
+        and data.device.type == "cpu"
+        and data.layout == torch.strided
+        and data.is_floating_point()
+        and data.dtype not in (torch.float16, torch.float32, torch.float64)
+    )
+
+
 def _is_mapped(data: Any) -> bool:
     # A copy of a memory map keeps the type but has nothing mapped.
     return isinstance(data, np.memmap) and getattr(data, "_mmap", None) is not None
@@ -92,7 +104,7 @@ def _is_zarr(data: Any) -> bool:
 
 
 def as_row_source(data: Any, *, name: str, place: str | None = None) -> Rows:
-    """Read anything with rows as `Rows`: memory maps, Zarr arrays, and arrays in memory.
+    """Read anything with rows as `Rows`: memory maps, Zarr arrays, and arrays and tensors in memory.
 
     Args:
         data: the array.
@@ -109,13 +121,15 @@ def as_row_source(data: Any, *, name: str, place: str | None = None) -> Rows:
         return _zarr_rows(data, name, place or f"the Zarr array {data.name or data.store}")
     if _is_mapped(data):
         return _mapped_rows(data, name, place or f"the memory map of {data.filename}")
-    array = as_array(data, name=name)
+    narrow = is_narrow(data) and data.ndim > 0
+    array = data if narrow else as_array(data, name=name)
 
     def pieces(n_rows: int) -> Iterator[NDArray[Any]]:
         for start in range(0, len(array), n_rows):
-            yield array[start : start + n_rows]
+            yield as_array(array[start : start + n_rows], name=name)
 
-    return Rows(name=name, place=place or "an array in memory", shape=array.shape, dtype=array.dtype, pieces=pieces)
+    dtype = np.dtype(np.float32) if narrow else array.dtype
+    return Rows(name=name, place=place or "an array in memory", shape=tuple(array.shape), dtype=dtype, pieces=pieces)
 
 
 def _mapped_rows(array: Any, name: str, place: str) -> Rows:

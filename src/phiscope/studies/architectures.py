@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from phiscope.errors import InputError, UnknownNameError
 from phiscope.studies.networks import StudyNetwork, TransformerSettings
+from phiscope.studies.pixels import is_whole
 
 _VGG_STAGES = MappingProxyType({11: (1, 1, 2, 2, 2), 13: (2,) * 5, 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)})
 _RESNET_STAGES = MappingProxyType({10: (1,) * 4, 18: (2,) * 4, 34: (3, 4, 6, 3)})
@@ -78,8 +79,8 @@ def build_network(
     if name not in _BUILDERS:
         raise UnknownNameError("network", name, _BUILDERS)
     _check_settings(input_shape, num_outputs, width, init_scale, seed)
-    if depth is not None and depth < 1:
-        raise InputError(f"a network's depth is 1 or more, or None for the published one, got depth={depth}")
+    if depth is not None and not is_whole(depth, 1):
+        raise InputError(f"a network's depth is 1 or more, or None for the published one, got depth={depth!r}")
     # The CPU's generator alone: torch.manual_seed would reseed every accelerator as well.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)
@@ -89,15 +90,16 @@ def build_network(
 
 
 def _check_settings(shape: Sequence[int], num_outputs: int, width: float, init_scale: float, seed: int) -> None:
-    if not shape or min(shape) < 1:
-        raise InputError(f"input_shape has one positive number for each axis of an input, got {tuple(shape)}")
-    if num_outputs < 1:
-        raise InputError(f"a network has one output or more, got num_outputs={num_outputs}")
+    if not shape or not all(is_whole(length, 1) for length in shape):
+        raise InputError(f"input_shape has one positive whole number for each axis of an input, got {tuple(shape)}")
+    if not is_whole(num_outputs, 1):
+        raise InputError(f"a network has one output or more, got num_outputs={num_outputs!r}")
     for what, value in (("width", width), ("init_scale", init_scale)):
-        if not (value > 0 and math.isfinite(value)):
-            raise InputError(f"{what} is a factor above 0 (1.0 is the published size), got {what}={value}")
-    if not 0 <= seed < 2**63:
-        raise InputError(f"a seed is a whole number from 0 to 2^63 - 1, got {seed}")
+        factor: object = value
+        if not (isinstance(factor, int | float) and value > 0 and math.isfinite(value)):
+            raise InputError(f"{what} is a factor above 0 (1.0 is the published size), got {what}={value!r}")
+    if not is_whole(seed, 0, 2**63 - 1):
+        raise InputError(f"a seed is a whole number from 0 to 2^63 - 1, got {seed!r}")
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from phiscope.errors import InputError, UnknownNameError
+from phiscope.studies.pixels import is_whole
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,21 +76,22 @@ def modular_table(operation: str, modulus: int = 97, train_share: float = 0.5, s
     """
     if operation not in _OPERATIONS:
         raise UnknownNameError("operation", operation, _OPERATIONS)
-    if modulus < 2:
-        raise InputError(f"a modulus is 2 or more, got modulus={modulus}")
-    if not 0 <= seed < 2**63:
-        raise InputError(f"a seed is a whole number from 0 to 2^63 - 1, got {seed}")
+    if not is_whole(modulus, 2):
+        raise InputError(f"a modulus is a whole number, 2 or more, got modulus={modulus!r}")
+    if not is_whole(seed, 0, 2**63 - 1):
+        raise InputError(f"a seed is a whole number from 0 to 2^63 - 1, got {seed!r}")
     first_b, sign, compute = _OPERATIONS[operation]
     if operation == "division" and any(math.gcd(b, modulus) > 1 for b in range(1, modulus)):
         raise InputError(f"division needs a prime modulus, where every b but 0 has an inverse, got modulus={modulus}")
     a = torch.arange(modulus).repeat_interleave(modulus - first_b)
     b = torch.arange(first_b, modulus).repeat(modulus)
     rows, classes = torch.stack([a, b, torch.full_like(a, modulus)], dim=1), compute(a, b, modulus) % modulus
-    n_train = round(train_share * len(rows)) if 0 < train_share < 1 else 0
+    share: object = train_share
+    n_train = round(train_share * len(rows)) if isinstance(share, int | float) and 0 < share < 1 else 0
     if not 2 <= n_train <= len(rows) - 2:
         raise InputError(
             f"train_share is a share between 0 and 1 that leaves two of the {len(rows)} pairs on either side, got "
-            f"train_share={train_share}"
+            f"train_share={train_share!r}"
         )
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
     train, test = order[:n_train], order[n_train:]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phiscope.errors import InputError, MissingDependencyError, TargetError, UnknownNameError
-from phiscope.studies.pixels import LabelledPixels, PixelSet, Request, drawn, held_out
+from phiscope.studies.pixels import LabelledPixels, PixelSet, Request, drawn, held_out, is_whole
 
 
 def read_hf_folder(
@@ -101,8 +101,12 @@ def _open(datasets: ModuleType, folder: Path | None) -> Mapping[str, Any]:
         files = _parquet_splits(folder)
         if files:
             return {split: _read_parquet(datasets, paths) for split, paths in files.items()}
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{folder} cannot be read as a folder of Hugging Face datasets: {error}") from error
+    except IndexError as error:  # what the library says of a saved set without rows
+        raise InputError(f"{folder} holds no rows, expected pictures with their classes") from error
+    except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
+        # The library's own error only says that there was one.
+        reason = error.__cause__ if isinstance(error, datasets.exceptions.DatasetsError) else error
+        raise InputError(f"{folder} cannot be read as a folder of Hugging Face datasets: {reason}") from error
     raise InputError(
         f"{folder} is no folder of Hugging Face datasets: expected dataset_dict.json or dataset_info.json, as "
         "save_to_disk writes them, or .parquet files"
@@ -224,8 +228,8 @@ def _as_arrays(splits: Sequence[Sequence[Any]], size: int | None) -> list[NDArra
     if size is None and len(sizes) > 1:
         told = ", ".join(f"{width} x {height}" for width, height in sorted(sizes)[:3])
         raise InputError(f"pictures are of {len(sizes)} sizes ({told}, ...); give size= to scale them to one")
-    if size is not None and size < 1:
-        raise InputError(f"size is a side in pixels, 1 or more, got size={size}")
+    if size is not None and not is_whole(size, 1):
+        raise InputError(f"size is a side in pixels, 1 or more, got size={size!r}")
     mode = "L" if modes <= {"1", "L", "LA"} else "RGB"
     arrays = []
     for split in splits:

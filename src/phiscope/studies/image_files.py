@@ -15,6 +15,12 @@ from numpy.typing import NDArray
 from phiscope.errors import InputError
 from phiscope.studies.pixels import LabelledPixels, PixelSet, Request, drawn, taken
 
+_MNIST_FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
 _CIFAR_PIXELS = 3 * 32 * 32
 
 
@@ -59,7 +65,10 @@ def _idx_split(folder: Path, part: str, n: int | None, split: str, seed: int) ->
 
 def _idx_file(folder: Path, stem: str, kind: str) -> Path:
     names = [f"{stem}{joint}{kind}{ending}" for joint in "-." for ending in ("", ".gz")]
-    return _found(folder, ("MNIST/raw", "raw"), names, f"{stem}-{kind} or {stem}-{kind}.gz")
+    try:
+        return _found(folder, ("MNIST/raw", "raw"), names, f"{stem}-{kind} or {stem}-{kind}.gz")
+    except InputError as error:
+        raise InputError(f"{error}; the four files are {', '.join(_MNIST_FILES)}, each also as .gz") from error
 
 
 def read_idx(path: Path, *, axes: int) -> NDArray[np.uint8]:
@@ -81,10 +90,14 @@ def read_idx(path: Path, *, axes: int) -> NDArray[np.uint8]:
             stored = gzip.decompress(stored)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise InputError(f"{path} is damaged or was cut short ({error}); get the file again") from error
-    if len(stored) < 4 + 4 * axes or stored[:4] != bytes((0, 0, 8, axes)):
+    if stored[:4] != bytes((0, 0, 8, axes)):
         raise InputError(
             f"{path} is not an idx file of bytes with {axes} axes: it begins with {stored[:4].hex(' ') or 'nothing'}, "
             f"expected {bytes((0, 0, 8, axes)).hex(' ')}"
+        )
+    if len(stored) < 4 + 4 * axes:
+        raise InputError(
+            f"{path} was cut short: {len(stored)} bytes came, its head alone has {4 + 4 * axes}; get it again"
         )
     shape = tuple(int(length) for length in np.frombuffer(stored, dtype=">u4", count=axes, offset=4))
     expected, came = math.prod(shape), len(stored) - 4 - 4 * axes
@@ -222,7 +235,10 @@ def _cifar_file(kind: _Cifar, folder: Path, name: str) -> Path:
                 f"foreign code; phiscope reads the binary version, {kind.archive}, with {', '.join(kind.train)} and "
                 f"{kind.test}"
             ) from error
-        raise InputError(f"{error}; it comes in {kind.archive}, unpacked with tar -xzf") from error
+        raise InputError(
+            f"{error}; it comes in {kind.archive}, unpacked with tar -xzf, and the files are "
+            f"{', '.join(kind.train)} and {kind.test}"
+        ) from error
 
 
 def _class_names(kind: _Cifar, path: Path) -> tuple[str, ...]:

@@ -112,8 +112,8 @@ def load_images(
     for what, number in (("n_train", n_train), ("n_test", n_test)):
         if number is not None and not is_whole(number, 1):
             raise InputError(f"{what} is a whole number, 1 or more, or None for all, got {what}={number!r}")
-    if not 0 <= seed < 2**32:
-        raise InputError(f"a seed is a whole number from 0 to 2^32 - 1, got {seed}")
+    if not is_whole(seed, 0, 2**32 - 1):
+        raise InputError(f"a seed is a whole number from 0 to 2^32 - 1, got {seed!r}")
     request = Request(folder=None if folder is None else Path(folder), n_train=n_train, n_test=n_test, seed=seed)
     pixels = kind.read(request, **settings)
     train_x, test_x = _standardized(pixels.train.pixels, pixels.test.pixels)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from phiscope.errors import InputError, UnknownNameError
 from phiscope.studies.data import DiabetesSettings
+from phiscope.studies.pixels import is_whole
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,8 +60,10 @@ def load_regression(name: str, *, seed: int = 0, n_train: int | None = None) -> 
     """
     if name != "diabetes":
         raise UnknownNameError("regression set", name, ["diabetes"])
-    if not 0 <= seed < 2**63:
-        raise InputError(f"a seed is a whole number from 0 to 2^63 - 1, got {seed}")
+    if not is_whole(seed, 0, 2**63 - 1):
+        raise InputError(f"a seed is a whole number from 0 to 2^63 - 1, got {seed!r}")
+    if n_train is not None and not is_whole(n_train, 2):
+        raise InputError(f"n_train is a whole number, 2 or more, or None for 342, got n_train={n_train!r}")
     settings = DiabetesSettings() if n_train is None else DiabetesSettings(n_train=n_train)
     data = settings.load(seed)
     return RegressionSet(
