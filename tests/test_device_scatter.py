@@ -185,7 +185,7 @@ def test_no_float64_reaches_a_device_that_has_none(layout, monkeypatch):
     """Features there, outputs and float64 targets here, weights, classes with pilots of their own."""
     monkeypatch.setattr(module, "has_double", lambda device: device.type != "meta")
     seen = []
-    monkeypatch.setattr(DeviceScatter, "_add_sums", lambda self, *parts: seen.append(parts))
+    monkeypatch.setattr(DeviceScatter, "_add_products", lambda self, *parts: seen.append(parts))
     p, n_outputs, n_values, classes = layout
     groups = np.arange(100) % 5 if classes else np.zeros(100, dtype=np.int64)
     pilots = Pilots(layout, np.float32)
