@@ -142,6 +142,12 @@ def test_nan_names_the_batch():
     assert caught.value.batch == 3
 
 
+def test_a_model_without_numbers():
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2)).to("meta")
+    with pytest.raises(InputError, match="on the device 'meta', where parameters have shapes and no numbers"):
+        phiscope.measure(model, (torch.zeros(5, 3), torch.zeros(5, dtype=torch.long)))
+
+
 def test_arguments_that_cannot_be_used():
     with pytest.raises(InputError, match="arrays go to diagonalize"):
         phiscope.measure(X, (X, Y))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from phiscope.batches import batches_of, peeked
-from phiscope.errors import HeadError, NonFiniteError
+from phiscope.errors import HeadError, InputError, NonFiniteError
 from phiscope.split.head import Head
 from phiscope.split.head_check import beyond_rounding
 from phiscope.split.head_search import FoundHead, find_head
@@ -252,6 +252,11 @@ def split(
 def split_on(model: nn.Module, raw: Any, *, head: nn.Module | str | None, device: torch.device | None) -> Split:
     """Take an unwrapped network apart on one raw batch; meant for the inside of `isolated`."""
     there, dtype = placement(model)
+    if (device or there).type == "meta":
+        raise InputError(
+            "the model is on the device 'meta', where parameters have shapes and no numbers; load its weights, or "
+            "call model.to_empty(device='cpu') and initialize it"
+        )
     batch = BatchReader(model, device or there, dtype)(raw)
     found = find_head(Caller(model, stand_ins(model, device)), batch, head)
     feature_map = FeatureMap(model=model, found=found, device=device)
