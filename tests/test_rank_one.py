@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from phiscope.rank_one import update
@@ -32,6 +32,9 @@ def check(diagonal: np.ndarray, vector: np.ndarray) -> None:
         ([0.0, 1e-18, 1.0], [1.0, 1.0, 1.0]),
         ([1.0, 2.0, 3.0], [0.0, 0.0, 0.0]),
         ([1.0, 2.0, 3.0], [0.0, 7.0, 0.0]),
+        ([0.0, 0.1], [1.0, 1e-14]),
+        ([0.0, 0.1, 0.2], [1.0, 1e-14, 1e-14]),
+        ([0.0, 1e-3, 1.0], [1e4, 1e-5, 3e4]),
         ([1e-12, 1.0, 1.0 + 1e-15, 1.0 + 2e-15], [1e3, 1e-3, 1.0, 1.0]),
     ],
 )
@@ -40,6 +43,7 @@ def test_small_cases(diagonal, vector):
 
 
 @settings(deadline=None, max_examples=60)
+@example(36, 36, 12, 1e4, 0.5)  # a small entry of the vector behind a large one of another value
 @given(
     st.integers(1, 40),
     st.integers(0, 2**31),

@@ -65,9 +65,9 @@ def update(diagonal: FloatArray, vector: FloatArray) -> RankOneUpdate:
     z = np.array(vector, dtype=np.float64)
     strength = float(z @ z)
     tolerance = 8 * np.finfo(np.float64).eps * max(float(np.abs(diagonal).max(initial=0.0)), strength)
-    turns = _turned(diagonal, z, tolerance)
-    moved = np.flatnonzero(np.abs(z) * np.sqrt(strength) > tolerance)
     values = np.array(diagonal, dtype=np.float64)
+    turns = _turned(values, z, tolerance)
+    moved = np.flatnonzero(np.abs(z) * np.sqrt(strength) > tolerance)
     rotation = np.zeros((0, 0))
     if len(moved):
         values[moved], rotation = _secular(values[moved], z[moved])
@@ -76,7 +76,7 @@ def update(diagonal: FloatArray, vector: FloatArray) -> RankOneUpdate:
 
 
 def _turned(diagonal: FloatArray, z: FloatArray, tolerance: float) -> list[tuple[int, int, float, float]]:
-    """Rotate z within equal entries of the diagonal until each value meets one entry of z; z changes in place."""
+    """Rotate z within equal entries of the diagonal until each value meets one entry of z; both change in place."""
     turns = []
     norm = np.sqrt(float(z @ z))
     last = -1
@@ -88,6 +88,9 @@ def _turned(diagonal: FloatArray, z: FloatArray, tolerance: float) -> list[tuple
                 # The pair shares its eigenvalue up to rounding; all of z goes to the second of the two.
                 turns.append((last, index, float(cosine), float(-sine)))
                 z[last], z[index] = 0.0, radius
+                # Where z[index] was by far the smaller, this all but swaps the two, and their values with them.
+                low, high = diagonal[last], diagonal[index]
+                diagonal[last], diagonal[index] = cosine**2 * low + sine**2 * high, sine**2 * low + cosine**2 * high
         last = index
     return turns
 
