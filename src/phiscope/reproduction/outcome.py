@@ -63,6 +63,7 @@ class Outcome:
         seconds: how long it took.
         device: where it ran.
         versions: of the libraries that decide numbers.
+        day: on which it ended, as 2026-01-31; empty where nobody noted it.
     """
 
     setup: Setup
@@ -73,6 +74,7 @@ class Outcome:
     seconds: float
     device: str
     versions: Mapping[str, str]
+    day: str = ""
 
     @property
     def last(self) -> Point:

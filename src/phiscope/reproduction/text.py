@@ -43,6 +43,23 @@ def _missing(summary: FamilySummary) -> str:
     return f", {summary.n_missing} not run" if summary.n_missing else ""
 
 
+def conditions_text(summaries: Sequence[FamilySummary]) -> str:
+    """Where and with which versions the trainings ran, one sentence."""
+    done = [
+        outcome
+        for summary in summaries
+        for condition in summary.results.conditions
+        for outcome in summary.results.outcomes(condition.label)
+        if outcome is not None
+    ]
+    if not done:
+        return "Nothing has been trained yet."
+    versions = sorted({", ".join(f"{name} {found}" for name, found in one.versions.items()) for one in done})
+    devices = sorted({one.device for one in done})
+    last = max(one.day for one in done) or "a day that was not noted"
+    return f"Trained on {' and '.join(devices)} with {'; '.join(versions)}; the last training ended on {last}."
+
+
 def markdown_page(summaries: Sequence[FamilySummary], findings: Iterable[FoundOut], *, pictures: str) -> str:
     """The page ``docs/reproduction.md``.
 
@@ -51,7 +68,7 @@ def markdown_page(summaries: Sequence[FamilySummary], findings: Iterable[FoundOu
         findings: numbered.
         pictures: folder of the families' pictures as the page sees it.
     """
-    parts = [_HEAD, counted_text(summaries), "", _overview(summaries)]
+    parts = [_HEAD, conditions_text(summaries), "", counted_text(summaries), "", _overview(summaries)]
     parts += ["## What we learned that the paper does not say", ""]
     for finding in findings:
         parts += [f"{finding.number}. **{finding.title}** {finding.text} (`{finding.command}`)", ""]

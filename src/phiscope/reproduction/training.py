@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import numpy as np
 import torch
@@ -67,6 +68,7 @@ def train(setup: Setup, *, folder: str | None = None, device: torch.device | Non
         seconds=round(time.perf_counter() - started, 2),
         device=torch.cuda.get_device_name(where) if where.type == "cuda" else where.type,
         versions={"phiscope": phiscope.__version__, "torch": str(torch.__version__), "numpy": np.__version__},
+        day=datetime.now(UTC).date().isoformat(),
     )
 
 
