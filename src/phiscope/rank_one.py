@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
 import numpy as np
-from scipy.linalg import cython_lapack
 
 from phiscope.arrays import FloatArray, IntArray
 from phiscope.errors import PhiscopeError
+from phiscope.lapack import integer, pointer, routine
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,10 +100,10 @@ def _secular(diagonal: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArra
     values, poles, unit = np.zeros(size), np.array(diagonal), z / np.sqrt(strength)
     work, vectors = np.zeros((size, size), order="F"), np.zeros((size, size), order="F")
     status = ctypes.c_int(0)
-    integer = ctypes.byref(ctypes.c_int(size))
-    _dlaed9()(
-        integer, ctypes.byref(ctypes.c_int(1)), integer, integer, _pointer(values), _pointer(work), integer,
-        ctypes.byref(ctypes.c_double(strength)), _pointer(poles), _pointer(unit), _pointer(vectors), integer,
+    all_of_them = integer(size)
+    routine("dlaed9", "int *, int *, int *, int *", 13)(
+        all_of_them, integer(1), all_of_them, all_of_them, pointer(values), pointer(work), all_of_them,
+        ctypes.byref(ctypes.c_double(strength)), pointer(poles), pointer(unit), pointer(vectors), all_of_them,
         ctypes.byref(status),
     )  # fmt: skip
     if status.value:
@@ -113,23 +111,3 @@ def _secular(diagonal: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArra
             f"LAPACK's dlaed9 ended with status {status.value} on {size} eigenvalues; please report this"
         )
     return values, vectors
-
-
-def _pointer(array: FloatArray) -> Any:
-    return array.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
-
-
-@cache
-def _dlaed9() -> Any:
-    """LAPACK's routine through the capsule that SciPy publishes for compiled code."""
-    capsule = cython_lapack.__pyx_capi__["dlaed9"]
-    api = ctypes.pythonapi
-    api.PyCapsule_GetName.restype, api.PyCapsule_GetName.argtypes = ctypes.c_char_p, [ctypes.py_object]
-    api.PyCapsule_GetPointer.restype = ctypes.c_void_p
-    api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
-    signature = api.PyCapsule_GetName(capsule)
-    if not signature.startswith(b"void (int *, int *, int *, int *, ") or signature.count(b",") != 12:
-        raise PhiscopeError(
-            f"this SciPy publishes dlaed9 as {signature!r}, which phiscope does not know; please report it"
-        )
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 13)(api.PyCapsule_GetPointer(capsule, signature))

@@ -13,8 +13,8 @@ from phiscope.arrays import FloatArray, IntArray, as_array
 from phiscope.moments import Moments, add_scatter, group_sums, mirror
 from phiscope.pilots import Pilots, squared_lengths
 
-CACHE_BYTES = 2**19
-"""Bytes that are cast, shifted and squared at a time: 512 KiB stay in the cache in between."""
+CACHE_BYTES = 2**20
+"""Bytes that are cast, shifted, squared and summed at a time: 1 MiB stays in the cache in between."""
 
 LEARN_ROWS = 512
 """Rows of a block that decide pilots at a time."""

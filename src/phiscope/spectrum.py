@@ -14,6 +14,7 @@ import scipy.linalg
 
 from phiscope import rank_one
 from phiscope.arrays import FloatArray
+from phiscope.lapack import eigh_robust
 from phiscope.late import LateField
 from phiscope.operators import PositiveOperator
 
@@ -98,9 +99,8 @@ def _full(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
     if len(matrix) < LARGE:
         # The same LAPACK routine as SciPy's "evd", but other threads go on: a training is not held up by an observer.
         values, vectors = np.linalg.eigh(matrix)
-    else:
-        values, vectors = scipy.linalg.eigh(matrix, driver="evr", check_finite=False)
-    return np.asarray(values), np.asarray(vectors)
+        return values, vectors
+    return eigh_robust(matrix)
 
 
 def _n_kept(descending: FloatArray, size: int) -> int:
