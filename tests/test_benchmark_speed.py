@@ -78,3 +78,26 @@ def test_who_fails_says_so(parts, tmp_path):
 def test_a_page_without_a_mark_is_an_error(parts):
     with pytest.raises(ValueError, match="no marks <!-- made: tables -->"):
         parts.page.filled("nothing here", {"tables": "x"})
+
+
+def printed(script, *words):
+    command = [sys.executable, str(FOLDER / script), *words]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=240)
+
+
+def test_the_cost_of_observing_is_told_as_shares(tmp_path):
+    words = ["--width", "0.0625", "--batch", "16", "--probe", "40", "--repeats", "3"]
+    done = printed("overhead.py", *words, "--json", str(tmp_path / "cost.json"))
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "cost.json").read_text())
+    assert len(found["step"]) == len(found["passive step"]) == 3
+    assert min(found["record"]) > 0
+    assert "of a step" in done.stdout
+    assert "of an epoch" in done.stdout
+
+
+def test_the_accelerator_benchmark_runs_on_a_cpu_and_asks_for_a_device():
+    done = printed("accelerator.py", "--device", "cpu", "--p", "32", "--n", "3000", "--repeats", "1")
+    assert done.returncode == 0, done.stderr
+    assert "| 32 | 3,000 |" in done.stdout
