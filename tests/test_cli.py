@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import types
+from functools import partial
 
 import numpy as np
 import pytest
@@ -375,7 +376,9 @@ def test_a_real_study_through_the_shell(tmp_path):
 @pytest.mark.timeout(120)
 def test_ctrl_c_in_a_real_study_keeps_run_and_page(tmp_path):
     command = [sys.executable, "-m", "phiscope", "run", "diabetes-mlp", "--epochs", "100000", "--out", str(tmp_path)]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A shell that runs the tests in the background lets its children ignore Ctrl-C.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
     lines = tmp_path / "diabetes-mlp-seed0" / "scalars.jsonl"
     while child.poll() is None and not (lines.exists() and lines.read_text().count("\n") >= 3):
         time.sleep(0.05)
