@@ -122,11 +122,15 @@ def measured(args: Any, clock: Clock, step: Any, forward: Any, observers: dict[s
     for name in ("active", "background"):
         observers[name].record(epoch=0)
     found: dict[str, list[float]] = {
-        "step": [], "passive step": [], "passive record": [], "forward": [], "record": [], "background": [],
+        "step": [], "passive step": [], "passive own": [], "passive record": [], "forward": [], "record": [],
+        "background": [],
     }  # fmt: skip
     for index in range(args.repeats):
         for name, around in kinds if index % 2 else reversed(kinds):
+            before = passive.cost.seconds
             found[name].append(clock(lambda around=around: step(around)))
+            if name == "passive step":
+                found["passive own"].append(passive.cost.seconds - before)
         if index < max(2, args.repeats // 2):
             found["forward"].append(clock(forward))
             found["record"].append(clock(lambda index=index: observers["active"].record(epoch=index + 1)))
@@ -150,7 +154,8 @@ def told(args: Any, found: dict[str, list[float]]) -> str:
         f"{args.network}, width {args.width:g}, {args.device}, {args.threads} thread(s), torch {torch.__version__}",
         f"step of {args.batch} samples: {half['step']:.4g} s; an epoch of {EPOCH:,} samples: {epoch:.4g} s",
         f"passive observer: {passive:+.2%} of a step (median of {args.repeats} pairs; {min(found['step']):.4g} to "
-        f"{max(found['step']):.4g} s without it), and {half['passive record']:.3g} s a record",
+        f"{max(found['step']):.4g} s without it); by its own count {half['passive own'] / half['step']:.2%}, hooks not "
+        f"included; and {half['passive record']:.3g} s a record",
         f"record of {args.probe:,} samples: {half['record']:.4g} s = {half['record'] / epoch:.2%} of an epoch; a bare "
         f"forward pass of them: {half['forward']:.4g} s = {half['forward'] / epoch:.2%}; the rest "
         f"{(half['record'] - half['forward']) / epoch:+.2%}",
