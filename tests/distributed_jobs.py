@@ -442,7 +442,10 @@ class Observed:
             if self.rank == 1:
                 with observer.batch((x, y)):
                     net(x)
-            assert observer.record(epoch=2).n_samples == 113
+            alone = observer.record(epoch=2)
+            assert alone.n_samples == 113
+            assert "from 1 forward passes" in alone.warnings[0]
+            assert "from 6 forward passes" in measured.warnings[0]
             with pytest.raises(EmptyDataError):
                 observer.record(epoch=3, train_loss=0.1)
         assert_same(measured, phiscope.measure(net, (X, Y), ranks="local"))

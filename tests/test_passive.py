@@ -136,7 +136,9 @@ def test_nan_does_not_count_and_is_told(tmp_path):
             net[0].weight.fill_(float("nan"))
         with pytest.raises(NonFiniteError), observer.batch((X, Y)):
             net(X)
-        assert observer.record(epoch=1).n_samples == 160
+        found = observer.record(epoch=1)
+    assert found.n_samples == 160
+    assert "2 forward passes" in found.warnings[0]
 
 
 def test_one_sample_is_too_few_and_the_scalars_stay(tmp_path):

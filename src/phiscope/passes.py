@@ -134,20 +134,14 @@ class Pass:
     def add_rows(self, batch: Batch, rows: Rows, index: int, left: int | None = None) -> None:
         """Add the features of one batch that has been run; at most `left` of its samples count."""
         samples = samples_of(batch, rows, self.feature_map.model)
-        self.last = rows
-        self.n_batches += 1
-        self.ignored += samples.ignored
-        self.readings[samples.reading] += 1
-        self.ignored_keys = batch.ignored or self.ignored_keys
-        aligned = "shifted" not in samples.reading
-        self.repeats_inputs = self.repeats_inputs or (aligned and labels_are_inputs(batch))
         units = _units(rows, batch, self.n_inputs)
-        self.n_inputs += batch.size
         counted = self._counted(units[samples.rows])[:left]
+        if len(counted):
+            self._sum_up(batch, rows, samples, units, counted, index)
+        self._note(batch, rows, samples, len(counted))
+
+    def _sum_up(self, batch: Batch, rows: Rows, samples: Samples, units: Tensor, counted: Tensor, index: int) -> None:
         chosen = samples.rows[counted]
-        if len(chosen) == 0:
-            return
-        self.n_samples += len(chosen)
         features = rows.features[chosen.to(rows.features.device)]
         self._start(samples, rows).update(
             features,
@@ -157,6 +151,18 @@ class Pass:
         if self.initial is not None and self.paired is not None:
             before = self.initial(batch, index)
             self.paired.update(before[chosen.to(before.device)], features)
+
+    def _note(self, batch: Batch, rows: Rows, samples: Samples, n_counted: int) -> None:
+        """Count a batch; one whose features were refused has not come this far."""
+        self.last = rows
+        self.n_samples += n_counted
+        self.n_inputs += batch.size
+        self.n_batches += 1
+        self.ignored += samples.ignored
+        self.readings[samples.reading] += 1
+        self.ignored_keys = batch.ignored or self.ignored_keys
+        aligned = "shifted" not in samples.reading
+        self.repeats_inputs = self.repeats_inputs or (aligned and labels_are_inputs(batch))
 
     def _counted(self, units: Tensor) -> Tensor:
         """Which samples are this pass's own, as indices."""

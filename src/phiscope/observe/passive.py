@@ -30,7 +30,7 @@ from phiscope.split.reading import BatchReader
 from phiscope.united import gather_ranks
 
 _MOVING = (
-    "the features were gathered from {} forward passes of the training while the weights changed, {}; they are not "
+    "the features were gathered from {} forward passes of the training while the weights changed{}; they are not "
     "those of one network: measure a fixed probe set with Observer for numbers to compare"
 )
 
@@ -167,7 +167,7 @@ class PassiveObserver(Recording):
             return self._recorded(self._position(epoch, step), step, numbers)
 
     def _recorded(self, position: float, step: int | None, numbers: Mapping[str, float]) -> Measurement | None:
-        window, told = self._window, self._about_window()
+        window, mode = self._window, self._mode()
         self._window = self._new_window()
         if window.n_samples == 0 and not self._watch.crew.merges:
             self._desk.do(partial(self._writer.append, position, step, numbers, {}))
@@ -177,6 +177,8 @@ class PassiveObserver(Recording):
         except PhiscopeError:
             self._desk.do(partial(self._writer.append, position, step, numbers, {}))
             raise
+        # Of all ranks that were merged, this one may have heard nothing.
+        told = _MOVING.format(gathered.provenance["batches"], mode)
         measurement = replace(gathered, warnings=(*gathered.warnings, told)).measurement(
             rank_tolerance=self.rank_tolerance,
             provenance={"split": self.split, "passive": "features of the training's own forward passes"},
@@ -190,7 +192,6 @@ class PassiveObserver(Recording):
         crew = replace(self._watch.crew, share=None)
         return gather_ranks(crew, self._network, lambda: window if window.n_samples else None)
 
-    def _about_window(self) -> str:
-        modes = {frozenset({True}): "in training mode", frozenset({False}): "in eval mode"}
-        mode = modes.get(frozenset(self._modes), "partly in training mode, partly in eval mode")
-        return _MOVING.format(self._window.n_batches, mode)
+    def _mode(self) -> str:
+        modes = {frozenset({True}): ", in training mode", frozenset({False}): ", in eval mode", frozenset[bool](): ""}
+        return modes.get(frozenset(self._modes), ", partly in training mode, partly in eval mode")
