@@ -89,9 +89,9 @@ def measure(args: argparse.Namespace) -> dict[str, list[tuple[float, float]]]:
             clients.append(stack.enter_context(Client(stack.enter_context(cluster))))
         for repeat in range(args.repeats + 1):
             runs = [alone(parts), *(on_cluster(client, lazy) for client in clients)]
-            expected = runs[0][2].moments.covariance("features").matrix
+            expected = runs[0][2].moments.covariance("features").dense()
             for name, (wall, busy, found) in zip(spent, runs, strict=True):
-                difference = np.abs(found.moments.covariance("features").matrix - expected).max()
+                difference = np.abs(found.moments.covariance("features").dense() - expected).max()
                 if difference > SAME * np.abs(expected).max():
                     raise SystemExit(f"{name}: a covariance differs by {difference:.2g}")
                 # The first round imports phiscope in the workers.

@@ -69,7 +69,7 @@ def test_float32_products_keep_their_promise(dtype, offset):
     found, _ = gathered(x, device=CPU, precision="fast", targets=y)
     rows = x.double().numpy()
     expected = np.linalg.eigvalsh(np.cov(rows.T, bias=True))
-    eigenvalues = np.linalg.eigvalsh(found.covariance("features").matrix)
+    eigenvalues = np.linalg.eigvalsh(found.covariance("features").dense())
     assert np.abs(eigenvalues - expected).max() < 1e-6 * expected[-1]
 
 
@@ -213,7 +213,7 @@ def test_float64_targets_widen_no_features():
     expected = np.cov(np.concatenate([x.double().numpy(), values], axis=1).T, bias=True)
     scale = np.sqrt(np.diagonal(expected))
     np.testing.assert_allclose(found.cross_covariance("values"), expected[:40, 40:], atol=1e-5 * scale.max() ** 2)
-    np.testing.assert_allclose(found.covariance("values").matrix, expected[40:, 40:], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found.covariance("values").dense(), expected[40:, 40:], rtol=1e-5, atol=1e-5)
 
 
 def test_what_devices_are_good_at(monkeypatch):

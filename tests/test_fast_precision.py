@@ -38,7 +38,7 @@ def test_every_eigenvalue_is_within_the_promise(offset, relu, batch):
     for start in range(0, len(x), batch or len(x)):
         stop = start + (batch or len(x))
         accumulator.update(x[start:stop], targets=y[start:stop])
-    found = np.linalg.eigvalsh(accumulator.result().covariance("features").matrix)[::-1]
+    found = np.linalg.eigvalsh(accumulator.result().covariance("features").dense())[::-1]
     expected = spectrum_by_definition(x)
     assert np.abs(found - expected).max() < PROMISE * expected[0]
     # Not float64 under another name.
@@ -95,7 +95,7 @@ def test_split_order_and_merge_do_not_matter(seed, cut, scale, width):
     order = rng.permutation(2000)
     whole = moments(x, w)
     for other in (moments(x[order], w[order]), merge(moments(x[:cut], w[:cut]), moments(x[cut:], w[cut:]))):
-        a, b = whole.covariance("features").matrix, other.covariance("features").matrix
+        a, b = whole.covariance("features").dense(), other.covariance("features").dense()
         assert np.abs(a - b).max() <= PROMISE * np.linalg.norm(a, 2)
         np.testing.assert_allclose(whole.mean, other.mean, rtol=1e-6)
 

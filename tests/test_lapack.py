@@ -1,5 +1,6 @@
-"""LAPACK called from here: the same eigenpairs as NumPy's, the matrix untouched, other threads at work meanwhile."""
+"""LAPACK called from here: the same eigenpairs as NumPy's, vectors when they are read, other threads at work."""
 
+import ctypes
 import threading
 import time
 
@@ -7,10 +8,12 @@ import numpy as np
 import pytest
 import scipy.linalg
 
+from phiscope import tridiagonal
+from phiscope.eigensystem import diagonalize_operator
 from phiscope.errors import PhiscopeError
-from phiscope.lapack import eigh_robust, routine
+from phiscope.lapack import routine
 from phiscope.operators import PositiveOperator
-from phiscope.spectrum import LARGE, diagonalize_operator
+from phiscope.tridiagonal import LARGE, Diagonalized
 
 
 def symmetric(size, seed=0):
@@ -18,29 +21,77 @@ def symmetric(size, seed=0):
     return rows + rows.T
 
 
+def eigenpairs(matrix):
+    found = Diagonalized(np.array(matrix, order="F"))
+    return found.values, found.vectors()
+
+
+@pytest.fixture(params=["dividing", "representations"])
+def method(request, monkeypatch):
+    """Both ways to diagonalize T, at every size."""
+    monkeypatch.setattr(tridiagonal, "LARGE", 1 if request.param == "representations" else 10**9)
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 40, 300])
-@pytest.mark.parametrize("order", ["C", "F"])
-def test_eigenpairs_are_those_of_numpy(size, order):
-    matrix = np.array(symmetric(size), order=order)
-    before = matrix.copy()
-    values, vectors = eigh_robust(matrix)
-    np.testing.assert_array_equal(matrix, before)
-    scale = np.abs(before).sum()
-    np.testing.assert_allclose(values, np.linalg.eigvalsh(before), rtol=0, atol=1e-14 * scale)
-    np.testing.assert_allclose(before @ vectors, vectors * values, rtol=0, atol=1e-14 * scale)
+@pytest.mark.parametrize("scale", [1.0, 1e-60, 1e60])
+def test_eigenpairs_are_those_of_numpy(size, scale, method):
+    matrix = scale * symmetric(size)
+    values, vectors = eigenpairs(matrix)
+    size_of_all = np.abs(matrix).sum()
+    np.testing.assert_allclose(values, np.linalg.eigvalsh(matrix)[::-1], rtol=0, atol=1e-14 * size_of_all)
+    np.testing.assert_allclose(matrix @ vectors, vectors * values, rtol=0, atol=1e-14 * size_of_all)
     # Orthogonal to some p eps, as the method promises.
     np.testing.assert_allclose(vectors.T @ vectors, np.eye(size), rtol=0, atol=20 * size * np.finfo(float).eps)
 
 
-def test_equal_eigenvalues_keep_orthogonal_eigenvectors():
-    values, vectors = eigh_robust(np.diag(np.repeat([3.0, 1.0, 0.0], 20)))
-    np.testing.assert_allclose(values, np.repeat([0.0, 1.0, 3.0], 20), atol=1e-15)
+@pytest.mark.parametrize("size", [1, 2, 7, 60])
+@pytest.mark.parametrize("columns", [1, 3, 100])
+def test_coordinates_need_no_eigenvectors(size, columns, method):
+    """V^T x before the eigenvectors are formed, after that, and after their signs were changed: the same numbers."""
+    matrix, x = symmetric(size), np.random.default_rng(1).standard_normal((size, columns))
+    found = Diagonalized(np.array(matrix, order="F"))
+    before = found.project(x)
+    vectors = found.vectors().copy()
+    np.testing.assert_allclose(before, vectors.T @ x, atol=1e-12)
+    np.testing.assert_allclose(found.project(x), before, atol=1e-12)
+    signs = np.where(np.arange(size) % 2, -1.0, 1.0)[: size - size // 3]
+    turned = found.oriented(signs)
+    np.testing.assert_array_equal(turned, vectors[:, : len(signs)] * signs)
+    assert found.oriented(-signs) is not None
+    np.testing.assert_array_equal(found.oriented(signs), turned)
+    np.testing.assert_allclose(found.project(x), before, atol=1e-12)
+    # The control: coordinates along the turned eigenvectors are others.
+    assert size == 1 or np.abs(turned.T @ x - before[: len(signs)]).max() > 0.01
+
+
+def test_equal_eigenvalues_keep_orthogonal_eigenvectors(method):
+    values, vectors = eigenpairs(np.diag(np.repeat([3.0, 1.0, 0.0], 20)))
+    np.testing.assert_allclose(values, np.repeat([3.0, 1.0, 0.0], 20), atol=1e-15)
     np.testing.assert_allclose(vectors.T @ vectors, np.eye(60), atol=1e-14)
 
 
-def test_only_one_triangle_is_read():
+def test_only_the_lower_triangle_is_read():
     matrix = symmetric(30)
-    np.testing.assert_array_equal(eigh_robust(np.tril(matrix))[0], eigh_robust(matrix)[0])
+    np.testing.assert_array_equal(eigenpairs(np.tril(matrix))[0], eigenpairs(matrix)[0])
+
+
+def test_where_representations_fail_dividing_takes_over(monkeypatch):
+    """LAPACK says when it found no representation to trust; nothing is lost then."""
+    matrix, failed = symmetric(50), []
+
+    def fails(diagonal, beside):
+        failed.append(len(diagonal))
+
+    monkeypatch.setattr(tridiagonal, "LARGE", 1)
+    monkeypatch.setattr(tridiagonal, "_by_representations", fails)
+    values, vectors = eigenpairs(matrix)
+    assert failed == [50]
+    np.testing.assert_allclose(matrix @ vectors, vectors * values, atol=1e-12)
+
+
+def test_a_failure_of_lapack_is_an_error():
+    with pytest.raises(PhiscopeError, match="dsytrd ended with status 3 on a matrix of 7 x 7"):
+        tridiagonal._check("dsytrd", ctypes.c_int(3), 7)
 
 
 def test_a_routine_of_another_shape_is_refused():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import phiscope
-from phiscope.metrics import collapse
+from phiscope.metrics import class_pairs, collapse
 from phiscope.operators import PositiveOperator
 
 
@@ -24,34 +24,41 @@ def naive_equiangular(vectors):
 
 @pytest.fixture(params=[1, 7, 60, 61, 1000])
 def small_blocks(request, monkeypatch):
-    monkeypatch.setattr(collapse, "PAIR_BLOCK", request.param)
+    monkeypatch.setattr(class_pairs, "PAIR_BLOCK", request.param)
 
 
 @pytest.mark.parametrize("differences", [0, 10**6])
 def test_pairs_in_blocks_are_the_pairs_of_the_definition(small_blocks, monkeypatch, differences):
-    monkeypatch.setattr(collapse, "DIFFERENCES", differences)
+    monkeypatch.setattr(class_pairs, "DIFFERENCES", differences)
     rng = np.random.default_rng(0)
     means, variances = rng.standard_normal((61, 9)), rng.random(61)
     assert collapse.cdnv(means, variances) == pytest.approx(naive_cdnv(means, variances), rel=1e-12)
     assert collapse.nc2_equiangular(means) == pytest.approx(naive_equiangular(means), rel=1e-12)
+    # The same from products that both share.
+    centered = means - means.mean(axis=0)
+    products = class_pairs.pair_products(centered)
+    assert collapse.cdnv(means, variances, products=products) == pytest.approx(naive_cdnv(means, variances), rel=1e-12)
+    found = collapse.nc2_equiangular(centered, products)
+    assert found == pytest.approx(naive_equiangular(centered), rel=1e-12)
+    assert found != pytest.approx(naive_equiangular(means), rel=1e-3)
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e6])
 def test_close_pairs_of_far_away_means_keep_their_digits(monkeypatch, offset):
-    monkeypatch.setattr(collapse, "DIFFERENCES", 0)
+    monkeypatch.setattr(class_pairs, "DIFFERENCES", 0)
     rng = np.random.default_rng(1)
     means = offset + np.repeat(100 * rng.standard_normal((10, 5)), 2, axis=0)
     means[1::2] += 1e-4
     expected = naive_cdnv(means, np.ones(20))
     assert collapse.cdnv(means, np.ones(20)) == pytest.approx(expected, rel=1e-9)
-    monkeypatch.setattr(collapse, "CANCELS", 0.0)
+    monkeypatch.setattr(class_pairs, "CANCELS", 0.0)
     assert collapse.cdnv(means, np.ones(20)) != pytest.approx(expected, rel=1e-9)
 
 
 def test_equal_means_are_found_on_both_roads(monkeypatch):
     means = np.array([[0.1, 0.2], [3.0, 4.0], [0.1, 0.2]])
     assert collapse.cdnv(means, np.ones(3)) == np.inf
-    monkeypatch.setattr(collapse, "DIFFERENCES", 0)
+    monkeypatch.setattr(class_pairs, "DIFFERENCES", 0)
     assert collapse.cdnv(means, np.ones(3)) == np.inf
 
 
@@ -61,6 +68,21 @@ def test_within_spread_of_many_classes_is_that_of_the_definition():
     spread = within.T @ within
     expected = np.trace(spread @ np.linalg.pinv(between.T @ between)) / 50
     assert collapse.nc1(PositiveOperator(matrix=spread), between) == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize(("smallest", "by_factor"), [(1e-2, True), (1e-4, False), (0.0, False)])
+def test_a_factor_serves_only_where_it_keeps_the_digits(smallest, by_factor):
+    """Class means that nearly or wholly lack a direction: the singular values decide there, as they did before."""
+    rng = np.random.default_rng(4)
+    between = rng.standard_normal((50, 6)) * np.array([1, 1, 1, 1, 1, smallest])
+    within = rng.standard_normal((6, 6))
+    spread = PositiveOperator(matrix=within.T @ within)
+    found = collapse._nc1_of_many(spread, between)
+    assert (found is not None) == by_factor
+    _, s, v = np.linalg.svd(between)
+    kept = s**2 > 1e-10 * s[0] ** 2
+    expected = sum((v[k] @ spread.matrix @ v[k]) / s[k] ** 2 for k in np.flatnonzero(kept)) / 50
+    assert collapse.nc1(spread, between) == pytest.approx(expected, rel=1e-10)
 
 
 def test_memory_of_pairs_does_not_square():

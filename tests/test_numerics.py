@@ -245,27 +245,33 @@ def stream(sizes, p=3, offset=0.0, sort=False, seed=0):
     return list(zip(np.split(X, cuts), np.split(y, cuts), strict=True))
 
 
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Blocks of 2,048 rows whatever their width, so that a few thousand samples fill several."""
+    monkeypatch.setattr("phiscope.pilots.BLOCK_BYTES", 1)
+
+
 BOUNDARIES = [PILOT_ROWS - 1, PILOT_ROWS, PILOT_ROWS + 1, BLOCK_ROWS - 1, BLOCK_ROWS, BLOCK_ROWS + 1]
 BOUNDARIES += [PILOT_ROWS + BLOCK_ROWS, 2 * BLOCK_ROWS - 1, 2 * BLOCK_ROWS + 1, 3 * BLOCK_ROWS + 7]
 
 
 @pytest.mark.parametrize("n", BOUNDARIES)
 @pytest.mark.parametrize("offset", [0, 1e4])
-def test_block_boundaries(n, offset):
+def test_block_boundaries(n, offset, small_blocks):
     assert_streamed(stream([n], offset=offset), offset)
     assert_streamed(stream([n // 2, n - n // 2], offset=offset), offset)
 
 
 @pytest.mark.parametrize("tail", [1, 2, 3])
 @pytest.mark.parametrize("n_shards", [1, 20])
-def test_last_batch_of_a_few(tail, n_shards):
+def test_last_batch_of_a_few(tail, n_shards, small_blocks):
     assert_streamed(stream([64] * 40 + [tail]), n_shards=n_shards)
 
 
 @pytest.mark.parametrize(
     "sizes", [[1, 5000], [1, 0, 1, 0, 700], [1] * 700, [0, 3], [1, 1], [BLOCK_ROWS] * 3, [4096, 1, 4096]]
 )
-def test_uneven_batches(sizes):
+def test_uneven_batches(sizes, small_blocks):
     assert_streamed(stream(sizes))
     assert_streamed(stream(sizes, offset=1e4), 1e4)
 
@@ -285,13 +291,13 @@ def test_around_as_many_samples_as_features(p, more):
 
 
 @pytest.mark.parametrize("n_shards", [1, 20])
-def test_samples_sorted_by_class(n_shards):
+def test_samples_sorted_by_class(n_shards, small_blocks):
     """All of class 0 first, then classes nobody has seen yet: each class gets a pilot of its own."""
     assert_streamed(stream([500] * 12, sort=True, offset=1e3), 1e3, n_shards=n_shards)
     assert_streamed(stream([1, 2999, 1, 2999], sort=True), n_shards=n_shards)
 
 
-def test_first_samples_are_outliers():
+def test_first_samples_are_outliers(small_blocks):
     """A pilot far off costs log10(distance) digits, not all of them."""
     batches = stream([600, 5000])
     batches[0] = (batches[0][0] + 1e4, batches[0][1])
@@ -376,5 +382,5 @@ def test_rows_that_wait_for_a_full_product_are_counted_at_any_moment(precision, 
             seen = features[: part.stop]
             moments = accumulator.result()
             expected = np.cov(seen.T, bias=True)
-            np.testing.assert_allclose(moments.covariance("features").matrix, expected, atol=tolerance)
+            np.testing.assert_allclose(moments.covariance("features").dense(), expected, atol=tolerance)
             np.testing.assert_allclose(moments.mean[:6], seen.mean(axis=0), rtol=tolerance)

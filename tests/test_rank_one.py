@@ -11,15 +11,19 @@ from phiscope.rank_one import update
 
 
 def check(diagonal: np.ndarray, vector: np.ndarray) -> None:
+    """Cases are written in ascending order and taken in descending order."""
+    diagonal, vector = diagonal[::-1], vector[::-1]
     found = update(diagonal, vector)
     matrix = np.diag(diagonal) + np.outer(vector, vector)
     scale = max(np.linalg.norm(matrix, 2), 1e-300)
     eps = 50 * len(diagonal) * np.finfo(float).eps
-    np.testing.assert_allclose(found.eigenvalues, np.linalg.eigvalsh(matrix), atol=eps * scale)
+    np.testing.assert_allclose(found.eigenvalues, np.linalg.eigvalsh(matrix)[::-1], atol=eps * scale)
     # Rows of apply(identity) are the eigenvectors.
     vectors = found.apply(np.eye(len(diagonal)))
+    np.testing.assert_allclose(found.vectors(len(diagonal)), vectors, atol=1e-15)
     np.testing.assert_allclose(vectors @ vectors.T, np.eye(len(diagonal)), atol=eps)
     np.testing.assert_allclose(vectors @ matrix @ vectors.T, np.diag(found.eigenvalues), atol=eps * scale)
+    np.testing.assert_allclose(vectors @ vector, found.along, atol=eps * np.sqrt(scale))
 
 
 @pytest.mark.parametrize(
@@ -62,6 +66,6 @@ def test_any_spectrum_with_clusters_and_gaps(size, seed, decades, strength, repe
 
 def test_a_wrong_vector_is_noticed():
     """Negative control: the check fails when the update belongs to another vector."""
-    diagonal = np.arange(5.0)
+    diagonal = np.arange(5.0)[::-1]
     found = update(diagonal, np.ones(5)).eigenvalues
-    assert np.abs(found - np.linalg.eigvalsh(np.diag(diagonal) + 2.0)).max() > 0.1
+    assert np.abs(found - np.linalg.eigvalsh(np.diag(diagonal) + 2.0)[::-1]).max() > 0.1

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from phiscope import diagonalize
+from phiscope import diagonalize, eigensystem
 from phiscope.assemble import WITHOUT_SPECTRUM
 from phiscope.late import LateMapping
+from phiscope.tridiagonal import Diagonalized
 
 P = 60
 
@@ -20,16 +21,13 @@ def problem(**options):
 @pytest.fixture
 def solved(monkeypatch):
     """Sizes of the matrices that were diagonalized."""
-    import phiscope.spectrum as module
-
     sizes = []
-    full = module._full
 
     def counting(matrix):
         sizes.append(len(matrix))
-        return full(matrix)
+        return Diagonalized(matrix)
 
-    monkeypatch.setattr(module, "_full", counting)
+    monkeypatch.setattr(eigensystem, "Diagonalized", counting)
     return sizes
 
 
@@ -66,3 +64,18 @@ def test_a_mapping_may_name_known_entries_again():
     assert dict(mapping) == {"a": 0.0, "b": 1.0, "c": 3.0}
     assert list(mapping) == ["a", "b", "c"]
     assert LateMapping({"b": 1.0}, frozenset("a"), lambda: 1 / 0)["b"] == 1.0
+
+
+def test_numbers_and_curves_need_no_eigenvectors(monkeypatch):
+    """Forming them is the larger half of the work, and who only reads numbers does not wait for it."""
+    formed = []
+    vectors = Diagonalized.vectors
+    monkeypatch.setattr(Diagonalized, "vectors", lambda self: formed.append(len(self.values)) or vectors(self))
+    measured = problem()
+    str(measured), measured.to_dict(), measured.regime
+    for spectrum in (measured.raw, measured.centered):
+        assert spectrum.cumulative_quality is not None
+        assert spectrum.target_power is not None
+    assert P not in formed
+    assert measured.centered.eigenvectors.shape == (P, P)
+    assert P in formed

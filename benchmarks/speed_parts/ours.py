@@ -29,7 +29,7 @@ def pass_alone(case: Case, keywords: dict[str, Any]) -> Moments:
     accumulator = MomentAccumulator(num_classes=case.shape.classes, **keywords)
     for rows, targets in case.batches():
         accumulator.update(rows, targets=targets)
-    moments, shards = accumulator.result_with_shards()
+    moments, shards = accumulator.finish()
     # Shards are made when they are read; one that nobody reads is not free, only late.
     list(shards)
     return moments
@@ -74,7 +74,7 @@ def from_moments(_: Case, moments: Moments) -> NDArray[np.float64]:
     """Eigenvalues of the covariance that the moments hold."""
     operator = moments.covariance("features")
     if operator.matrix is not None:
-        return np.asarray(scipy.linalg.eigvalsh(operator.matrix))
+        return np.asarray(scipy.linalg.eigvalsh(operator.dense()))
     return np.asarray(scipy.linalg.svdvals(operator.rows) ** 2)
 
 

@@ -85,7 +85,7 @@ class MomentAccumulator:
     Example:
         >>> accumulator = MomentAccumulator()
         >>> accumulator.update([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
-        >>> accumulator.result().covariance("features").matrix.tolist()
+        >>> accumulator.result().covariance("features").dense().tolist()
         [[0.5, 0.0], [0.0, 0.5]]
     """
 

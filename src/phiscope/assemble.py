@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,7 @@ import scipy
 import torch
 
 from phiscope.arrays import FloatArray, as_share
+from phiscope.eigensystem import diagonalize_with_mean
 from phiscope.findings import (
     COLLAPSE_NUMBERS,
     OUTPUT_NUMBERS,
@@ -39,7 +40,6 @@ from phiscope.readouts import (
     find_readout,
     find_regression_collapse,
     output_error,
-    target_crosses,
     target_squares,
 )
 from phiscope.resampling import Resampling
@@ -176,19 +176,20 @@ def _measured(
 ) -> _Whole:
     """Both spectra and every number that needs no shards."""
     found = deepcopy(early)
-    mean, targets = moments.mean[: moments.n_features], target_spans(moments)
-    raw, centered = both_spectra(covariance, mean, targets, outputs, target_crosses(moments))
+    targets = target_spans(moments)
+    systems = diagonalize_with_mean(covariance, moments.mean[: moments.n_features])
+    raw, centered = both_spectra(systems, targets, outputs)
     find_dimensions(found, raw.eigenvalues, centered.eigenvalues, min(moments.n_samples, moments.n_features))
     evidence = None
     if outputs is not None:
         find_random_head(found, centered, outputs.centered_span.rank)
         evidence = find_regime(found, centered, outputs.centered_span.rank, similarity)
-        _warn_of_weak_outputs(found, evidence, centered, outputs)
+        _warn_of_weak_outputs(found, evidence, centered, outputs, systems.centered.project)
     if targets is None:
         found.refuse(("target_alignment", *READOUT_NUMBERS), "no targets were given")
     else:
         norm = float(np.sqrt(covariance.squared_norm()))
-        error = output_error(moments, covariance, head)
+        error = None if outputs is None else output_error(moments, head, outputs.variance)
         find_readout(found, moments, centered, error, targets.centered, norm)
     _find_collapse_of_either_kind(found, moments, centered, head)
     if similarity is None:
@@ -200,10 +201,14 @@ def _measured(
 
 
 def _warn_of_weak_outputs(
-    found: Findings, evidence: RegimeEvidence | None, centered: Spectrum, outputs: Outputs
+    found: Findings,
+    evidence: RegimeEvidence | None,
+    centered: Spectrum,
+    outputs: Outputs,
+    project: Callable[[FloatArray], FloatArray],
 ) -> None:
     def cumulative_utilization(kept: int) -> FloatArray:
-        projected = centered.eigenvectors.T @ outputs.centered.centered_loadings[:, :kept]
+        projected = project(outputs.centered.centered_loadings[:, :kept])
         shares = np.einsum("kj,kj->k", projected, projected) / centered.eigenvalues
         return np.asarray(np.cumsum(shares) / kept)
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from phiscope.arrays import FloatArray
 from phiscope.clusters import cluster_ends, degenerate_clusters
+from phiscope.eigensystem import Eigensystem, diagonalize_operator
 from phiscope.errors import InputError, MissingNumberError
 from phiscope.metrics import definition_of
 from phiscope.metrics.comparison import PERSISTS, persistence, principal_angles
 from phiscope.metrics.similarity import kernel_similarity
 from phiscope.pairs import Pair, paired, unbiased_similarity
-from phiscope.spectrum import Eigensystem, diagonalize_operator, fix_signs
 from phiscope.tables import html_table, text_table
 
 if TYPE_CHECKING:
@@ -230,8 +230,7 @@ def _systems(pair: Pair, centered: bool) -> tuple[Eigensystem, Eigensystem]:
     systems = []
     for operator, mean in ((pair.first, pair.first_mean), (pair.second, pair.second_mean)):
         system = diagonalize_operator(operator if centered else operator.plus_outer(mean))
-        signed = fix_signs(system.eigenvectors, None)
-        systems.append(Eigensystem(eigenvalues=system.eigenvalues, eigenvectors=signed))
+        systems.append(Eigensystem(eigenvalues=system.eigenvalues, eigenvectors=system.oriented(None)))
     return systems[0], systems[1]
 
 

@@ -10,10 +10,11 @@ import numpy as np
 from phiscope.arrays import FloatArray, IntArray
 from phiscope.jackknife import Estimate
 from phiscope.metrics import alignment, collapse, dimension, richness
+from phiscope.metrics.class_pairs import pair_products
 from phiscope.metrics.regime import UTILIZATION_LEVEL, RegimeEvidence, decide_regime
 from phiscope.moments import Moments
 from phiscope.operators import PositiveOperator
-from phiscope.spectrum import Eigensystem, FunctionSpan, Spectrum, share_in_span
+from phiscope.spectrum import FunctionSpan, Spectrum
 
 Affine = tuple[FloatArray, FloatArray]
 
@@ -74,12 +75,21 @@ def find_dimensions(found: Findings, raw: FloatArray, centered: FloatArray, n_si
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """The outputs on the probe, measured or derived from an affine head, with both spans."""
+    """The outputs on the probe, measured or derived from an affine head, with both spans.
+
+    Attributes:
+        literal: whitened by F.
+        centered: whitened by Fc.
+        raw_span: span of the outputs.
+        centered_span: span of the centered outputs.
+        variance: tr(Fc).
+    """
 
     literal: richness.OutputFunctions
     centered: richness.OutputFunctions
     raw_span: FunctionSpan
     centered_span: FunctionSpan
+    variance: float
 
 
 OUTPUT_NUMBERS = tuple(row.name for row in richness.DEFINITIONS)
@@ -171,14 +181,14 @@ def find_collapse(found: Findings, moments: Moments, spectrum: Spectrum, weight:
     if spectrum.cumulative_quality is not None and len(spectrum.eigenvalues):
         found.numbers["nc1_bounded"] = max(1.0 - float(spectrum.cumulative_quality[-1]), 0.0)
     found.numbers["nc2_equinorm"] = collapse.nc2_equinorm(vectors)
-    norms = np.linalg.norm(vectors, axis=1)
+    norms, products = np.linalg.norm(vectors, axis=1), pair_products(vectors)
     if norms.min() > rounding:
-        found.numbers["nc2_equiangular"] = collapse.nc2_equiangular(vectors)
+        found.numbers["nc2_equiangular"] = collapse.nc2_equiangular(vectors, products)
     else:
         found.refuse(("nc2_equiangular",), "a class mean coincides with the center of the class means and has no angle")
     _find_duality(found, moments, weight, vectors, present)
     variances = moments.group_squares[present] / moments.group_weights[present]
-    value = collapse.cdnv(means, variances, resolution=rounding)
+    value = collapse.cdnv(means, variances, resolution=rounding, products=products)
     if math.isfinite(value):
         found.numbers["cdnv"] = value
     else:
@@ -220,33 +230,6 @@ def find_regime(
         effective_dimension_centered=dimension_centered,
         initial_kernel_similarity=initial_kernel_similarity,
     )
-
-
-def spectrum_with_shares(
-    system: Eigensystem, targets: FunctionSpan | None, outputs: FunctionSpan | None, cross: FloatArray | None = None
-) -> Spectrum:
-    """Attach quality, utilization and their cumulative curves to an eigensystem, and the power of targets G."""
-    quality = share_in_span(system, targets) if targets is not None and targets.rank else None
-    utilization = share_in_span(system, outputs) if outputs is not None and outputs.rank else None
-    return Spectrum(
-        eigenvalues=system.eigenvalues,
-        eigenvectors=lambda: system.eigenvectors,  # type: ignore[arg-type]
-        quality=quality,
-        utilization=utilization,
-        cumulative_quality=None
-        if quality is None or targets is None
-        else alignment.cumulative_share(quality, targets.rank),
-        cumulative_utilization=None
-        if utilization is None or outputs is None
-        else alignment.cumulative_share(utilization, outputs.rank),
-        target_power=None if cross is None else target_power(system, cross),
-    )
-
-
-def target_power(system: Eigensystem, cross: FloatArray) -> FloatArray:
-    """Squared coefficient of the targets on each eigenfunction, norm^2(v_k^T G) / rho_k, shape (K,)."""
-    projected = system.project(cross)
-    return np.asarray(np.einsum("kj,kj->k", projected, projected) / system.eigenvalues)
 
 
 def warn_of_samples(found: Findings, moments: Moments) -> None:

@@ -8,9 +8,9 @@ from functools import reduce
 import numpy as np
 
 from phiscope.arrays import FloatArray
+from phiscope.eigensystem import diagonalize_operator
 from phiscope.moments import Moments, merge
 from phiscope.spans import target_spans
-from phiscope.spectrum import diagonalize_operator
 
 
 def quality_null(n_eigenfunctions: int, n_samples: float) -> FloatArray:

@@ -14,7 +14,8 @@ import scipy.stats
 
 from phiscope.arrays import FloatArray
 from phiscope.errors import InputError
-from phiscope.moments import Moments, add_outer, fold, merge, moments_from_rows, with_groups
+from phiscope.moments import Moments, fold, merge, moments_from_rows, with_groups
+from phiscope.symmetric import add_outer
 
 MOST_OF_A_COLUMN = 0.75
 """A shard with no more than this share of the weight and of every column's scatter is subtracted: two bits, no more,

@@ -10,13 +10,10 @@ import ctypes
 from functools import cache
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cython_lapack
 
 from phiscope.errors import PhiscopeError
-
-_BYTES, _ODDMENT = ctypes.c_char_p, ctypes.c_double(0.0)
 
 
 @cache
@@ -55,41 +52,6 @@ def integer(value: int) -> Any:
     return ctypes.byref(ctypes.c_int(value))
 
 
-def eigh_robust(matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """All eigenvalues, ascending, and eigenvectors as columns, by dsyevr: two p x p arrays beside the matrix.
-
-    Args:
-        matrix: symmetric, shape (p, p); not changed.
-
-    Raises:
-        PhiscopeError: LAPACK failed.
-
-    Source: Dhillon, Parlett and Vömel 2006, ACM Trans. Math. Softw. 32 (the method of relatively robust
-    representations).
-
-    Example:
-        >>> eigh_robust(np.array([[2.0, 1.0], [1.0, 2.0]]))[0].round(12).tolist()
-        [1.0, 3.0]
-    """
-    size = len(matrix)
-    work_on = np.array(matrix, dtype=np.float64, order="F")
-    values, vectors = np.empty(size), np.empty((size, size), order="F")
-    support, found, status = np.empty(2 * size, dtype=np.int32), ctypes.c_int(0), ctypes.c_int(0)
-    work, counters = np.empty(1), np.empty(1, dtype=np.int32)
-    # The first call only says how much room the second one wants.
-    for asked in (True, False):
-        routine("dsyevr", "char *, char *, char *, int *", 21)(
-            _BYTES(b"V"), _BYTES(b"A"), _BYTES(b"L"), integer(size), pointer(work_on), integer(size),
-            ctypes.byref(_ODDMENT), ctypes.byref(_ODDMENT), integer(0), integer(0), ctypes.byref(_ODDMENT),
-            ctypes.byref(found), pointer(values), pointer(vectors), integer(size), pointer(support),
-            pointer(work), integer(-1 if asked else len(work)),
-            pointer(counters), integer(-1 if asked else len(counters)), ctypes.byref(status),
-        )  # fmt: skip
-        if status.value or (not asked and found.value < size):
-            raise PhiscopeError(
-                f"LAPACK's dsyevr ended with status {status.value} and {found.value} of {size} eigenvalues; please "
-                "report this"
-            )
-        if asked:
-            work, counters = np.empty(int(work[0])), np.empty(int(counters[0]), dtype=np.int32)
-    return values, vectors
+def character(letter: str) -> Any:
+    """A letter as Fortran takes it."""
+    return ctypes.c_char_p(letter.encode())

@@ -9,17 +9,18 @@ loses no digits, and neither does a mean of 1000 times the spread.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
-from scipy.linalg.blas import dgemm, dsyrk
 from scipy.sparse import csc_array
 
 from phiscope.arrays import FloatArray, IntArray
 from phiscope.errors import InputError, ShapeError
 from phiscope.operators import PositiveOperator
+from phiscope.symmetric import add_outer, add_scatter, mirror
 
-MIRROR_BLOCK = 256
-"""Columns mirrored at a time, so that reading and writing both stay in the cache."""
+GROUPS_BESIDE = 4
+"""Up to a share of 1 / 4 of the columns, groups stay rows beside the scatter within them."""
 
 Layout = tuple[int, int, int, bool]
 """Columns of features, outputs and regression targets, and whether the targets are classes."""
@@ -70,7 +71,7 @@ class Moments:
         """What the columns are; only moments of equal layout merge."""
         return self.n_features, self.n_outputs, self.n_values, self.classes
 
-    @property
+    @cached_property
     def mean(self) -> FloatArray:
         """Mean row, shape (d,)."""
         # About the mean of the largest group: averaging offsets keeps a constant column constant to the last bit,
@@ -102,15 +103,20 @@ class Moments:
         columns = self.columns(part)
         if self.within is None:
             return PositiveOperator(rows=self._centered_rows(self.mean)[:, columns])
-        matrix = self.within[columns, columns] / self.weight
-        return PositiveOperator(matrix=add_outer(matrix, self._between_rows()[:, columns]))
+        within, between = self.within[columns, columns], self._between_rows()[:, columns]
+        if len(self.group_weights) == 1:
+            return PositiveOperator(matrix=within, scale=1 / self.weight)
+        found = PositiveOperator(matrix=within, rows=between, scale=1 / self.weight)
+        # Few groups are kept beside the matrix, which is then not copied; many would make every product dearer.
+        few = GROUPS_BESIDE * len(between) <= found.size
+        return found if few else PositiveOperator(matrix=found.dense())
 
     def within_covariance(self) -> PositiveOperator:
         """S_W: covariance of the features about the mean of their class."""
         columns = self.columns("features")
         if self.within is None:
             return PositiveOperator(rows=self._centered_rows(self.group_means)[:, columns])
-        return PositiveOperator(matrix=self.within[columns, columns] / self.weight)
+        return PositiveOperator(matrix=self.within[columns, columns], scale=1 / self.weight)
 
     def cross_covariance(self, part: str) -> FloatArray:
         """Covariance of features with ``"outputs"`` (Bc) or ``"values"`` (Gc), shape (p, width)."""
@@ -148,31 +154,6 @@ def group_sums(rows: FloatArray, groups: IntArray, weights: FloatArray, n_groups
         return np.asarray(weights @ rows)[None, :]
     pick = csc_array((weights, groups, np.arange(len(rows) + 1)), shape=(n_groups, len(rows)))
     return np.asarray(pick @ rows)
-
-
-def add_scatter(scatter: FloatArray, rows: FloatArray, sign: float = 1.0) -> FloatArray:
-    """scatter += sign rows^T rows on the upper triangle, half the work of a general product."""
-    return np.asarray(dsyrk(sign, rows.T, beta=1.0, c=scatter, overwrite_c=1))
-
-
-def add_outer(matrix: FloatArray, rows: FloatArray, sign: float = 1.0) -> FloatArray:
-    """A symmetric matrix += sign rows^T rows, both triangles and in place where the matrix is contiguous."""
-    if len(rows) == 0:
-        return matrix
-    columns = np.ascontiguousarray(rows).T
-    whole = matrix if matrix.flags.f_contiguous else matrix.T
-    return np.asarray(dgemm(sign, columns, columns, beta=1.0, c=whole, trans_b=1, overwrite_c=1))
-
-
-def mirror(upper: FloatArray) -> FloatArray:
-    """The full symmetric matrix from its upper triangle, in place; the lower one is overwritten."""
-    below = np.tri(min(MIRROR_BLOCK, len(upper)), k=-1, dtype=bool)
-    for start in range(0, len(upper), MIRROR_BLOCK):
-        stop = min(start + MIRROR_BLOCK, len(upper))
-        block = upper[start:stop, start:stop]
-        np.copyto(block, block.T.copy(), where=below[: len(block), : len(block)])
-        upper[stop:, start:stop] = upper[start:stop, stop:].T
-    return upper
 
 
 def moments_from_rows(

@@ -11,21 +11,20 @@ from numpy.typing import NDArray
 from phiscope.arrays import FloatArray, IntArray
 from phiscope.moments import Layout, group_sums
 
-BLOCK_ROWS = 2048
-"""Rows per matrix product: large enough for full BLAS speed, small enough to stay near the cache."""
+BLOCK_ROWS, MOST_BLOCK_ROWS, BLOCK_BYTES = 2048, 16384, 2**25
+"""Rows for one matrix product: what 32 MiB hold, within these bounds. Fewer would not reach the full speed of BLAS, and
+a float32 product has to be added to float64 sums, so the fewer of them the better."""
 
-FAST_BLOCK_ROWS = 8192
-"""The same in float32, whose products have to be added to float64 sums one by one."""
+PLAIN_MEAN, PLAIN_MEAN_WIDE = 256.0, 1024.0
+"""Group means with less than p times the within-group power, within these bounds, are not subtracted from float64 rows.
 
-PLAIN_MEAN = 256.0
-"""Group means with less than this many times the within-group power are not subtracted from float64 rows.
-
-The rounding that this leaves, some 256 eps of the spread, is about p eps of the largest eigenvalue, under which they
-are dropped anyway; subtracting costs as much as everything else that is done to a row before its product.
+The rounding that this leaves, some p eps of the spread, is what eigenvalues are dropped under anyway; subtracting costs
+as much as everything else that is done to a row before its product.
 """
 
-PLAIN_MEAN_SINGLE = 16.0
-"""The same in float32: one digit, no more, is lost."""
+PLAIN_MEAN_SINGLE = 64.0
+"""The same for a class beside the common center in float32, which costs the within-class scatter two of its digits and
+the covariance, which holds the scatter between classes too, none."""
 
 
 class Pilots:
@@ -47,7 +46,9 @@ class Pilots:
         self.rows = np.zeros((0, sum(layout[:3])))
         self.known = np.zeros(0, dtype=bool)
         self.uniform, self.shifted = True, False
-        self._plain = PLAIN_MEAN if self.dtype == np.float64 else PLAIN_MEAN_SINGLE
+        self._plain = PLAIN_MEAN_SINGLE
+        if self.dtype == np.float64:
+            self._plain = min(max(float(layout[0]), PLAIN_MEAN), PLAIN_MEAN_WIDE)
         self._center = np.zeros(self.rows.shape[1])
         self._power: list[float] = []
         self._buffer: NDArray[Any] | None = None
@@ -60,10 +61,10 @@ class Pilots:
         return self._buffer[:n_rows]
 
     def product(self) -> NDArray[Any]:
-        """Room for one product in the precision of the products, shared for the same reason."""
+        """Room for one product in the precision of the products, columns contiguous, shared for the same reason."""
         if self._product is None:
             width = self.rows.shape[1]
-            self._product = np.zeros((width, width), dtype=self.dtype)
+            self._product = np.zeros((width, width), dtype=self.dtype, order="F")
         return self._product
 
     def subtract(self, piece: NDArray[Any], rows: NDArray[Any], groups: IntArray) -> None:
@@ -84,7 +85,8 @@ class Pilots:
     @property
     def block_rows(self) -> int:
         """Rows for one product."""
-        return BLOCK_ROWS if self.dtype == np.float64 else FAST_BLOCK_ROWS
+        fit = BLOCK_BYTES // (self.dtype.itemsize * self.rows.shape[1])
+        return int(min(max(fit, BLOCK_ROWS), MOST_BLOCK_ROWS))
 
     def grow(self, n_groups: int) -> None:
         """Make room for more groups."""

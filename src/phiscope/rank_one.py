@@ -3,7 +3,8 @@
 M = S + m m^T differs from the covariance by one direction. LAPACK's divide-and-conquer solver contains the routine
 for this update; SciPy exposes it to compiled code, from where it is called here.
 
-Source: Gu and Eisenstat 1994, SIAM J. Matrix Anal. Appl. 15 (stable eigenvectors); LAPACK dlaed2 (deflation), dlaed9.
+Source: Gu and Eisenstat 1994, SIAM J. Matrix Anal. Appl. 15 (stable eigenvectors); LAPACK dlaed2 (deflation), dlaed4
+(one root of the secular equation).
 """
 
 from __future__ import annotations
@@ -17,60 +18,133 @@ from phiscope.arrays import FloatArray, IntArray
 from phiscope.errors import PhiscopeError
 from phiscope.lapack import integer, pointer, routine
 
+BLOCK = 256
+"""Eigenvectors formed at a time; all of them would be p x p numbers more."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Roots:
+    """Roots of the secular equation, each as a distance from a pole, which keeps the digits of small differences.
+
+    Attributes:
+        poles: d, shape (K',), ascending.
+        values: the roots, shape (K',), ascending.
+        origins: the pole that each root lies next to.
+        distances: pole minus root, shape (K',).
+        vector: z for which the roots are exact; its eigenvectors are orthogonal to the last bit.
+    """
+
+    poles: FloatArray
+    values: FloatArray
+    origins: IntArray
+    distances: FloatArray
+    vector: FloatArray
+
+    def vectors(self, chosen: slice) -> tuple[FloatArray, FloatArray]:
+        """Chosen eigenvectors as rows, shape (b, K'), and their coordinates along z."""
+        origins = self.origins[chosen]
+        found = self.poles - self.poles[origins, None]
+        found += self.distances[chosen, None]
+        np.divide(self.vector, found, out=found)
+        length = np.sqrt(np.einsum("ij,ij->i", found, found))
+        found /= length[:, None]
+        # The secular equation: z . (z / (d - root)) = -1.
+        return found, -1 / length
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RankOneUpdate:
-    """Eigenvalues of diag(d) + z z^T, shape (K,), ascending, and how its eigenvectors follow from the unit vectors.
+    """Eigenvalues of diag(d) + z z^T, and how its eigenvectors follow from the unit vectors.
 
     Attributes:
-        eigenvalues: shape (K,), ascending.
+        eigenvalues: shape (K,), descending.
+        along: coordinates of z itself along the new eigenvectors, shape (K,), up to the signs that `apply` gives; they
+            do not cancel where z is large.
         turns: pairs of coordinates that were rotated first, because their d agree, with cosine and sine.
-        moved: coordinates that z changes, shape (K',).
-        rotation: eigenvectors within them as columns, shape (K', K').
-        order: position of each eigenvector in the ascending order, shape (K,).
+        moved: coordinates that z changes, shape (K',), in the order of the roots.
+        roots: of the secular equation of these coordinates.
+        positions: place of each coordinate's eigenvector in the descending order, shape (K,).
     """
 
     eigenvalues: FloatArray
+    along: FloatArray
     turns: list[tuple[int, int, float, float]]
     moved: IntArray
-    rotation: FloatArray
-    order: IntArray
+    roots: _Roots | None
+    positions: IntArray
 
     def apply(self, coordinates: FloatArray) -> FloatArray:
         """Coordinates along the new eigenvectors of vectors given by their old ones, shape (K, j)."""
-        turned = np.array(coordinates)
+        turned = np.array(coordinates) if self.turns else coordinates
         for first, second, cosine, sine in self.turns:
             a, b = turned[first].copy(), turned[second].copy()
             turned[first], turned[second] = cosine * a + sine * b, cosine * b - sine * a
-        turned[self.moved] = self.rotation.T @ turned[self.moved]
-        return np.asarray(turned[self.order])
+        found = np.empty(turned.shape)
+        found[self.positions] = turned
+        if self.roots is not None:
+            gathered = turned[self.moved]
+            for start in range(0, len(self.moved), BLOCK):
+                block = slice(start, min(start + BLOCK, len(self.moved)))
+                found[self.positions[self.moved[block]]] = self.roots.vectors(block)[0] @ gathered
+        return found
+
+    def vectors(self, count: int) -> FloatArray:
+        """The first `count` new eigenvectors as rows, in the old coordinates, shape (count, K)."""
+        found = np.zeros((len(self.positions), len(self.positions)))
+        found[self.positions, np.arange(len(self.positions))] = 1.0
+        if self.roots is not None:
+            found[self.positions[self.moved], self.moved] = 0.0
+            for start in range(0, len(self.moved), BLOCK):
+                block = slice(start, min(start + BLOCK, len(self.moved)))
+                found[self.positions[self.moved[block], None], self.moved] = self.roots.vectors(block)[0]
+        found = found[:count]
+        for first, second, cosine, sine in reversed(self.turns):
+            a, b = found[:, first].copy(), found[:, second].copy()
+            found[:, first], found[:, second] = cosine * a - sine * b, sine * a + cosine * b
+        return found
 
 
 def update(diagonal: FloatArray, vector: FloatArray) -> RankOneUpdate:
     """Diagonalize diag(d) + z z^T.
 
     Args:
-        diagonal: d, shape (K,), ascending.
+        diagonal: d, shape (K,), descending.
         vector: z, shape (K,).
 
     Returns:
         The update; eigenvalues are exact up to rounding of the largest.
 
     Example:
-        >>> update(np.array([0.0, 1.0]), np.array([1.0, 0.0])).eigenvalues.tolist()
+        >>> update(np.array([1.0, 0.0]), np.array([0.0, 1.0])).eigenvalues.tolist()
         [1.0, 1.0]
     """
-    z = np.array(vector, dtype=np.float64)
+    # LAPACK counts upwards.
+    z = np.array(vector[::-1], dtype=np.float64)
+    values = np.array(diagonal[::-1], dtype=np.float64)
+    size = len(z)
     strength = float(z @ z)
-    tolerance = 8 * np.finfo(np.float64).eps * max(float(np.abs(diagonal).max(initial=0.0)), strength)
-    values = np.array(diagonal, dtype=np.float64)
+    tolerance = 8 * np.finfo(np.float64).eps * max(float(np.abs(values).max(initial=0.0)), strength)
     turns = _turned(values, z, tolerance)
     moved = np.flatnonzero(np.abs(z) * np.sqrt(strength) > tolerance)
-    rotation = np.zeros((0, 0))
+    along, roots = z.copy(), None
     if len(moved):
-        values[moved], rotation = _secular(values[moved], z[moved])
+        roots = _roots(values[moved], z[moved])
+        values[moved] = roots.values
+        for start in range(0, len(moved), BLOCK):
+            block = slice(start, min(start + BLOCK, len(moved)))
+            along[moved[block]] = roots.vectors(block)[1]
     order = np.argsort(values, kind="stable")
-    return RankOneUpdate(eigenvalues=values[order], turns=turns, moved=moved, rotation=rotation, order=order)
+    rank = np.empty(size, dtype=np.int64)
+    rank[order] = np.arange(size)
+    last = size - 1
+    return RankOneUpdate(
+        eigenvalues=values[order][::-1].copy(),
+        along=along[order][::-1].copy(),
+        turns=[(last - first, last - second, cosine, sine) for first, second, cosine, sine in turns],
+        moved=last - moved,
+        roots=roots,
+        positions=(last - rank)[::-1].copy(),
+    )
 
 
 def _turned(diagonal: FloatArray, z: FloatArray, tolerance: float) -> list[tuple[int, int, float, float]]:
@@ -93,21 +167,55 @@ def _turned(diagonal: FloatArray, z: FloatArray, tolerance: float) -> list[tuple
     return turns
 
 
-def _secular(diagonal: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Eigenvalues, ascending, and eigenvectors of diag(d) + z z^T with distinct d and no vanishing z."""
+def _roots(poles: FloatArray, z: FloatArray) -> _Roots:
+    """Roots for distinct d, ascending, and no vanishing z."""
     size = len(z)
+    if size <= 2:
+        return _few_roots(poles, z)
     strength = float(z @ z)
-    values, poles, unit = np.zeros(size), np.array(diagonal), z / np.sqrt(strength)
-    work, vectors = np.zeros((size, size), order="F"), np.zeros((size, size), order="F")
-    status = ctypes.c_int(0)
-    all_of_them = integer(size)
-    routine("dlaed9", "int *, int *, int *, int *", 13)(
-        all_of_them, integer(1), all_of_them, all_of_them, pointer(values), pointer(work), all_of_them,
-        ctypes.byref(ctypes.c_double(strength)), pointer(poles), pointer(unit), pointer(vectors), all_of_them,
-        ctypes.byref(status),
+    unit = z / np.sqrt(strength)
+    values, origins, distances = np.empty(size), np.empty(size, dtype=np.int64), np.empty(size)
+    apart, squares = np.empty(size), np.ones(size)
+    index, root, status = ctypes.c_int(0), ctypes.c_double(0.0), ctypes.c_int(0)
+    solve = routine("dlaed4", "int *, int *", 8)
+    arguments = (
+        integer(size), ctypes.byref(index), pointer(poles), pointer(unit), pointer(apart),
+        ctypes.byref(ctypes.c_double(strength)), ctypes.byref(root), ctypes.byref(status),
     )  # fmt: skip
-    if status.value:
-        raise PhiscopeError(
-            f"LAPACK's dlaed9 ended with status {status.value} on {size} eigenvalues; please report this"
+    for which in range(size):
+        index.value = which + 1
+        solve(*arguments)
+        if status.value:
+            raise PhiscopeError(f"LAPACK's dlaed4 found no root {which} of {size}; please report this")
+        origin = int(np.argmin(np.abs(apart)))
+        values[which], origins[which], distances[which] = root.value, origin, apart[origin]
+        # z whose roots these are: the product of all distances over that of all others between poles.
+        between = poles - poles[which]
+        between[which] = 1.0
+        squares *= apart / between
+    vector = np.copysign(np.sqrt(-squares), z)
+    return _Roots(poles=poles, values=values, origins=origins, distances=distances, vector=vector)
+
+
+def _few_roots(poles: FloatArray, z: FloatArray) -> _Roots:
+    """One or two of them, for which LAPACK's routine returns something else."""
+    squares = z**2
+    if len(z) == 1:
+        return _Roots(
+            poles=poles, values=poles + squares, origins=np.zeros(1, dtype=np.int64), distances=-squares, vector=z
         )
-    return values, vectors
+    gap = poles[1] - poles[0]
+    # The upper root lies above its pole by t: t^2 - t (z0^2 + z1^2 - gap) - gap z1^2 = 0, without cancellation.
+    half = (squares.sum() - gap) / 2
+    size = np.hypot(half, np.sqrt(gap) * z[1])
+    above = half + size if half > 0 else gap * squares[1] / (size - half)
+    # The lower one, told from the pole that it lies next to.
+    below, short = gap * squares[0] / (gap + above), gap * squares[1] / above
+    near = int(below > short)
+    return _Roots(
+        poles=poles,
+        values=np.array([poles[0] + below, poles[1] + above]),
+        origins=np.array([near, 1]),
+        distances=np.array([short if near else -below, -above]),
+        vector=z,
+    )

@@ -12,8 +12,8 @@ from phiscope.arrays import FloatArray
 from phiscope.findings import NO_SPREAD, Findings
 from phiscope.jackknife import leave_one_out
 from phiscope.metrics import collapse_distance, readout, regression
+from phiscope.metrics.random_head import random_head_distance
 from phiscope.moments import Moments, merge
-from phiscope.operators import PositiveOperator
 from phiscope.spans import TARGET_TOLERANCE
 from phiscope.spectrum import FunctionSpan, Spectrum
 
@@ -51,14 +51,6 @@ def target_variance(moments: Moments) -> float:
     return moments.covariance("values").trace()
 
 
-def target_crosses(moments: Moments) -> tuple[FloatArray | None, FloatArray | None]:
-    """G and Gc, each of shape (p, c); None without targets."""
-    cross = target_cross(moments)
-    if cross is None:
-        return None, None
-    return cross + np.outer(moments.mean[: moments.n_features], target_means(moments)), cross
-
-
 def target_squares(moments: Moments) -> FloatArray | None:
     """tr(D) and tr(Dc), shape (2,); None without targets."""
     if not (moments.classes or moments.n_values):
@@ -68,27 +60,30 @@ def target_squares(moments: Moments) -> FloatArray | None:
     return np.array([1.0 if moments.classes else centered + float(means @ means), centered])
 
 
-def output_error(
-    moments: Moments, covariance: PositiveOperator, head: tuple[FloatArray, FloatArray] | None
-) -> float | None:
-    """E norm^2(f - y) against one-hot or real targets; None when the widths differ or one of both is missing."""
+def output_error(moments: Moments, head: tuple[FloatArray, FloatArray] | None, output_variance: float) -> float | None:
+    """E norm^2(f - y) against one-hot or real targets; None when the widths differ or one of both is missing.
+
+    Args:
+        moments: of features, targets and, where they were measured, outputs.
+        head: affine head (W, b), read when outputs were not measured.
+        output_variance: tr(Fc).
+    """
     cross, means = target_cross(moments), target_means(moments)
     if cross is None:
         return None
     if moments.n_outputs:
-        spread, output_means = moments.covariance("outputs"), moments.mean[moments.columns("outputs")]
+        output_means = moments.mean[moments.columns("outputs")]
         if len(output_means) != len(means):
             return None
-        variance, joint = spread.trace(), moments.output_target_trace()
+        joint = moments.output_target_trace()
     elif head is not None and len(head[0]) == len(means):
         weight, bias = head
-        variance = float(np.einsum("ij,ji->", weight, covariance.apply(weight.T)))
         output_means = weight @ moments.mean[: moments.n_features] + bias
         joint = float(np.einsum("cp,pc->", weight, cross))
     else:
         return None
     offset = output_means - means
-    return variance - 2 * joint + target_variance(moments) + float(offset @ offset)
+    return output_variance - 2 * joint + target_variance(moments) + float(offset @ offset)
 
 
 def find_readout(
@@ -135,7 +130,7 @@ def _find_collapse_distance(found: Findings, moments: Moments, cross: FloatArray
             reason = f"the classes have {distinct} distinct shares, and up to {MOST_CLASS_SHARES} are diagonalized"
             found.refuse(("collapse_distance",), reason)
             return
-        targets = collapse_distance.class_eigenspaces(shares, cross[:, present], TARGET_TOLERANCE)
+        targets = collapse_distance.class_eigenspaces(shares, cross.T[present].T, TARGET_TOLERANCE)
     else:
         targets = collapse_distance.value_eigenspaces(moments.covariance("values"), cross, TARGET_TOLERANCE)
     found.numbers["collapse_distance"] = collapse_distance.collapse_distance(targets, covariance_norm)
@@ -173,7 +168,8 @@ def _score(fitted: Moments, judged: Moments) -> float:
         return float("nan")
     ridge = HELD_OUT_RIDGE * covariance.trace() / covariance.size
     if covariance.matrix is not None:
-        system = covariance.matrix + ridge * np.eye(covariance.size)
+        system = covariance.dense()
+        system[np.diag_indices_from(system)] += ridge
         weight = scipy.linalg.solve(system, cross, assume_a="pos", check_finite=False)
     else:
         rows = np.asarray(covariance.rows)
@@ -201,7 +197,7 @@ def find_regression_collapse(
         return
     found.numbers["nrc2"] = regression.nrc2(moments.covariance("features"), weight)
     targets = moments.covariance("values")
-    values = targets.matrix if targets.matrix is not None else np.asarray(targets.rows).T @ np.asarray(targets.rows)
+    values = targets.dense()
     if len(weight) != moments.n_values:
         found.refuse(("nrc3",), f"the head has {len(weight)} outputs and there are {moments.n_values} targets")
     elif not values.any():
@@ -210,45 +206,19 @@ def find_regression_collapse(
         found.numbers["nrc3"] = regression.nrc3(weight, values)
 
 
-RANDOM_HEADS = 32
-"""Draws of the random head, always the same ones, so that the number repeats exactly."""
-
-
-def random_head_distance(eigenvalues: FloatArray, rank: int, draws: int = RANDOM_HEADS) -> float:
-    """Centered D_LR that a Gaussian random head of `rank` outputs has on these features: the lazy reference.
-
-    In the eigenbasis a random head stays Gaussian, so only eigenvalues are needed. The draws are fixed.
-
-    Args:
-        eigenvalues: centered rho_k, shape (K,).
-        rank: number of outputs, 1 <= rank.
-        draws: heads to average over.
-
-    Returns:
-        0..1.
-
-    Example:
-        >>> round(random_head_distance(np.ones(100), 4), 6)
-        0.8
-    """
-    generator = np.random.default_rng(0)
-    rank = min(rank, len(eigenvalues))
-    scale = np.sqrt(eigenvalues)[:, None]
-    overlaps = []
-    for _ in range(draws):
-        # An orthonormal basis of the outputs, as functions of the whitened features.
-        basis, _ = scipy.linalg.qr(
-            scale * generator.standard_normal((len(eigenvalues), rank)), mode="economic", check_finite=False
-        )
-        overlaps.append(float((eigenvalues @ basis**2).sum()))
-    norm = float(np.linalg.norm(eigenvalues))
-    return float(np.clip(1 - np.mean(overlaps) / (np.sqrt(rank) * norm), 0.0, 1.0))
+RANDOM_HEAD_ERROR = 0.005
+"""A standard error of the random head's mean beyond this is said."""
 
 
 def find_random_head(found: Findings, centered: Spectrum, rank: int) -> None:
     """The lazy reference, where there are outputs and features that vary."""
     name = "dynamical_low_rank_random_head"
-    if rank and len(centered.eigenvalues):
-        found.numbers[name] = random_head_distance(centered.eigenvalues, rank)
-    else:
+    if not (rank and len(centered.eigenvalues)):
         found.refuse((name,), "features or outputs are constant on these samples")
+        return
+    found.numbers[name], error = random_head_distance(centered.eigenvalues, rank)
+    if error > RANDOM_HEAD_ERROR:
+        found.warnings.append(
+            f"{name} is a mean over random heads that scatter widely with {rank} output{'s' * (rank > 1)}; its "
+            f"standard error is {error:.2g}"
+        )

@@ -8,13 +8,21 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.linalg.blas import ssyrk
 
 from phiscope.arrays import FloatArray, IntArray, as_array
-from phiscope.moments import Moments, add_scatter, group_sums, mirror
+from phiscope.moments import Moments, group_sums
 from phiscope.pilots import Pilots, squared_lengths
+from phiscope.symmetric import add_scatter, mirror
 
-CACHE_BYTES = 2**20
-"""Bytes that are cast, shifted, squared and summed at a time: 1 MiB stays in the cache in between."""
+CACHE_BYTES = 2**21
+"""Bytes that are cast, shifted, squared and summed at a time: 2 MiB stay in the cache in between."""
+
+MATMUL_BELOW = 1024
+"""Columns from which on SciPy's ssyrk takes less time than NumPy's product with its mirror (measured with OpenBLAS)."""
+
+TRIANGLE_BLOCK = 512
+"""Columns of a float32 product that are added at a time; below the diagonal nothing is."""
 
 LEARN_ROWS = 512
 """Rows of a block that decide pilots at a time."""
@@ -42,6 +50,8 @@ class Scatter:
         self.squared_weight = 0.0
         self._held = np.empty((pilots.block_rows, width), dtype=pilots.dtype) if holds else None
         self._n_held = 0
+        # Sums of the rows since the last product, in their own precision; float64 rows go into the sums at once.
+        self._recent: NDArray[Any] | None = None
 
     @property
     def holds(self) -> bool:
@@ -67,7 +77,7 @@ class Scatter:
         block = self.pilots.buffer(len(groups)) if self._held is None else self._held
         lengths = np.empty(len(groups), dtype=self.pilots.dtype)
         uneven = bool((weights != 1.0).any())
-        sums = self._summed_in(len(groups))
+        sums = self._summed_in()
         step = max(CACHE_BYTES // (block.shape[1] * block.itemsize), 1)
         start, filled = 0, self._n_held
         for parts, chosen in sources:
@@ -84,8 +94,6 @@ class Scatter:
                     filled = 0
                 start = stop
         self._n_held = filled
-        if sums is not None and sums is not self.sums:
-            self.sums += sums
         self._count(groups, weights, lengths)
 
     def _prepare(self, sources: Sequence[Source], groups: IntArray) -> None:
@@ -95,15 +103,16 @@ class Scatter:
         self._grow(len(self.pilots.known))
 
     def _learn(self, sources: Sequence[Source], groups: IntArray) -> None:
-        if len(sources) > 1:
-            self.pilots.learn(join(sources), groups)
-            return
-        # A block that comes as a whole is not copied as a whole.
-        ((parts, chosen),) = sources
-        for low in range(0, len(groups), LEARN_ROWS):
-            here = slice(low, min(low + LEARN_ROWS, len(groups)))
-            if not self.pilots.known[groups[here]].all():
-                self.pilots.learn(join([(parts, within(chosen, here))]), groups[here])
+        # Piece by piece: rows of groups that are known by then are not even copied.
+        start = 0
+        for parts, chosen in sources:
+            length = n_chosen(chosen)
+            for low in range(0, length, LEARN_ROWS):
+                piece = slice(low, min(low + LEARN_ROWS, length))
+                here = groups[start + piece.start : start + piece.stop]
+                if not self.pilots.known[here].all():
+                    self.pilots.learn(join([(parts, within(chosen, piece))]), here)
+            start += length
 
     def _fill(
         self, rows: NDArray[Any], parts: Sequence[NDArray[Any]], chosen: slice | IntArray, groups: IntArray
@@ -115,11 +124,19 @@ class Scatter:
         fill(joined, parts, chosen)
         self.pilots.subtract(joined, rows, groups)
 
-    def _summed_in(self, n_rows: int) -> NDArray[Any] | None:
+    def _summed_in(self) -> NDArray[Any] | None:
         """Where sums of rows go, of the rows' precision; None where a list of all classes would outgrow the rows."""
         if self.pilots.dtype == np.float64:
             return self.sums
-        return np.zeros(self.sums.shape, dtype=self.pilots.dtype) if len(self.sums) <= n_rows else None
+        if len(self.sums) > self.pilots.block_rows:
+            return None
+        known = 0 if self._recent is None else len(self._recent)
+        if self._recent is None or known < len(self.sums):
+            grown = np.zeros(self.sums.shape, dtype=self.pilots.dtype)
+            if self._recent is not None:
+                grown[:known] = self._recent
+            self._recent = grown
+        return self._recent
 
     def _add_sums(
         self, sums: NDArray[Any] | None, rows: NDArray[Any], groups: IntArray, weights: FloatArray | None
@@ -139,9 +156,22 @@ class Scatter:
         if rows.dtype == np.float64:
             self.scatter = add_scatter(self.scatter, rows)
             return
-        # NumPy sees one array twice and takes the symmetric product; with SciPy's ssyrk a block took 10 % longer.
-        product = np.matmul(rows.T, rows, out=self.pilots.product())
-        np.add(self.scatter, product.T, out=self.scatter)
+        product = self.pilots.product()
+        if len(product) < MATMUL_BELOW:
+            # NumPy sees one array twice, takes the symmetric product and mirrors it; columns are its rows here.
+            np.matmul(rows.T, rows, out=product.T)
+        else:
+            ssyrk(1.0, rows.T, beta=0.0, c=product, overwrite_c=1)
+        for start in range(0, len(product), TRIANGLE_BLOCK):
+            columns = slice(start, start + TRIANGLE_BLOCK)
+            self.scatter[: columns.stop, columns] += product[: columns.stop, columns]
+        self._widen()
+
+    def _widen(self) -> None:
+        """Add the sums since the last product to those in float64."""
+        if self._recent is not None:
+            self.sums[: len(self._recent)] += self._recent
+            self._recent[...] = 0.0
 
     def _count(self, groups: IntArray, weights: FloatArray, lengths: NDArray[Any] | None = None) -> None:
         if len(self.counts) > 2 * len(groups):
@@ -161,6 +191,7 @@ class Scatter:
         if self._held is not None and self._n_held:
             self._multiply(self._held[: self._n_held])
             self._n_held = 0
+        self._widen()
 
     def absorb(self, other: Scatter) -> None:
         """Add the sums of another scatter about the same pilots."""
@@ -181,9 +212,10 @@ class Scatter:
             consume: reuse the memory of the scatter, which is of no use afterwards.
         """
         self.settle()
-        divisor = np.where(self.weights > 0, self.weights, 1.0)
-        shift = self.sums / divisor[:, None]
-        scaled = (shift * np.sqrt(self.weights)[:, None])[self.weights > 0]
+        divisor = np.where(self.weights > 0, self.weights, 1.0)[:, None]
+        shift = np.divide(self.sums, divisor, out=self.sums) if consume else self.sums / divisor
+        occupied = self.weights > 0
+        scaled = (shift if occupied.all() else shift[occupied]) * np.sqrt(self.weights[occupied])[:, None]
         layout = self.pilots.layout
         squares = self.squares - self.weights * squared_lengths(shift[:, : layout[0]])
         return Moments(
@@ -196,7 +228,7 @@ class Scatter:
             classes=layout[3],
             group_counts=self.counts.copy(),
             group_weights=self.weights.copy(),
-            group_means=self.pilots.rows[: len(shift)] + shift,
+            group_means=np.add(shift, self.pilots.rows[: len(shift)], out=shift),
             # Rounding can leave -1e-17 for a class without spread.
             group_squares=np.maximum(squares, 0.0),
             within=mirror(add_scatter(self.scatter if consume else self.scatter.copy(order="F"), scaled, sign=-1.0)),

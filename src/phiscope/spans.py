@@ -8,11 +8,12 @@ import numpy as np
 import scipy.linalg
 
 from phiscope.arrays import FloatArray
+from phiscope.eigensystem import Loadings, diagonalize_with_mean
 from phiscope.findings import Outputs
 from phiscope.metrics.richness import OutputFunctions
 from phiscope.moments import Moments
 from phiscope.operators import PositiveOperator
-from phiscope.spectrum import FunctionSpan, rank_at, whitening
+from phiscope.spectrum import FunctionSpan, rank_at, whitened
 
 TARGET_TOLERANCE = 1e-10
 """Relative eigenvalue tolerance of the pseudo-inverse of the targets' moment matrix."""
@@ -46,12 +47,16 @@ class TargetSpans:
     Attributes:
         raw: span of the targets.
         centered: span of the centered targets.
-        directions: sqrt(pi_c) mu_c and sqrt(pi_c)(mu_c - m), shape (C, p), for the sign rule; None for regression.
+        raw_cross: G = E[phi y^T], one-hot rows for classes.
+        cross: Gc = cov(phi, y).
+        by_class: whether the columns of both spans belong to classes, which the sign rule reads.
     """
 
     raw: FunctionSpan
     centered: FunctionSpan
-    directions: tuple[FloatArray, FloatArray] | None = None
+    raw_cross: Loadings
+    cross: Loadings
+    by_class: bool
 
 
 def target_spans(moments: Moments) -> TargetSpans | None:
@@ -60,27 +65,39 @@ def target_spans(moments: Moments) -> TargetSpans | None:
     mean = moments.mean[:p]
     if moments.classes:
         present = moments.group_weights > 0
-        means = moments.group_means[present, :p]
-        root = np.sqrt(moments.group_weights[present] / moments.weight)[:, None]
-        raw, centered = root * means, root * (means - mean)
+        offsets = (moments.group_means[present, :p] - mean).T
+        shares = moments.group_weights[present] / moments.weight
+        root = np.sqrt(shares)
         # Indicators over sqrt(pi_c) are orthonormal, and projecting on the centered ones gives S_B: no inverse needed.
         return TargetSpans(
-            raw=FunctionSpan(rank=len(raw), loadings=raw.T),
-            centered=FunctionSpan(rank=len(raw) - 1, loadings=centered.T),
-            directions=(raw, centered),
+            raw=FunctionSpan(rank=len(shares), of=Loadings(base=offsets, mix=root, mean=mean, shift=root)),
+            centered=FunctionSpan(rank=len(shares) - 1, of=Loadings(base=offsets, mix=root)),
+            raw_cross=Loadings(base=offsets, mix=shares, mean=mean, shift=shares),
+            cross=Loadings(base=offsets, mix=shares),
+            by_class=True,
         )
     if moments.n_values == 0:
         return None
     covariance, cross = moments.covariance("values"), moments.cross_covariance("values")
     average = moments.mean[moments.columns("values")]
-    raw_span = _span(covariance.plus_outer(average), cross + np.outer(mean, average))
-    return TargetSpans(raw=raw_span, centered=_span(covariance, cross))
-
-
-def _span(gram: PositiveOperator, cross: FloatArray) -> FunctionSpan:
-    eigenvalues, basis = whitening(gram)
-    rank = rank_at(eigenvalues, TARGET_TOLERANCE)
-    return FunctionSpan(rank=rank, loadings=cross @ basis[:, :rank])
+    both = diagonalize_with_mean(covariance, average)
+    spans = []
+    for system, shifted in ((both.raw, True), (both.centered, False)):
+        rank = rank_at(system.eigenvalues, TARGET_TOLERANCE)
+        basis = whitened(system)[:, :rank]
+        of = (
+            Loadings(base=cross, mix=basis, mean=mean, shift=average @ basis)
+            if shifted
+            else Loadings(base=cross, mix=basis)
+        )
+        spans.append(FunctionSpan(rank=rank, of=of))
+    return TargetSpans(
+        raw=spans[0],
+        centered=spans[1],
+        raw_cross=Loadings(base=cross, mean=mean, shift=average),
+        cross=Loadings(base=cross),
+        by_class=False,
+    )
 
 
 def measured_outputs(moments: Moments, cut: Cut) -> Outputs:
@@ -110,7 +127,7 @@ def affine_outputs(
         square = _triangle(weight, bias)
         weight, bias = square[:, :-1], square[:, -1]
     cross = covariance.apply(weight.T)
-    if covariance.rows is not None:
+    if covariance.matrix is None and covariance.rows is not None:
         output_covariance = PositiveOperator(rows=covariance.rows @ weight.T)
     else:
         product = weight @ cross
@@ -145,15 +162,19 @@ def _outputs(
     output_mean: FloatArray,
     cut: Cut,
 ) -> Outputs:
-    raw_values, raw_basis = whitening(covariance.plus_outer(output_mean))
-    values, basis = whitening(covariance)
+    both = diagonalize_with_mean(covariance, output_mean)
+    raw_values, values = both.raw.eigenvalues, both.centered.eigenvalues
     raw_rank, rank = cut.raw_rank(raw_values), cut.rank(values)
-    raw_means = output_mean @ raw_basis
-    raw_centered, centered = cross @ raw_basis, cross @ basis
-    spread = raw_basis.T @ covariance.apply(raw_basis)
+    # One set of functions is whitened; the other is a combination of it.
+    loadings, turn = cross @ whitened(both.centered), both.raw_functions()
+    raw_loadings = loadings @ turn
     return Outputs(
-        literal=OutputFunctions(spectrum=raw_values, centered_loadings=raw_centered, covariance=spread),
-        centered=OutputFunctions(spectrum=values, centered_loadings=centered, covariance=np.eye(len(values))),
-        raw_span=FunctionSpan(rank=raw_rank, loadings=(raw_centered + np.outer(feature_mean, raw_means))[:, :raw_rank]),
-        centered_span=FunctionSpan(rank=rank, loadings=centered[:, :rank]),
+        literal=OutputFunctions(spectrum=raw_values, centered_loadings=raw_loadings, covariance=turn.T @ turn),
+        centered=OutputFunctions(spectrum=values, centered_loadings=loadings, covariance=np.eye(len(values))),
+        raw_span=FunctionSpan(
+            rank=raw_rank,
+            of=Loadings(base=raw_loadings[:, :raw_rank], mean=feature_mean, shift=both.mean_coordinates()[:raw_rank]),
+        ),
+        centered_span=FunctionSpan(rank=rank, of=Loadings(base=loadings[:, :rank])),
+        variance=covariance.trace(),
     )

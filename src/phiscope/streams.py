@@ -40,6 +40,11 @@ class Stream:
         self._n_pending = 0
 
     @property
+    def _enough(self) -> int:
+        """Rows from which on a scatter takes less memory than they do."""
+        return max(self.pilots.layout[0], PILOT_ROWS) + 1
+
+    @property
     def n_samples(self) -> int:
         """Rows added so far."""
         return self._n_pending + (0 if self.scatter is None else int(self.scatter.counts.sum()))
@@ -48,13 +53,16 @@ class Stream:
         self, parts: Sequence[NDArray[Any]], chosen: slice | IntArray, groups: IntArray, weights: FloatArray
     ) -> None:
         """Add chosen rows of the parts; `groups` and `weights` belong to the chosen rows."""
+        if self.scatter is None and not self.pending and len(groups) >= self._enough:
+            # Rows that come all at once are not kept first.
+            self.scatter = self._make(self.pilots)
         for piece in pieces(len(groups), self.pilots.block_rows):
             self._add(parts, within(chosen, piece), groups[piece], weights[piece])
 
     def _add(
         self, parts: Sequence[NDArray[Any]], chosen: slice | IntArray, groups: IntArray, weights: FloatArray
     ) -> None:
-        enough = max(self.pilots.layout[0], PILOT_ROWS) + 1
+        enough = self._enough
         if self.scatter is not None:
             enough = 1 if self.scatter.holds else self._block_rows // 2
         if not self.pending and len(groups) >= enough:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from phiscope.accumulator import MOST_CLASSES
 from phiscope.arrays import FloatArray, IntArray, as_targets, as_weights, check_reach
 from phiscope.errors import EmptyDataError, NonFiniteError, ShapeError, TargetError
-from phiscope.moments import add_scatter
 from phiscope.row_sources import Rows, as_row_source
 from phiscope.swept import ProductOperator, SweptMoments
+from phiscope.symmetric import add_scatter
 
 BLOCK_BYTES = 2**27
 """One block of features in float64: large enough for full speed of a matrix product, small beside the data."""

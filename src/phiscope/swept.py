@@ -42,6 +42,10 @@ class ProductOperator(PositiveOperator):
         """Squared Frobenius norm; NaN when it is not known."""
         return self.square
 
+    def inner(self, other: FloatArray) -> float:
+        """tr(S X) for a symmetric X of shape (p, p)."""
+        return float(np.trace(self.product(other)))
+
     def apply(self, vectors: FloatArray) -> FloatArray:
         """The operator times column vectors of shape (p, k)."""
         return self.product(vectors)

@@ -26,24 +26,24 @@ from phiscope.cut_findings import (
     warn_of_norm,
     warn_of_pairs,
 )
+from phiscope.eigensystem import BothSystems, Eigensystem
 from phiscope.errors import ShapeError
 from phiscope.findings import (
     OUTPUT_NUMBERS,
     Findings,
     Outputs,
     find_output_numbers,
-    spectrum_with_shares,
     warn_of_samples,
 )
 from phiscope.leading import Leading, Pairs, rounding_of
 from phiscope.measurement import Measurement
 from phiscope.metrics import SCALARS
 from phiscope.metrics.richness import low_rank_curve
-from phiscope.readouts import target_crosses
 from phiscope.shard_findings import HEAD_DISAGREES
 from phiscope.solvers import Limits, Solved, solve
 from phiscope.spans import Cut, TargetSpans, affine_outputs, measured_outputs, target_spans
-from phiscope.spectrum import Eigensystem, FunctionSpan, Spectrum, fix_signs
+from phiscope.spectra import both_spectra
+from phiscope.spectrum import Spectrum
 from phiscope.sweeps import Sweeps, table_rows
 from phiscope.swept import SweptMoments
 
@@ -119,7 +119,7 @@ def _measured(
     found: Findings, moments: SweptMoments, solved: Solved, head: Head | None, tolerance: float
 ) -> Measurement:
     outputs, targets = _outputs(found, moments, head, Cut(tolerance=tolerance)), target_spans(moments)
-    raw, centered = _spectra(solved.leading, targets, outputs, target_crosses(moments))
+    raw, centered = _spectra(solved.leading, moments.mean[: moments.n_features], targets, outputs)
     norm = float(np.sqrt(moments.features.square))
     curve = None
     if outputs is None:
@@ -170,23 +170,17 @@ def _outputs(found: Findings, moments: SweptMoments, head: Head | None, cut: Cut
 
 
 def _spectra(
-    leading: Leading,
-    targets: TargetSpans | None,
-    outputs: Outputs | None,
-    crosses: tuple[FloatArray | None, FloatArray | None],
+    leading: Leading, mean: FloatArray, targets: TargetSpans | None, outputs: Outputs | None
 ) -> tuple[Spectrum, Spectrum]:
-    directions = (None, None) if targets is None or targets.directions is None else targets.directions
-    target_pair: tuple[FunctionSpan | None, ...] = (None, None) if targets is None else (targets.raw, targets.centered)
-    output_pair: tuple[FunctionSpan | None, ...] = (None, None)
-    if outputs is not None:
-        output_pair = (outputs.raw_span, outputs.centered_span)
-    spectra = []
-    for index, pairs in enumerate((leading.raw, leading.centered)):
-        vectors = fix_signs(pairs.eigenvectors, directions[index])
-        system = Eigensystem(eigenvalues=pairs.eigenvalues, eigenvectors=vectors)
-        spectrum = spectrum_with_shares(system, target_pair[index], output_pair[index], crosses[index])
-        spectra.append(replace(spectrum, eigenvalue_bounds=pairs.bounds))
-    return spectra[0], spectra[1]
+    raw, centered = (
+        Eigensystem(eigenvalues=pairs.eigenvalues, eigenvectors=pairs.eigenvectors)
+        for pairs in (leading.raw, leading.centered)
+    )
+    spectra = both_spectra(BothSystems(raw=raw, centered=centered, mean=mean), targets, outputs)
+    return (
+        replace(spectra[0], eigenvalue_bounds=leading.raw.bounds),
+        replace(spectra[1], eigenvalue_bounds=leading.centered.bounds),
+    )
 
 
 def _provenance(moments: SweptMoments, solved: Solved) -> dict[str, str]:

@@ -15,9 +15,9 @@ import numpy as np
 import scipy.linalg
 
 from phiscope.arrays import FloatArray, IntArray
+from phiscope.eigensystem import diagonalize_operator
 from phiscope.metrics.definition import Definition
 from phiscope.operators import PositiveOperator
-from phiscope.spectrum import diagonalize_operator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +71,13 @@ def class_eigenspaces(shares: FloatArray, cross: FloatArray, tolerance: float) -
     """
     distinct, member, counts = np.unique(shares, return_inverse=True, return_counts=True)
     order = np.argsort(member, kind="stable")
-    sums = np.add.reduceat(cross[:, order], np.cumsum(counts) - counts, axis=1)
-    apart = cross - (sums / counts)[:, member]
-    inside = np.bincount(member, weights=np.einsum("pc,pc->c", apart, apart))
+    # Classes as rows, those of equal share next to each other.
+    rows = cross.T[order]
+    sums = np.add.reduceat(rows, np.cumsum(counts) - counts, axis=0)
+    rows -= np.repeat(sums / counts[:, None], counts, axis=0)
+    inside = np.add.reduceat(np.einsum("cp,cp->c", rows, rows), np.cumsum(counts) - counts)
     values, vectors = scipy.linalg.eigh(_between_shares(distinct, counts), check_finite=False)
-    projected = (sums / np.sqrt(counts)) @ vectors
+    projected = (sums / np.sqrt(counts)[:, None]).T @ vectors
     several = counts > 1
     return _eigenspaces(
         np.concatenate([distinct[several], values]),

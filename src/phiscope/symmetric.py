@@ -1,0 +1,38 @@
+"""Symmetric matrices from sums of outer products: half the work of a general product, one triangle, then a mirror."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg.blas import dgemm, dsyrk
+
+from phiscope.arrays import FloatArray
+
+MIRROR_BLOCK = 256
+"""Rows and columns mirrored at a time, so that reading and writing both stay in the cache."""
+
+
+def add_scatter(scatter: FloatArray, rows: FloatArray, sign: float = 1.0, *, lower: bool = False) -> FloatArray:
+    """scatter += sign rows^T rows on one triangle, half the work of a general product; columns contiguous."""
+    return np.asarray(dsyrk(sign, rows.T, beta=1.0, c=scatter, overwrite_c=1, lower=lower))
+
+
+def add_outer(matrix: FloatArray, rows: FloatArray, sign: float = 1.0) -> FloatArray:
+    """A symmetric matrix += sign rows^T rows, both triangles and in place where the matrix is contiguous."""
+    if len(rows) == 0:
+        return matrix
+    columns = np.ascontiguousarray(rows).T
+    whole = matrix if matrix.flags.f_contiguous else matrix.T
+    return np.asarray(dgemm(sign, columns, columns, beta=1.0, c=whole, trans_b=1, overwrite_c=1))
+
+
+def mirror(upper: FloatArray) -> FloatArray:
+    """The full symmetric matrix from its upper triangle, in place; the lower one is overwritten."""
+    below = np.tri(min(MIRROR_BLOCK, len(upper)), k=-1, dtype=bool)
+    for start in range(0, len(upper), MIRROR_BLOCK):
+        stop = min(start + MIRROR_BLOCK, len(upper))
+        block = upper[start:stop, start:stop]
+        np.copyto(block, block.T.copy(), where=below[: len(block), : len(block)])
+        for low in range(stop, len(upper), MIRROR_BLOCK):
+            tile = slice(low, min(low + MIRROR_BLOCK, len(upper)))
+            upper[tile, start:stop] = upper[start:stop, tile].T
+    return upper
