@@ -3,7 +3,7 @@
     make bench                                    everything: writes docs/speed.json, docs/speed.md and its pictures
     make bench ARGS="--quick"                     small shapes, two minutes: whether everything works here
     make bench ARGS="--shapes A --repeats 3"      a part; parts are written to build/bench and leave docs alone
-    make bench ARGS="--shapes 20000x256x10 --contestants pass everything floor-symmetric-blocks --no-growth"
+    make bench ARGS="--shapes 20000x256x10 --contestants pass numbers floor-symmetric-blocks --no-growth"
     make bench ARGS="--render docs/speed.json"    the page again, without measuring
 
 Every contestant of a shape has a process of its own, all with the same number of threads; they take turns, in another
@@ -48,9 +48,10 @@ MEMORY = [
     ("pass", "pass alone, no shards", 10_000, 2048),
     ("one-number", "D_LR alone, no shards", 10_000, 2048),
     ("diagonalize", "`diagonalize(intervals=False)`, nothing read", 10_000, 2048),
-    ("read", "`diagonalize(intervals=False)`, all read", 10_000, 2048),
+    ("numbers", "`diagonalize(intervals=False)`, all numbers and curves", 10_000, 2048),
+    ("read", "`diagonalize(intervals=False)`, and the eigenvectors", 10_000, 2048),
     ("diagonalize-shards", "`diagonalize()`, nothing read", 10_000, 2048),
-    ("read-shards", "`diagonalize()`, all read", 10_000, 2048),
+    ("read-shards", "`diagonalize()`, all numbers, curves and eigenvectors", 10_000, 2048),
 ]
 QUICK_SHAPES = {"quick": Shape(n=4_000, p=128, classes=10)}
 QUICK_GROWTH = {

@@ -31,7 +31,7 @@ def run(*words, folder):
 
 
 def test_one_run_measures_floors_ours_and_a_peer(tmp_path):
-    names = ["pass", "pass-fast", "everything-plain", "one-number", "sklearn-covariance-f64"]
+    names = ["pass", "pass-fast", "numbers", "one-number", "sklearn-covariance-f64"]
     done = run(
         "--shapes", "3000x24x3", "--contestants", *names, "--repeats", "2", "--no-growth", folder=tmp_path
     )  # fmt: skip
@@ -42,7 +42,7 @@ def test_one_run_measures_floors_ours_and_a_peer(tmp_path):
         assert "reason" not in row, row
         assert len(row["cpu"]) == 2
         assert min(row["cpu"]) > 0
-    assert case["rows"]["everything-plain"]["relative_error"] < 1e-10
+    assert case["rows"]["numbers"]["relative_error"] < 1e-10
     assert 1e-10 < case["rows"]["pass-fast"]["relative_error"] < 1e-2
     page = (tmp_path / "speed.md").read_text()
     assert "24" in page

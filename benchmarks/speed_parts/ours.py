@@ -35,23 +35,30 @@ def pass_alone(case: Case, keywords: dict[str, Any]) -> Moments:
     return moments
 
 
-def everything(case: Case, keywords: dict[str, Any]) -> Measurement:
-    """All scalars, both spectra, the centered eigenvectors, quality and utilization curves."""
+def numbers(case: Case, keywords: dict[str, Any]) -> Measurement:
+    """All scalars, both spectra, quality and utilization curves: all that needs no eigenvectors."""
     measured = phiscope.diagonalize(case.features, head=case.head, targets=case.targets, **keywords)
     # Read everything, so that nothing left for later is counted as free.
     if "dynamical_low_rank" not in measured.to_dict():
         raise RuntimeError("the measurement lacks D_LR, so its time would be no comparison")
     for spectrum in (measured.raw, measured.centered):
         absent = [name for name in CURVES if getattr(spectrum, name) is None]
-        # Those of the raw spectrum are a p x p x p product more, made for who reads them.
-        if absent or measured.centered.eigenvectors.shape[0] != case.shape.p:
-            raise RuntimeError(f"the measurement lacks {absent or 'eigenvectors'}, so its time would be no comparison")
+        if absent or not len(spectrum.eigenvalues):
+            raise RuntimeError(f"the measurement lacks {absent or 'eigenvalues'}, so its time would be no comparison")
+    return measured
+
+
+def everything(case: Case, keywords: dict[str, Any]) -> Measurement:
+    """The same, and the centered eigenvectors; the raw ones are a p x p x p product more, made for who reads them."""
+    measured = numbers(case, keywords)
+    if measured.centered.eigenvectors.shape[0] != case.shape.p:
+        raise RuntimeError("the measurement lacks eigenvectors, so its time would be no comparison")
     return measured
 
 
 def with_intervals(case: Case, keywords: dict[str, Any]) -> Measurement:
     """Everything, and the interval of every scalar that has one."""
-    measured = everything(case, keywords)
+    measured = numbers(case, keywords)
     given = 0
     for name in measured.to_dict():
         try:

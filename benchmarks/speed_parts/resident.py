@@ -1,8 +1,9 @@
 """Memory of phiscope itself, each case in a process of its own: `python -m speed_parts.resident CASE N P`.
 
 `stream` feeds N samples of P features in batches that are made on the way. `pass`, `diagonalize` and `read` measure N
-samples in an array (the pass alone; then without eigenvectors; then everything read), `-shards` with the shards that
-are gathered unasked. `control` holds one P x P array of doubles and nothing else: it has to come out as 1.
+samples in an array: the pass alone, then with nothing read, then with everything read; `numbers` reads all but
+eigenvectors, and `-shards` gathers the shards that come unasked. `control` holds one P x P array of doubles and nothing
+else: it has to come out as 1.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ STAGES: dict[str, tuple[Callable[[Case, dict[str, Any]], Any], dict[str, Any]]] 
     "pass": (ours.pass_alone, {"n_shards": 1}),
     "diagonalize": (_diagonalize, {"intervals": False}),
     "one-number": (ours.one_number, {"intervals": False}),
+    "numbers": (ours.numbers, {"intervals": False}),
     "read": (ours.everything, {"intervals": False}),
     "pass-shards": (ours.pass_alone, {"n_shards": None}),
     "diagonalize-shards": (_diagonalize, {}),

@@ -293,4 +293,4 @@ class MomentAccumulator:
         total = streams.total(consume=consume)
         if total.classes:
             total = with_groups(total, self._num_classes or 1)
-        return total, streams.shards(len(total.group_counts), total)
+        return total, streams.shards(len(total.group_counts), total, consume=consume)

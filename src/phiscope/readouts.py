@@ -9,6 +9,7 @@ import numpy as np
 import scipy.linalg
 
 from phiscope.arrays import FloatArray
+from phiscope.errors import PhiscopeError
 from phiscope.findings import NO_SPREAD, Findings
 from phiscope.jackknife import leave_one_out
 from phiscope.metrics import collapse_distance, readout, regression
@@ -170,17 +171,27 @@ def _score(fitted: Moments, judged: Moments) -> float:
     if covariance.matrix is not None:
         system = covariance.dense()
         system[np.diag_indices_from(system)] += ridge
-        weight = scipy.linalg.solve(system, cross, assume_a="pos", check_finite=False)
+        weight = _solved(system, cross)
     else:
         rows = np.asarray(covariance.rows)
         # (A^T A + r)^-1 G = (G - A^T (A A^T + r)^-1 A G) / r never makes p x p.
         small = rows @ rows.T + ridge * np.eye(len(rows))
-        weight = (cross - rows.T @ scipy.linalg.solve(small, rows @ cross, assume_a="pos", check_finite=False)) / ridge
+        weight = (cross - rows.T @ _solved(small, rows @ cross)) / ridge
     p = fitted.n_features
     offset = target_means(fitted) - target_means(judged) + weight.T @ (judged.mean[:p] - fitted.mean[:p])
     spread = float(np.einsum("ij,ij->", weight, judged.covariance("features").apply(weight)))
     error = spread - 2 * float(np.einsum("ij,ij->", weight, judged_cross)) + variance + float(offset @ offset)
     return 1 - error / variance
+
+
+def _solved(system: FloatArray, right: FloatArray) -> FloatArray:
+    """The solution for a positive definite matrix, which is overwritten, by one Cholesky factor."""
+    _, found, status = scipy.linalg.lapack.dposv(system.T, right, lower=True, overwrite_a=True)
+    if status:
+        raise PhiscopeError(
+            f"LAPACK's dposv ended with status {status} on {len(system)} x {len(system)} numbers; please report this"
+        )
+    return np.asarray(found)
 
 
 def find_regression_collapse(

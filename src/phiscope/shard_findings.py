@@ -16,7 +16,7 @@ from phiscope.metrics import CORRECTED_TWINS, SCALARS
 from phiscope.moments import Moments
 from phiscope.operators import PositiveOperator
 from phiscope.readouts import find_held_out
-from phiscope.spans import Cut, affine_outputs, measured_outputs
+from phiscope.spans import Cut, affine_outputs, measured_outputs, reduced_head
 
 HEAD_DISAGREES = 1e-3
 """From this relative difference on, outputs and head(features) are reported as two different things."""
@@ -68,9 +68,11 @@ def _corrections(
     """Corrected twins, and a sentence where plain numbers are off; errors only from enough shards."""
     rank = 0 if outputs is None else outputs.centered_span.rank
     quiet = Findings()
+    # Reduced once, not for each shard.
+    small = head if head is None or moments.n_outputs else reduced_head(head)
 
     def outputs_again(part: Moments) -> Outputs | None:
-        return outputs_of(quiet, part, part.covariance("features"), head, cut)
+        return outputs_of(quiet, part, part.covariance("features"), small, cut)
 
     estimates = correct(shards, moments, pieces_of(moments, outputs), outputs_again, rank)
     estimates = {name: value for name, value in estimates.items() if name in found.numbers}

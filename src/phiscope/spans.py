@@ -122,10 +122,7 @@ def affine_outputs(
     With more outputs than p + 1 they are first rotated into p + 1 coordinates (W, b = Q R with orthonormal
     columns Q), which changes no span, no eigenvalue and no norm, and avoids C x C.
     """
-    weight, bias = head
-    if len(weight) > weight.shape[1] + 1:
-        square = _triangle(weight, bias)
-        weight, bias = square[:, :-1], square[:, -1]
+    weight, bias = reduced_head(head)
     cross = covariance.apply(weight.T)
     if covariance.matrix is None and covariance.rows is not None:
         output_covariance = PositiveOperator(rows=covariance.rows @ weight.T)
@@ -139,6 +136,15 @@ def affine_outputs(
         output_mean=weight @ feature_mean + bias,
         cut=cut,
     )
+
+
+def reduced_head(head: tuple[FloatArray, FloatArray]) -> tuple[FloatArray, FloatArray]:
+    """A head of at most p + 1 outputs with the same span, spectrum and norms; the head itself when it has no more."""
+    weight, bias = head
+    if len(weight) <= weight.shape[1] + 1:
+        return head
+    square = _triangle(weight, bias)
+    return square[:, :-1], square[:, -1]
 
 
 def _triangle(weight: FloatArray, bias: FloatArray) -> FloatArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from threading import RLock
 from typing import Any, overload
 
 import numpy as np
@@ -196,16 +197,17 @@ class Streams:
                 add_blocks(total, stream.pending)
         return total.moments(consume=True)
 
-    def shards(self, n_groups: int, total: Moments | None = None) -> ShardMoments:
+    def shards(self, n_groups: int, total: Moments | None = None, *, consume: bool = False) -> ShardMoments:
         """Moments of the shards that hold samples, each made when it is first read.
 
         Args:
             n_groups: classes, known ones that did not occur included.
             total: moments of all shards, which are those of the only one.
+            consume: give their memory away, after which no rows come.
         """
         if total is not None and len(self) == 1:
             return ShardMoments([], n_groups, [total])
-        lent = ShardMoments([stream for stream in self._streams if stream.n_samples], n_groups)
+        lent = ShardMoments([stream for stream in self._streams if stream.n_samples], n_groups, consume=consume)
         self._lent = weakref.ref(lent)
         return lent
 
@@ -213,8 +215,11 @@ class Streams:
 class ShardMoments(Sequence[Moments]):
     """Moments of disjoint shards; nothing is computed before it is read, and later batches do not change it."""
 
-    def __init__(self, streams: list[Stream], n_groups: int, known: Sequence[Moments] = ()) -> None:
-        self._streams: list[Stream] | None = streams or None
+    def __init__(
+        self, streams: list[Stream], n_groups: int, known: Sequence[Moments] = (), *, consume: bool = False
+    ) -> None:
+        self._streams: list[Stream | None] | None = list(streams) or None
+        self._consume, self._lock = consume, RLock()
         self._moments: list[Moments | None] = [*known] or [None] * len(streams)
         self._n_groups = n_groups
 
@@ -229,14 +234,21 @@ class ShardMoments(Sequence[Moments]):
         """One shard, or several as a tuple."""
         if isinstance(index, slice):
             return tuple(self[one] for one in range(*index.indices(len(self))))
-        known = self._moments[index]
-        if known is None and self._streams is not None:
-            known = self._streams[index].moments()
-            known = with_groups(known, self._n_groups) if known.classes else known
-            self._moments[index] = known
-        if known is None:
-            raise IndexError(index)
+        # One thread at a time: a stream gives its memory away only once.
+        with self._lock:
+            known = self._moments[index]
+            if known is None:
+                known = self._moments[index] = self._made(index)
         return known
+
+    def _made(self, index: int) -> Moments:
+        stream = None if self._streams is None else self._streams[index]
+        if self._streams is None or stream is None:
+            raise IndexError(index)
+        moments = stream.moments(consume=self._consume)
+        if self._consume:
+            self._streams[index] = None
+        return with_groups(moments, self._n_groups) if moments.classes else moments
 
     def settle(self) -> None:
         """Compute every shard now and let go of the streams."""

@@ -11,6 +11,10 @@ MIRROR_BLOCK = 256
 """Rows and columns mirrored at a time, so that reading and writing both stay in the cache."""
 
 
+HALF_FROM = 128
+"""Rows from which on one triangle and its mirror take less time than a general product."""
+
+
 def add_scatter(scatter: FloatArray, rows: FloatArray, sign: float = 1.0, *, lower: bool = False) -> FloatArray:
     """scatter += sign rows^T rows on one triangle, half the work of a general product; columns contiguous."""
     return np.asarray(dsyrk(sign, rows.T, beta=1.0, c=scatter, overwrite_c=1, lower=lower))
@@ -20,8 +24,10 @@ def add_outer(matrix: FloatArray, rows: FloatArray, sign: float = 1.0) -> FloatA
     """A symmetric matrix += sign rows^T rows, both triangles and in place where the matrix is contiguous."""
     if len(rows) == 0:
         return matrix
-    columns = np.ascontiguousarray(rows).T
     whole = matrix if matrix.flags.f_contiguous else matrix.T
+    if len(rows) > HALF_FROM and whole.flags.f_contiguous:
+        return mirror(add_scatter(whole, np.ascontiguousarray(rows), sign))
+    columns = np.ascontiguousarray(rows).T
     return np.asarray(dgemm(sign, columns, columns, beta=1.0, c=whole, trans_b=1, overwrite_c=1))
 
 
