@@ -82,6 +82,8 @@ def test_help_names_every_command(capsys):
         (["run", "digits-cnn", "--config", "nothing.yaml"], "does not exist"),
         (["measure"], "required: --features"),
         (["measure", "--features", "x.npy", "--rank-tolerance", "0"], "--rank-tolerance"),
+        (["measure", "--features", "x.npy", "--k", "0"], "--k"),
+        (["measure", "--features", "x.npy", "--precision", "half"], "--precision"),
         (["measure", "--features", "nothing.npy"], "features: there is no file nothing.npy"),
         (["compare", "one"], "at least two runs"),
         (["compare", "one", "two"], "there is no run at one"),
@@ -106,6 +108,38 @@ def test_measure_agrees_with_the_library(capsys, arrays):
     assert facts["regime"] == expected.regime
     assert facts["spectra"]["centered"]["quality"] == expected.centered.quality.tolist()
     assert (facts["n_samples"], facts["n_features"], facts["n_outputs"]) == (60, 6, 3)
+
+
+@pytest.mark.parametrize("p", [6, 2100])
+def test_measure_of_the_leading_eigenfunctions(capsys, tmp_path, p):
+    """Wide features are read several times, narrow ones diagonalized as always and cut; both as the library does."""
+    rng = np.random.default_rng(3)
+    features = rng.standard_normal((200, p)) / np.arange(1, p + 1)
+    made = {
+        "features": features,
+        "outputs": features[:, :3] @ rng.standard_normal((3, 2)),
+        "targets": np.arange(200) % 2,
+    }
+    arguments = []
+    for name, array in made.items():
+        np.save(tmp_path / f"{name}.npy", array)
+        arguments += [f"--{name}", str(tmp_path / f"{name}.npy")]
+    assert run_command(["measure", *arguments, "--k", "3", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    expected = phiscope.diagonalize(**made, k=3)
+    assert facts["spectra"]["centered"]["eigenvalues"] == pytest.approx(expected.centered.eigenvalues, rel=1e-9)
+    assert facts["numbers"]["dynamical_low_rank"] == pytest.approx(expected["dynamical_low_rank"], rel=1e-9)
+    assert ("effective_dimension" in facts["numbers"]) == (p == 6)
+    assert len(facts["spectra"]["raw"]["eigenvalues"]) == 3
+
+
+def test_measure_in_float32_says_so(capsys, arrays):
+    folder, made = arrays
+    assert run_command(["measure", "--features", str(folder / "f.npy"), "--precision", "fast", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["provenance"]["products"].startswith("float32")
+    expected = phiscope.diagonalize(made["f"])["effective_dimension"]
+    assert facts["numbers"]["effective_dimension"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_measure_without_outputs_has_no_quality_and_says_why(capsys, arrays):

@@ -384,6 +384,17 @@ def test_the_bar_is_on_stderr_and_only_on_a_terminal(tmp_path, capsys, monkeypat
     assert "measuring" not in printed.out
 
 
+def test_each_pass_over_wide_features_has_its_bar(tmp_path, capsys, monkeypatch):
+    path = as_npy(tmp_path, "wide", np.random.default_rng(0).standard_normal((60, 2100)).astype(np.float32))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert run_command(["measure", "--features", path, "--k", "2"]) == 0
+    shown = capsys.readouterr().err
+    assert "pass 1:" in shown
+    assert "pass 2:" in shown
+    assert run_command(["measure", "--features", path, "--k", "2", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 GROWTH = """
 import resource, sys
 import numpy as np

@@ -137,6 +137,15 @@ class RowTable:
         """p."""
         return self._rows["features"].shape[1]
 
+    def parts(self) -> dict[str, Any]:
+        """What may be read again and again: features and outputs where they lie, targets and weights in memory."""
+        return {name: rows.whole() if name in ("targets", "weights") else rows for name, rows in self._rows.items()}
+
+    @property
+    def progress(self) -> bool | None:
+        """Whether a bar is shown."""
+        return self._progress
+
     @property
     def n_outputs(self) -> int:
         """C, 0 without outputs."""

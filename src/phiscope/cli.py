@@ -144,6 +144,8 @@ def _measure(chosen: Namespace) -> int:
         RowTable(files, progress=False if chosen.quiet or chosen.json else None),
         None if chosen.head is None else head,
         rank_tolerance=chosen.rank_tolerance,
+        k=chosen.k,
+        precision=chosen.precision,
     )
     if chosen.json:
         print(json.dumps(measurement_facts(measurement), allow_nan=False, ensure_ascii=False))
@@ -285,5 +287,9 @@ def _add_measure(parser: ArgumentParser) -> None:
         metavar="X",
         help="relative tolerance on the eigenvalues of the outputs' second moment",
     )
+    parser.add_argument(
+        "--k", type=PositiveInt, default=None, metavar="K", help="leading eigenfunctions of wide features"
+    )
+    parser.add_argument("--precision", choices=("exact", "fast"), default="exact", help="of products; fast is float32")
     parser.add_argument("--json", action="store_true", help="print strict JSON instead of a table")
     parser.add_argument("--quiet", action="store_true", help="no progress bar; there is none off a terminal either")

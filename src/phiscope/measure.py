@@ -76,9 +76,8 @@ def diagonalize(
         3.0
     """
     parts = {"features": features, "outputs": outputs, "targets": targets, "weights": weights}
-    if k is not None and precision == "fast":
-        raise InputError(f"k = {k} came with precision 'fast'; leading eigenfunctions are found in float64 only")
     if k is not None:
+        _check_leading(k, precision, dask=any(map(is_dask, parts.values())))
         return _leading(parts, head, k, num_classes=num_classes, rank_tolerance=rank_tolerance)
     device = _device_of(features)
     in_pieces = any(map(is_stored, parts.values())) or (device is None and any(map(is_narrow, parts.values())))
@@ -119,15 +118,21 @@ def _device_of(features: Any) -> torch.device | None:
     return features.device if elsewhere else None
 
 
-def _leading(parts: dict[str, Any], head: Any, k: int, **options: Any) -> Measurement:
-    if any(map(is_dask, parts.values())):
+def _check_leading(k: int, precision: str, *, dask: bool) -> None:
+    as_count(k, name="k")
+    if precision == "fast":
+        raise InputError(f"k = {k} came with precision 'fast'; leading eigenfunctions are found in float64 only")
+    if dask:
         raise InputError(
             f"k = {k} came with Dask arrays, which would be computed anew for each of several passes; store them "
             "with to_zarr and pass the Zarr array"
         )
+
+
+def _leading(parts: dict[str, Any], head: Any, k: int, **options: Any) -> Measurement:
     if as_row_source(parts["features"], name="features").shape[-1] > wide.WHOLE:
         return wide.diagonalize_leading(k=k, head=head, **parts, **options)
-    return wide.shortened(diagonalize(head=head, **parts, **options), as_count(k, name="k"))
+    return wide.shortened(diagonalize(head=head, **parts, **options), k)
 
 
 def diagonalize_table(
@@ -137,6 +142,7 @@ def diagonalize_table(
     num_classes: int | None = None,
     rank_tolerance: float = 1e-4,
     intervals: bool | None = None,
+    k: int | None = None,
     precision: str = "exact",
 ) -> Measurement:
     """Diagonalize features that are not in memory as a whole; `diagonalize` comes here by itself.
@@ -147,6 +153,7 @@ def diagonalize_table(
         num_classes: see `diagonalize`.
         rank_tolerance: see `diagonalize`.
         intervals: see `diagonalize`.
+        k: see `diagonalize`.
         precision: see `diagonalize`.
 
     Raises:
@@ -160,6 +167,21 @@ def diagonalize_table(
     # Before the pass, which can take hours, and not after it.
     as_share(rank_tolerance, name="rank_tolerance", example="1e-4")
     check_precision(precision)
+    if k is not None:
+        _check_leading(k, precision, dask=isinstance(table, DaskTable))
+        if isinstance(table, RowTable) and table.n_features > wide.WHOLE:
+            return wide.diagonalize_leading(
+                k=k,
+                head=head,
+                num_classes=num_classes,
+                rank_tolerance=rank_tolerance,
+                progress=table.progress,
+                **table.parts(),
+            )
+        whole = diagonalize_table(
+            table, head, num_classes=num_classes, rank_tolerance=rank_tolerance, intervals=intervals
+        )
+        return wide.shortened(whole, k)
     affine = None if head is None else as_head(head, table.n_features)
     if table.n_outputs:
         _check_same_layer(table.n_outputs, affine)

@@ -18,6 +18,10 @@ from phiscope.errors import InputError, ShapeError
 Pieces = Callable[[int], Iterator[NDArray[Any]]]
 
 
+WHOLE_ROWS = 2**16
+"""Rows read at a time when all of them are wanted."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rows:
     """An array whose rows are read in order and need not fit into memory.
@@ -44,6 +48,10 @@ class Rows:
             raise ShapeError(
                 f"{self.name} have shape {self.shape} in {self.place}, expected (n,) or (n, columns); reshape them"
             )
+
+    def whole(self) -> NDArray[Any]:
+        """All rows as one array in memory, for what is small beside the features: targets and weights."""
+        return np.concatenate(list(self.blocks(WHOLE_ROWS)))
 
     def blocks(self, n_rows: int) -> Iterator[NDArray[Any]]:
         """The rows in order, in blocks of exactly `n_rows`, the last one shorter.

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from phiscope.accumulator import MOST_CLASSES
 from phiscope.arrays import FloatArray, IntArray, as_targets, as_weights, check_reach
@@ -29,14 +30,23 @@ class Sweeps:
         targets: integers (n,), floats (n,) or (n, c), or None.
         weights: shape (n,), or None.
         num_classes: number of classes; None takes the largest target plus one.
+        progress: True shows a bar on stderr for each pass, False none, None one on a terminal.
 
     Raises:
         InputError: see `phiscope.diagonalize`.
     """
 
     def __init__(
-        self, features: Any, outputs: Any = None, targets: Any = None, weights: Any = None, num_classes: Any = None
+        self,
+        features: Any,
+        outputs: Any = None,
+        targets: Any = None,
+        weights: Any = None,
+        num_classes: Any = None,
+        *,
+        progress: bool | None = False,
     ) -> None:
+        self._progress, self._passes = progress, 0
         self._features = table_rows(features, "features", "p")
         self._outputs = None if outputs is None else table_rows(outputs, "outputs", "C")
         goal = None if targets is None else as_targets(targets)
@@ -63,10 +73,16 @@ class Sweeps:
         size = max(64, BLOCK_BYTES // (8 * self.n_features))
         streams = [part.blocks(size) for part in parts if part is not None]
         start = 0
-        for block in zip(*streams, strict=True):
-            rows = np.concatenate(block, axis=1, dtype=np.float64) if len(block) > 1 else block[0].astype(np.float64)
-            yield slice(start, start + len(rows)), rows
-            start += len(rows)
+        self._passes += 1
+        disabled = None if self._progress is None else not self._progress
+        words = f"pass {self._passes}"
+        with tqdm(total=self.n_rows, disable=disabled, desc=words, unit="row", unit_scale=True, leave=False) as bar:
+            for block in zip(*streams, strict=True):
+                several = len(block) > 1
+                rows = np.concatenate(block, axis=1, dtype=np.float64) if several else block[0].astype(np.float64)
+                yield slice(start, start + len(rows)), rows
+                start += len(rows)
+                bar.update(len(rows))
 
     def _scaled(self, mean: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
         """Blocks A of the features about a mean, or one for each group, with sum A^T A the covariance."""

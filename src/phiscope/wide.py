@@ -62,6 +62,7 @@ def diagonalize_leading(
     num_classes: int | None = None,
     rank_tolerance: float = 1e-4,
     limits: Limits | None = None,
+    progress: bool | None = False,
 ) -> Measurement:
     """Diagonalize features that can be read again and again, but only for the leading k eigenfunctions.
 
@@ -77,6 +78,7 @@ def diagonalize_leading(
         num_classes: number of classes.
         rank_tolerance: of the outputs.
         limits: what may be spent; None takes the defaults.
+        progress: True shows a bar on stderr for each pass over the samples, False none, None one on a terminal.
 
     Returns:
         The measurement. Both spectra are cut at k and carry `eigenvalue_bounds`; provenance tells the solver, the share
@@ -98,7 +100,7 @@ def diagonalize_leading(
     if num_classes is None and affine is not None and goal is not None and goal.ndim == 1:
         # A single output still separates two classes.
         num_classes = max(len(affine[0]), 2)
-    sweeps = Sweeps(rows, outputs, goal, weights, num_classes)
+    sweeps = Sweeps(rows, outputs, goal, weights, num_classes, progress=progress)
     if affine is not None and sweeps.n_outputs not in (0, len(affine[0])):
         raise ShapeError(f"outputs have C = {sweeps.n_outputs} columns but the head has {len(affine[0])} rows")
     moments = sweeps.moments()
