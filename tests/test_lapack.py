@@ -60,6 +60,7 @@ def test_coordinates_need_no_eigenvectors(size, columns, method):
     assert found.oriented(-signs) is not None
     np.testing.assert_array_equal(found.oriented(signs), turned)
     np.testing.assert_allclose(found.project(x), before, atol=1e-12)
+    np.testing.assert_array_equal(found.rows(slice(0, 3)), vectors[:3])
     # The control: coordinates along the turned eigenvectors are others.
     assert size == 1 or np.abs(turned.T @ x - before[: len(signs)]).max() > 0.01
 

@@ -196,9 +196,9 @@ def diagonalize_with_mean(covariance: PositiveOperator, mean: FloatArray) -> Bot
     def raw_vectors() -> FloatArray:
         whole = np.empty((len(mean), kept_raw), order="F")
         for start in range(0, len(mean), TURNED_AT_ONCE):
-            unit = np.zeros((len(mean), min(TURNED_AT_ONCE, len(mean) - start)))
-            np.fill_diagonal(unit[start:], 1.0)
-            whole[start : start + len(unit.T)] = update.apply(found.project(unit))[:kept_raw].T
+            part = slice(start, start + TURNED_AT_ONCE)
+            # Coordinates of the unit vectors are the rows of V.
+            whole[part] = update.apply(found.rows(part).T)[:kept_raw].T
         return whole
 
     def raw_oriented(signs: FloatArray | None) -> FloatArray:

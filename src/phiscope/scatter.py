@@ -24,6 +24,9 @@ MATMUL_BELOW = 1024
 TRIANGLE_BLOCK = 512
 """Columns of a float32 product that are added at a time; below the diagonal nothing is."""
 
+SHIFTED_AT_ONCE = 256
+"""Class means whose share of the scatter is taken out at a time; a class without samples has none."""
+
 LEARN_ROWS = 512
 """Rows of a block that decide pilots at a time."""
 
@@ -110,8 +113,13 @@ class Scatter:
             for low in range(0, length, LEARN_ROWS):
                 piece = slice(low, min(low + LEARN_ROWS, length))
                 here = groups[start + piece.start : start + piece.stop]
-                if not self.pilots.known[here].all():
+                fresh = ~self.pilots.known[here]
+                if fresh.all():
                     self.pilots.learn(join([(parts, within(chosen, piece))]), here)
+                elif fresh.any():
+                    picked = piece.start + np.flatnonzero(fresh)
+                    rows = chosen.start + picked if isinstance(chosen, slice) else chosen[picked]
+                    self.pilots.learn(join([(parts, rows)]), here[fresh])
             start += length
 
     def _fill(
@@ -214,10 +222,12 @@ class Scatter:
         self.settle()
         divisor = np.where(self.weights > 0, self.weights, 1.0)[:, None]
         shift = np.divide(self.sums, divisor, out=self.sums) if consume else self.sums / divisor
-        occupied = self.weights > 0
-        scaled = (shift if occupied.all() else shift[occupied]) * np.sqrt(self.weights[occupied])[:, None]
         layout = self.pilots.layout
         squares = self.squares - self.weights * squared_lengths(shift[:, : layout[0]])
+        within = self.scatter if consume else self.scatter.copy(order="F")
+        for start in range(0, len(shift), SHIFTED_AT_ONCE):
+            part = slice(start, start + SHIFTED_AT_ONCE)
+            within = add_scatter(within, shift[part] * np.sqrt(self.weights[part, None]), sign=-1.0)
         return Moments(
             n_samples=int(self.counts.sum()),
             weight=float(self.weights.sum()),
@@ -231,7 +241,7 @@ class Scatter:
             group_means=np.add(shift, self.pilots.rows[: len(shift)], out=shift),
             # Rounding can leave -1e-17 for a class without spread.
             group_squares=np.maximum(squares, 0.0),
-            within=mirror(add_scatter(self.scatter if consume else self.scatter.copy(order="F"), scaled, sign=-1.0)),
+            within=mirror(within),
         )
 
 

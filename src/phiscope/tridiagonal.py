@@ -67,6 +67,12 @@ class Diagonalized:
                 found *= self._signs[:, None]
             return found
 
+    def rows(self, chosen: slice) -> FloatArray:
+        """Chosen rows of V, shape (b, p), with the signs that coordinates have."""
+        with self._lock:
+            found = self.vectors()[chosen]
+            return found if self._signs is None else np.asarray(found * self._signs)
+
     def oriented(self, signs: FloatArray) -> FloatArray:
         """The first K eigenvectors times signs of shape (K,), as `vectors` gives them from then on.
 
