@@ -79,3 +79,11 @@ def test_numbers_and_curves_need_no_eigenvectors(monkeypatch):
     assert P not in formed
     assert measured.centered.eigenvectors.shape == (P, P)
     assert P in formed
+
+
+def test_what_was_handed_out_may_be_overwritten():
+    """Raw eigenvectors are made late, from memory that no caller holds."""
+    expected, measured = problem().raw.eigenvectors, problem()
+    measured.centered.eigenvectors[...] = 0.0
+    measured.centered.eigenvalues[...] = 1.0
+    np.testing.assert_array_equal(measured.raw.eigenvectors, expected)

@@ -198,7 +198,7 @@ def diagonalize_with_mean(covariance: PositiveOperator, mean: FloatArray) -> Bot
         for start in range(0, len(mean), TURNED_AT_ONCE):
             part = slice(start, start + TURNED_AT_ONCE)
             # Coordinates of the unit vectors are the rows of V.
-            whole[part] = update.apply(found.rows(part).T)[:kept_raw].T
+            whole[part] = update.apply(found.vectors()[part].T)[:kept_raw].T
         return whole
 
     def raw_oriented(signs: FloatArray | None) -> FloatArray:
@@ -224,14 +224,10 @@ def diagonalize_with_mean(covariance: PositiveOperator, mean: FloatArray) -> Bot
 
 
 def _of_diagonalized(found: Diagonalized, kept: int) -> Eigensystem:
-    def oriented(signs: FloatArray | None) -> FloatArray:
-        return found.oriented(positive_signs(found.vectors()[:, :kept]) if signs is None else signs)
-
     return Eigensystem(
         eigenvalues=found.values[:kept].copy(),
         eigenvectors=lambda: found.vectors()[:, :kept],  # type: ignore[arg-type]
         projector=lambda columns: found.project(columns)[:kept],
-        orienter=oriented,
     )
 
 

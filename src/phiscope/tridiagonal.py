@@ -45,7 +45,6 @@ class Diagonalized:
     def __init__(self, lower: FloatArray) -> None:
         self._lock = RLock()
         self._reflectors: tuple[FloatArray, FloatArray] | None
-        self._signs: FloatArray | None = None
         diagonal, beside, factors = _reduced(lower)
         self._reflectors = (lower, factors)
         # Of -T, whose ascending order is the descending one of T.
@@ -62,28 +61,7 @@ class Diagonalized:
             if self._reflectors is not None:
                 turned = np.array(columns, dtype=np.float64, order="F")
                 _apply_reflectors(*self._reflectors, turned, transposed=True)
-            found = np.asarray(self._vectors.T @ turned)
-            if self._signs is not None:
-                found *= self._signs[:, None]
-            return found
-
-    def rows(self, chosen: slice) -> FloatArray:
-        """Chosen rows of V, shape (b, p), with the signs that coordinates have."""
-        with self._lock:
-            found = self.vectors()[chosen]
-            return found if self._signs is None else np.asarray(found * self._signs)
-
-    def oriented(self, signs: FloatArray) -> FloatArray:
-        """The first K eigenvectors times signs of shape (K,), as `vectors` gives them from then on.
-
-        Coordinates keep the signs that they had, and so does the first choice of signs.
-        """
-        with self._lock:
-            vectors = self.vectors()
-            if self._signs is None:
-                self._signs = np.append(signs, np.ones(len(vectors) - len(signs)))
-                vectors *= self._signs
-            return vectors[:, : len(signs)]
+            return np.asarray(self._vectors.T @ turned)
 
     def vectors(self) -> FloatArray:
         """V, shape (p, p), columns contiguous; the memory of this object, not to be written to."""
