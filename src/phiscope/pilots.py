@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from phiscope.arrays import FloatArray, IntArray
 from phiscope.moments import Layout, group_sums
 
-BLOCK_ROWS, MOST_BLOCK_ROWS, BLOCK_BYTES = 2048, 16384, 2**25
-"""Rows for one matrix product: what 32 MiB hold, within these bounds. Fewer would not reach the full speed of BLAS, and
-a float32 product has to be added to float64 sums, so the fewer of them the better."""
+BLOCK_ROWS, BLOCK_BYTES = 2048, 2**25
+"""Rows for one matrix product: as many as 32 MiB hold, but not fewer, which would not reach the full speed of BLAS."""
+
+MOST_BLOCK_ROWS, MOST_SINGLE_ROWS, NARROW = 4096, 16384, 256
+"""Most rows for one product, and most in float32 beyond 256 columns: each of those products has to be added to float64
+sums, so the fewer of them the better; narrow rows are sooner multiplied than fetched from memory again."""
 
 PLAIN_MEAN, PLAIN_MEAN_WIDE = 256.0, 1024.0
 """Group means with less than p times the within-group power, within these bounds, are not subtracted from float64 rows.
@@ -85,8 +88,10 @@ class Pilots:
     @property
     def block_rows(self) -> int:
         """Rows for one product."""
-        fit = BLOCK_BYTES // (self.dtype.itemsize * self.rows.shape[1])
-        return int(min(max(fit, BLOCK_ROWS), MOST_BLOCK_ROWS))
+        width = self.rows.shape[1]
+        fit = BLOCK_BYTES // (self.dtype.itemsize * width)
+        few = self.dtype == np.float64 or width <= NARROW
+        return int(min(max(fit, BLOCK_ROWS), MOST_BLOCK_ROWS if few else MOST_SINGLE_ROWS))
 
     def grow(self, n_groups: int) -> None:
         """Make room for more groups."""
