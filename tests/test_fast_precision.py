@@ -52,6 +52,28 @@ def test_without_the_pilot_mean_the_promise_would_break():
     assert np.abs(np.linalg.eigvalsh(products)[::-1] - expected).max() > 100 * PROMISE * expected[0]
 
 
+def collapse_errors(distance):
+    """Relative errors of NC1, CDNV and NC2 for class means so many spreads from the center, all else isotropic."""
+    rng = np.random.default_rng(0)
+    y, means = np.arange(6000) % 12, rng.standard_normal((12, 1000))
+    means -= means.mean(axis=0)
+    means *= distance * np.sqrt(1000) / np.linalg.norm(means, axis=1, keepdims=True)
+    x = (rng.standard_normal((6000, 1000)) + means[y] + 3).astype(np.float32)
+    exact, fast = (diagonalize(x, targets=y, intervals=False, precision=name) for name in ("exact", "fast"))
+    return [abs(fast[name] / exact[name] - 1) for name in ("nc1", "cdnv", "nc2_equinorm")]
+
+
+@pytest.mark.parametrize("distance", [1.0, 2.7, 7.9, 100.0])
+def test_within_class_numbers_keep_five_digits(distance):
+    """Class means far apart in many columns: rounding of the scatter between them must not reach that within."""
+    assert max(collapse_errors(distance)) < 1e-5
+
+
+def test_with_one_pilot_for_all_classes_they_would_not(monkeypatch):
+    monkeypatch.setattr("phiscope.pilots.PLAIN_COLUMNS", 10**9)
+    assert max(collapse_errors(7.9)) > 1e-5
+
+
 @pytest.mark.parametrize("offset", [0.0, 1000.0])
 def test_every_number_is_near_the_exact_one(offset):
     x, y = problem(offset=offset)

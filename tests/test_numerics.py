@@ -8,7 +8,7 @@ import precise
 from phiscope import diagonalize
 from phiscope.accumulator import MomentAccumulator
 from phiscope.pilots import BLOCK_ROWS
-from phiscope.streams import PILOT_ROWS
+from phiscope.streams import PILOT_ROWS, Streams
 
 EPS = np.finfo(np.float64).eps
 
@@ -295,6 +295,22 @@ def test_samples_sorted_by_class(n_shards, small_blocks):
     """All of class 0 first, then classes nobody has seen yet: each class gets a pilot of its own."""
     assert_streamed(stream([500] * 12, sort=True, offset=1e3), 1e3, n_shards=n_shards)
     assert_streamed(stream([1, 2999, 1, 2999], sort=True), n_shards=n_shards)
+
+
+@pytest.mark.parametrize("size", [1, 8, 64, 3000])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_pilots_do_not_depend_on_the_size_of_batches(size, dtype):
+    """A few rows alone do not tell the spread within 200 classes, and every class would get a pilot of its own."""
+    g = np.random.default_rng(0)
+    X, y = (g.normal(size=(3000, 40)) + 5).astype(dtype), g.integers(0, 200, 3000)
+    streams = Streams((40, 0, 0, True), 1, None, dtype)
+    for low in range(0, 3000, size):
+        part = slice(low, low + size)
+        streams.add([X[part]], y[part], np.ones(len(X[part])), None)
+    pilots = streams._pilots
+    assert pilots.uniform
+    expected = 0.0 if dtype == np.float64 else X[:512].mean(axis=0)
+    np.testing.assert_allclose(pilots.rows[y], np.broadcast_to(expected, (3000, 40)), atol=1e-5)
 
 
 def test_first_samples_are_outliers(small_blocks):

@@ -25,9 +25,12 @@ The rounding that this leaves, some p eps of the spread, is what eigenvalues are
 as much as everything else that is done to a row before its product.
 """
 
-PLAIN_MEAN_SINGLE = 64.0
-"""The same for a class beside the common center in float32, which costs the within-class scatter two of its digits and
-the covariance, which holds the scatter between classes too, none."""
+PLAIN_MEAN_SINGLE, PLAIN_COLUMNS = 64.0, 8192
+"""The same for a class beside the common center in float32: so many columns divided by p, up to 64.
+
+Along the class means, the scatter between classes is p times this limit in units of an even spread within them, and
+rounding of the one is error of the other: NC1 keeps five digits, and the covariance, which holds both, loses none.
+"""
 
 
 class Pilots:
@@ -46,13 +49,13 @@ class Pilots:
     def __init__(self, layout: Layout, dtype: type[np.floating[Any]] = np.float64) -> None:
         self.layout = layout
         self.dtype = np.dtype(dtype)
-        self.rows = np.zeros((0, sum(layout[:3])))
+        self.rows: NDArray[Any] = np.zeros((0, sum(layout[:3])), dtype=self.dtype)
         self.known = np.zeros(0, dtype=bool)
         self.uniform, self.shifted = True, False
-        self._plain = PLAIN_MEAN_SINGLE
+        self._plain = min(PLAIN_COLUMNS / layout[0], PLAIN_MEAN_SINGLE)
         if self.dtype == np.float64:
             self._plain = min(max(float(layout[0]), PLAIN_MEAN), PLAIN_MEAN_WIDE)
-        self._center = np.zeros(self.rows.shape[1])
+        self._center: NDArray[Any] = np.zeros(self.rows.shape[1], dtype=self.dtype)
         self._power: list[float] = []
         self._buffer: NDArray[Any] | None = None
         self._product: NDArray[Any] | None = None
@@ -76,10 +79,10 @@ class Pilots:
             rows[...] = piece
         else:
             pilots = self.rows[0] if self.uniform else self.rows.take(groups, axis=0)
-            # Subtracted in the wider of the two types, rounded afterwards; pilots hold float32 in that mode.
+            # Subtracted in the wider of the two types, rounded afterwards.
             wide = np.result_type(self.dtype, piece.dtype)
             if wide == piece.dtype:
-                np.subtract(piece, pilots.astype(wide, copy=False), out=rows, casting="same_kind")
+                np.subtract(piece, pilots, out=rows, casting="same_kind")
             else:
                 # Twice as fast as a subtraction that casts on the way.
                 rows[...] = piece
@@ -102,13 +105,7 @@ class Pilots:
             self.rows[-extra:] = self._center
 
     def learn(self, rows: FloatArray, groups: IntArray) -> None:
-        """Fix the pilots of groups that occur here for the first time."""
-        self.grow(int(groups.max()) + 1)
-        fresh = ~self.known[groups]
-        if not fresh.any():
-            return
-        if not fresh.all():
-            rows, groups = rows[fresh], groups[fresh]
+        """Fix the pilots of groups that have none yet, for which there is room."""
         names, member, counts = np.unique(groups, return_inverse=True, return_counts=True)
         means = group_sums(rows, member, np.ones(len(rows)), len(names)) / counts[:, None]
         if not self._power:
@@ -118,19 +115,16 @@ class Pilots:
                 max(_square(rows[:, part]) - float(counts @ squared_lengths(means[:, part])), 0.0) / alone
                 for part in self._parts()
             ]
-            mean = self._rounded(counts @ means / counts.sum())
+            mean = (counts @ means / counts.sum()).astype(self.dtype)
             # One row subtracted from all samples costs less than a row for each class.
             if self.dtype != np.float64 or self._apart(means).any():
                 self._center = mean
                 self.rows[~self.known] = mean
         apart = self._apart(means)
-        self.rows[names[apart]] = self._rounded(means[apart])
+        self.rows[names[apart]] = means[apart]
         self.known[names] = True
         self.uniform = self.uniform and not apart.any()
         self.shifted = self.shifted or bool(self.rows[names].any())
-
-    def _rounded(self, rows: FloatArray) -> FloatArray:
-        return rows.astype(self.dtype).astype(np.float64)
 
     def _parts(self) -> list[slice]:
         ends = np.cumsum([0, *self.layout[:3]])

@@ -106,21 +106,32 @@ class Scatter:
         self._grow(len(self.pilots.known))
 
     def _learn(self, sources: Sequence[Source], groups: IntArray) -> None:
-        # Piece by piece: rows of groups that are known by then are not even copied.
-        start = 0
+        # `LEARN_ROWS` at a time, however they came: fewer would not tell the spread within groups.
+        taken: list[Source] = []
+        start = size = 0
         for parts, chosen in sources:
             length = n_chosen(chosen)
             for low in range(0, length, LEARN_ROWS):
-                piece = slice(low, min(low + LEARN_ROWS, length))
-                here = groups[start + piece.start : start + piece.stop]
-                fresh = ~self.pilots.known[here]
-                if fresh.all():
-                    self.pilots.learn(join([(parts, within(chosen, piece))]), here)
-                elif fresh.any():
-                    picked = piece.start + np.flatnonzero(fresh)
-                    rows = chosen.start + picked if isinstance(chosen, slice) else chosen[picked]
-                    self.pilots.learn(join([(parts, rows)]), here[fresh])
-            start += length
+                piece = within(chosen, slice(low, min(low + LEARN_ROWS, length)))
+                taken, size = [*taken, (parts, piece)], size + n_chosen(piece)
+                if size >= LEARN_ROWS:
+                    self._learn_from(taken, groups[start : start + size])
+                    taken, start, size = [], start + size, 0
+        self._learn_from(taken, groups[start:])
+
+    def _learn_from(self, sources: Sequence[Source], groups: IntArray) -> None:
+        """Rows of groups that are known by now are not even copied."""
+        fresh = ~self.pilots.known[groups]
+        if not fresh.any():
+            return
+        picked: list[Source] = []
+        start = 0
+        for parts, chosen in sources:
+            stop = start + n_chosen(chosen)
+            wanted = np.flatnonzero(fresh[start:stop])
+            picked.append((parts, chosen.start + wanted if isinstance(chosen, slice) else chosen[wanted]))
+            start = stop
+        self.pilots.learn(join(picked), groups[fresh])
 
     def _fill(
         self, rows: NDArray[Any], parts: Sequence[NDArray[Any]], chosen: slice | IntArray, groups: IntArray
@@ -138,12 +149,10 @@ class Scatter:
             return self.sums
         if len(self.sums) > self.pilots.block_rows:
             return None
-        known = 0 if self._recent is None else len(self._recent)
-        if self._recent is None or known < len(self.sums):
-            grown = np.zeros(self.sums.shape, dtype=self.pilots.dtype)
-            if self._recent is not None:
-                grown[:known] = self._recent
-            self._recent = grown
+        if self._recent is None:
+            self._recent = np.zeros(self.sums.shape, dtype=self.pilots.dtype)
+        elif len(self._recent) < len(self.sums):
+            self._recent = np.pad(self._recent, ((0, len(self.sums) - len(self._recent)), (0, 0)))
         return self._recent
 
     def _add_sums(
