@@ -317,3 +317,14 @@ def test_trace_held_is_the_share_of_the_kept_eigenvalues():
     m = diagonalize_leading(x, 3)
     assert float(m.provenance["raw_trace_held"]) == pytest.approx((8 + 7 + 6) / 36, rel=1e-5)
     assert math.isclose(m["stable_rank"], 36 / 8, rel_tol=1e-9)
+
+
+@pytest.mark.parametrize("intervals", [True, False])
+def test_narrow_features_gather_the_shards_that_were_asked_for(intervals):
+    """Cut spectra take nothing away from numbers, nor what was wished for them."""
+    features = np.random.default_rng(0).standard_normal((400, 6)) * np.arange(1, 7)
+    cut, whole = (phiscope.diagonalize(features, k=k, intervals=intervals) for k in (2, None))
+    assert cut.to_dict() == whole.to_dict()
+    assert ("participation_ratio_corrected" in cut.to_dict()) == intervals
+    if intervals:
+        assert cut.interval("participation_ratio") == whole.interval("participation_ratio")

@@ -127,7 +127,7 @@ class RowTable:
     """
 
     def __init__(self, parts: Mapping[str, Any], *, progress: bool | None = False) -> None:
-        self._progress = progress
+        self.progress = progress
         self._stored = any(isinstance(part, Rows) or is_stored(part) for part in parts.values())
         self._rows = {name: as_row_source(parts[name], name=name) for name in PARTS if parts.get(name) is not None}
         check_shapes({name: rows.shape for name, rows in self._rows.items()})
@@ -140,11 +140,6 @@ class RowTable:
     def parts(self) -> dict[str, Any]:
         """What may be read again and again: features and outputs where they lie, targets and weights in memory."""
         return {name: rows.whole() if name in ("targets", "weights") else rows for name, rows in self._rows.items()}
-
-    @property
-    def progress(self) -> bool | None:
-        """Whether a bar is shown."""
-        return self._progress
 
     @property
     def n_outputs(self) -> int:
@@ -171,7 +166,7 @@ class RowTable:
         """
         n = self._rows["features"].shape[0]
         accumulator = MomentAccumulator(num_classes=num_classes, n_shards=n_shards, precision=precision)
-        disabled = None if self._progress is None else not self._progress
+        disabled = None if self.progress is None else not self.progress
         whole: frozenset[float] | None = frozenset()
         start = 0
         with tqdm(total=n, disable=disabled, desc="measuring", unit="row", unit_scale=True, leave=False) as bar:

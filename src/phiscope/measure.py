@@ -78,7 +78,7 @@ def diagonalize(
     parts = {"features": features, "outputs": outputs, "targets": targets, "weights": weights}
     if k is not None:
         _check_leading(k, precision, dask=any(map(is_dask, parts.values())))
-        return _leading(parts, head, k, num_classes=num_classes, rank_tolerance=rank_tolerance)
+        return _leading(parts, head, k, intervals, num_classes=num_classes, rank_tolerance=rank_tolerance)
     device = _device_of(features)
     in_pieces = any(map(is_stored, parts.values())) or (device is None and any(map(is_narrow, parts.values())))
     if any(map(is_dask, parts.values())) or in_pieces:
@@ -129,10 +129,10 @@ def _check_leading(k: int, precision: str, *, dask: bool) -> None:
         )
 
 
-def _leading(parts: dict[str, Any], head: Any, k: int, **options: Any) -> Measurement:
+def _leading(parts: dict[str, Any], head: Any, k: int, intervals: bool | None, **options: Any) -> Measurement:
     if as_row_source(parts["features"], name="features").shape[-1] > wide.WHOLE:
         return wide.diagonalize_leading(k=k, head=head, **parts, **options)
-    return wide.shortened(diagonalize(head=head, **parts, **options), k)
+    return wide.shortened(diagonalize(head=head, intervals=intervals, **parts, **options), k)
 
 
 def diagonalize_table(

@@ -10,7 +10,9 @@ Source: Gu and Eisenstat 1994, SIAM J. Matrix Anal. Appl. 15 (stable eigenvector
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -40,16 +42,27 @@ class _Roots:
     distances: FloatArray
     vector: FloatArray
 
-    def vectors(self, chosen: slice) -> tuple[FloatArray, FloatArray]:
-        """Chosen eigenvectors as rows, shape (b, K'), and their coordinates along z."""
-        origins = self.origins[chosen]
-        found = self.poles - self.poles[origins, None]
+    @cached_property
+    def lengths(self) -> FloatArray:
+        """Norm of z / (d - root) for each root, shape (K',)."""
+        return np.concatenate([np.linalg.norm(self._directions(block), axis=1) for block in self.blocks()])
+
+    def _directions(self, chosen: slice) -> FloatArray:
+        """z / (d - root) for chosen roots as rows, shape (b, K')."""
+        found = self.poles - self.poles[self.origins[chosen], None]
         found += self.distances[chosen, None]
-        np.divide(self.vector, found, out=found)
-        length = np.sqrt(np.einsum("ij,ij->i", found, found))
-        found /= length[:, None]
-        # The secular equation: z . (z / (d - root)) = -1.
-        return found, -1 / length
+        return np.asarray(np.divide(self.vector, found, out=found))
+
+    def vectors(self, chosen: slice) -> FloatArray:
+        """Chosen eigenvectors as rows, shape (b, K')."""
+        found = self._directions(chosen)
+        found /= self.lengths[chosen, None]
+        return found
+
+    def blocks(self) -> Iterator[slice]:
+        """All roots, a block at a time."""
+        for start in range(0, len(self.poles), BLOCK):
+            yield slice(start, min(start + BLOCK, len(self.poles)))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,9 +96,8 @@ class RankOneUpdate:
         found[self.positions] = turned
         if self.roots is not None:
             gathered = turned[self.moved]
-            for start in range(0, len(self.moved), BLOCK):
-                block = slice(start, min(start + BLOCK, len(self.moved)))
-                found[self.positions[self.moved[block]]] = self.roots.vectors(block)[0] @ gathered
+            for block in self.roots.blocks():
+                found[self.positions[self.moved[block]]] = self.roots.vectors(block) @ gathered
         return found
 
     def vectors(self, count: int) -> FloatArray:
@@ -94,9 +106,8 @@ class RankOneUpdate:
         found[self.positions, np.arange(len(self.positions))] = 1.0
         if self.roots is not None:
             found[self.positions[self.moved], self.moved] = 0.0
-            for start in range(0, len(self.moved), BLOCK):
-                block = slice(start, min(start + BLOCK, len(self.moved)))
-                found[self.positions[self.moved[block], None], self.moved] = self.roots.vectors(block)[0]
+            for block in self.roots.blocks():
+                found[self.positions[self.moved[block], None], self.moved] = self.roots.vectors(block)
         found = found[:count]
         for first, second, cosine, sine in reversed(self.turns):
             a, b = found[:, first].copy(), found[:, second].copy()
@@ -130,9 +141,8 @@ def update(diagonal: FloatArray, vector: FloatArray) -> RankOneUpdate:
     if len(moved):
         roots = _roots(values[moved], z[moved])
         values[moved] = roots.values
-        for start in range(0, len(moved), BLOCK):
-            block = slice(start, min(start + BLOCK, len(moved)))
-            along[moved[block]] = roots.vectors(block)[1]
+        # The secular equation: z . (z / (d - root)) = -1.
+        along[moved] = -1 / roots.lengths
     order = np.argsort(values, kind="stable")
     rank = np.empty(size, dtype=np.int64)
     rank[order] = np.arange(size)

@@ -81,19 +81,12 @@ def target_spans(moments: Moments) -> TargetSpans | None:
     covariance, cross = moments.covariance("values"), moments.cross_covariance("values")
     average = moments.mean[moments.columns("values")]
     both = diagonalize_with_mean(covariance, average)
-    spans = []
-    for system, shifted in ((both.raw, True), (both.centered, False)):
-        rank = rank_at(system.eigenvalues, TARGET_TOLERANCE)
-        basis = whitened(system)[:, :rank]
-        of = (
-            Loadings(base=cross, mix=basis, mean=mean, shift=average @ basis)
-            if shifted
-            else Loadings(base=cross, mix=basis)
-        )
-        spans.append(FunctionSpan(rank=rank, of=of))
+    raw, centered = (
+        whitened(system)[:, : rank_at(system.eigenvalues, TARGET_TOLERANCE)] for system in (both.raw, both.centered)
+    )
     return TargetSpans(
-        raw=spans[0],
-        centered=spans[1],
+        raw=FunctionSpan(rank=raw.shape[1], of=Loadings(base=cross, mix=raw, mean=mean, shift=average @ raw)),
+        centered=FunctionSpan(rank=centered.shape[1], of=Loadings(base=cross, mix=centered)),
         raw_cross=Loadings(base=cross, mean=mean, shift=average),
         cross=Loadings(base=cross),
         by_class=False,

@@ -37,7 +37,8 @@ def random_head_distance(eigenvalues: FloatArray, rank: int) -> tuple[float, flo
     Returns:
         The mean, 0..1, and its standard error over the draws; the draws are fixed.
 
-    Source: phiscope's own; two-stage sampling after Cochran 1977, Sampling Techniques, chapter 10.
+    Source: phiscope's own; two-stage sampling after Cochran 1977, Sampling Techniques, chapter 10. Errors of both:
+    benchmarks/random_head.py.
 
     Example:
         >>> value, error = random_head_distance(np.ones(100), 4)

@@ -159,7 +159,7 @@ DEFINITIONS = (
         ours=True,
         meaning="Where the lazy end lies for these very features; isotropic ones give 1 − √(r/p).",
         source="phiscope",
-        caveat="A mean over fixed draws: its standard error is 0.002 or less for ten outputs and more, and up to 0.006 "
+        caveat="A mean over fixed draws, with a standard error up to about 0.002 for nine outputs or more and 0.007 "
         "for one or two; a warning tells it from 0.005 on.",
     ),
     Definition(
