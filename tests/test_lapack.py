@@ -56,6 +56,24 @@ def test_coordinates_need_no_eigenvectors(size, columns, method):
     np.testing.assert_allclose(found.project(x), before, atol=1e-12)
 
 
+@pytest.mark.parametrize("size", [1, 2, 7, 60])
+@pytest.mark.parametrize("columns", [0, 1, 3, 100])
+def test_some_eigenvectors_and_combinations_need_no_others(size, columns, method):
+    """V c and the first columns of V before the eigenvectors are formed and after that: the same numbers."""
+    matrix, c = symmetric(size), np.random.default_rng(1).standard_normal((size, columns))
+    for known in (False, True):
+        found = Diagonalized(np.array(matrix, order="F"))
+        vectors = Diagonalized(np.array(matrix, order="F")).vectors()
+        if known:
+            found.vectors()
+        np.testing.assert_allclose(found.combine(c), vectors @ c, atol=1e-12)
+        for count in {0, 1, min(columns, size), size}:
+            some = found.leading(count)
+            np.testing.assert_allclose(some, vectors[:, :count], atol=1e-12)
+            some[...] = 0.0
+        np.testing.assert_allclose(found.vectors(), vectors, atol=1e-12)
+
+
 def test_equal_eigenvalues_keep_orthogonal_eigenvectors(method):
     values, vectors = eigenpairs(np.diag(np.repeat([3.0, 1.0, 0.0], 20)))
     np.testing.assert_allclose(values, np.repeat([3.0, 1.0, 0.0], 20), atol=1e-15)

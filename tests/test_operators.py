@@ -60,11 +60,24 @@ def test_raw_functions_are_combinations_of_centered_ones(form, size):
     covariance, expected = FORMS[form]
     mean = size * RNG.standard_normal(7)
     both = diagonalize_with_mean(covariance, mean)
-    a, along = both.raw_functions(), both.mean_coordinates()
+    a, along = both.raw_functions(len(both.raw.eigenvalues)), both.mean_coordinates()
     basis = both.raw.eigenvectors / np.sqrt(both.raw.eigenvalues)
     np.testing.assert_allclose(a.T @ a, basis.T @ expected @ basis, atol=1e-9)
     np.testing.assert_allclose(along, mean @ basis, atol=1e-9)
     np.testing.assert_allclose(a.T @ a + np.outer(along, along), np.eye(len(along)), atol=1e-9)
+    for count in range(len(along) + 1):
+        np.testing.assert_allclose(both.raw_functions(count), a[:, :count], atol=1e-12)
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+def test_leading_eigenvectors_and_combinations_are_those_of_all(form):
+    covariance, _ = FORMS[form]
+    vectors = diagonalize_operator(covariance).eigenvectors
+    coefficients = RNG.standard_normal((vectors.shape[1], 2))
+    # Of another system: these are asked for before all eigenvectors are known.
+    fresh = diagonalize_operator(covariance)
+    np.testing.assert_allclose(fresh.leading(2), vectors[:, :2], atol=1e-12)
+    np.testing.assert_allclose(fresh.combine(coefficients), vectors @ coefficients, atol=1e-12)
 
 
 def test_an_operator_of_nothing_says_so():

@@ -6,6 +6,7 @@ import pytest
 from phiscope import diagonalize, eigensystem
 from phiscope.assemble import WITHOUT_SPECTRUM
 from phiscope.late import LateMapping
+from phiscope.metrics.richness import OutputFunctions
 from phiscope.tridiagonal import Diagonalized
 
 P = 60
@@ -79,6 +80,40 @@ def test_numbers_and_curves_need_no_eigenvectors(monkeypatch):
     assert P not in formed
     assert measured.centered.eigenvectors.shape == (P, P)
     assert P in formed
+
+
+def test_of_many_outputs_only_those_above_the_tolerance_are_formed(monkeypatch):
+    """A thousand outputs have as many functions, and few of them count; the curve over tolerances reads them all."""
+    formed = []
+    vectors = Diagonalized.vectors
+    monkeypatch.setattr(Diagonalized, "vectors", lambda self: formed.append(len(self.values)) or vectors(self))
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((500, 80)) * np.arange(1.0, 81) ** -1.5
+    head = (rng.standard_normal((300, 80)), rng.standard_normal(300))
+    measured = diagonalize(x, head=head, targets=rng.integers(0, 300, 500), rank_tolerance=1e-2)
+    early = measured.to_dict()
+    assert early["output_rank"] < 20
+    assert 81 not in formed
+    curve = measured.tolerance_curve
+    assert 81 in formed
+    assert measured.to_dict() == early
+    for tolerance, rank, value in curve:
+        again = diagonalize(x, head=head, intervals=False, rank_tolerance=tolerance)
+        assert (again["output_rank_raw"], again["dynamical_low_rank"]) == (rank, pytest.approx(value, rel=1e-10))
+
+
+def test_functions_are_made_once_and_made_again_for_more():
+    made = []
+
+    def make(rank):
+        made.append(rank)
+        return np.eye(5)[:, :rank], np.eye(rank)
+
+    functions = OutputFunctions(spectrum=np.ones(5), make=make)
+    for rank in (2, 1, 0, 4, 3, 2):
+        np.testing.assert_array_equal(functions.centered_loadings(rank), np.eye(5)[:, :rank])
+        assert functions.squared_projection(rank) == rank
+    assert made == [2, 4]
 
 
 def test_what_was_handed_out_may_be_overwritten():

@@ -36,7 +36,7 @@ def pass_alone(case: Case, keywords: dict[str, Any]) -> Moments:
 
 
 def numbers(case: Case, keywords: dict[str, Any]) -> Measurement:
-    """All scalars, both spectra, quality and utilization curves: all that needs no eigenvectors."""
+    """All scalars, both spectra, every curve: all that needs no eigenvectors."""
     measured = phiscope.diagonalize(case.features, head=case.head, targets=case.targets, **keywords)
     # Read everything, so that nothing left for later is counted as free.
     if "dynamical_low_rank" not in measured.to_dict():
@@ -45,6 +45,8 @@ def numbers(case: Case, keywords: dict[str, Any]) -> Measurement:
         absent = [name for name in CURVES if getattr(spectrum, name) is None]
         if absent or not len(spectrum.eigenvalues):
             raise RuntimeError(f"the measurement lacks {absent or 'eigenvalues'}, so its time would be no comparison")
+    if measured.tolerance_curve is None:
+        raise RuntimeError("the measurement lacks D_LR over the rank tolerance, so its time would be no comparison")
     return measured
 
 

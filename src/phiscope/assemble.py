@@ -208,7 +208,7 @@ def _warn_of_weak_outputs(
     project: Callable[[FloatArray], FloatArray],
 ) -> None:
     def cumulative_utilization(kept: int) -> FloatArray:
-        projected = project(outputs.centered.centered_loadings[:, :kept])
+        projected = project(outputs.centered.centered_loadings(kept))
         shares = np.einsum("kj,kj->k", projected, projected) / centered.eigenvalues
         return np.asarray(np.cumsum(shares) / kept)
 

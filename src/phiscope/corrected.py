@@ -37,7 +37,7 @@ def pieces_of(moments: Moments, outputs: Outputs | None) -> Pieces:
     pieces[_RAW_SQUARE] = pieces[_SQUARE] + 2 * along + length**2
     if outputs is not None and outputs.raw_span.rank and outputs.centered_span.rank:
         rank = outputs.raw_span.rank
-        loadings = outputs.literal.centered_loadings[:, :rank]
+        loadings = outputs.literal.centered_loadings(rank)
         pieces[_LITERAL] = np.einsum("ij,ij->", loadings, loadings)
         pieces[_PROJECTION] = outputs.literal.squared_projection(rank)
         centered = outputs.centered_span.loadings

@@ -33,16 +33,28 @@ class Eigensystem:
         eigenvectors: shape (p, K), or a function that makes them when they are first read.
         projector: V^T x for columns x of shape (p, j), where that is known without the eigenvectors.
         orienter: the eigenvectors with other signs, where that takes no second copy of them.
+        combiner: V c for coefficients c of shape (K, j), where that is known without the eigenvectors.
+        leader: the first columns of V, where they are known without the others.
     """
 
     eigenvalues: FloatArray
     eigenvectors: FloatArray = LateField()  # type: ignore[assignment]
     projector: Callable[[FloatArray], FloatArray] | None = None
     orienter: Callable[[FloatArray | None], FloatArray] | None = None
+    combiner: Callable[[FloatArray], FloatArray] | None = None
+    leader: Callable[[int], FloatArray] | None = None
 
     def project(self, columns: FloatArray) -> FloatArray:
         """V^T x, shape (K, j), for columns x of shape (p, j)."""
         return np.asarray(self.eigenvectors.T @ columns) if self.projector is None else self.projector(columns)
+
+    def combine(self, coefficients: FloatArray) -> FloatArray:
+        """V c, shape (p, j), for coefficients c of shape (K, j)."""
+        return np.asarray(self.eigenvectors @ coefficients) if self.combiner is None else self.combiner(coefficients)
+
+    def leading(self, count: int) -> FloatArray:
+        """The first eigenvectors, shape (p, count)."""
+        return self.eigenvectors[:, :count] if self.leader is None else self.leader(count)
 
     def oriented(self, signs: FloatArray | None) -> FloatArray:
         """The eigenvectors times signs of shape (K,); without signs, so that the largest loading is positive."""
@@ -126,8 +138,8 @@ class BothSystems:
         mean: m, shape (p,).
         project: coordinates of columns in both, at the cost of little more than in one; None projects on each.
         along: coordinates of the mean in both, where they are known better than by a product.
-        turn: raw eigenvectors as rows in coordinates of the centered ones, shape (K raw, K centered); None takes the
-            products.
+        turn: the first raw eigenvectors as rows in coordinates of the centered ones, shape (count, K centered); None
+            takes the products.
     """
 
     raw: Eigensystem
@@ -135,15 +147,15 @@ class BothSystems:
     mean: FloatArray
     project: Callable[[FloatArray], tuple[FloatArray, FloatArray]] | None = None
     along: tuple[FloatArray, FloatArray] | None = None
-    turn: Callable[[], FloatArray] | None = None
+    turn: Callable[[int], FloatArray] | None = None
 
-    def raw_functions(self) -> FloatArray:
-        """Raw eigenfunctions in terms of the centered ones, up to a constant, shape (K centered, K raw).
+    def raw_functions(self, count: int) -> FloatArray:
+        """The first raw eigenfunctions in terms of the centered ones, up to a constant, shape (K centered, count).
 
         e_j - E e_j = sum_k A_kj e^c_k, hence A^T A is their covariance: nothing cancels, however large the mean is.
         """
-        turn = self.raw.project(self.centered.eigenvectors) if self.turn is None else self.turn()
-        return np.sqrt(self.centered.eigenvalues)[:, None] * turn.T / np.sqrt(self.raw.eigenvalues)
+        turn = self.raw.leading(count).T @ self.centered.eigenvectors if self.turn is None else self.turn(count)
+        return np.asarray(np.sqrt(self.centered.eigenvalues)[:, None] * turn.T / np.sqrt(self.raw.eigenvalues[:count]))
 
     def mean_coordinates(self) -> FloatArray:
         """The mean of each raw eigenfunction, E e_j = w_j . m / sqrt(rho_j), shape (K raw,)."""
@@ -219,15 +231,22 @@ def diagonalize_with_mean(covariance: PositiveOperator, mean: FloatArray) -> Bot
         mean=mean,
         project=both,
         along=(update.along[:kept_raw], along[:kept]),
-        turn=lambda: update.vectors(kept_raw)[:, :kept],
+        turn=lambda count: update.vectors(count)[:, :kept],
     )
 
 
 def _of_diagonalized(found: Diagonalized, kept: int) -> Eigensystem:
+    def combined(coefficients: FloatArray) -> FloatArray:
+        padded = np.zeros((len(found.values), coefficients.shape[1]))
+        padded[:kept] = coefficients
+        return found.combine(padded)
+
     return Eigensystem(
         eigenvalues=found.values[:kept].copy(),
         eigenvectors=lambda: found.vectors()[:, :kept],  # type: ignore[arg-type]
         projector=lambda columns: found.project(columns)[:kept],
+        combiner=combined,
+        leader=found.leading,
     )
 
 

@@ -102,13 +102,16 @@ class RankOneUpdate:
 
     def vectors(self, count: int) -> FloatArray:
         """The first `count` new eigenvectors as rows, in the old coordinates, shape (count, K)."""
-        found = np.zeros((len(self.positions), len(self.positions)))
-        found[self.positions, np.arange(len(self.positions))] = 1.0
+        found = np.zeros((count, len(self.positions)))
+        unmoved = self.positions < count
+        unmoved[self.moved] = False
+        found[self.positions[unmoved], np.flatnonzero(unmoved)] = 1.0
         if self.roots is not None:
-            found[self.positions[self.moved], self.moved] = 0.0
             for block in self.roots.blocks():
-                found[self.positions[self.moved[block], None], self.moved] = self.roots.vectors(block)
-        found = found[:count]
+                rows = self.positions[self.moved[block]]
+                wanted = rows < count
+                if wanted.any():
+                    found[rows[wanted, None], self.moved] = self.roots.vectors(block)[wanted]
         for first, second, cosine, sine in reversed(self.turns):
             a, b = found[:, first].copy(), found[:, second].copy()
             found[:, first], found[:, second] = cosine * a - sine * b, sine * a + cosine * b

@@ -164,16 +164,29 @@ def _outputs(
     both = diagonalize_with_mean(covariance, output_mean)
     raw_values, values = both.raw.eigenvalues, both.centered.eigenvalues
     raw_rank, rank = cut.raw_rank(raw_values), cut.rank(values)
-    # One set of functions is whitened; the other is a combination of it.
-    loadings, turn = cross @ whitened(both.centered), both.raw_functions()
-    raw_loadings = loadings @ turn
+
+    def centered_functions(count: int) -> tuple[FloatArray, FloatArray]:
+        return cross @ (both.centered.leading(count) / np.sqrt(values[:count])), np.eye(count)
+
+    def literal_functions(count: int) -> tuple[FloatArray, FloatArray]:
+        # Combinations of the centered functions, whose covariance is the identity.
+        turn = both.raw_functions(count)
+        return cross @ both.centered.combine(turn / np.sqrt(values)[:, None]), turn.T @ turn
+
+    literal = OutputFunctions(spectrum=raw_values, make=literal_functions)
+    centered = OutputFunctions(spectrum=values, make=centered_functions)
+    if cut.ranks is None:
+        # D_LR is looked at around the tolerance, too.
+        literal.centered_loadings(literal.rank(cut.tolerance / np.sqrt(10)))
     return Outputs(
-        literal=OutputFunctions(spectrum=raw_values, centered_loadings=raw_loadings, covariance=turn.T @ turn),
-        centered=OutputFunctions(spectrum=values, centered_loadings=loadings, covariance=np.eye(len(values))),
+        literal=literal,
+        centered=centered,
         raw_span=FunctionSpan(
             rank=raw_rank,
-            of=Loadings(base=raw_loadings[:, :raw_rank], mean=feature_mean, shift=both.mean_coordinates()[:raw_rank]),
+            of=Loadings(
+                base=literal.centered_loadings(raw_rank), mean=feature_mean, shift=both.mean_coordinates()[:raw_rank]
+            ),
         ),
-        centered_span=FunctionSpan(rank=rank, of=Loadings(base=loadings[:, :rank])),
+        centered_span=FunctionSpan(rank=rank, of=Loadings(base=centered.centered_loadings(rank))),
         variance=covariance.trace(),
     )

@@ -63,6 +63,27 @@ class Diagonalized:
                 _apply_reflectors(*self._reflectors, turned, transposed=True)
             return np.asarray(self._vectors.T @ turned)
 
+    def combine(self, coefficients: FloatArray) -> FloatArray:
+        """V c, shape (p, j), for coefficients c of shape (p, j)."""
+        with self._lock:
+            if self._reflectors is not None and 2 * coefficients.shape[1] > len(coefficients):
+                self.vectors()
+            found = np.asarray(self._vectors @ coefficients)
+            if self._reflectors is not None:
+                found = np.asfortranarray(found)
+                _apply_reflectors(*self._reflectors, found, transposed=False)
+            return found
+
+    def leading(self, count: int) -> FloatArray:
+        """The first columns of V, shape (p, count), in memory of their own."""
+        with self._lock:
+            if self._reflectors is not None and 2 * count > len(self.values):
+                self.vectors()
+            found = self._vectors[:, :count].copy(order="F")
+            if self._reflectors is not None:
+                _apply_reflectors(*self._reflectors, found, transposed=False)
+            return found
+
     def vectors(self) -> FloatArray:
         """V, shape (p, p), columns contiguous; the memory of this object, not to be written to."""
         with self._lock:

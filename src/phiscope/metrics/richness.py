@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,19 +22,33 @@ TOLERANCE_MOVES = 0.05
 """From this movement over one decade of the rank tolerance on, D_LR is reported as depending on it."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class OutputFunctions:
     """The outputs as whitened functions u_j = U_j . f / sqrt(phi_j), in descending order of phi_j.
 
+    Only the leading ones that somebody asks for are made: of a thousand outputs, few are above the rank tolerance.
+
     Attributes:
         spectrum: phi_j > 0, shape (J,), eigenvalues of F (literal) or Fc (centered).
-        centered_loadings: cov(phi, u), shape (p, J).
-        covariance: cov(u), shape (J, J); the identity for the centered reading.
+        make: cov(phi, u), shape (p, r), and cov(u), shape (r, r), of the first r functions; the latter is the identity
+            for the centered reading.
     """
 
     spectrum: FloatArray
-    centered_loadings: FloatArray
-    covariance: FloatArray
+    make: Callable[[int], tuple[FloatArray, FloatArray]]
+    _made: list[tuple[FloatArray, FloatArray]] = field(default_factory=list, init=False, repr=False)
+
+    def _leading(self, rank: int) -> tuple[FloatArray, FloatArray]:
+        made = self._made[0] if self._made else None
+        if made is None or made[0].shape[1] < rank:
+            # Another thread may keep fewer meanwhile, hence what was made here is what is returned.
+            made = self.make(rank)
+            self._made[:] = [made]
+        return made
+
+    def centered_loadings(self, rank: int) -> FloatArray:
+        """cov(phi, u) of the first functions, shape (p, rank)."""
+        return self._leading(rank)[0][:, :rank]
 
     def rank(self, tolerance: float) -> int:
         """How many phi_j exceed the relative tolerance."""
@@ -44,7 +59,7 @@ class OutputFunctions:
 
         From the covariance: I - E[u] E[u]^T would cancel for outputs whose mean is far above their spread.
         """
-        kept = self.covariance[:rank, :rank]
+        kept = self._leading(rank)[1][:rank, :rank]
         return float(np.einsum("ij,ij->", kept, kept))
 
 
@@ -65,11 +80,11 @@ def low_rank_distance(functions: OutputFunctions, covariance_norm: float, rank: 
     Source: D_LR from arXiv:2410.04264 v3; two centerings and tolerance are phiscope's own.
 
     Example:
-        >>> functions = OutputFunctions(spectrum=np.ones(1), centered_loadings=np.eye(4)[:, :1], covariance=np.eye(1))
+        >>> functions = OutputFunctions(spectrum=np.ones(1), make=lambda rank: (np.eye(4)[:, :rank], np.eye(rank)))
         >>> low_rank_distance(functions, covariance_norm=2.0, rank=1)
         0.5
     """
-    loadings = functions.centered_loadings[:, :rank]
+    loadings = functions.centered_loadings(rank)
     overlap = float(np.einsum("ij,ij->", loadings, loadings))
     projection = functions.squared_projection(rank)
     # Of order eps^2 is what rounding leaves of a span that holds only the constant.
@@ -84,6 +99,8 @@ def low_rank_curve(
 ) -> list[tuple[float, int, float | None]]:
     """D_LR as a function of the rank tolerance: tolerance, rank used, value."""
     ranks = [functions.rank(float(tolerance)) for tolerance in tolerances]
+    # The most first: the others are among them.
+    functions.centered_loadings(max(ranks, default=0))
     return [
         (float(tolerance), rank, low_rank_distance(functions, covariance_norm, rank))
         for tolerance, rank in zip(tolerances, ranks, strict=True)
