@@ -307,6 +307,7 @@ def test_pilots_do_not_depend_on_the_size_of_batches(size, dtype):
     for low in range(0, 3000, size):
         part = slice(low, low + size)
         streams.add([X[part]], y[part], np.ones(len(X[part])), None)
+    streams.total()
     pilots = streams._pilots
     assert pilots.uniform
     expected = 0.0 if dtype == np.float64 else X[:512].mean(axis=0)

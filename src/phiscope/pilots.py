@@ -12,11 +12,16 @@ from phiscope.arrays import FloatArray, IntArray
 from phiscope.moments import Layout, group_sums
 
 BLOCK_ROWS, BLOCK_BYTES = 2048, 2**25
-"""Rows for one matrix product: as many as 32 MiB hold, but not fewer, which would not reach the full speed of BLAS."""
+"""Rows that are taken at a time: as many as 32 MiB hold, but not fewer."""
 
-MOST_BLOCK_ROWS, MOST_SINGLE_ROWS, NARROW = 4096, 16384, 256
-"""Most rows for one product, and most in float32 beyond 256 columns: each of those products has to be added to float64
-sums, so the fewer of them the better; narrow rows are sooner multiplied than fetched from memory again."""
+MOST_BLOCK_ROWS, MOST_SINGLE_ROWS = 4096, 16384
+"""Most rows at a time, and most in float32: each of their products has to be added to float64 sums, so the fewer the
+better."""
+
+PRODUCT_ROWS, PRODUCT_BYTES = 384, 3 * 2**18
+"""Rows of one product: as many as stay in the cache between being cast, shifted, summed and multiplied, but not fewer
+than BLAS multiplies at a time anyway. From 192 to 512 rows of 512 or 2,048 columns make no difference (measured with
+OpenBLAS); 2,048, which have to be fetched from memory again, take a tenth longer."""
 
 PLAIN_MEAN, PLAIN_MEAN_WIDE = 256.0, 1024.0
 """Group means with less than p times the within-group power, within these bounds, are not subtracted from float64 rows.
@@ -61,15 +66,18 @@ class Pilots:
         self._product: NDArray[Any] | None = None
 
     def buffer(self, n_rows: int) -> NDArray[Any]:
-        """Room for rows, one for all scatters: fresh memory for each would cost more than the cast."""
+        """Room to multiply so many rows in nearly equal parts, shared: fresh memory would cost more than the cast."""
+        n_rows = -(-n_rows // max(-(-n_rows // self.product_rows), 1))
         if self._buffer is None or len(self._buffer) < n_rows:
             self._buffer = np.empty((n_rows, self.rows.shape[1]), dtype=self.dtype)
         return self._buffer[:n_rows]
 
-    def product(self) -> NDArray[Any]:
-        """Room for one product in the precision of the products, columns contiguous, shared for the same reason."""
+    def product(self, *, shared: bool = True) -> NDArray[Any]:
+        """Room for products in their own precision, columns contiguous; shared for the same reason, or another one."""
+        width = self.rows.shape[1]
+        if not shared:
+            return np.zeros((width, width), dtype=self.dtype, order="F")
         if self._product is None:
-            width = self.rows.shape[1]
             self._product = np.zeros((width, width), dtype=self.dtype, order="F")
         return self._product
 
@@ -90,11 +98,16 @@ class Pilots:
 
     @property
     def block_rows(self) -> int:
-        """Rows for one product."""
+        """Rows that are taken at a time, and most that are summed in the precision of the products."""
         width = self.rows.shape[1]
         fit = BLOCK_BYTES // (self.dtype.itemsize * width)
-        few = self.dtype == np.float64 or width <= NARROW
-        return int(min(max(fit, BLOCK_ROWS), MOST_BLOCK_ROWS if few else MOST_SINGLE_ROWS))
+        return int(min(max(fit, BLOCK_ROWS), MOST_BLOCK_ROWS if self.dtype == np.float64 else MOST_SINGLE_ROWS))
+
+    @property
+    def product_rows(self) -> int:
+        """Rows for one product."""
+        fit = PRODUCT_BYTES // (self.dtype.itemsize * self.rows.shape[1])
+        return int(min(max(fit, PRODUCT_ROWS), BLOCK_ROWS))
 
     def grow(self, n_groups: int) -> None:
         """Make room for more groups."""

@@ -6,20 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.linalg.blas import ssyrk
 
 from phiscope.arrays import FloatArray, IntArray, as_array
 from phiscope.moments import Moments, group_sums
 from phiscope.pilots import Pilots, squared_lengths
+from phiscope.sums import add_to_groups
 from phiscope.symmetric import add_scatter, mirror
 
 CACHE_BYTES = 2**21
-"""Bytes that are cast, shifted, squared and summed at a time: 2 MiB stay in the cache in between."""
-
-MATMUL_BELOW = 1024
-"""Columns from which on SciPy's ssyrk takes less time than NumPy's product with its mirror (measured with OpenBLAS)."""
+"""Bytes that are cast, shifted, squared and summed at a time, where the rows of a product are more."""
 
 TRIANGLE_BLOCK = 512
 """Columns of a float32 product that are added at a time; below the diagonal nothing is."""
@@ -40,7 +37,7 @@ class Scatter:
     Args:
         pilots: shared by all scatters that are to be added up.
         holds: rows wait in memory of its own until they make a full product, so that small batches cost no more than
-            large ones; otherwise each call of `add` makes one product, in memory that all scatters share.
+            large ones; otherwise each call of `add` multiplies all of its rows, in memory that all scatters share.
     """
 
     def __init__(self, pilots: Pilots, *, holds: bool = False) -> None:
@@ -51,10 +48,12 @@ class Scatter:
         self.squares, self.weights = np.zeros(0), np.zeros(0)
         self.counts = np.zeros(0, dtype=np.int64)
         self.squared_weight = 0.0
-        self._held = np.empty((pilots.block_rows, width), dtype=pilots.dtype) if holds else None
+        self._held = np.empty((pilots.product_rows, width), dtype=pilots.dtype) if holds else None
         self._n_held = 0
-        # Sums of the rows since the last product, in their own precision; float64 rows go into the sums at once.
+        # Products and sums of the latest float32 rows, in their own precision, and how many rows were multiplied.
+        self._product: NDArray[Any] | None = None
         self._recent: NDArray[Any] | None = None
+        self._n_recent = 0
 
     @property
     def holds(self) -> bool:
@@ -97,6 +96,10 @@ class Scatter:
                     filled = 0
                 start = stop
         self._n_held = filled
+        if self._held is None:
+            self._multiply(block[:filled])
+            self._widen()
+            self._n_held = 0
         self._count(groups, weights, lengths)
 
     def _prepare(self, sources: Sequence[Source], groups: IntArray) -> None:
@@ -160,9 +163,7 @@ class Scatter:
     ) -> None:
         """Add rows that are still in the cache to the sums of their groups, then weigh them for the product."""
         if sums is not None and weights is None:
-            # torch takes neither read-only arrays nor steps backwards, which targets of the caller may be.
-            members = torch.from_numpy(np.require(groups, requirements=("C", "W")))
-            torch.from_numpy(sums).index_add_(0, members, torch.from_numpy(rows))
+            add_to_groups(sums, rows, groups)
             return
         names, member = np.unique(groups, return_inverse=True)
         self.sums[names] += group_sums(rows, member, np.ones(len(rows)) if weights is None else weights, len(names))
@@ -170,22 +171,26 @@ class Scatter:
             rows *= np.sqrt(weights).astype(rows.dtype)[:, None]
 
     def _multiply(self, rows: NDArray[Any]) -> None:
+        if len(rows) == 0:
+            return
         if rows.dtype == np.float64:
             self.scatter = add_scatter(self.scatter, rows)
             return
-        product = self.pilots.product()
-        if len(product) < MATMUL_BELOW:
-            # NumPy sees one array twice, takes the symmetric product and mirrors it; columns are its rows here.
-            np.matmul(rows.T, rows, out=product.T)
-        else:
-            ssyrk(1.0, rows.T, beta=0.0, c=product, overwrite_c=1)
-        for start in range(0, len(product), TRIANGLE_BLOCK):
-            columns = slice(start, start + TRIANGLE_BLOCK)
-            self.scatter[: columns.stop, columns] += product[: columns.stop, columns]
-        self._widen()
+        if self._product is None:
+            self._product = self.pilots.product(shared=self._held is None)
+        # BLAS sums a long product piece by piece, too: this is the same sum, of rows that are still in the cache.
+        ssyrk(1.0, rows.T, beta=float(self._n_recent > 0), c=self._product, overwrite_c=1)
+        self._n_recent += len(rows)
+        if self._n_recent >= self.pilots.block_rows:
+            self._widen()
 
     def _widen(self) -> None:
-        """Add the sums since the last product to those in float64."""
+        """Add what was summed in float32 to the sums in float64."""
+        if self._product is not None and self._n_recent:
+            for start in range(0, len(self._product), TRIANGLE_BLOCK):
+                columns = slice(start, start + TRIANGLE_BLOCK)
+                self.scatter[: columns.stop, columns] += self._product[: columns.stop, columns]
+            self._n_recent = 0
         if self._recent is not None:
             self.sums[: len(self._recent)] += self._recent
             self._recent[...] = 0.0
