@@ -249,3 +249,10 @@ def look_like_labels(targets: Any) -> int:
     values = np.unique(targets)
     whole = np.array_equal(values, np.arange(len(values)))
     return len(values) if whole and 2 <= len(values) <= len(targets) // 2 + 1 else 0
+
+
+def squared_lengths(rows: NDArray[Any]) -> NDArray[Any]:
+    """Squared norm of each row, shape (b,)."""
+    if hasattr(np, "vecdot"):
+        return np.asarray(np.vecdot(rows, rows))
+    return np.asarray(np.einsum("ij,ij->i", rows, rows))

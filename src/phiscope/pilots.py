@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phiscope.arrays import FloatArray, IntArray
+from phiscope.arrays import FloatArray, IntArray, squared_lengths
 from phiscope.moments import Layout, group_sums
 
 BLOCK_ROWS, BLOCK_BYTES = 2048, 2**25
@@ -154,10 +154,3 @@ class Pilots:
 
 def _square(rows: FloatArray) -> float:
     return float(squared_lengths(rows).sum())
-
-
-def squared_lengths(rows: NDArray[Any]) -> NDArray[Any]:
-    """Squared norm of each row, shape (b,)."""
-    if hasattr(np, "vecdot"):
-        return np.asarray(np.vecdot(rows, rows))
-    return np.asarray(np.einsum("ij,ij->i", rows, rows))

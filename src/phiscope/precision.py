@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phiscope.arrays import check_reach
+from phiscope.arrays import check_reach, squared_lengths
 from phiscope.errors import InputError
 
 PRECISIONS: dict[str, type[np.floating[Any]]] = {"exact": np.float64, "fast": np.float32}
@@ -149,8 +149,8 @@ def _norm(part: NDArray[Any]) -> float | None:
     """Frobenius norm in one pass, which bounds the entries; None where it may have left the range of its type."""
     if part.dtype not in (np.float32, np.float64) or not part.flags.c_contiguous:
         return None
-    flat = part.reshape(-1)
-    # Beyond the range of its type the answer is Inf or NaN, and the entries are looked at one by one.
+    # Beyond the range of its type the answer is Inf or NaN, and the entries are looked at one by one. Row by row, as a
+    # long dot product would wake the threads of NumPy's BLAS, which then spin beside those of SciPy's.
     with np.errstate(over="ignore", invalid="ignore"):
-        square = float(np.dot(flat, flat))
+        square = float(squared_lengths(part.reshape(len(part), -1)).sum())
     return math.sqrt(square) if 1e-10 < square < 1e30 else None

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.blas import ssyrk
 
-from phiscope.arrays import FloatArray, IntArray, as_array
+from phiscope.arrays import FloatArray, IntArray, as_array, squared_lengths
 from phiscope.moments import Moments, group_sums
-from phiscope.pilots import Pilots, squared_lengths
+from phiscope.pilots import Pilots
 from phiscope.sums import add_to_groups
 from phiscope.symmetric import add_scatter, mirror
 
