@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.sparse import csc_array
 
 from phiscope.arrays import FloatArray, IntArray
 from phiscope.errors import InputError, ShapeError
 from phiscope.operators import PositiveOperator
+from phiscope.sums import group_sums
 from phiscope.symmetric import add_outer, add_scatter, mirror
 
 GROUPS_BESIDE = 4
@@ -145,15 +145,6 @@ def _kept(moments: Moments) -> tuple[FloatArray, IntArray, FloatArray]:
     if moments.rows is None or moments.row_groups is None or moments.row_weights is None:
         raise InputError("these moments no longer hold their rows")
     return moments.rows, moments.row_groups, moments.row_weights
-
-
-def group_sums(rows: FloatArray, groups: IntArray, weights: FloatArray, n_groups: int) -> FloatArray:
-    """Weighted sum of rows in each group, shape (n_groups, d), in the rows' precision; by index, never one-hot."""
-    weights = weights.astype(rows.dtype, copy=False)
-    if n_groups == 1:
-        return np.asarray(weights @ rows)[None, :]
-    pick = csc_array((weights, groups, np.arange(len(rows) + 1)), shape=(n_groups, len(rows)))
-    return np.asarray(pick @ rows)
 
 
 def moments_from_rows(

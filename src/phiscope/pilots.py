@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phiscope.arrays import FloatArray, IntArray, squared_lengths
-from phiscope.moments import Layout, group_sums
+from phiscope.moments import Layout
+from phiscope.sums import group_sums
 
 BLOCK_ROWS, BLOCK_BYTES = 2048, 2**25
 """Rows that are taken at a time: as many as 32 MiB hold, but not fewer."""

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy.linalg.blas import ssyrk
 
 from phiscope.arrays import FloatArray, IntArray, as_array, squared_lengths
-from phiscope.moments import Moments, group_sums
+from phiscope.moments import Moments
 from phiscope.pilots import Pilots
-from phiscope.sums import add_to_groups
+from phiscope.sums import add_to_groups, group_sums
 from phiscope.symmetric import add_scatter, mirror
 
 CACHE_BYTES = 2**21
@@ -95,11 +95,11 @@ class Scatter:
                     self._multiply(block)
                     filled = 0
                 start = stop
-        self._n_held = filled
         if self._held is None:
             self._multiply(block[:filled])
             self._widen()
-            self._n_held = 0
+        else:
+            self._n_held = filled
         self._count(groups, weights, lengths)
 
     def _prepare(self, sources: Sequence[Source], groups: IntArray) -> None:

@@ -1,4 +1,4 @@
-"""Rows added to the sums of their groups, in place and on the calling thread alone."""
+"""Sums of rows over groups: new ones with weights, or in place and on the calling thread alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array
 
-from phiscope.arrays import IntArray
+from phiscope.arrays import FloatArray, IntArray
 
 try:
     # What csc_array @ rows calls, without its checks and its new array for the result: with a thousand groups these
@@ -41,6 +41,15 @@ def add_to_groups(sums: NDArray[Any], rows: NDArray[Any], groups: IntArray) -> N
     ends, ones = np.arange(len(rows) + 1), np.ones(len(rows), dtype=rows.dtype)
     members = np.ascontiguousarray(groups, dtype=ends.dtype)
     if csc_matvecs is None:
-        sums += csc_array((ones, members, ends), shape=(len(sums), len(rows))) @ rows
+        sums += group_sums(rows, members, ones, len(sums))
     else:
         csc_matvecs(len(sums), len(rows), rows.shape[1], ends, members, ones, rows.ravel(), sums.reshape(-1))
+
+
+def group_sums(rows: FloatArray, groups: IntArray, weights: FloatArray, n_groups: int) -> FloatArray:
+    """Weighted sum of rows in each group, shape (n_groups, d), in the rows' precision; by index, never one-hot."""
+    weights = weights.astype(rows.dtype, copy=False)
+    if n_groups == 1:
+        return np.asarray(weights @ rows)[None, :]
+    pick = csc_array((weights, groups, np.arange(len(rows) + 1)), shape=(n_groups, len(rows)))
+    return np.asarray(pick @ rows)
