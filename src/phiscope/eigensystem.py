@@ -18,6 +18,7 @@ from phiscope import rank_one
 from phiscope.arrays import FloatArray
 from phiscope.late import LateField
 from phiscope.operators import PositiveOperator
+from phiscope.products import product
 from phiscope.tridiagonal import Diagonalized
 
 TURNED_AT_ONCE = 512
@@ -46,11 +47,11 @@ class Eigensystem:
 
     def project(self, columns: FloatArray) -> FloatArray:
         """V^T x, shape (K, j), for columns x of shape (p, j)."""
-        return np.asarray(self.eigenvectors.T @ columns) if self.projector is None else self.projector(columns)
+        return product(self.eigenvectors.T, columns) if self.projector is None else self.projector(columns)
 
     def combine(self, coefficients: FloatArray) -> FloatArray:
         """V c, shape (p, j), for coefficients c of shape (K, j)."""
-        return np.asarray(self.eigenvectors @ coefficients) if self.combiner is None else self.combiner(coefficients)
+        return product(self.eigenvectors, coefficients) if self.combiner is None else self.combiner(coefficients)
 
     def leading(self, count: int) -> FloatArray:
         """The first eigenvectors, shape (p, count)."""
@@ -86,7 +87,7 @@ class Loadings:
 
     def mixed(self, base: FloatArray, mean: FloatArray | None) -> FloatArray:
         """The same combination of something else, such as coordinates, shapes (q, b) and (q,)."""
-        found = base if self.mix is None else base * self.mix if self.mix.ndim == 1 else base @ self.mix
+        found = base if self.mix is None else base * self.mix if self.mix.ndim == 1 else product(base, self.mix)
         if mean is None or self.shift is None:
             return found
         return np.asarray(found + np.outer(mean, self.shift))
@@ -118,7 +119,7 @@ def _of_rows(operator: PositiveOperator) -> Eigensystem:
     # QR first leaves an r x r problem however many features there are.
     basis, triangle = scipy.linalg.qr(np.asarray(operator.rows).T, mode="economic", check_finite=False)
     rotation, singular, _ = scipy.linalg.svd(triangle, check_finite=False)
-    values, vectors = singular**2, basis @ rotation[:, : len(singular)]
+    values, vectors = singular**2, product(basis, rotation[:, : len(singular)])
     kept = _n_kept(values, operator.size)
     return Eigensystem(eigenvalues=values[:kept].copy(), eigenvectors=np.ascontiguousarray(vectors[:, :kept]))
 
@@ -154,7 +155,7 @@ class BothSystems:
 
         e_j - E e_j = sum_k A_kj e^c_k, hence A^T A is their covariance: nothing cancels, however large the mean is.
         """
-        turn = self.raw.leading(count).T @ self.centered.eigenvectors if self.turn is None else self.turn(count)
+        turn = product(self.raw.leading(count).T, self.centered.eigenvectors) if self.turn is None else self.turn(count)
         return np.asarray(np.sqrt(self.centered.eigenvalues)[:, None] * turn.T / np.sqrt(self.raw.eigenvalues[:count]))
 
     def mean_coordinates(self) -> FloatArray:

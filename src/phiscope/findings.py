@@ -14,6 +14,7 @@ from phiscope.metrics.class_pairs import pair_products
 from phiscope.metrics.regime import UTILIZATION_LEVEL, RegimeEvidence, decide_regime
 from phiscope.moments import Moments
 from phiscope.operators import PositiveOperator
+from phiscope.products import frobenius_norm, product
 from phiscope.spectrum import FunctionSpan, Spectrum
 
 Affine = tuple[FloatArray, FloatArray]
@@ -170,13 +171,13 @@ def find_collapse(found: Findings, moments: Moments, spectrum: Spectrum, weight:
     shares = moments.group_weights[present] / moments.weight
     means = moments.group_means[present, columns]
     vectors = means - means.mean(axis=0)
-    scale = float(np.linalg.norm(vectors))
+    scale = frobenius_norm(vectors)
     # Class means that coincide up to rounding of the features themselves have no directions to compare.
-    rounding = 1e-14 * max(float(np.linalg.norm(means)), math.sqrt(moments.within_covariance().trace()))
+    rounding = 1e-14 * max(frobenius_norm(means), math.sqrt(moments.within_covariance().trace()))
     if scale <= rounding:
         found.refuse(COLLAPSE_NUMBERS, "all class means coincide on these samples")
         return
-    rows = (means - shares @ means) * np.sqrt(shares)[:, None]
+    rows = (means - product(shares, means)) * np.sqrt(shares)[:, None]
     found.numbers["nc1"] = collapse.nc1(moments.within_covariance(), rows)
     if spectrum.cumulative_quality is not None and len(spectrum.eigenvalues):
         found.numbers["nc1_bounded"] = max(1.0 - float(spectrum.cumulative_quality[-1]), 0.0)
@@ -202,7 +203,7 @@ def _find_duality(
         found.refuse(("nc3",), "it compares class means with the head, and no head was given")
     elif len(weight) != len(moments.group_weights):
         found.refuse(("nc3",), f"the head has {len(weight)} outputs and there are {len(moments.group_weights)} classes")
-    elif not np.linalg.norm(weight[present]):
+    elif not frobenius_norm(weight[present]):
         found.refuse(("nc3",), "the weights of the head are all zero")
     else:
         found.numbers["nc3"] = collapse.nc3(weight[present], vectors)

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from functools import reduce
 
 import numpy as np
+import scipy.linalg
 
 from phiscope.arrays import FloatArray
 from phiscope.eigensystem import diagonalize_operator
 from phiscope.moments import Moments, merge
+from phiscope.products import product
 from phiscope.spans import target_spans
 
 
@@ -52,12 +54,13 @@ def _judged(found: Moments, judged: Moments, n_eigenfunctions: int) -> FloatArra
     spans = target_spans(judged)
     if spans is None or spans.centered.rank == 0:
         return np.zeros(n_eigenfunctions)
-    covariance = vectors.T @ judged.covariance("features").apply(vectors)
-    loadings = vectors.T @ spans.centered.loadings
+    covariance = product(vectors.T, judged.covariance("features").apply(vectors))
+    loadings = product(vectors.T, spans.centered.loadings)
     # Gram-Schmidt in the order of k: the Cholesky factor's leading k x k block whitens the first k features.
     floor = np.finfo(np.float64).eps * max(float(np.trace(covariance)), np.finfo(np.float64).tiny)
-    factor = np.linalg.cholesky(covariance + floor * np.eye(len(covariance)))
-    explained = (np.linalg.solve(factor, loadings) ** 2).sum(axis=1)
+    factor = scipy.linalg.cholesky(covariance + floor * np.eye(len(covariance)), lower=True, check_finite=False)
+    whitened = scipy.linalg.solve_triangular(factor, loadings, lower=True, check_finite=False)
+    explained = (whitened**2).sum(axis=1)
     reached = np.minimum(np.cumsum(explained) / spans.centered.rank, 1.0)
     null = quality_null(len(reached), judged.weight**2 / judged.squared_weight)
     curve = np.where(null < 1, (reached - null) / np.where(null < 1, 1 - null, 1.0), 0.0)

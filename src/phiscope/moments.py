@@ -16,6 +16,7 @@ import numpy as np
 from phiscope.arrays import FloatArray, IntArray
 from phiscope.errors import InputError, ShapeError
 from phiscope.operators import PositiveOperator
+from phiscope.products import product
 from phiscope.sums import group_sums
 from phiscope.symmetric import add_outer, add_scatter, mirror
 
@@ -77,7 +78,7 @@ class Moments:
         # About the mean of the largest group: averaging offsets keeps a constant column constant to the last bit,
         # where averaging values leaves a rounding of the mean that would pass for spread.
         pilot = self.group_means[int(np.argmax(self.group_weights))]
-        return np.asarray(pilot + self.group_weights @ (self.group_means - pilot) / self.weight)
+        return np.asarray(pilot + product(self.group_weights, self.group_means - pilot) / self.weight)
 
     def columns(self, part: str) -> slice:
         """Columns of ``"features"``, ``"outputs"`` or ``"values"`` in a joined row."""
@@ -123,9 +124,10 @@ class Moments:
         left, right = self.columns("features"), self.columns(part)
         if self.within is None:
             rows = self._centered_rows(self.mean)
-            return np.asarray(rows[:, left].T @ rows[:, right])
+            return product(rows[:, left].T, rows[:, right])
         between = self._between_rows()
-        return np.asarray(self.within[left, right] / self.weight + between[:, left].T @ between[:, right])
+        inside, across = self.within[left, right] / self.weight, product(between[:, left].T, between[:, right])
+        return np.asarray(inside + across)
 
     def output_target_trace(self) -> float:
         """tr cov(f, y) of measured outputs and targets of the same width, one-hot for classes."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from phiscope.arrays import FloatArray
 from phiscope.errors import InputError
+from phiscope.products import product, row_products
 from phiscope.symmetric import add_scatter, mirror
 
 
@@ -57,28 +58,28 @@ class PositiveOperator:
             total = self.scale**2 * float(np.einsum("ij,ij->", self.matrix, self.matrix))
         if self.rows is not None or self.matrix is None:
             rows = self._rows()
-            square = rows @ rows.T
+            square = row_products(rows)
             total += float(np.einsum("ij,ij->", square, square))
             if self.matrix is not None:
-                total += 2 * self.scale * float(np.einsum("ij,ji->", rows, self.matrix @ rows.T))
+                total += 2 * self.scale * float(np.einsum("ij,ji->", rows, product(self.matrix, rows.T)))
         return total
 
     def inner(self, other: FloatArray) -> float:
         """tr(S X) for a symmetric X of shape (p, p)."""
         total = 0.0 if self.matrix is None else self.scale * float(np.einsum("ij,ij->", self.matrix, other))
         if self.rows is not None or self.matrix is None:
-            total += float(np.einsum("ij,ij->", self._rows() @ other, self._rows()))
+            total += float(np.einsum("ij,ij->", product(self._rows(), other), self._rows()))
         return total
 
     def apply(self, vectors: FloatArray) -> FloatArray:
         """The operator times column vectors of shape (p, k)."""
         if self.matrix is None:
-            return np.asarray(self._rows().T @ (self._rows() @ vectors))
-        found = np.asarray(self.matrix @ vectors)
+            return product(self._rows().T, product(self._rows(), vectors))
+        found = product(self.matrix, vectors)
         if self.scale != 1.0:
             found *= self.scale
         if self.rows is not None:
-            found += self.rows.T @ (self.rows @ vectors)
+            found += product(self.rows.T, product(self.rows, vectors))
         return found
 
     def plus_outer(self, vector: FloatArray) -> PositiveOperator:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from phiscope.arrays import FloatArray, IntArray, squared_lengths
 from phiscope.moments import Layout
+from phiscope.products import product
 from phiscope.sums import group_sums
 
 BLOCK_ROWS, BLOCK_BYTES = 2048, 2**25
@@ -129,7 +130,7 @@ class Pilots:
                 max(_square(rows[:, part]) - float(counts @ squared_lengths(means[:, part])), 0.0) / alone
                 for part in self._parts()
             ]
-            mean = (counts @ means / counts.sum()).astype(self.dtype)
+            mean = (product(counts, means) / counts.sum()).astype(self.dtype)
             # One row subtracted from all samples costs less than a row for each class.
             if self.dtype != np.float64 or self._apart(means).any():
                 self._center = mean

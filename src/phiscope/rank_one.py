@@ -19,6 +19,7 @@ import numpy as np
 from phiscope.arrays import FloatArray, IntArray
 from phiscope.errors import PhiscopeError
 from phiscope.lapack import integer, pointer, routine
+from phiscope.products import product
 
 BLOCK = 256
 """Eigenvectors formed at a time; all of them would be p x p numbers more."""
@@ -97,7 +98,7 @@ class RankOneUpdate:
         if self.roots is not None:
             gathered = turned[self.moved]
             for block in self.roots.blocks():
-                found[self.positions[self.moved[block]]] = self.roots.vectors(block) @ gathered
+                found[self.positions[self.moved[block]]] = product(self.roots.vectors(block), gathered)
         return found
 
     def vectors(self, count: int) -> FloatArray:

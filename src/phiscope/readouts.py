@@ -15,6 +15,7 @@ from phiscope.jackknife import leave_one_out
 from phiscope.metrics import collapse_distance, readout, regression
 from phiscope.metrics.random_head import random_head_distance
 from phiscope.moments import Moments, merge
+from phiscope.products import product, row_products
 from phiscope.spans import TARGET_TOLERANCE
 from phiscope.spectrum import FunctionSpan, Spectrum
 
@@ -79,7 +80,7 @@ def output_error(moments: Moments, head: tuple[FloatArray, FloatArray] | None, o
         joint = moments.output_target_trace()
     elif head is not None and len(head[0]) == len(means):
         weight, bias = head
-        output_means = weight @ moments.mean[: moments.n_features] + bias
+        output_means = product(weight, moments.mean[: moments.n_features]) + bias
         joint = float(np.einsum("cp,pc->", weight, cross))
     else:
         return None
@@ -175,10 +176,10 @@ def _score(fitted: Moments, judged: Moments) -> float:
     else:
         rows = np.asarray(covariance.rows)
         # (A^T A + r)^-1 G = (G - A^T (A A^T + r)^-1 A G) / r never makes p x p.
-        small = rows @ rows.T + ridge * np.eye(len(rows))
-        weight = (cross - rows.T @ _solved(small, rows @ cross)) / ridge
+        small = row_products(rows) + ridge * np.eye(len(rows))
+        weight = (cross - product(rows.T, _solved(small, product(rows, cross)))) / ridge
     p = fitted.n_features
-    offset = target_means(fitted) - target_means(judged) + weight.T @ (judged.mean[:p] - fitted.mean[:p])
+    offset = target_means(fitted) - target_means(judged) + product(weight.T, judged.mean[:p] - fitted.mean[:p])
     spread = float(np.einsum("ij,ij->", weight, judged.covariance("features").apply(weight)))
     error = spread - 2 * float(np.einsum("ij,ij->", weight, judged_cross)) + variance + float(offset @ offset)
     return 1 - error / variance

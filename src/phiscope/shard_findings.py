@@ -15,6 +15,7 @@ from phiscope.jackknife import Estimate
 from phiscope.metrics import CORRECTED_TWINS, SCALARS
 from phiscope.moments import Moments
 from phiscope.operators import PositiveOperator
+from phiscope.products import frobenius_norm
 from phiscope.readouts import find_held_out
 from phiscope.spans import Cut, affine_outputs, measured_outputs, reduced_head
 
@@ -98,7 +99,7 @@ def outputs_of(
         return None if head is None else affine_outputs(covariance, mean, head, cut)
     if head is not None:
         measured, expected = moments.cross_covariance("outputs"), covariance.apply(head[0].T)
-        distance, size = float(np.linalg.norm(measured - expected)), float(np.linalg.norm(expected))
+        distance, size = frobenius_norm(measured - expected), frobenius_norm(expected)
         if distance > HEAD_DISAGREES * size:
             found.warnings.append(
                 f"the outputs are not head(features) (covariances differ by {distance / max(size, 1e-300):.2g}, "

@@ -13,6 +13,7 @@ from phiscope.findings import Outputs
 from phiscope.metrics.richness import OutputFunctions
 from phiscope.moments import Moments
 from phiscope.operators import PositiveOperator
+from phiscope.products import product, row_products
 from phiscope.spectrum import FunctionSpan, rank_at, whitened
 
 TARGET_TOLERANCE = 1e-10
@@ -85,7 +86,7 @@ def target_spans(moments: Moments) -> TargetSpans | None:
         whitened(system)[:, : rank_at(system.eigenvalues, TARGET_TOLERANCE)] for system in (both.raw, both.centered)
     )
     return TargetSpans(
-        raw=FunctionSpan(rank=raw.shape[1], of=Loadings(base=cross, mix=raw, mean=mean, shift=average @ raw)),
+        raw=FunctionSpan(rank=raw.shape[1], of=Loadings(base=cross, mix=raw, mean=mean, shift=product(average, raw))),
         centered=FunctionSpan(rank=centered.shape[1], of=Loadings(base=cross, mix=centered)),
         raw_cross=Loadings(base=cross, mean=mean, shift=average),
         cross=Loadings(base=cross),
@@ -118,15 +119,15 @@ def affine_outputs(
     weight, bias = reduced_head(head)
     cross = covariance.apply(weight.T)
     if covariance.matrix is None and covariance.rows is not None:
-        output_covariance = PositiveOperator(rows=covariance.rows @ weight.T)
+        output_covariance = PositiveOperator(rows=product(covariance.rows, weight.T))
     else:
-        product = weight @ cross
-        output_covariance = PositiveOperator(matrix=(product + product.T) / 2)
+        small = product(weight, cross)
+        output_covariance = PositiveOperator(matrix=(small + small.T) / 2)
     return _outputs(
         covariance=output_covariance,
         cross=cross,
         feature_mean=feature_mean,
-        output_mean=weight @ feature_mean + bias,
+        output_mean=product(weight, feature_mean) + bias,
         cut=cut,
     )
 
@@ -166,12 +167,12 @@ def _outputs(
     raw_rank, rank = cut.raw_rank(raw_values), cut.rank(values)
 
     def centered_functions(count: int) -> tuple[FloatArray, FloatArray]:
-        return cross @ (both.centered.leading(count) / np.sqrt(values[:count])), np.eye(count)
+        return product(cross, both.centered.leading(count) / np.sqrt(values[:count])), np.eye(count)
 
     def literal_functions(count: int) -> tuple[FloatArray, FloatArray]:
         # Combinations of the centered functions, whose covariance is the identity.
         turn = both.raw_functions(count)
-        return cross @ both.centered.combine(turn / np.sqrt(values)[:, None]), turn.T @ turn
+        return product(cross, both.centered.combine(turn / np.sqrt(values)[:, None])), row_products(turn.T)
 
     literal = OutputFunctions(spectrum=raw_values, make=literal_functions)
     centered = OutputFunctions(spectrum=values, make=centered_functions)

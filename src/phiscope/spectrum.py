@@ -10,6 +10,7 @@ import numpy as np
 from phiscope.arrays import FloatArray
 from phiscope.eigensystem import Eigensystem, Loadings
 from phiscope.late import LateField
+from phiscope.products import product
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,4 +97,4 @@ def eigenfunctions(
 ) -> FloatArray:
     """Values e_k(x) = v_k . (phi(x) - mean) / sqrt(rho_k), shape (n, K); mean None is the raw reading."""
     shifted = features if mean is None else features - mean
-    return np.asarray(shifted @ (eigenvectors / np.sqrt(eigenvalues)))
+    return product(shifted, eigenvectors / np.sqrt(eigenvalues))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array
 
 from phiscope.arrays import FloatArray, IntArray
+from phiscope.products import product
 
 try:
     # What csc_array @ rows calls, without its checks and its new array for the result: with a thousand groups these
@@ -50,6 +51,6 @@ def group_sums(rows: FloatArray, groups: IntArray, weights: FloatArray, n_groups
     """Weighted sum of rows in each group, shape (n_groups, d), in the rows' precision; by index, never one-hot."""
     weights = weights.astype(rows.dtype, copy=False)
     if n_groups == 1:
-        return np.asarray(weights @ rows)[None, :]
+        return product(weights, rows)[None, :]
     pick = csc_array((weights, groups, np.arange(len(rows) + 1)), shape=(n_groups, len(rows)))
     return np.asarray(pick @ rows)

@@ -15,6 +15,7 @@ import numpy as np
 from phiscope.arrays import FloatArray
 from phiscope.errors import PhiscopeError
 from phiscope.lapack import character, integer, pointer, routine
+from phiscope.products import product
 
 LARGE = 1024
 """From this p on T is diagonalized by relatively robust representations: as fast as divide and conquer (measured with
@@ -61,14 +62,14 @@ class Diagonalized:
             if self._reflectors is not None:
                 turned = np.array(columns, dtype=np.float64, order="F")
                 _apply_reflectors(*self._reflectors, turned, transposed=True)
-            return np.asarray(self._vectors.T @ turned)
+            return product(self._vectors.T, turned)
 
     def combine(self, coefficients: FloatArray) -> FloatArray:
         """V c, shape (p, j), for coefficients c of shape (p, j)."""
         with self._lock:
             if self._reflectors is not None and 2 * coefficients.shape[1] > len(coefficients):
                 self.vectors()
-            found = np.asarray(self._vectors @ coefficients)
+            found = product(self._vectors, coefficients)
             if self._reflectors is not None:
                 found = np.asfortranarray(found)
                 _apply_reflectors(*self._reflectors, found, transposed=False)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from phiscope.arrays import FloatArray
+from phiscope.products import product, row_products
 
 PAIR_BLOCK = 256
 """Classes whose pairs with all others are held at once, as long as these stay below `PAIRS` pairs."""
@@ -41,7 +42,7 @@ def pair_products(class_vectors: FloatArray) -> FloatArray | None:
         >>> pair_products(np.array([[1.0, 0.0], [1.0, 2.0]])).tolist()
         [[1.0, 1.0], [1.0, 5.0]]
     """
-    return np.asarray(class_vectors @ class_vectors.T) if len(class_vectors) ** 2 <= PAIRS else None
+    return row_products(class_vectors) if len(class_vectors) ** 2 <= PAIRS else None
 
 
 def squared_distances(left: FloatArray, right: FloatArray, n_classes: int, products: FloatArray | None) -> FloatArray:
@@ -49,7 +50,7 @@ def squared_distances(left: FloatArray, right: FloatArray, n_classes: int, produ
     if n_classes <= DIFFERENCES:
         return np.asarray(cdist(left, right, "sqeuclidean"))
     norms = np.einsum("ij,ij->i", left, left)[:, None] + np.einsum("ij,ij->i", right, right)
-    distances = norms - 2 * (left @ right.T if products is None else products)
+    distances = norms - 2 * (product(left, right.T) if products is None else products)
     rows, columns = np.nonzero(distances < CANCELS * norms)
     step = max(PAIRS // left.shape[1], 1)
     for start in range(0, len(rows), step):

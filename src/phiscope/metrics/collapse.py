@@ -13,6 +13,7 @@ from phiscope.metrics import class_pairs
 from phiscope.metrics.class_pairs import pair_blocks, squared_distances, sum_over_both_orders
 from phiscope.metrics.definition import Definition
 from phiscope.operators import PositiveOperator
+from phiscope.products import frobenius_norm, product
 from phiscope.symmetric import mirror
 
 BETWEEN_TOLERANCE = 1e-10
@@ -95,7 +96,7 @@ def nc2_equiangular(class_vectors: FloatArray, products: FloatArray | None = Non
     total = 0.0
     for block in pair_blocks(n_classes):
         later = slice(block.start, None)
-        pairs = class_vectors[block] @ class_vectors[later].T if products is None else products[block, later]
+        pairs = product(class_vectors[block], class_vectors[later].T) if products is None else products[block, later]
         cosines = pairs / norms[later]
         cosines /= norms[block, None]
         cosines += 1 / (n_classes - 1)
@@ -118,7 +119,7 @@ def nc3(weight: FloatArray, class_vectors: FloatArray) -> float:
         >>> round(nc3(np.eye(2), 3 * np.eye(2)), 12)
         0.0
     """
-    difference = weight / np.linalg.norm(weight) - class_vectors / np.linalg.norm(class_vectors)
+    difference = weight / frobenius_norm(weight) - class_vectors / frobenius_norm(class_vectors)
     return float(np.einsum("ij,ij->", difference, difference))
 
 

@@ -18,6 +18,7 @@ from phiscope.arrays import FloatArray, IntArray
 from phiscope.eigensystem import diagonalize_operator
 from phiscope.metrics.definition import Definition
 from phiscope.operators import PositiveOperator
+from phiscope.products import product
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,7 @@ def value_eigenspaces(covariance: PositiveOperator, cross: FloatArray, tolerance
         tolerance: eigenvalues at or below this share of the largest count as zero.
     """
     system = diagonalize_operator(covariance)
-    projected = cross @ system.eigenvectors
+    projected = product(cross, system.eigenvectors)
     sizes = np.ones(len(system.eigenvalues), dtype=np.int64)
     return _eigenspaces(system.eigenvalues, sizes, np.einsum("pj,pj->j", projected, projected), tolerance)
 
@@ -77,7 +78,7 @@ def class_eigenspaces(shares: FloatArray, cross: FloatArray, tolerance: float) -
     rows -= np.repeat(sums / counts[:, None], counts, axis=0)
     inside = np.add.reduceat(np.einsum("cp,cp->c", rows, rows), np.cumsum(counts) - counts)
     values, vectors = scipy.linalg.eigh(_between_shares(distinct, counts), check_finite=False)
-    projected = (sums / np.sqrt(counts)[:, None]).T @ vectors
+    projected = product((sums / np.sqrt(counts)[:, None]).T, vectors)
     several = counts > 1
     return _eigenspaces(
         np.concatenate([distinct[several], values]),

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.linalg
 
 from phiscope.arrays import FloatArray
+from phiscope.products import product
 
 FEWEST_DRAWS, MOST_DRAWS = 8, 16
 """Draws of all weights, always the same ones, so that the number repeats exactly; fewer would not tell their error."""
@@ -65,7 +66,7 @@ def _overlaps(eigenvalues: FloatArray, rank: int, enough: float) -> list[float]:
     while len(found) < MOST_DRAWS:
         basis, triangle = _weak_outputs(rest, rank, generator)
         if strong:
-            found.append(_with_strong(top, triangle, (basis * rest[:, None]).T @ basis, generator))
+            found.append(_with_strong(top, triangle, product((basis * rest[:, None]).T, basis), generator))
         else:
             found.append(float((rest @ basis**2).sum()))
         if len(found) >= FEWEST_DRAWS and np.std(found, ddof=1) <= enough * math.sqrt(len(found)):

@@ -13,6 +13,7 @@ import scipy.optimize
 from phiscope.arrays import FloatArray
 from phiscope.metrics.definition import Definition
 from phiscope.operators import PositiveOperator
+from phiscope.products import frobenius_norm, product, row_products
 
 
 def nrc1(eigenvalues: FloatArray, n_targets: int) -> float:
@@ -65,16 +66,16 @@ def nrc3(weight: FloatArray, target_covariance: FloatArray) -> float:
         >>> round(nrc3(np.diag([1.0, 2.0]) ** 0.5, np.diag([1.0, 4.0])), 12)
         0.0
     """
-    gram = weight @ weight.T
-    gram = gram / np.linalg.norm(gram)
+    gram = row_products(weight)
+    gram = gram / frobenius_norm(gram)
     values, vectors = scipy.linalg.eigh(target_covariance)
     roots = np.sqrt(np.maximum(values, 0.0))
 
     def distance(shift: float) -> float:
-        predicted = (vectors * (roots - shift)) @ vectors.T
-        size = float(np.linalg.norm(predicted))
+        predicted = product(vectors * (roots - shift), vectors.T)
+        size = frobenius_norm(predicted)
         # Equal roots make the predicted form vanish at the end of the range; it is not approached there.
-        return float(np.linalg.norm(gram - predicted / size) ** 2) if size > 1e-12 * roots[-1] else np.inf
+        return frobenius_norm(gram - predicted / size) ** 2 if size > 1e-12 * roots[-1] else np.inf
 
     # Several local minima would need equal distances from two mixtures; a grid settles which valley is lowest.
     grid = np.linspace(0, roots[0] * (1 - 1e-9), 65)

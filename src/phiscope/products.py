@@ -1,0 +1,74 @@
+"""Products of large matrices by SciPy's BLAS, so that only one set of BLAS threads is ever awake.
+
+NumPy's wheels and SciPy's bring an OpenBLAS each, with threads of its own that go on spinning for a while after their
+work. All factorizations go to SciPy's, and so does the pass; were products between them NumPy's, the threads of both
+would take the cores from each other.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg.blas import dgemm, dgemv, dsyrk, sgemm, sgemv
+
+from phiscope.arrays import FloatArray
+from phiscope.symmetric import mirror
+
+SMALL = 2**13
+"""Multiplications up to which no BLAS wakes its threads; NumPy has less to do around such a product."""
+
+_ROUTINES = {np.dtype(np.float64): (dgemm, dgemv), np.dtype(np.float32): (sgemm, sgemv)}
+
+
+def product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
+    """left @ right of real arrays, rows contiguous, in the precision that NumPy would choose; either may be a vector.
+
+    Example:
+        >>> product(np.eye(2), np.array([1.0, 2.0])).tolist()
+        [1.0, 2.0]
+    """
+    if left.ndim == 1 and right.ndim == 2:
+        return product(right.T, left)
+    routines = _ROUTINES.get(np.result_type(left, right))
+    small = left.size * (right.shape[1] if right.ndim == 2 else 1) <= SMALL
+    if small or routines is None or left.shape[-1] != right.shape[0]:
+        # NumPy says what is wrong with shapes that do not fit.
+        return np.asarray(left @ right)
+    gemm, gemv = routines
+    first, first_turned = _columns_contiguous(left)
+    if right.ndim == 1:
+        return np.asarray(gemv(1.0, first, right, trans=first_turned))
+    second, second_turned = _columns_contiguous(right)
+    # The transposed product with contiguous columns is the product with contiguous rows.
+    return np.asarray(gemm(1.0, second, first, trans_a=not second_turned, trans_b=not first_turned)).T
+
+
+def _columns_contiguous(matrix: NDArray[Any]) -> tuple[NDArray[Any], bool]:
+    """The matrix or its transpose, as BLAS reads it without a copy, and whether it was transposed."""
+    return (matrix, False) if matrix.flags.f_contiguous else (matrix.T, True)
+
+
+def row_products(rows: FloatArray) -> FloatArray:
+    """rows @ rows^T, both triangles, at half the work of a general product.
+
+    Example:
+        >>> row_products(np.array([[1.0, 0.0], [1.0, 2.0]])).tolist()
+        [[1.0, 1.0], [1.0, 5.0]]
+    """
+    if rows.size * len(rows) <= SMALL:
+        return np.asarray(rows @ rows.T)
+    columns, turned = _columns_contiguous(rows)
+    return mirror(np.asarray(dsyrk(1.0, columns, trans=turned)))
+
+
+def frobenius_norm(matrix: FloatArray) -> float:
+    """Root of the sum of squares, as NumPy's norm gives it, without its BLAS.
+
+    Example:
+        >>> frobenius_norm(np.array([[3.0], [4.0]]))
+        5.0
+    """
+    return math.sqrt(float(np.einsum("ij,ij->", matrix, matrix)))

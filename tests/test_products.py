@@ -1,0 +1,113 @@
+"""Products by SciPy's BLAS: the same as NumPy's, and NumPy's own threads stay asleep."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from phiscope.products import SMALL, frobenius_norm, product, row_products
+
+SIDES = st.sampled_from([1, 2, 7, 40, 130])
+
+
+def _laid_out(generator: np.random.Generator, shape: tuple[int, int], layout: str) -> np.ndarray:
+    if layout == "C":
+        return generator.standard_normal(shape)
+    if layout == "F":
+        return generator.standard_normal(shape[::-1]).T
+    return generator.standard_normal((2 * shape[0], 3 * shape[1]))[::2, ::3]
+
+
+@given(SIDES, SIDES, SIDES, st.sampled_from("CFS"), st.sampled_from("CFS"), st.integers(0, 99))
+@settings(max_examples=150, deadline=None)
+def test_products_are_sums_over_the_inner_index_however_arrays_lie(m, k, n, first, second, seed):
+    generator = np.random.default_rng(seed)
+    left, right = _laid_out(generator, (m, k), first), _laid_out(generator, (k, n), second)
+    before = left.copy(), right.copy()
+    # The naive twin: sums of products in one loop, no BLAS.
+    expected = np.einsum("ik,kj->ij", left, right, optimize=False)
+    scale = np.abs(left).sum(axis=1).max(initial=1.0) * np.abs(right).max(initial=1.0)
+    found = product(left, right)
+    assert found.shape == (m, n)
+    assert found.flags.c_contiguous
+    assert np.abs(found - expected).max() <= 1e-14 * scale
+    assert np.abs(product(left, right[:, 0]) - expected[:, 0]).max() <= 1e-14 * scale
+    assert np.abs(product(left[0], right) - expected[0]).max() <= 1e-14 * scale
+    rows = row_products(left)
+    assert np.abs(rows - np.einsum("ik,jk->ij", left, left, optimize=False)).max() <= 1e-13 * scale**2
+    assert np.array_equal(rows, rows.T)
+    assert np.isclose(frobenius_norm(left) ** 2, (left**2).sum(), rtol=1e-13)
+    assert np.array_equal(left, before[0])
+    assert np.array_equal(right, before[1])
+
+
+def test_precision_is_what_numpy_would_choose():
+    single, whole = np.ones((300, 40), dtype=np.float32), np.full(300, 2)
+    assert product(single.T, single).dtype == np.float32
+    assert product(single[:, 0], single).dtype == np.float32
+    assert product(single.T, single.astype(np.float64)).dtype == np.float64
+    assert product(np.concatenate([whole] * 9), np.vstack([single] * 9)).dtype == np.float64
+    assert (product(whole, single) == 600).all()
+    exact = product(np.arange(300 * 40).reshape(40, 300), np.arange(300 * 40).reshape(300, 40))
+    assert np.issubdtype(exact.dtype, np.integer)
+
+
+def test_closed_form():
+    counted = np.arange(200.0)
+    assert np.array_equal(product(np.ones((300, 200)), np.outer(counted, [1.0, 2.0]))[7], [19900.0, 39800.0])
+    assert row_products(np.diag(counted[:100]))[99, 99] == 99.0**2
+
+
+@pytest.mark.parametrize("size", [3, 200])
+def test_shapes_that_do_not_fit_are_refused_as_numpy_refuses_them(size):
+    assert 3**3 <= SMALL < 200**3
+    for right in (np.ones((size + 1, size)), np.ones(size + 1)):
+        with pytest.raises(ValueError, match="mismatch"):
+            product(np.ones((size, size)), right)
+
+
+WAKES = """
+import os, sys, time
+import numpy as np
+others = [int(name) for name in os.listdir("/proc/self/task") if int(name) != os.getpid()]
+def spent():
+    return sum(int(open(f"/proc/self/task/{name}/schedstat").read().split()[0]) for name in others)
+import phiscope
+generator = np.random.default_rng(0)
+n, p, n_classes = (int(word) for word in sys.argv[1:4])
+features = generator.standard_normal((n, p)) + 1
+head = generator.standard_normal((n_classes, p)), np.zeros(n_classes)
+targets = generator.integers(0, n_classes, n) if sys.argv[4] == "classes" else generator.standard_normal((n, n_classes))
+time.sleep(0.2)
+before = spent()
+measured = phiscope.diagonalize(features, head=head, targets=targets)
+measured.to_dict(), measured.centered.eigenvectors, measured.raw.eigenvectors, measured.tolerance_curve
+# A thread that was woken spins on for a while, so that its time shows.
+time.sleep(0.2)
+asleep = spent() - before
+features[:p].T @ features[:p]
+time.sleep(0.2)
+print(len(others), asleep, spent() - before - asleep)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/schedstat"), reason="reads the time of single threads from Linux")
+@pytest.mark.parametrize(
+    "shape",
+    [(3000, 300, 10, "classes"), (3000, 300, 400, "classes"), (3000, 300, 20, "values"), (300, 900, 10, "classes")],
+)
+def test_a_measurement_leaves_numpys_threads_asleep(shape):
+    words = [str(word) for word in shape]
+    environment = os.environ | {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
+    command = [sys.executable, "-c", WAKES, *words]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    threads, measuring, control = (int(word) for word in run.stdout.split())
+    if threads == 0 or control == 0:
+        pytest.skip("NumPy's BLAS here has no thread of its own to wake")
+    assert measuring == 0
