@@ -16,6 +16,7 @@ from phiscope.metrics import definition_of
 from phiscope.metrics.comparison import PERSISTS, persistence, principal_angles
 from phiscope.metrics.similarity import kernel_similarity
 from phiscope.pairs import Pair, paired, unbiased_similarity
+from phiscope.products import product
 from phiscope.tables import html_table, text_table
 
 if TYPE_CHECKING:
@@ -239,7 +240,7 @@ def _overlap(pair: Pair, first: Eigensystem, second: Eigensystem, centered: bool
     right = second.eigenvectors / np.sqrt(second.eigenvalues)
     overlap = pair.between(left, right)
     if not centered:
-        overlap = overlap + np.outer(pair.first_mean @ left, pair.second_mean @ right)
+        overlap = overlap + np.outer(product(pair.first_mean, left), product(pair.second_mean, right))
     # Cauchy-Schwarz bounds it by 1; beyond that is rounding of the smallest eigenvalues.
     return np.clip(overlap, -1.0, 1.0)
 

@@ -17,6 +17,7 @@ from phiscope.findings import Outputs
 from phiscope.jackknife import Estimate, corrected_value, estimate, leave_one_out, pseudo_values
 from phiscope.metrics.alignment import class_target_squared_norm
 from phiscope.moments import Moments
+from phiscope.operators import PositiveOperator
 
 Pieces = FloatArray
 """The parts of all ratios, in the order of the indices below."""
@@ -24,9 +25,8 @@ Pieces = FloatArray
 _TRACE, _SQUARE, _LITERAL, _PROJECTION, _CENTERED, _CROSS, _TARGET, _RAW_TRACE, _RAW_SQUARE = range(9)
 
 
-def pieces_of(moments: Moments, outputs: Outputs | None) -> Pieces:
+def pieces_of(moments: Moments, covariance: PositiveOperator, outputs: Outputs | None) -> Pieces:
     """The parts of every corrected ratio, NaN where outputs or targets are missing; no eigendecomposition of S."""
-    covariance = moments.covariance("features")
     mean = moments.mean[: moments.n_features]
     pieces = np.full(9, np.nan)
     pieces[_TRACE], pieces[_SQUARE] = covariance.trace(), covariance.squared_norm()
@@ -74,7 +74,7 @@ def correct(
     shards: Sequence[Moments],
     total: Moments,
     pieces: Pieces,
-    outputs_of: Callable[[Moments], Outputs | None],
+    outputs_of: Callable[[Moments, PositiveOperator], Outputs | None],
     rank: int,
 ) -> dict[str, Estimate]:
     """Correct every ratio for the size of the sample.
@@ -83,7 +83,7 @@ def correct(
         shards: G >= 2 moments of disjoint random shards.
         total: moments of all samples together.
         pieces: their pieces.
-        outputs_of: the outputs of any moments, with the ranks of all samples.
+        outputs_of: the outputs of any moments and their covariance, with the ranks of all samples.
         rank: r = rank(Fc), 0 without outputs.
 
     Returns:
@@ -91,7 +91,11 @@ def correct(
     """
     weights = np.array([shard.weight for shard in shards])
     shares = weights / weights.sum()
-    without = np.stack([pieces_of(moments, outputs_of(moments)) for moments in leave_one_out(shards, total)])
+    parts = []
+    for moments in leave_one_out(shards, total):
+        covariance = moments.covariance("features")
+        parts.append(pieces_of(moments, covariance, outputs_of(moments, covariance)))
+    without = np.stack(parts)
     central = corrected_value(pieces, without, shares)
     # The projection's own norm is a rank, up to the constant's share; correcting it would only add noise.
     central[_PROJECTION] = pieces[_PROJECTION]

@@ -13,6 +13,7 @@ from phiscope.arrays import FloatArray, as_array
 from phiscope.errors import InputError, NonFiniteError, ShapeError
 from phiscope.measure import diagonalize
 from phiscope.measurement import Measurement
+from phiscope.products import product
 
 ASYMMETRY = 1e-4
 """A Gram matrix may differ from its transpose by this share of its largest entry: rounding of half precision."""
@@ -60,7 +61,7 @@ def kernel_features(gram: Any, cross: Any = None) -> FloatArray:
         raise ShapeError(
             f"cross has shape {further.shape}, expected (m, n) with n = {len(kernel)} samples of the kernel"
         )
-    return np.asarray(further @ (vectors[:, kept] / np.sqrt(values[kept])))
+    return product(further, vectors[:, kept] / np.sqrt(values[kept]))
 
 
 def _checked(gram: Any) -> tuple[NDArray[np.float64], float]:

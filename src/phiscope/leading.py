@@ -17,8 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.linalg
 
 from phiscope.arrays import FloatArray
+from phiscope.products import product
 from phiscope.ritz import PROBES, Probes, Product, Ritz, RitzSpace, orthonormal
 
 EPS = float(np.finfo(np.float64).eps)
@@ -190,7 +192,7 @@ def _outside(space: RitzSpace, probes: Probes, k: int, block: int, mean: FloatAr
         used, top, between = space.beyond(k, more, mean)
         rest = probes.outside(used)
         if mean is not None:
-            left = mean - used @ (used.T @ mean)
+            left = mean - product(used, product(used.T, mean))
             rest += float(left @ left)
         found = min(found, (top + rest) / 2 + math.hypot((top - rest) / 2, between))
     return found
@@ -205,6 +207,6 @@ def _pairs(ritz: Ritz, outside: float) -> Pairs:
         eigenvalues=ritz.values[kept],
         eigenvectors=np.ascontiguousarray(ritz.vectors[:, kept]),
         residuals=np.linalg.norm(residuals, axis=0),
-        residual_norm=float(np.linalg.norm(residuals, 2)) if kept.any() else 0.0,
+        residual_norm=float(scipy.linalg.svdvals(residuals, check_finite=False)[0]) if kept.any() else 0.0,
         outside=max(outside, rounding),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 from numpy.typing import NDArray
 
 from phiscope.accumulator import MomentAccumulator
@@ -15,6 +16,7 @@ from phiscope.errors import InputError, NonFiniteError, ShapeError
 from phiscope.metrics.comparison import cka_unbiased, unbiased_hsic
 from phiscope.operators import PositiveOperator
 from phiscope.pilots import BLOCK_ROWS
+from phiscope.products import product
 
 LOST = 1e-12
 """An unbiased squared norm below this share of the plain one is rounding of the subtraction that made it."""
@@ -50,13 +52,13 @@ class Pair:
         if self.crossed is not None:
             return self.crossed
         first, second = _triangle(self.first), _triangle(self.second)
-        return first.T @ second
+        return product(first.T, second)
 
     def between(self, left: FloatArray, right: FloatArray) -> FloatArray:
         """left^T cov(phi_a, phi_b) right, for columns of shapes (p_a, j) and (p_b, k)."""
         if self.crossed is not None:
-            return np.asarray(left.T @ self.crossed @ right)
-        return np.asarray((_rows(self.first) @ left).T @ (_rows(self.second) @ right))
+            return product(left.T, product(self.crossed, right))
+        return product(product(_rows(self.first), left).T, product(_rows(self.second), right))
 
 
 def _rows(operator: PositiveOperator) -> FloatArray:
@@ -70,7 +72,7 @@ def _triangle(operator: PositiveOperator) -> FloatArray:
     rows = _rows(operator)
     if rows.shape[1] <= rows.shape[0]:
         return rows
-    return np.asarray(np.linalg.qr(rows.T, mode="r")).T
+    return np.asarray(scipy.linalg.qr(rows.T, mode="r", check_finite=False)[0][: rows.shape[0]], dtype=np.float64).T
 
 
 def paired(features_a: Any, features_b: Any, weights: Any) -> Pair:

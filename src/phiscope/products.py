@@ -47,8 +47,10 @@ def product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
 
 
 def _columns_contiguous(matrix: NDArray[Any]) -> tuple[NDArray[Any], bool]:
-    """The matrix or its transpose, as BLAS reads it without a copy, and whether it was transposed."""
-    return (matrix, False) if matrix.flags.f_contiguous else (matrix.T, True)
+    """The matrix or its transpose, as BLAS reads it, and whether it was transposed."""
+    # Of columns or rows picked from a larger array a copy is made; along what lies side by side it is quick.
+    along_columns = matrix.flags.f_contiguous or matrix.strides[0] == matrix.itemsize
+    return (matrix, False) if along_columns else (matrix.T, True)
 
 
 def row_products(rows: FloatArray) -> FloatArray:

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.linalg
 
 from phiscope.arrays import FloatArray
+from phiscope.products import product, row_products
 
 Product = Callable[[FloatArray], FloatArray]
 """S times columns, (p, b) to (p, b)."""
@@ -59,15 +60,15 @@ class RitzSpace:
 
     def extend(self, columns: FloatArray, riders: FloatArray) -> FloatArray:
         """Add what columns have outside the basis; S times the riders comes back."""
-        fresh = orthonormal(columns - self.basis @ (self.basis.T @ columns))
-        fresh = orthonormal(fresh - self.basis @ (self.basis.T @ fresh))[:, : self.room - self.count]
+        fresh = orthonormal(columns - product(self.basis, product(self.basis.T, columns)))
+        fresh = orthonormal(fresh - product(self.basis, product(self.basis.T, fresh)))[:, : self.room - self.count]
         width = fresh.shape[1]
         image = self._product(np.column_stack([fresh, riders]))
         self.products += 1
         old, new = self.count, self.count + width
         self._basis[:, old:new], self._images[:, old:new] = fresh, image[:, :width]
         self.count = new
-        joint = self.basis.T @ self._images[:, old:new]
+        joint = product(self.basis.T, self._images[:, old:new])
         self._small[:new, old:new] = joint
         self._small[old:new, :new] = joint.T
         # Nothing new to add: the space is invariant, or it is everything.
@@ -76,7 +77,7 @@ class RitzSpace:
 
     def _operator(self, mean: FloatArray | None) -> tuple[FloatArray, FloatArray]:
         """V^T (S + m m^T) V and V^T m; m is 0 for the centered operator."""
-        along = np.zeros(self.count) if mean is None else self.basis.T @ mean
+        along = np.zeros(self.count) if mean is None else product(self.basis.T, mean)
         small = self._small[: self.count, : self.count]
         return (small + small.T) / 2 + np.outer(along, along), along
 
@@ -91,10 +92,10 @@ class RitzSpace:
     def ritz(self, k: int, mean: FloatArray | None) -> Ritz:
         """The k leading Ritz pairs of S, or of S + m m^T, with their residual vectors."""
         values, rotation = self._rotation(k, mean)
-        vectors = self.basis @ rotation
-        residual = self.images @ rotation - vectors * values
+        vectors = product(self.basis, rotation)
+        residual = product(self.images, rotation) - vectors * values
         if mean is not None:
-            residual += np.outer(mean, (mean @ self.basis) @ rotation)
+            residual += np.outer(mean, product(product(mean, self.basis), rotation))
         return Ritz(values=np.maximum(values, 0.0), vectors=vectors, residuals=residual)
 
     def beyond(self, k: int, more: int, mean: FloatArray | None) -> tuple[FloatArray, float, float]:
@@ -107,18 +108,19 @@ class RitzSpace:
         leading = self._rotation(k, mean)[1]
         follow = self._rotation(k + more, None)[1]
         for _ in range(2):
-            follow = follow - leading @ (leading.T @ follow)
+            follow = follow - product(leading, product(leading.T, follow))
             # What is left of vectors that are among them already is rounding and points anywhere.
             follow = orthonormal(follow[:, np.linalg.norm(follow, axis=0) > 1e-8])
         used = np.column_stack([leading, follow])
         if follow.shape[1] == 0:
-            return self.basis @ used, 0.0, 0.0
+            return product(self.basis, used), 0.0, 0.0
         small, along = self._operator(mean)
-        image = self.images @ follow - self.basis @ (used @ (used.T @ (small @ follow)))
+        inside = product(used, product(used.T, product(small, follow)))
+        image = product(self.images, follow) - product(self.basis, inside)
         if mean is not None:
-            image += np.outer(mean, along @ follow)
-        top = float(scipy.linalg.eigvalsh(follow.T @ small @ follow)[-1])
-        return self.basis @ used, top, float(np.linalg.norm(image, 2))
+            image += np.outer(mean, product(along, follow))
+        top = float(scipy.linalg.eigvalsh(product(follow.T, product(small, follow)))[-1])
+        return product(self.basis, used), top, float(scipy.linalg.svdvals(image, check_finite=False)[0])
 
     def restart(self, keep: int, mean: FloatArray, room_for: int) -> None:
         """Cut back to the leading Ritz vectors of both operators, leaving room for so many columns."""
@@ -126,9 +128,9 @@ class RitzSpace:
         rotation = orthonormal(both)
         # Both sets nearly coincide; what remains of their difference is the progress made along m.
         rotation = rotation[:, : self.room - room_for]
-        small = rotation.T @ self._small[: self.count, : self.count] @ rotation
+        small = product(rotation.T, product(self._small[: self.count, : self.count], rotation))
         width = rotation.shape[1]
-        self._basis[:, :width], self._images[:, :width] = self.basis @ rotation, self.images @ rotation
+        self._basis[:, :width], self._images[:, :width] = product(self.basis, rotation), product(self.images, rotation)
         self._small[:width, :width] = small
         self.count = width
 
@@ -140,9 +142,9 @@ def orthonormal(columns: FloatArray) -> FloatArray:
     for cut in (1e-12, 1e-3):
         if kept.shape[1] == 0:
             break
-        values, rotation = scipy.linalg.eigh(kept.T @ kept, check_finite=False)
+        values, rotation = scipy.linalg.eigh(row_products(kept.T), check_finite=False)
         strong = values > cut * values[-1]
-        kept = kept @ (rotation[:, strong] / np.sqrt(values[strong]))[:, ::-1]
+        kept = product(kept, (rotation[:, strong] / np.sqrt(values[strong]))[:, ::-1])
     return np.asarray(kept)
 
 
@@ -172,7 +174,7 @@ class Probes:
         """
         found = math.inf
         for power, (column, factor) in enumerate(self._powers, start=1):
-            rest = column - vectors @ (vectors.T @ column)
+            rest = column - product(vectors, product(vectors.T, column))
             longest = math.sqrt(float(np.einsum("ij,ij->j", rest, rest).max()))
             if longest == 0.0:
                 return 0.0
@@ -185,7 +187,7 @@ class Probes:
         Source: Hutchinson 1990; the deflation is that of Meyer, Musco, Musco and Woodruff 2021.
         """
         column, factor = self._powers[0]
-        rest = column * math.exp(factor) - space.images @ (space.basis.T @ self._start)
+        rest = column * math.exp(factor) - product(space.images, product(space.basis.T, self._start))
         squares = np.einsum("ij,ij->j", rest, rest)
         inside = float(np.einsum("ij,ij->", space.images, space.images))
         return inside + float(squares.mean()), float(squares.std(ddof=1)) / math.sqrt(len(squares))

@@ -17,6 +17,7 @@ from phiscope.arrays import FloatArray
 from phiscope.clusters import CLUSTER_GAP, degenerate_clusters
 from phiscope.errors import InputError
 from phiscope.measurement import Measurement
+from phiscope.products import product
 
 NEARLY_EQUAL = 0.5
 """A cluster whose smallest eigenvalue is below this share of its largest is not rotated: grown from neighbor to
@@ -69,11 +70,11 @@ class Rotated:
         Raises:
             ShapeError: the features have another width.
         """
-        return np.asarray(self.measurement.eigenfunctions(features, centered=self.centered) @ self.rotation)
+        return product(self.measurement.eigenfunctions(features, centered=self.centered), self.rotation)
 
     def class_profile(self, k: int | None = None) -> FloatArray:
         """E[e'_j | y = c], shape (num_classes, k); NaN for a class that never occurs."""
-        return np.asarray((self.measurement.class_profile(centered=self.centered) @ self.rotation)[:, :k])
+        return np.asarray(product(self.measurement.class_profile(centered=self.centered), self.rotation)[:, :k])
 
 
 def rotate_to_classes(measurement: Measurement, *, centered: bool = False, gap: float = CLUSTER_GAP) -> Rotated:

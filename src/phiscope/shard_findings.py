@@ -72,10 +72,11 @@ def _corrections(
     # Reduced once, not for each shard.
     small = head if head is None or moments.n_outputs else reduced_head(head)
 
-    def outputs_again(part: Moments) -> Outputs | None:
-        return outputs_of(quiet, part, part.covariance("features"), small, cut)
+    def outputs_again(part: Moments, covariance: PositiveOperator) -> Outputs | None:
+        return outputs_of(quiet, part, covariance, small, cut)
 
-    estimates = correct(shards, moments, pieces_of(moments, outputs), outputs_again, rank)
+    pieces = pieces_of(moments, moments.covariance("features"), outputs)
+    estimates = correct(shards, moments, pieces, outputs_again, rank)
     estimates = {name: value for name, value in estimates.items() if name in found.numbers}
     for name, value in estimates.items():
         row = SCALARS[name]

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from phiscope.accumulator import MOST_CLASSES
 from phiscope.arrays import FloatArray, IntArray, as_targets, as_weights, check_reach
 from phiscope.errors import EmptyDataError, NonFiniteError, ShapeError, TargetError
+from phiscope.products import product
 from phiscope.row_sources import Rows, as_row_source
 from phiscope.swept import ProductOperator, SweptMoments
 from phiscope.symmetric import add_scatter
@@ -95,18 +96,18 @@ class Sweeps:
         """The covariance times columns, shape (p, b); about group means, shape (K, p), when they are given."""
         found = np.zeros(columns.shape)
         for _, rows in self._scaled(self._mean if mean is None else mean):
-            found += rows.T @ (rows @ columns)
+            found += product(rows.T, product(rows, columns))
         return found
 
     def forward(self, columns: FloatArray) -> FloatArray:
         """A times columns, shape (n, b), with A^T A = S."""
-        return np.concatenate([rows @ columns for _, rows in self._scaled(self._mean)])
+        return np.concatenate([product(rows, columns) for _, rows in self._scaled(self._mean)])
 
     def backward(self, columns: FloatArray) -> FloatArray:
         """A^T times columns of shape (n, b)."""
         found = np.zeros((self.n_features, columns.shape[1]))
         for place, rows in self._scaled(self._mean):
-            found += rows.T @ columns[place]
+            found += product(rows.T, columns[place])
         return found
 
     def scatter(self) -> FloatArray:
@@ -122,7 +123,7 @@ class Sweeps:
         for left, rows in self._scaled(self._mean):
             for right, others in self._scaled(self._mean):
                 if right.stop > left.start:
-                    found[left, right] = rows @ others.T
+                    found[left, right] = product(rows, others.T)
         return found
 
     @property
@@ -151,7 +152,7 @@ class Sweeps:
         means, group_weights = self._means(parts)
         # About the mean of the largest group, so that a constant column stays constant to the last bit.
         pilot = means[int(np.argmax(group_weights))]
-        mean = pilot + group_weights @ (means - pilot) / self.weight
+        mean = pilot + product(group_weights, means - pilot) / self.weight
         self._mean = mean[:p]
         squares, total = np.zeros(self.n_groups), 0.0
         beside, cross = np.zeros((means.shape[1] - p,) * 2), np.zeros((p, means.shape[1] - p))
@@ -162,8 +163,8 @@ class Sweeps:
             rows -= mean
             rows *= self._shares[place, None]
             total += float(np.einsum("ij,ij->", rows[:, :p], rows[:, :p]))
-            beside += rows[:, p:].T @ rows[:, p:]
-            cross += rows[:, :p].T @ rows[:, p:]
+            beside += product(rows[:, p:].T, rows[:, p:])
+            cross += product(rows[:, :p].T, rows[:, p:])
         group_means = means[:, :p]
         return SweptMoments(
             n_samples=self.n_samples,
@@ -215,7 +216,7 @@ class Sweeps:
 def _add_by_group(sums: FloatArray, rows: FloatArray, groups: IntArray, weights: FloatArray) -> None:
     """Add weighted rows to the sums of their groups, touching no other group."""
     if len(sums) == 1:
-        sums[0] += weights @ rows
+        sums[0] += product(weights, rows)
         return
     order = np.argsort(groups, kind="stable")
     present, starts = np.unique(groups[order], return_index=True)

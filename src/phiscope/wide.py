@@ -39,6 +39,7 @@ from phiscope.leading import Leading, Pairs, rounding_of
 from phiscope.measurement import Measurement
 from phiscope.metrics import SCALARS
 from phiscope.metrics.richness import low_rank_curve
+from phiscope.products import frobenius_norm
 from phiscope.shard_findings import HEAD_DISAGREES
 from phiscope.solvers import Limits, Solved, solve
 from phiscope.spans import Cut, TargetSpans, affine_outputs, measured_outputs, target_spans
@@ -165,8 +166,8 @@ def _outputs(found: Findings, moments: SweptMoments, head: Head | None, cut: Cut
         return None if head is None else affine_outputs(moments.features, mean, head, cut)
     if head is not None:
         expected = moments.features.apply(head[0].T)
-        distance = float(np.linalg.norm(moments.cross_covariance("outputs") - expected))
-        if distance > HEAD_DISAGREES * float(np.linalg.norm(expected)):
+        distance = frobenius_norm(moments.cross_covariance("outputs") - expected)
+        if distance > HEAD_DISAGREES * frobenius_norm(expected):
             found.warnings.append("the outputs are not head(features); spans were taken from the outputs")
     return measured_outputs(moments, cut)
 
