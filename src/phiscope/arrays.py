@@ -251,8 +251,13 @@ def look_like_labels(targets: Any) -> int:
     return len(values) if whole and 2 <= len(values) <= len(targets) // 2 + 1 else 0
 
 
+LONGEST_DOT = 10_000
+"""Products that OpenBLAS takes on the calling thread in a dot product."""
+
+
 def squared_lengths(rows: NDArray[Any]) -> NDArray[Any]:
     """Squared norm of each row, shape (b,)."""
-    if hasattr(np, "vecdot"):
+    # Longer rows would wake the threads of NumPy's BLAS.
+    if hasattr(np, "vecdot") and rows.shape[1] <= LONGEST_DOT:
         return np.asarray(np.vecdot(rows, rows))
     return np.asarray(np.einsum("ij,ij->i", rows, rows))

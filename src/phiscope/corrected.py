@@ -18,6 +18,7 @@ from phiscope.jackknife import Estimate, corrected_value, estimate, leave_one_ou
 from phiscope.metrics.alignment import class_target_squared_norm
 from phiscope.moments import Moments
 from phiscope.operators import PositiveOperator
+from phiscope.products import product
 
 Pieces = FloatArray
 """The parts of all ratios, in the order of the indices below."""
@@ -30,8 +31,8 @@ def pieces_of(moments: Moments, covariance: PositiveOperator, outputs: Outputs |
     mean = moments.mean[: moments.n_features]
     pieces = np.full(9, np.nan)
     pieces[_TRACE], pieces[_SQUARE] = covariance.trace(), covariance.squared_norm()
-    along = float(mean @ covariance.apply(mean[:, None])[:, 0])
-    length = float(mean @ mean)
+    along = float(product(mean, covariance.apply(mean[:, None])[:, 0]))
+    length = float(product(mean, mean))
     # norm^2(S + m m^T) without forming it.
     pieces[_RAW_TRACE] = pieces[_TRACE] + length
     pieces[_RAW_SQUARE] = pieces[_SQUARE] + 2 * along + length**2

@@ -7,6 +7,7 @@ from phiscope.findings import COLLAPSE_NUMBERS, NO_SPREAD, Findings, find_alignm
 from phiscope.leading import Leading, Pairs
 from phiscope.metrics import CORRECTED_TWINS
 from phiscope.metrics.dimension import participation_ratio
+from phiscope.products import product
 from phiscope.readouts import READOUT_NUMBERS, REGRESSION_NUMBERS, find_readout, find_regression_collapse
 from phiscope.spans import TargetSpans
 from phiscope.spectrum import Spectrum
@@ -76,9 +77,9 @@ def find_target_numbers(
 def find_ratios(found: Findings, moments: SweptMoments, raw: Spectrum, centered: Spectrum) -> None:
     """Participation ratio and stable rank, from trace and norm."""
     mean = moments.mean[: moments.n_features]
-    length = float(mean @ mean)
+    length = float(product(mean, mean))
     trace, square = moments.features.trace(), moments.features.square
-    along = float(mean @ moments.features.apply(mean[:, None])[:, 0])
+    along = float(product(mean, moments.features.apply(mean[:, None])[:, 0]))
     for suffix, spectrum, total, squares in (
         ("", raw, trace + length, square + 2 * along + length**2),
         ("_centered", centered, trace, square),
@@ -113,7 +114,7 @@ def warn_of_norm(found: Findings, moments: SweptMoments, leading: Leading) -> No
         if name in found.numbers:
             value = found.numbers[name]
             errors[name] = (value if name.startswith("target") else 1 - value) * error / 2
-    for name, length in (("participation_ratio", float(mean @ mean)), ("participation_ratio_centered", 0.0)):
+    for name, length in (("participation_ratio", float(product(mean, mean))), ("participation_ratio_centered", 0.0)):
         if name in found.numbers:
             trace = moments.features.trace() + length
             errors[name] = found.numbers[name] ** 2 * leading.squared_norm_error / trace**2

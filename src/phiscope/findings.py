@@ -40,8 +40,8 @@ NO_SPREAD = "the features are constant on these samples, so their covariance is 
 
 def find_participation(found: Findings, covariance: PositiveOperator, squared_norm: float, mean: FloatArray) -> None:
     """Both participation ratios from traces and norms, without an eigendecomposition."""
-    trace, length = covariance.trace(), float(mean @ mean)
-    along = float(mean @ covariance.apply(mean[:, None])[:, 0])
+    trace, length = covariance.trace(), float(product(mean, mean))
+    along = float(product(mean, covariance.apply(mean[:, None])[:, 0]))
     for name, total, squares in (
         ("participation_ratio", trace + length, squared_norm + 2 * along + length**2),
         ("participation_ratio_centered", trace, squared_norm),

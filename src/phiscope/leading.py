@@ -193,7 +193,7 @@ def _outside(space: RitzSpace, probes: Probes, k: int, block: int, mean: FloatAr
         rest = probes.outside(used)
         if mean is not None:
             left = mean - product(used, product(used.T, mean))
-            rest += float(left @ left)
+            rest += float(product(left, left))
         found = min(found, (top + rest) / 2 + math.hypot((top - rest) / 2, between))
     return found
 

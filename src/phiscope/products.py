@@ -24,13 +24,15 @@ _ROUTINES = {np.dtype(np.float64): (dgemm, dgemv), np.dtype(np.float32): (sgemm,
 
 
 def product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
-    """left @ right of real arrays, rows contiguous, in the precision that NumPy would choose; either may be a vector.
+    """left @ right of real arrays or vectors, rows contiguous, in the precision that NumPy would choose.
 
     Example:
         >>> product(np.eye(2), np.array([1.0, 2.0])).tolist()
         [1.0, 2.0]
     """
-    if left.ndim == 1 and right.ndim == 2:
+    if left.ndim == right.ndim == 1:
+        return np.asarray(np.einsum("i,i->", left, right))
+    if left.ndim == 1:
         return product(right.T, left)
     routines = _ROUTINES.get(np.result_type(left, right))
     small = left.size * (right.shape[1] if right.ndim == 2 else 1) <= SMALL

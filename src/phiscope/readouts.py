@@ -59,7 +59,7 @@ def target_squares(moments: Moments) -> FloatArray | None:
         return None
     centered = target_variance(moments)
     means = target_means(moments)
-    return np.array([1.0 if moments.classes else centered + float(means @ means), centered])
+    return np.array([1.0 if moments.classes else centered + float(product(means, means)), centered])
 
 
 def output_error(moments: Moments, head: tuple[FloatArray, FloatArray] | None, output_variance: float) -> float | None:
@@ -85,7 +85,7 @@ def output_error(moments: Moments, head: tuple[FloatArray, FloatArray] | None, o
     else:
         return None
     offset = output_means - means
-    return output_variance - 2 * joint + target_variance(moments) + float(offset @ offset)
+    return output_variance - 2 * joint + target_variance(moments) + float(product(offset, offset))
 
 
 def find_readout(
@@ -181,7 +181,7 @@ def _score(fitted: Moments, judged: Moments) -> float:
     p = fitted.n_features
     offset = target_means(fitted) - target_means(judged) + product(weight.T, judged.mean[:p] - fitted.mean[:p])
     spread = float(np.einsum("ij,ij->", weight, judged.covariance("features").apply(weight)))
-    error = spread - 2 * float(np.einsum("ij,ij->", weight, judged_cross)) + variance + float(offset @ offset)
+    error = spread - 2 * float(np.einsum("ij,ij->", weight, judged_cross)) + variance + float(product(offset, offset))
     return 1 - error / variance
 
 

@@ -206,7 +206,7 @@ class Scatter:
             self.weights += np.bincount(groups, weights, len(self.counts))
             if lengths is not None:
                 self.squares += np.bincount(groups, weights * lengths, len(self.counts))
-        self.squared_weight += float(weights @ weights)
+        self.squared_weight += float(np.einsum("i,i->", weights, weights))
 
     def settle(self) -> None:
         """Multiply the rows that are held; a scatter elsewhere brings its sums here."""

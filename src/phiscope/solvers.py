@@ -9,6 +9,7 @@ import scipy.linalg
 
 from phiscope.arrays import FloatArray
 from phiscope.leading import Leading, Pairs, lead, rounding_of
+from phiscope.products import product
 from phiscope.ritz import PROBES, Product
 from phiscope.sweeps import Sweeps
 
@@ -196,7 +197,7 @@ def _subset_of_gram(
     along = sweeps.forward(mean[:, None])[:, 0]
     zero = np.zeros(len(shares))
     values, vectors = _leading_of(upper, (zero, zero), k)
-    raw_values, raw_vectors = _leading_of(upper, (2 * along + float(mean @ mean) * shares, shares), k)
+    raw_values, raw_vectors = _leading_of(upper, (2 * along + float(product(mean, mean)) * shares, shares), k)
     start = sweeps.backward(np.column_stack([vectors[:, :k], raw_vectors[:, :k]]))
     start[:, -raw_vectors[:, :k].shape[1] :] += np.outer(mean, shares @ raw_vectors[:, :k])
     return start, (_after(values, k), _after(raw_values, k))

@@ -39,7 +39,7 @@ from phiscope.leading import Leading, Pairs, rounding_of
 from phiscope.measurement import Measurement
 from phiscope.metrics import SCALARS
 from phiscope.metrics.richness import low_rank_curve
-from phiscope.products import frobenius_norm
+from phiscope.products import frobenius_norm, product
 from phiscope.shard_findings import HEAD_DISAGREES
 from phiscope.solvers import Limits, Solved, solve
 from phiscope.spans import Cut, TargetSpans, affine_outputs, measured_outputs, target_spans
@@ -188,7 +188,7 @@ def _spectra(
 
 def _provenance(moments: SweptMoments, solved: Solved) -> dict[str, str]:
     mean = moments.mean[: moments.n_features]
-    totals = {"raw": moments.features.trace() + float(mean @ mean), "centered": moments.features.trace()}
+    totals = {"raw": moments.features.trace() + float(product(mean, mean)), "centered": moments.features.trace()}
     told: dict[str, Callable[[Pairs, float], float]] = {
         "trace_held": lambda pairs, total: float(pairs.eigenvalues.sum()) / total if total else 1.0,
         "largest_residual_share": lambda pairs, total: residual_share(pairs),
