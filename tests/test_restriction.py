@@ -148,3 +148,17 @@ def test_samples_that_are_no_pairs():
     for samples in ("abc", [features, labels], [(features, labels, labels)]):
         with pytest.raises(InputError, match="pair"):
             restrict(measured, samples, head)
+
+
+def test_a_half_of_constant_features_has_no_held_out_quality():
+    rng = np.random.default_rng(0)
+    halves = []
+    for features in (np.ones((30, 4)), rng.normal(size=(30, 4))):
+        accumulator = MomentAccumulator()
+        accumulator.update(features, None, np.arange(30) % 3)
+        halves.append(accumulator.result())
+    found = held_out_quality(halves, 4)
+    assert found.shape == (4,)
+    # Found in the constant half there is no eigenfunction; judged in it none expresses anything.
+    assert (found <= 0).all()
+    assert (held_out_quality([halves[0], halves[0]], 4) == 0).all()

@@ -52,7 +52,7 @@ def held_out_quality(shards: Sequence[Moments], n_eigenfunctions: int) -> FloatA
 def _judged(found: Moments, judged: Moments, n_eigenfunctions: int) -> FloatArray:
     vectors = diagonalize_operator(found.covariance("features")).eigenvectors[:, :n_eigenfunctions]
     spans = target_spans(judged)
-    if spans is None or spans.centered.rank == 0:
+    if spans is None or spans.centered.rank == 0 or vectors.shape[1] == 0:
         return np.zeros(n_eigenfunctions)
     covariance = product(vectors.T, judged.covariance("features").apply(vectors))
     loadings = product(vectors.T, spans.centered.loadings)

@@ -165,7 +165,7 @@ def moments_from_rows(
     return Moments(
         n_samples=len(rows),
         weight=float(weights.sum()),
-        squared_weight=float(np.einsum("i,i->", weights, weights)),
+        squared_weight=float(product(weights, weights)),
         n_features=layout[0],
         n_outputs=layout[1],
         n_values=layout[2],

@@ -12,6 +12,7 @@ from scipy.linalg.blas import ssyrk
 from phiscope.arrays import FloatArray, IntArray, as_array, squared_lengths
 from phiscope.moments import Moments
 from phiscope.pilots import Pilots
+from phiscope.products import product
 from phiscope.sums import add_to_groups, group_sums
 from phiscope.symmetric import add_scatter, mirror
 
@@ -206,7 +207,7 @@ class Scatter:
             self.weights += np.bincount(groups, weights, len(self.counts))
             if lengths is not None:
                 self.squares += np.bincount(groups, weights * lengths, len(self.counts))
-        self.squared_weight += float(np.einsum("i,i->", weights, weights))
+        self.squared_weight += float(product(weights, weights))
 
     def settle(self) -> None:
         """Multiply the rows that are held; a scatter elsewhere brings its sums here."""

@@ -169,7 +169,7 @@ class Sweeps:
         return SweptMoments(
             n_samples=self.n_samples,
             weight=self.weight,
-            squared_weight=float(np.einsum("i,i->", self.weights, self.weights)),
+            squared_weight=float(product(self.weights, self.weights)),
             n_features=p,
             n_outputs=self.n_outputs,
             n_values=0 if self._values is None else self._values.shape[1],
