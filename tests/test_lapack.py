@@ -13,6 +13,8 @@ from phiscope.eigensystem import diagonalize_operator
 from phiscope.errors import PhiscopeError
 from phiscope.lapack import routine
 from phiscope.operators import PositiveOperator
+from phiscope.products import product, row_products
+from phiscope.symmetric import add_outer
 from phiscope.tridiagonal import LARGE, Diagonalized
 
 
@@ -44,7 +46,7 @@ def test_eigenpairs_are_those_of_numpy(size, scale, method):
     np.testing.assert_allclose(vectors.T @ vectors, np.eye(size), rtol=0, atol=20 * size * np.finfo(float).eps)
 
 
-@pytest.mark.parametrize("size", [1, 2, 7, 60])
+@pytest.mark.parametrize("size", [1, 2, 7, 60, 64, 65, 200])
 @pytest.mark.parametrize("columns", [1, 3, 100])
 def test_coordinates_need_no_eigenvectors(size, columns, method):
     """V^T x before the eigenvectors are formed and after that: the same numbers."""
@@ -56,7 +58,7 @@ def test_coordinates_need_no_eigenvectors(size, columns, method):
     np.testing.assert_allclose(found.project(x), before, atol=1e-12)
 
 
-@pytest.mark.parametrize("size", [1, 2, 7, 60])
+@pytest.mark.parametrize("size", [1, 2, 7, 60, 64, 65, 200])
 @pytest.mark.parametrize("columns", [0, 1, 3, 100])
 def test_some_eigenvectors_and_combinations_need_no_others(size, columns, method):
     """V c and the first columns of V before the eigenvectors are formed and after that: the same numbers."""
@@ -130,6 +132,17 @@ def test_other_threads_go_on_while_a_spectrum_is_made(size):
     assert longest_wait(lambda: diagonalize_operator(PositiveOperator(matrix=matrix))) < 0.5
 
 
-def test_control_scipy_holds_them_up():
-    matrix = symmetric(LARGE)
-    assert longest_wait(lambda: scipy.linalg.eigh(matrix, driver="evr")) > 0.5
+@pytest.mark.parametrize("work", [lambda x: product(x, x), row_products, lambda x: add_outer(np.eye(len(x)), x)])
+def test_other_threads_go_on_while_matrices_are_multiplied(work):
+    matrix = np.random.default_rng(0).standard_normal((2500, 2500))
+    assert longest_wait(lambda: work(matrix)) < 0.5
+
+
+@pytest.mark.parametrize("work", [scipy.linalg.blas.dgemm, None])
+def test_control_scipy_holds_them_up(work):
+    if work is None:
+        matrix = symmetric(LARGE)
+        assert longest_wait(lambda: scipy.linalg.eigh(matrix, driver="evr")) > 0.5
+    else:
+        columns = np.asfortranarray(np.random.default_rng(0).standard_normal((2500, 2500)))
+        assert longest_wait(lambda: work(1.0, columns, columns)) > 0.5

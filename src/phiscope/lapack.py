@@ -1,6 +1,6 @@
-"""LAPACK routines that SciPy publishes for compiled code, called from here; other threads go on meanwhile.
+"""LAPACK and BLAS routines that SciPy publishes for compiled code, called from here; other threads go on meanwhile.
 
-SciPy's own functions hold Python's global lock for as long as LAPACK runs, which would stop a training that an
+SciPy's own functions hold Python's global lock for as long as a routine runs, which would stop a training that an
 observer's thread works beside. Calls through ctypes let go of it.
 """
 
@@ -11,14 +11,14 @@ from functools import cache
 from typing import Any
 
 from numpy.typing import NDArray
-from scipy.linalg import cython_lapack
+from scipy.linalg import cython_blas, cython_lapack
 
 from phiscope.errors import PhiscopeError
 
 
 @cache
 def routine(name: str, start: str, n_arguments: int) -> Any:
-    """A routine by its name in LAPACK.
+    """A routine by its name in LAPACK or BLAS.
 
     Args:
         name: such as "dlaed9".
@@ -28,7 +28,7 @@ def routine(name: str, start: str, n_arguments: int) -> Any:
     Raises:
         PhiscopeError: this SciPy declares it otherwise.
     """
-    capsules: dict[str, Any] = dict(cython_lapack.__pyx_capi__)
+    capsules: dict[str, Any] = {**cython_blas.__pyx_capi__, **cython_lapack.__pyx_capi__}
     capsule = capsules[name]
     api = ctypes.pythonapi
     api.PyCapsule_GetName.restype, api.PyCapsule_GetName.argtypes = ctypes.c_char_p, [ctypes.py_object]
@@ -55,3 +55,9 @@ def integer(value: int) -> Any:
 def character(letter: str) -> Any:
     """A letter as Fortran takes it."""
     return ctypes.c_char_p(letter.encode())
+
+
+def spacing(columns: NDArray[Any]) -> Any:
+    """From the start of one column to that of the next, as Fortran takes it; columns contiguous, not overlapping."""
+    apart = columns.strides[1] // columns.itemsize if columns.shape[1] > 1 else 1
+    return integer(max(columns.shape[0], apart))

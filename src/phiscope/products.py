@@ -12,15 +12,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.blas import dgemm, dgemv, dsyrk, sgemm, sgemv
 
 from phiscope.arrays import FloatArray
+from phiscope.blas import HANDLED, add_square, multiply
 from phiscope.symmetric import mirror
 
 SMALL = 2**13
 """Multiplications up to which no BLAS wakes its threads; NumPy has less to do around such a product."""
-
-_ROUTINES = {np.dtype(np.float64): (dgemm, dgemv), np.dtype(np.float32): (sgemm, sgemv)}
 
 
 def product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
@@ -34,25 +32,14 @@ def product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
         return np.asarray(np.einsum("i,i->", left, right))
     if left.ndim == 1:
         return product(right.T, left)
-    routines = _ROUTINES.get(np.result_type(left, right))
+    kind = np.result_type(left, right)
     small = left.size * (right.shape[1] if right.ndim == 2 else 1) <= SMALL
-    if small or routines is None or left.shape[-1] != right.shape[0]:
+    if small or kind not in HANDLED or left.shape[-1] != right.shape[0]:
         # NumPy says what is wrong with shapes that do not fit.
         return np.asarray(left @ right)
-    gemm, gemv = routines
-    first, first_turned = _columns_contiguous(left)
-    if right.ndim == 1:
-        return np.asarray(gemv(1.0, first, right, trans=first_turned))
-    second, second_turned = _columns_contiguous(right)
-    # The transposed product with contiguous columns is the product with contiguous rows.
-    return np.asarray(gemm(1.0, second, first, trans_a=not second_turned, trans_b=not first_turned)).T
-
-
-def _columns_contiguous(matrix: NDArray[Any]) -> tuple[NDArray[Any], bool]:
-    """The matrix or its transpose, as BLAS reads it, and whether it was transposed."""
-    # Of columns or rows picked from a larger array a copy is made; along what lies side by side it is quick.
-    along_columns = matrix.flags.f_contiguous or matrix.strides[0] == matrix.itemsize
-    return (matrix, False) if along_columns else (matrix.T, True)
+    found = np.empty((len(left), *right.shape[1:]), dtype=kind)
+    multiply(left, right, found)
+    return found
 
 
 def row_products(rows: FloatArray) -> FloatArray:
@@ -64,8 +51,9 @@ def row_products(rows: FloatArray) -> FloatArray:
     """
     if rows.size * len(rows) <= SMALL:
         return np.asarray(rows @ rows.T)
-    columns, turned = _columns_contiguous(rows)
-    return mirror(np.asarray(dsyrk(1.0, columns, trans=turned)))
+    found = np.empty((len(rows), len(rows)), order="F")
+    add_square(found, rows.T, kept=0.0)
+    return mirror(found)
 
 
 def frobenius_norm(matrix: FloatArray) -> float:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.blas import ssyrk
 
 from phiscope.arrays import FloatArray, IntArray, as_array, squared_lengths
+from phiscope.blas import add_square
 from phiscope.moments import Moments
 from phiscope.pilots import Pilots
 from phiscope.products import product
@@ -180,7 +180,7 @@ class Scatter:
         if self._product is None:
             self._product = self.pilots.product(shared=self._held is None)
         # BLAS sums a long product piece by piece, too: this is the same sum, of rows that are still in the cache.
-        ssyrk(1.0, rows.T, beta=float(self._n_recent > 0), c=self._product, overwrite_c=1)
+        add_square(self._product, rows, kept=float(self._n_recent > 0))
         self._n_recent += len(rows)
         if self._n_recent >= self.pilots.block_rows:
             self._widen()

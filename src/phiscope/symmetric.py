@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg.blas import dgemm, dsyrk
 
 from phiscope.arrays import FloatArray
+from phiscope.blas import add_square, multiply
 
 MIRROR_BLOCK = 256
 """Rows and columns mirrored at a time, so that reading and writing both stay in the cache."""
@@ -17,7 +17,9 @@ HALF_FROM = 128
 
 def add_scatter(scatter: FloatArray, rows: FloatArray, sign: float = 1.0, *, lower: bool = False) -> FloatArray:
     """scatter += sign rows^T rows on one triangle, half the work of a general product; columns contiguous."""
-    return np.asarray(dsyrk(sign, rows.T, beta=1.0, c=scatter, overwrite_c=1, lower=lower))
+    if len(rows):
+        add_square(scatter, rows, scale=sign, lower=lower)
+    return scatter
 
 
 def add_outer(matrix: FloatArray, rows: FloatArray, sign: float = 1.0) -> FloatArray:
@@ -26,9 +28,9 @@ def add_outer(matrix: FloatArray, rows: FloatArray, sign: float = 1.0) -> FloatA
         return matrix
     whole = matrix if matrix.flags.f_contiguous else matrix.T
     if len(rows) > HALF_FROM and whole.flags.f_contiguous:
-        return mirror(add_scatter(whole, np.ascontiguousarray(rows), sign))
-    columns = np.ascontiguousarray(rows).T
-    return np.asarray(dgemm(sign, columns, columns, beta=1.0, c=whole, trans_b=1, overwrite_c=1))
+        return mirror(add_scatter(whole, rows, sign))
+    multiply(rows.T, rows, whole, scale=sign, kept=1.0)
+    return whole
 
 
 def mirror(upper: FloatArray) -> FloatArray:

@@ -1,0 +1,125 @@
+"""Matrix products by SciPy's BLAS on arrays as they lie, while other threads go on.
+
+SciPy's own functions copy what is picked from a larger array, and hold Python's global lock until they are done, which
+would stop a training that an observer's thread works beside. The routines are those that SciPy publishes for compiled
+code.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phiscope.errors import PhiscopeError
+from phiscope.lapack import character, integer, pointer, routine, spacing
+
+_LETTERS = {np.dtype(np.float32): ("s", ctypes.c_float), np.dtype(np.float64): ("d", ctypes.c_double)}
+
+HANDLED = frozenset(_LETTERS)
+"""Types of numbers that BLAS is asked for here."""
+
+
+def multiply(
+    left: NDArray[Any], right: NDArray[Any], result: NDArray[Any], *, scale: float = 1.0, kept: float = 0.0
+) -> None:
+    """result = scale left @ right + kept result, in place; without `kept` whatever was in the result does not count.
+
+    Args:
+        left: shape (m, k), not empty.
+        right: shape (k, n), or (k,) for a vector.
+        result: shape (m, n), rows or columns contiguous, or (m,) contiguous; its type, one of `HANDLED`, is that of
+            the product.
+        scale: factor of the product.
+        kept: factor of what was in the result.
+
+    Raises:
+        PhiscopeError: the shapes do not fit, or the result cannot be written in place.
+
+    Example:
+        >>> found = np.empty((2, 1))
+        >>> multiply(np.eye(2), np.array([[1.0], [2.0]]), found)
+        >>> found.tolist()
+        [[1.0], [2.0]]
+    """
+    _check(left.shape[1:] == right.shape[:1] and result.shape == (len(left), *right.shape[1:]), left, right, result)
+    letter, number = _LETTERS[result.dtype]
+    factor, share = ctypes.byref(number(scale)), ctypes.byref(number(kept))
+    left, right = left.astype(result.dtype, copy=False), right.astype(result.dtype, copy=False)
+    if right.ndim == 1:
+        _check(result.flags.c_contiguous, left, right, result)
+        matrix, turned = as_columns(left)
+        vector = np.ascontiguousarray(right)
+        routine(f"{letter}gemv", "char *, int *, int *", 11)(
+            character("T" if turned else "N"), integer(matrix.shape[0]), integer(matrix.shape[1]), factor,
+            pointer(matrix), spacing(matrix), pointer(vector), integer(1), share,
+            pointer(result), integer(1),
+        )  # fmt: skip
+        return
+    _check(_along_columns(result) or _along_columns(result.T), left, right, result)
+    into, transposed = as_columns(result)
+    # The transposed product, where the result's rows are contiguous.
+    left, right = (right.T, left.T) if transposed else (left, right)
+    (first, first_turned), (second, second_turned) = as_columns(left), as_columns(right)
+    routine(f"{letter}gemm", "char *, char *, int *, int *, int *", 13)(
+        character("T" if first_turned else "N"), character("T" if second_turned else "N"),
+        integer(left.shape[0]), integer(right.shape[1]), integer(left.shape[1]), factor,
+        pointer(first), spacing(first), pointer(second), spacing(second), share,
+        pointer(into), spacing(into),
+    )  # fmt: skip
+
+
+def add_square(
+    result: NDArray[Any], rows: NDArray[Any], *, scale: float = 1.0, kept: float = 1.0, lower: bool = False
+) -> None:
+    """result = scale rows^T rows + kept result on one triangle, in place, at half the work of a general product.
+
+    Args:
+        result: shape (p, p), columns contiguous, of a type in `HANDLED`; the other triangle is left as it is.
+        rows: shape (n, p), not empty.
+        scale: factor of the square.
+        kept: factor of what was in the result.
+        lower: which triangle.
+
+    Raises:
+        PhiscopeError: the shapes do not fit, or the result cannot be written in place.
+
+    Example:
+        >>> found = np.zeros((2, 2), order="F")
+        >>> add_square(found, np.array([[1.0, 2.0]]))
+        >>> found.tolist()
+        [[1.0, 2.0], [0.0, 4.0]]
+    """
+    _check(result.shape == (rows.shape[1],) * 2 and _along_columns(result), rows, result)
+    letter, number = _LETTERS[result.dtype]
+    columns, turned = as_columns(rows.astype(result.dtype, copy=False))
+    routine(f"{letter}syrk", "char *, char *, int *, int *", 10)(
+        character("L" if lower else "U"), character("N" if turned else "T"),
+        integer(rows.shape[1]), integer(rows.shape[0]), ctypes.byref(number(scale)),
+        pointer(columns), spacing(columns), ctypes.byref(number(kept)),
+        pointer(result), spacing(result),
+    )  # fmt: skip
+
+
+def as_columns(matrix: NDArray[Any]) -> tuple[NDArray[Any], bool]:
+    """The matrix or its transpose with contiguous columns, as BLAS reads it, and whether it was transposed."""
+    if _along_columns(matrix):
+        return matrix, False
+    # A copy only where neither its columns nor its rows are contiguous.
+    return (matrix.T if _along_columns(matrix.T) else np.ascontiguousarray(matrix).T), True
+
+
+def _along_columns(matrix: NDArray[Any]) -> bool:
+    """Whether BLAS can read it without a copy."""
+    size, (height, width), (down, across) = matrix.itemsize, matrix.shape, matrix.strides
+    apart = width == 1 or (across >= height * size and across % size == 0)
+    return bool(matrix.flags.aligned and (height == 1 or down == size) and apart)
+
+
+def _check(fits: bool, *arrays: NDArray[Any]) -> None:
+    """BLAS would read and write beyond arrays that do not fit."""
+    if not fits or arrays[-1].dtype not in HANDLED or not arrays[-1].flags.writeable:
+        told = ", ".join(f"{array.shape} with strides {array.strides} of {array.dtype}" for array in arrays)
+        raise PhiscopeError(f"arrays do not fit for a product in place: {told}; please report this")
