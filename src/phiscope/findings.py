@@ -178,7 +178,7 @@ def find_collapse(found: Findings, moments: Moments, spectrum: Spectrum, weight:
         found.refuse(COLLAPSE_NUMBERS, "all class means coincide on these samples")
         return
     rows = (means - product(shares, means)) * np.sqrt(shares)[:, None]
-    found.numbers["nc1"] = collapse.nc1(moments.within_covariance(), rows)
+    found.numbers["nc1"] = collapse.nc1(moments.within_covariance(), rows, shares)
     if spectrum.cumulative_quality is not None and len(spectrum.eigenvalues):
         found.numbers["nc1_bounded"] = max(1.0 - float(spectrum.cumulative_quality[-1]), 0.0)
     found.numbers["nc2_equinorm"] = collapse.nc2_equinorm(vectors)

@@ -13,7 +13,7 @@ from phiscope.metrics import class_pairs
 from phiscope.metrics.class_pairs import pair_blocks, squared_distances, sum_over_both_orders
 from phiscope.metrics.definition import Definition
 from phiscope.operators import PositiveOperator
-from phiscope.products import frobenius_norm, product
+from phiscope.products import frobenius_norm, product, row_products
 from phiscope.symmetric import mirror
 
 BETWEEN_TOLERANCE = 1e-10
@@ -22,25 +22,32 @@ BETWEEN_TOLERANCE = 1e-10
 WELL_CONDITIONED = 1e-6
 """Reciprocal condition of S_B from which on a Cholesky factor loses no more than six digits, at a tenth of the time."""
 
+MANY_CLASSES = 256
+"""Classes from which on the singular value decomposition of their means is worth avoiding."""
 
-def nc1(within: PositiveOperator, between_rows: FloatArray) -> float:
+
+def nc1(within: PositiveOperator, between_rows: FloatArray, shares: FloatArray) -> float:
     """Within-class variability in units of the between-class scatter, tr(S_W S_B^+) / C; >= 0, unbounded.
 
     Args:
         within: S_W, size p.
         between_rows: sqrt(pi_c) (mu_c - m) for the C classes that occur, shape (C, p), not all zero.
+        shares: pi_c, shape (C,), positive.
 
     Source: Papyan, Han and Donoho 2020.
 
     Example:
-        >>> round(nc1(PositiveOperator(matrix=0.5 * np.eye(2)), np.array([[1.0, 0.0], [-1.0, 0.0]])), 12)
-        0.125
+        >>> means, shares = np.array([[1.0, 0.0], [-1.0, 0.0]]), np.array([0.5, 0.5])
+        >>> round(nc1(PositiveOperator(matrix=0.5 * np.eye(2)), np.sqrt(shares)[:, None] * means, shares), 12)
+        0.25
     """
-    rows = between_rows
+    rows, found = between_rows, None
     if len(rows) > rows.shape[1]:
-        found = _nc1_of_many(within, rows)
-        if found is not None:
-            return found
+        found = _nc1_of_all_directions(within, rows)
+    elif len(rows) >= MANY_CLASSES:
+        found = _nc1_of_many_classes(within, rows, shares)
+    if found is not None:
+        return found
     if len(rows) > 2 * rows.shape[1]:
         # The triangle has the same singular values and directions, and 50,000 classes become p rows.
         rows = np.asarray(scipy.linalg.qr(rows, mode="r", check_finite=False)[0][: rows.shape[1]], dtype=np.float64)
@@ -51,15 +58,38 @@ def nc1(within: PositiveOperator, between_rows: FloatArray) -> float:
     return float((spread / singular[kept] ** 2).sum() / len(between_rows))
 
 
-def _nc1_of_many(within: PositiveOperator, rows: FloatArray) -> float | None:
+def _nc1_of_all_directions(within: PositiveOperator, rows: FloatArray) -> float | None:
     """The same where classes span all features, by a Cholesky factor of S_B; None where digits would be lost by it."""
-    between = PositiveOperator(rows=rows).dense()
-    size = float(np.abs(between).sum(axis=0).max())
-    factor, status = scipy.linalg.lapack.dpotrf(between, overwrite_a=False)
-    if status or scipy.linalg.lapack.dpocon(factor, size)[0] < WELL_CONDITIONED:
+    factor = _well_conditioned_factor(PositiveOperator(rows=rows).dense())
+    if factor is None:
         return None
     inverse = mirror(scipy.linalg.lapack.dpotri(factor, overwrite_c=True)[0])
     return within.inner(inverse) / len(rows)
+
+
+def _nc1_of_many_classes(within: PositiveOperator, rows: FloatArray, shares: FloatArray) -> float | None:
+    """The same from inner products K of the rows, S_B^+ = A^T K^-2 A; None where digits would be lost by it.
+
+    sqrt(pi)^T A = 0, so that a reflector that turns sqrt(pi) into a unit vector leaves C - 1 rows with the same S_B.
+    """
+    mirrored = np.sqrt(shares / shares.sum())
+    mirrored[0] += 1.0
+    # Of the reflector's product with the rows only what stands beside the first unit vector is left.
+    reduced = rows[1:] - np.outer(mirrored[1:] * (2 / product(mirrored, mirrored)), rows[0])
+    factor = _well_conditioned_factor(row_products(reduced))
+    if factor is None:
+        return None
+    inverse, _ = scipy.linalg.lapack.dpotrs(factor, reduced)
+    return float(np.einsum("cp,pc->", inverse, within.apply(inverse.T))) / len(rows)
+
+
+def _well_conditioned_factor(matrix: FloatArray) -> FloatArray | None:
+    """Upper Cholesky factor of a symmetric matrix; None where it would lose digits or there is none."""
+    size = float(np.abs(matrix).sum(axis=0).max())
+    factor, status = scipy.linalg.lapack.dpotrf(matrix)
+    if status or scipy.linalg.lapack.dpocon(factor, size)[0] < WELL_CONDITIONED:
+        return None
+    return np.asarray(factor)
 
 
 def nc2_equinorm(class_vectors: FloatArray) -> float:
