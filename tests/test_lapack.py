@@ -1,8 +1,6 @@
 """LAPACK called from here: the same eigenpairs as NumPy's, vectors when they are read, other threads at work."""
 
 import ctypes
-import threading
-import time
 
 import numpy as np
 import pytest
@@ -16,6 +14,7 @@ from phiscope.operators import PositiveOperator
 from phiscope.products import product, row_products
 from phiscope.symmetric import add_outer
 from phiscope.tridiagonal import LARGE, Diagonalized
+from waiting import longest_wait
 
 
 def symmetric(size, seed=0):
@@ -109,21 +108,6 @@ def test_a_failure_of_lapack_is_an_error():
 def test_a_routine_of_another_shape_is_refused():
     with pytest.raises(PhiscopeError, match="which phiscope does not know"):
         routine("dsyevr", "char *, char *, char *, int *", 20)
-
-
-def longest_wait(work):
-    """The longest time for which this thread could not turn while another one worked, as a share of that work."""
-    done = threading.Event()
-    thread = threading.Thread(target=lambda: (work(), done.set()))
-    start = last = time.perf_counter()
-    longest = 0.0
-    thread.start()
-    while not done.is_set():
-        time.sleep(0.001)
-        now = time.perf_counter()
-        longest, last = max(longest, now - last), now
-    thread.join()
-    return longest / (last - start)
 
 
 @pytest.mark.parametrize("size", [LARGE - 1, LARGE])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from mpmath import mp
 
 from phiscope.rank_one import update
 
@@ -63,6 +64,34 @@ def test_any_spectrum_with_clusters_and_gaps(size, seed, decades, strength, repe
     vector = strength * rng.standard_normal(size)
     vector[rng.random(size) < 0.2] = 0
     check(np.sort(values), vector)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(2, 12),
+    st.integers(0, 2**31),
+    st.sampled_from([0, 3, 12]),
+    st.sampled_from([1e-6, 1e-2, 1.0, 1e3]),
+    st.sampled_from([0.0, 1e-16, 1e-15, 1e-12]),
+)
+def test_small_eigenvalues_keep_their_own_digits(size, seed, decades, strength, apart):
+    """Relative to 50-digit arithmetic, also where poles all but agree; LAPACK's rule would spoil all below eps."""
+    rng = np.random.default_rng(seed)
+    values = np.sort(10.0 ** -(decades * rng.random(size)))
+    values[1] = values[0] * (1 + apart)
+    values.sort()
+    vector = strength * rng.standard_normal(size) * np.sqrt(values)
+    vector[rng.random(size) < 0.2] = 0
+    with mp.workdps(50):
+        z = mp.matrix([mp.mpf(float(x)) for x in vector])
+        matrix = mp.diag([mp.mpf(float(x)) for x in values]) + z * z.T
+        expected = np.array(sorted(float(x) for x in mp.eigsy(matrix, eigvals_only=True)))[::-1]
+    found = update(values[::-1], vector[::-1])
+    # What rounding of its square root, eps sigma_1, leaves of an eigenvalue.
+    allowed = 200 * np.finfo(float).eps * np.sqrt(expected[0] / expected)
+    assert (np.abs(found.eigenvalues / expected - 1) <= allowed).all()
+    vectors = found.apply(np.eye(size))
+    np.testing.assert_allclose(vectors @ vectors.T, np.eye(size), atol=1e-13)
 
 
 def test_a_wrong_vector_is_noticed():

@@ -12,10 +12,10 @@ from functools import partial
 from itertools import pairwise
 
 import numpy as np
-import scipy.linalg
 
 from phiscope import rank_one
 from phiscope.arrays import FloatArray
+from phiscope.few_rows import FewRows
 from phiscope.late import LateField
 from phiscope.operators import PositiveOperator
 from phiscope.products import product
@@ -109,19 +109,14 @@ def diagonalize_operator(operator: PositiveOperator) -> Eigensystem:
     Returns:
         The eigensystem, K <= p; K = 0 for the zero operator.
     """
-    if operator.matrix is None:
-        return _of_rows(operator)
-    found = Diagonalized(operator.lower())
+    found = _diagonalized(operator)
     return _of_diagonalized(found, _n_kept(found.values, operator.size))
 
 
-def _of_rows(operator: PositiveOperator) -> Eigensystem:
-    # QR first leaves an r x r problem however many features there are.
-    basis, triangle = scipy.linalg.qr(np.asarray(operator.rows).T, mode="economic", check_finite=False)
-    rotation, singular, _ = scipy.linalg.svd(triangle, check_finite=False)
-    values, vectors = singular**2, product(basis, rotation[:, : len(singular)])
-    kept = _n_kept(values, operator.size)
-    return Eigensystem(eigenvalues=values[:kept].copy(), eigenvectors=np.ascontiguousarray(vectors[:, :kept]))
+def _diagonalized(operator: PositiveOperator, beside: FloatArray | None = None) -> Diagonalized | FewRows:
+    if operator.matrix is None:
+        return FewRows(np.asarray(operator.rows), beside)
+    return Diagonalized(operator.lower())
 
 
 def _n_kept(descending: FloatArray, size: int) -> int:
@@ -195,9 +190,7 @@ def diagonalize_with_mean(covariance: PositiveOperator, mean: FloatArray) -> Bot
     Returns:
         Both eigensystems.
     """
-    if covariance.matrix is None:
-        return BothSystems(raw=_of_rows(covariance.plus_outer(mean)), centered=_of_rows(covariance), mean=mean)
-    found = Diagonalized(covariance.lower())
+    found = _diagonalized(covariance, mean)
     along = found.project(mean[:, None])[:, 0]
     update = rank_one.update(found.values, along)
     kept, kept_raw = _n_kept(found.values, len(mean)), _n_kept(update.eigenvalues, len(mean))
@@ -236,7 +229,7 @@ def diagonalize_with_mean(covariance: PositiveOperator, mean: FloatArray) -> Bot
     )
 
 
-def _of_diagonalized(found: Diagonalized, kept: int) -> Eigensystem:
+def _of_diagonalized(found: Diagonalized | FewRows, kept: int) -> Eigensystem:
     def combined(coefficients: FloatArray) -> FloatArray:
         padded = np.zeros((len(found.values), coefficients.shape[1]))
         padded[:kept] = coefficients

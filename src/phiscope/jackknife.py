@@ -41,11 +41,13 @@ def leave_one_out(shards: Sequence[Moments], total: Moments | None = None) -> It
     scatter = np.diagonal(np.asarray(total.within))
     for index, shard in enumerate(shards):
         part = with_groups(fold(shard), len(total.group_counts))
-        light = part.weight <= MOST_OF_A_COLUMN * total.weight
+        # Of two shards the other one is at hand.
+        light = len(shards) > 2 and part.weight <= MOST_OF_A_COLUMN * total.weight
         if light and (np.diagonal(np.asarray(part.within)) <= MOST_OF_A_COLUMN * scatter).all():
             yield without(total, part)
         else:
-            yield reduce(merge, [other for position, other in enumerate(shards) if position != index])
+            rest = reduce(merge, [other for position, other in enumerate(shards) if position != index])
+            yield with_groups(rest, len(total.group_counts))
 
 
 def _rows_without_each(shards: Sequence[Moments], n_groups: int) -> Iterator[Moments]:

@@ -21,6 +21,9 @@ from phiscope.errors import PhiscopeError
 from phiscope.lapack import integer, pointer, routine
 from phiscope.products import product
 
+ROUNDING = 8 * np.finfo(np.float64).eps
+"""Relative to the largest entry, changes that are rounding."""
+
 BLOCK = 256
 """Eigenvectors formed at a time; all of them would be p x p numbers more."""
 
@@ -138,8 +141,9 @@ def update(diagonal: FloatArray, vector: FloatArray) -> RankOneUpdate:
     values = np.array(diagonal[::-1], dtype=np.float64)
     size = len(z)
     strength = float(z @ z)
-    tolerance = 8 * np.finfo(np.float64).eps * max(float(np.abs(values).max(initial=0.0)), strength)
-    turns = _turned(values, z, tolerance)
+    largest = max(float(np.abs(values).max(initial=0.0)), strength)
+    tolerance = ROUNDING * largest
+    turns = _turned(values, z, largest)
     moved = np.flatnonzero(np.abs(z) * np.sqrt(strength) > tolerance)
     along, roots = z.copy(), None
     if len(moved):
@@ -161,16 +165,22 @@ def update(diagonal: FloatArray, vector: FloatArray) -> RankOneUpdate:
     )
 
 
-def _turned(diagonal: FloatArray, z: FloatArray, tolerance: float) -> list[tuple[int, int, float, float]]:
-    """Rotate z within equal entries of the diagonal until each value meets one entry of z; both change in place."""
-    turns = []
+def _turned(diagonal: FloatArray, z: FloatArray, largest: float) -> list[tuple[int, int, float, float]]:
+    """Rotate z within equal entries of the diagonal until each value meets one entry of z; both change in place.
+
+    Entries are equal where what the rotation leaves beside the diagonal is rounding for their square roots: measured
+    by the largest entry, as LAPACK does, small eigenvalues would lose the digits that a singular value decomposition
+    gave them.
+    """
+    turns, tolerance = [], ROUNDING * largest
     norm = np.sqrt(float(z @ z))
     last = -1
     for index in np.flatnonzero(np.abs(z) * norm > tolerance).tolist():
         if last >= 0:
             radius = float(np.hypot(z[last], z[index]))
             cosine, sine = z[index] / radius, z[last] / radius
-            if abs((diagonal[index] - diagonal[last]) * cosine * sine) <= tolerance:
+            here = max(abs(diagonal[index]), abs(diagonal[last]))
+            if abs((diagonal[index] - diagonal[last]) * cosine * sine) <= ROUNDING * np.sqrt(largest * here):
                 # The pair shares its eigenvalue up to rounding; all of z goes to the second of the two.
                 turns.append((last, index, float(cosine), float(-sine)))
                 z[last], z[index] = 0.0, radius

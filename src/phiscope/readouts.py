@@ -15,6 +15,7 @@ from phiscope.jackknife import leave_one_out
 from phiscope.metrics import collapse_distance, readout, regression
 from phiscope.metrics.random_head import random_head_distance
 from phiscope.moments import Moments, merge
+from phiscope.operators import PositiveOperator
 from phiscope.products import product, row_products
 from phiscope.spans import TARGET_TOLERANCE
 from phiscope.spectrum import FunctionSpan, Spectrum
@@ -149,7 +150,8 @@ def find_held_out(found: Findings, shards: Sequence[Moments]) -> None:
 
 def held_out_r2(first: Moments, second: Moments) -> float:
     """Mean R^2 of the head fitted on one half and judged on the other, both ways; NaN where one half is constant."""
-    return float(np.mean([_score(fitted, judged) for fitted, judged in ((first, second), (second, first))]))
+    halves = [(half, half.covariance("features")) for half in (first, second)]
+    return float(np.mean([_score(*fitted, *judged) for fitted, judged in (halves, halves[::-1])]))
 
 
 def held_out_without_each(shards: Sequence[Moments]) -> list[float]:
@@ -162,10 +164,10 @@ def held_out_without_each(shards: Sequence[Moments]) -> list[float]:
     return scores.tolist()
 
 
-def _score(fitted: Moments, judged: Moments) -> float:
-    """R^2 on `judged` of the affine head fitted to `fitted`, NaN when one of them does not vary."""
+def _score(fitted: Moments, covariance: PositiveOperator, judged: Moments, spread: PositiveOperator) -> float:
+    """R^2 on `judged` of the affine head fitted to `fitted`, NaN when one of them does not vary; S of both is given."""
     cross, judged_cross = target_cross(fitted), target_cross(judged)
-    covariance, variance = fitted.covariance("features"), target_variance(judged)
+    variance = target_variance(judged)
     if cross is None or judged_cross is None or covariance.trace() <= 0 or variance <= 0:
         return float("nan")
     ridge = HELD_OUT_RIDGE * covariance.trace() / covariance.size
@@ -180,9 +182,9 @@ def _score(fitted: Moments, judged: Moments) -> float:
         weight = (cross - product(rows.T, _solved(small, product(rows, cross)))) / ridge
     p = fitted.n_features
     offset = target_means(fitted) - target_means(judged) + product(weight.T, judged.mean[:p] - fitted.mean[:p])
-    spread = float(np.einsum("ij,ij->", weight, judged.covariance("features").apply(weight)))
-    error = spread - 2 * float(np.einsum("ij,ij->", weight, judged_cross)) + variance + float(product(offset, offset))
-    return 1 - error / variance
+    expressed = float(np.einsum("ij,ij->", weight, spread.apply(weight)))
+    missed = variance - 2 * float(np.einsum("ij,ij->", weight, judged_cross)) + float(product(offset, offset))
+    return 1 - (expressed + missed) / variance
 
 
 def _solved(system: FloatArray, right: FloatArray) -> FloatArray:

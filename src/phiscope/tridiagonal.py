@@ -16,20 +16,11 @@ from phiscope.arrays import FloatArray
 from phiscope.errors import PhiscopeError
 from phiscope.lapack import character, integer, pointer, routine, spacing
 from phiscope.products import product
+from phiscope.reflectors import MANY_COLUMNS, copied, reflect, room
 
 LARGE = 1024
 """From this p on T is diagonalized by relatively robust representations: as fast as divide and conquer (measured with
 OpenBLAS), and p^2 doubles less."""
-
-APART = 8
-"""Numbers left free after each column. Columns a power of two apart, as networks are wide, fall on the same lines of
-the cache; apart from that, Q x takes up to half the time (measured for p = 256 to 4096 with OpenBLAS)."""
-
-MANY_COLUMNS = 0.75
-"""Columns, as a share of p, from which on all eigenvectors are formed for them: they cost little more, and stay."""
-
-REFLECTORS = 64
-"""Reflectors applied together, as one product; LAPACK's own dormtr takes 32, and up to twice the time."""
 
 
 class Diagonalized:
@@ -68,8 +59,8 @@ class Diagonalized:
             self._prepare_for(columns.shape[1])
             turned = columns
             if self._reflectors is not None:
-                turned = _copied(columns)
-                _apply_reflectors(*self._reflectors, turned, transposed=True)
+                turned = copied(columns)
+                reflect(*self._reflectors, turned, skipped=1, transposed=True)
             return product(self._vectors.T, turned)
 
     def combine(self, coefficients: FloatArray) -> FloatArray:
@@ -78,24 +69,24 @@ class Diagonalized:
             self._prepare_for(coefficients.shape[1])
             found = product(self._vectors, coefficients)
             if self._reflectors is not None:
-                found = _copied(found)
-                _apply_reflectors(*self._reflectors, found, transposed=False)
+                found = copied(found)
+                reflect(*self._reflectors, found, skipped=1)
             return found
 
     def leading(self, count: int) -> FloatArray:
         """The first columns of V, shape (p, count), in memory of their own."""
         with self._lock:
             self._prepare_for(count)
-            found = _copied(self._vectors[:, :count])
+            found = copied(self._vectors[:, :count])
             if self._reflectors is not None:
-                _apply_reflectors(*self._reflectors, found, transposed=False)
+                reflect(*self._reflectors, found, skipped=1)
             return found
 
     def vectors(self) -> FloatArray:
         """V, shape (p, p), columns contiguous; the memory of this object, not to be written to."""
         with self._lock:
             if self._reflectors is not None:
-                _apply_reflectors(*self._reflectors, self._vectors, transposed=False)
+                reflect(*self._reflectors, self._vectors, skipped=1)
                 self._reflectors = None
             return self._vectors
 
@@ -132,7 +123,7 @@ def _of_tridiagonal(diagonal: FloatArray, beside: FloatArray) -> tuple[FloatArra
 
 def _by_dividing(diagonal: FloatArray, beside: FloatArray) -> tuple[FloatArray, FloatArray]:
     size = len(diagonal)
-    values, rest, vectors = diagonal.copy(), np.append(beside, 0.0), _room(size, size)
+    values, rest, vectors = diagonal.copy(), np.append(beside, 0.0), room(size, size)
     work, counters = np.empty(1 + 4 * size + size**2), np.empty(3 + 5 * size, dtype=np.int32)
     status = ctypes.c_int(0)
     routine("dstedc", "char *, int *", 11)(
@@ -147,7 +138,7 @@ def _by_representations(diagonal: FloatArray, beside: FloatArray) -> tuple[Float
     """None where the method finds no representation to trust: it says so, and the other one does it then."""
     size = len(diagonal)
     main, rest = diagonal.copy(), np.append(beside, 0.0)
-    values, vectors = np.empty(size), _room(size, size)
+    values, vectors = np.empty(size), room(size, size)
     support, found, careful = np.empty(2 * size, dtype=np.int32), ctypes.c_int(0), ctypes.c_int(1)
     nothing = ctypes.byref(ctypes.c_double(0.0))
     work, counters = np.empty(18 * size), np.empty(10 * size, dtype=np.int32)
@@ -159,40 +150,6 @@ def _by_representations(diagonal: FloatArray, beside: FloatArray) -> tuple[Float
         pointer(counters), integer(len(counters)), ctypes.byref(status),
     )  # fmt: skip
     return (values, vectors) if status.value == 0 and found.value == size else None
-
-
-def _apply_reflectors(reflectors: FloatArray, factors: FloatArray, columns: FloatArray, *, transposed: bool) -> None:
-    """Q x or Q^T x in place, columns contiguous: `REFLECTORS` at a time, I - V T V^T."""
-    size, width = len(reflectors), columns.shape[1]
-    if width == 0:
-        return
-    triangle, work = np.empty((REFLECTORS, REFLECTORS), order="F"), _room(width, REFLECTORS)
-    starts = range(0, size - 1, REFLECTORS)
-    for start in starts if transposed else reversed(starts):
-        # Reflector k leaves the first k + 1 entries alone.
-        count, below = min(REFLECTORS, size - 1 - start), slice(start + 1, None)
-        block, rest = reflectors[below, start:], columns[below]
-        routine("dlarft", "char *, char *, int *", 9)(
-            character("F"), character("C"), integer(len(block)), integer(count), pointer(block), spacing(block),
-            pointer(factors[start:]), pointer(triangle), spacing(triangle),
-        )  # fmt: skip
-        routine("dlarfb", "char *, char *, char *, char *, int *", 15)(
-            character("L"), character("T" if transposed else "N"), character("F"), character("C"),
-            integer(len(rest)), integer(width), integer(count), pointer(block), spacing(block),
-            pointer(triangle), spacing(triangle), pointer(rest), spacing(rest), pointer(work), spacing(work),
-        )  # fmt: skip
-
-
-def _room(height: int, width: int) -> FloatArray:
-    """Room for a matrix with contiguous columns, `APART` numbers after each."""
-    return np.empty((height + APART, width), order="F")[:height]
-
-
-def _copied(columns: FloatArray) -> FloatArray:
-    """A copy laid out so."""
-    found = _room(*columns.shape)
-    found[...] = columns
-    return found
 
 
 def _check(name: str, status: ctypes.c_int, size: int) -> None:
