@@ -4,6 +4,7 @@
     make bench ARGS="--quick"                     small shapes, two minutes: whether everything works here
     make bench ARGS="--shapes A --repeats 3"      a part; parts are written to build/bench and leave docs alone
     make bench ARGS="--shapes 20000x256x10 --contestants pass numbers floor-symmetric-blocks --no-growth"
+    make bench ARGS="--shapes D E --contestants pass numbers everything floor-symmetric-blocks floor-eigh"
     make bench ARGS="--render docs/speed.json"    the page again, without measuring
 
 Every contestant of a shape has a process of its own, all with the same number of threads; they take turns, in another
@@ -37,6 +38,11 @@ SHAPES = {
     "A": Shape(n=50_000, p=512, classes=10),
     "B": Shape(n=10_000, p=2048, classes=100),
     "C": Shape(n=50_000, p=512, classes=1000),
+}
+MORE_SHAPES = {
+    # ImageNet's validation set through a ResNet-50, and a probe of fewer samples than features.
+    "D": Shape(n=50_000, p=2048, classes=1000),
+    "E": Shape(n=2_000, p=4096, classes=10),
 }
 GROWTH = {
     "n": [Shape(n=n, p=128, classes=10) for n in (10_000, 30_000, 100_000, 300_000, 1_000_000)],
@@ -94,20 +100,21 @@ class Progress:
 
 
 def shape_of(text: str) -> tuple[str, Shape]:
-    """A, B, C, or N x P x C.
+    """A to E, or N x P x C.
 
     Example:
         >>> shape_of("100x8x2")
         ('100x8x2', Shape(n=100, p=8, classes=2))
     """
-    if text in SHAPES:
-        return text, SHAPES[text]
+    named = SHAPES | MORE_SHAPES
+    if text in named:
+        return text, named[text]
     if re.fullmatch(r"\d+x\d+x\d+", text):
         n, p, classes = map(int, text.split("x"))
         if n >= 2 and p >= 1 and classes >= 2:
             return text, Shape(n=n, p=p, classes=classes)
     raise argparse.ArgumentTypeError(
-        f"{text!r} is no shape, expected {', '.join(SHAPES)} or NxPxC such as 20000x256x10 with two classes or more"
+        f"{text!r} is no shape, expected {', '.join(named)} or NxPxC such as 20000x256x10 with two classes or more"
     )
 
 
@@ -115,7 +122,7 @@ def parsed(words: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small shapes, three repeats")
-    parser.add_argument("--shapes", nargs="+", type=shape_of, metavar="SHAPE", help="A, B, C or NxPxC; default all")
+    parser.add_argument("--shapes", nargs="+", type=shape_of, metavar="SHAPE", help="A to E or NxPxC; default A B C")
     parser.add_argument("--contestants", nargs="+", choices=list(ALL), metavar="NAME", help=", ".join(ALL))
     parser.add_argument("--repeats", type=int, default=5, help="runs of each contestant; default 5")
     parser.add_argument("--threads", type=int, default=1, help="threads of each process; default 1")
