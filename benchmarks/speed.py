@@ -4,7 +4,7 @@
     make bench ARGS="--quick"                     small shapes, two minutes: whether everything works here
     make bench ARGS="--shapes A --repeats 3"      a part; parts are written to build/bench and leave docs alone
     make bench ARGS="--shapes 20000x256x10 --contestants pass numbers floor-symmetric-blocks --no-growth"
-    make bench ARGS="--shapes D E --contestants pass numbers everything floor-symmetric-blocks floor-eigh"
+    make bench ARGS="--shapes D P --contestants pass numbers everything floor-symmetric-blocks floor-eigh"
     make bench ARGS="--render docs/speed.json"    the page again, without measuring
 
 Every contestant of a shape has a process of its own, all with the same number of threads; they take turns, in another
@@ -42,7 +42,7 @@ SHAPES = {
 MORE_SHAPES = {
     # ImageNet's validation set through a ResNet-50, and a probe of fewer samples than features.
     "D": Shape(n=50_000, p=2048, classes=1000),
-    "E": Shape(n=2_000, p=4096, classes=10),
+    "P": Shape(n=2_000, p=4096, classes=10),
 }
 GROWTH = {
     "n": [Shape(n=n, p=128, classes=10) for n in (10_000, 30_000, 100_000, 300_000, 1_000_000)],
@@ -100,7 +100,7 @@ class Progress:
 
 
 def shape_of(text: str) -> tuple[str, Shape]:
-    """A to E, or N x P x C.
+    """A to D, P, or N x P x C.
 
     Example:
         >>> shape_of("100x8x2")
@@ -122,7 +122,7 @@ def parsed(words: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small shapes, three repeats")
-    parser.add_argument("--shapes", nargs="+", type=shape_of, metavar="SHAPE", help="A to E or NxPxC; default A B C")
+    parser.add_argument("--shapes", nargs="+", type=shape_of, metavar="SHAPE", help="A to D, P or NxPxC; default A B C")
     parser.add_argument("--contestants", nargs="+", choices=list(ALL), metavar="NAME", help=", ".join(ALL))
     parser.add_argument("--repeats", type=int, default=5, help="runs of each contestant; default 5")
     parser.add_argument("--threads", type=int, default=1, help="threads of each process; default 1")

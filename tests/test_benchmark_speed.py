@@ -52,7 +52,7 @@ def test_one_run_measures_floors_ours_and_a_peer(tmp_path):
 def test_a_shape_that_is_none_is_refused(tmp_path):
     done = run("--shapes", "3000", folder=tmp_path)
     assert done.returncode == 2
-    assert "'3000' is no shape, expected A, B, C or NxPxC" in done.stderr
+    assert "'3000' is no shape, expected A, B, C, D, P or NxPxC" in done.stderr
 
 
 def test_features_are_those_of_the_reference(parts):

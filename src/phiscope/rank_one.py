@@ -180,7 +180,7 @@ def _turned(diagonal: FloatArray, z: FloatArray, largest: float) -> list[tuple[i
             radius = float(np.hypot(z[last], z[index]))
             cosine, sine = z[index] / radius, z[last] / radius
             here = max(abs(diagonal[index]), abs(diagonal[last]))
-            if abs((diagonal[index] - diagonal[last]) * cosine * sine) <= ROUNDING * np.sqrt(largest * here):
+            if abs((diagonal[index] - diagonal[last]) * cosine * sine) <= ROUNDING * np.sqrt(largest) * np.sqrt(here):
                 # The pair shares its eigenvalue up to rounding; all of z goes to the second of the two.
                 turns.append((last, index, float(cosine), float(-sine)))
                 z[last], z[index] = 0.0, radius

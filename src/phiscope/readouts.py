@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from functools import reduce
 
 import numpy as np
-import scipy.linalg
 
 from phiscope.arrays import FloatArray
-from phiscope.errors import PhiscopeError
 from phiscope.findings import NO_SPREAD, Findings
 from phiscope.jackknife import leave_one_out
 from phiscope.metrics import collapse_distance, readout, regression
 from phiscope.metrics.random_head import random_head_distance
 from phiscope.moments import Moments, merge
 from phiscope.operators import PositiveOperator
+from phiscope.positive import solve_positive
 from phiscope.products import product, row_products
 from phiscope.spans import TARGET_TOLERANCE
 from phiscope.spectrum import FunctionSpan, Spectrum
@@ -174,27 +173,17 @@ def _score(fitted: Moments, covariance: PositiveOperator, judged: Moments, sprea
     if covariance.matrix is not None:
         system = covariance.dense()
         system[np.diag_indices_from(system)] += ridge
-        weight = _solved(system, cross)
+        weight = solve_positive(system.T, cross)
     else:
         rows = np.asarray(covariance.rows)
         # (A^T A + r)^-1 G = (G - A^T (A A^T + r)^-1 A G) / r never makes p x p.
         small = row_products(rows) + ridge * np.eye(len(rows))
-        weight = (cross - product(rows.T, _solved(small, product(rows, cross)))) / ridge
+        weight = (cross - product(rows.T, solve_positive(small, product(rows, cross)))) / ridge
     p = fitted.n_features
     offset = target_means(fitted) - target_means(judged) + product(weight.T, judged.mean[:p] - fitted.mean[:p])
     expressed = float(np.einsum("ij,ij->", weight, spread.apply(weight)))
     missed = variance - 2 * float(np.einsum("ij,ij->", weight, judged_cross)) + float(product(offset, offset))
     return 1 - (expressed + missed) / variance
-
-
-def _solved(system: FloatArray, right: FloatArray) -> FloatArray:
-    """The solution for a positive definite matrix, which is overwritten, by one Cholesky factor."""
-    _, found, status = scipy.linalg.lapack.dposv(system.T, right, lower=True, overwrite_a=True)
-    if status:
-        raise PhiscopeError(
-            f"LAPACK's dposv ended with status {status} on {len(system)} x {len(system)} numbers; please report this"
-        )
-    return np.asarray(found)
 
 
 def find_regression_collapse(

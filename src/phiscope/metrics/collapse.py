@@ -13,6 +13,7 @@ from phiscope.metrics import class_pairs
 from phiscope.metrics.class_pairs import pair_blocks, squared_distances, sum_over_both_orders
 from phiscope.metrics.definition import Definition
 from phiscope.operators import PositiveOperator
+from phiscope.positive import solve_positive
 from phiscope.products import frobenius_norm, product, row_products
 from phiscope.symmetric import mirror
 
@@ -79,7 +80,7 @@ def _nc1_of_many_classes(within: PositiveOperator, rows: FloatArray, shares: Flo
     factor = _well_conditioned_factor(row_products(reduced))
     if factor is None:
         return None
-    inverse, _ = scipy.linalg.lapack.dpotrs(factor, reduced)
+    inverse = solve_positive(factor, reduced, factored=True)
     return float(np.einsum("cp,pc->", inverse, within.apply(inverse.T))) / len(rows)
 
 
