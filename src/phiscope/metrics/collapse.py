@@ -9,6 +9,7 @@ import numpy as np
 import scipy.linalg
 
 from phiscope.arrays import FloatArray
+from phiscope.few_rows import FewRows
 from phiscope.metrics import class_pairs
 from phiscope.metrics.class_pairs import pair_blocks, squared_distances, sum_over_both_orders
 from phiscope.metrics.definition import Definition
@@ -52,11 +53,11 @@ def nc1(within: PositiveOperator, between_rows: FloatArray, shares: FloatArray) 
     if len(rows) > 2 * rows.shape[1]:
         # The triangle has the same singular values and directions, and 50,000 classes become p rows.
         rows = np.asarray(scipy.linalg.qr(rows, mode="r", check_finite=False)[0][: rows.shape[1]], dtype=np.float64)
-    _, singular, directions = scipy.linalg.svd(rows, full_matrices=False)
-    kept = singular**2 > BETWEEN_TOLERANCE * singular[0] ** 2
-    directions = directions[kept]
-    spread = np.einsum("kj,jk->k", directions, within.apply(directions.T))
-    return float((spread / singular[kept] ** 2).sum() / len(between_rows))
+    pairs = FewRows(rows)
+    values = pairs.values[pairs.values > BETWEEN_TOLERANCE * pairs.values[0]]
+    directions = pairs.leading(len(values))
+    spread = np.einsum("jk,jk->k", directions, within.apply(directions))
+    return float((spread / values).sum() / len(between_rows))
 
 
 def _nc1_of_all_directions(within: PositiveOperator, rows: FloatArray) -> float | None:

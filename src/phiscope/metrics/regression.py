@@ -7,10 +7,10 @@ deviations alike and is no function of moments.
 from __future__ import annotations
 
 import numpy as np
-import scipy.linalg
-import scipy.optimize
 
 from phiscope.arrays import FloatArray
+from phiscope.eigensystem import diagonalize_operator
+from phiscope.few_rows import FewRows
 from phiscope.metrics.definition import Definition
 from phiscope.operators import PositiveOperator
 from phiscope.products import frobenius_norm, product, row_products
@@ -45,9 +45,10 @@ def nrc2(covariance: PositiveOperator, weight: FloatArray) -> float:
         >>> nrc2(PositiveOperator(matrix=np.diag([3.0, 1.0])), np.array([[1.0, 0.0]]))
         0.25
     """
-    _, singular, rows = scipy.linalg.svd(weight, full_matrices=False)
-    rows = rows[singular > max(weight.shape) * np.finfo(np.float64).eps * singular[0]]
-    inside = float(np.einsum("ij,ji->", rows, covariance.apply(rows.T)))
+    found = FewRows(weight)
+    singular = np.sqrt(found.values)
+    basis = found.leading(int((singular > max(weight.shape) * np.finfo(np.float64).eps * singular[0]).sum()))
+    inside = float(np.einsum("ij,ij->", basis, covariance.apply(basis)))
     return min(max(1 - inside / covariance.trace(), 0.0), 1.0)
 
 
@@ -68,23 +69,24 @@ def nrc3(weight: FloatArray, target_covariance: FloatArray) -> float:
     """
     gram = row_products(weight)
     gram = gram / frobenius_norm(gram)
-    values, vectors = scipy.linalg.eigh(target_covariance)
-    roots = np.sqrt(np.maximum(values, 0.0))
+    system = diagonalize_operator(PositiveOperator(matrix=target_covariance))
+    roots, vectors = np.sqrt(system.eigenvalues), system.eigenvectors
+    # A target that others express leaves no room for gamma.
+    largest = float(roots[-1]) * (1 - 1e-9) if len(roots) == len(gram) else 0.0
 
     def distance(shift: float) -> float:
         predicted = product(vectors * (roots - shift), vectors.T)
         size = frobenius_norm(predicted)
         # Equal roots make the predicted form vanish at the end of the range; it is not approached there.
-        return frobenius_norm(gram - predicted / size) ** 2 if size > 1e-12 * roots[-1] else np.inf
+        return frobenius_norm(gram - predicted / size) ** 2 if size > 1e-12 * roots[0] else np.inf
 
-    # Several local minima would need equal distances from two mixtures; a grid settles which valley is lowest.
-    grid = np.linspace(0, roots[0] * (1 - 1e-9), 65)
-    start = int(np.argmin([distance(shift) for shift in grid]))
-    low, high = grid[max(start - 1, 0)], grid[min(start + 1, 64)]
-    if high <= low:
-        return distance(0.0)
-    found = scipy.optimize.minimize_scalar(distance, bounds=(low, high), method="bounded", options={"xatol": 1e-12})
-    return float(min(found.fun, distance(float(grid[start]))))
+    # The cosine with a point on a line, (a - s t) / sqrt(b - 2 s r + s^2 c), has one stationary point.
+    shares = np.einsum("ik,ik->k", vectors, product(gram, vectors))
+    a, t, b, r, c = shares @ roots, shares.sum(), roots @ roots, roots.sum(), len(roots)
+    candidates = [0.0, largest]
+    if t * r != a * c:
+        candidates.append(float(np.clip((t * b - a * r) / (t * r - a * c), 0.0, largest)))
+    return float(min(map(distance, candidates)))
 
 
 _COLLAPSE = "0: collapsed; large: far from it"
