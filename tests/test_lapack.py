@@ -9,7 +9,7 @@ import scipy.linalg
 from phiscope import tridiagonal
 from phiscope.eigensystem import diagonalize_operator
 from phiscope.errors import PhiscopeError
-from phiscope.lapack import routine
+from phiscope.lapack import check_status, routine
 from phiscope.operators import PositiveOperator
 from phiscope.products import product, row_products
 from phiscope.symmetric import add_outer
@@ -101,8 +101,9 @@ def test_where_representations_fail_dividing_takes_over(monkeypatch):
 
 
 def test_a_failure_of_lapack_is_an_error():
+    check_status("dsytrd", ctypes.c_int(0), (7, 7))
     with pytest.raises(PhiscopeError, match="dsytrd ended with status 3 on a matrix of 7 x 7"):
-        tridiagonal._check("dsytrd", ctypes.c_int(3), 7)
+        check_status("dsytrd", ctypes.c_int(3), (7, 7))
 
 
 def test_a_routine_of_another_shape_is_refused():

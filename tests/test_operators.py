@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from phiscope.accumulator import MomentAccumulator
-from phiscope.eigensystem import diagonalize_operator, diagonalize_with_mean
+from phiscope.eigensystem import BothSystems, diagonalize_operator, diagonalize_with_mean
 from phiscope.errors import InputError
 from phiscope.operators import PositiveOperator
 from phiscope.symmetric import mirror
@@ -67,6 +67,10 @@ def test_raw_functions_are_combinations_of_centered_ones(form, size):
     np.testing.assert_allclose(a.T @ a + np.outer(along, along), np.eye(len(along)), atol=1e-9)
     for count in range(len(along) + 1):
         np.testing.assert_allclose(both.raw_functions(count), a[:, :count], atol=1e-12)
+    # The same from nothing but the two systems, as where only leading eigenpairs are known.
+    alone = BothSystems(raw=both.raw, centered=both.centered, mean=mean)
+    np.testing.assert_allclose(alone.raw_functions(len(along)), a, atol=1e-9)
+    np.testing.assert_allclose(alone.mean_coordinates(), along, atol=1e-9)
 
 
 @pytest.mark.parametrize("form", list(FORMS))

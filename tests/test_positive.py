@@ -34,7 +34,7 @@ def test_solution_solves_the_equations(size, width, order):
 
 
 def test_a_matrix_that_is_not_positive_is_an_error():
-    with pytest.raises(PhiscopeError, match="dposv ended with status 2 on 2 x 2 numbers"):
+    with pytest.raises(PhiscopeError, match="dposv ended with status 2 on a matrix of 2 x 2"):
         solve_positive(np.diag([1.0, -1.0]).T, np.ones((2, 1)))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from phiscope.arrays import FloatArray
 from phiscope.errors import PhiscopeError
-from phiscope.lapack import character, integer, pointer, routine, spacing
+from phiscope.lapack import character, check_status, integer, pointer, routine, spacing
 from phiscope.products import product
 from phiscope.reflectors import MANY_COLUMNS, copied, reflect, room
 
@@ -118,7 +118,7 @@ def _triangle(columns: FloatArray) -> FloatArray:
             integer(columns.shape[0]), integer(columns.shape[1]), pointer(columns), spacing(columns), pointer(factors),
             pointer(work), integer(-1 if asked else len(work)), ctypes.byref(status),
         )  # fmt: skip
-        _check("dgeqrf", status, columns.shape)
+        check_status("dgeqrf", status, columns.shape)
         work = np.empty(int(work[0])) if asked else work
     return factors
 
@@ -136,14 +136,6 @@ def _rotation(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
             pointer(rotation), spacing(rotation), pointer(right), spacing(right), pointer(work),
             integer(-1 if asked else len(work)), pointer(counters), ctypes.byref(status),
         )  # fmt: skip
-        _check("dgesdd", status, matrix.shape)
+        check_status("dgesdd", status, matrix.shape)
         work = np.empty(int(work[0])) if asked else work
     return rotation, singular
-
-
-def _check(name: str, status: ctypes.c_int, shape: tuple[int, ...]) -> None:
-    if status.value:
-        raise PhiscopeError(
-            f"LAPACK's {name} ended with status {status.value} on a matrix of {' x '.join(map(str, shape))}; "
-            "please report this"
-        )

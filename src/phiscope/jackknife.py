@@ -36,13 +36,16 @@ def leave_one_out(shards: Sequence[Moments], total: Moments | None = None) -> It
     if total.rows is not None and all(shard.rows is not None for shard in shards):
         yield from _rows_without_each(shards, len(total.group_counts))
         return
+    if len(shards) == 2:
+        # Without the one there is the other.
+        yield from (with_groups(other, len(total.group_counts)) for other in reversed(shards))
+        return
     if total.within is None:
         total = fold(reduce(merge, shards))
     scatter = np.diagonal(np.asarray(total.within))
     for index, shard in enumerate(shards):
         part = with_groups(fold(shard), len(total.group_counts))
-        # Of two shards the other one is at hand.
-        light = len(shards) > 2 and part.weight <= MOST_OF_A_COLUMN * total.weight
+        light = part.weight <= MOST_OF_A_COLUMN * total.weight
         if light and (np.diagonal(np.asarray(part.within)) <= MOST_OF_A_COLUMN * scatter).all():
             yield without(total, part)
         else:

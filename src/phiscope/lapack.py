@@ -61,3 +61,21 @@ def spacing(columns: NDArray[Any]) -> Any:
     """From the start of one column to that of the next, as Fortran takes it; columns contiguous, not overlapping."""
     apart = columns.strides[1] // columns.itemsize if columns.shape[1] > 1 else 1
     return integer(max(columns.shape[0], apart))
+
+
+def check_status(name: str, status: ctypes.c_int, shape: tuple[int, ...]) -> None:
+    """Raise what LAPACK returned.
+
+    Args:
+        name: of the routine.
+        status: its last argument; 0 is success.
+        shape: of the matrix that it worked on.
+
+    Raises:
+        PhiscopeError: the routine failed.
+    """
+    if status.value:
+        raise PhiscopeError(
+            f"LAPACK's {name} ended with status {status.value} on a matrix of {' x '.join(map(str, shape))}; "
+            "please report this"
+        )

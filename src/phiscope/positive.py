@@ -7,8 +7,7 @@ import ctypes
 import numpy as np
 
 from phiscope.arrays import FloatArray
-from phiscope.errors import PhiscopeError
-from phiscope.lapack import character, integer, pointer, routine, spacing
+from phiscope.lapack import character, check_status, integer, pointer, routine, spacing
 
 
 def solve_positive(matrix: FloatArray, right: FloatArray, *, factored: bool = False) -> FloatArray:
@@ -35,9 +34,5 @@ def solve_positive(matrix: FloatArray, right: FloatArray, *, factored: bool = Fa
         character("U"), integer(len(matrix)), integer(found.shape[1]), pointer(matrix), spacing(matrix),
         pointer(found), spacing(found), ctypes.byref(status),
     )  # fmt: skip
-    if status.value:
-        raise PhiscopeError(
-            f"LAPACK's {name} ended with status {status.value} on {len(matrix)} x {len(matrix)} numbers; "
-            "please report this"
-        )
+    check_status(name, status, matrix.shape)
     return found

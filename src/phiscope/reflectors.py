@@ -9,7 +9,7 @@ from phiscope.lapack import character, integer, pointer, routine, spacing
 
 APART = 8
 """Numbers left free after each column. Columns a power of two apart, as networks are wide, fall on the same lines of
-the cache; apart from that, Q x takes up to half the time (measured for p = 256 to 4096 with OpenBLAS)."""
+the cache; with a gap Q x takes half to four fifths of the time (measured for p = 256 to 3072 with OpenBLAS)."""
 
 TOGETHER = 64
 """Reflectors applied together, as one product; LAPACK's own routines take 32, and up to twice the time."""

@@ -13,8 +13,7 @@ from threading import RLock
 import numpy as np
 
 from phiscope.arrays import FloatArray
-from phiscope.errors import PhiscopeError
-from phiscope.lapack import character, integer, pointer, routine, spacing
+from phiscope.lapack import character, check_status, integer, pointer, routine, spacing
 from phiscope.products import product
 from phiscope.reflectors import MANY_COLUMNS, copied, reflect, room
 
@@ -107,7 +106,7 @@ def _reduced(lower: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
             character("L"), integer(size), pointer(lower), integer(size), pointer(diagonal), pointer(beside),
             pointer(factors), pointer(work), integer(-1 if asked else len(work)), ctypes.byref(status),
         )  # fmt: skip
-        _check("dsytrd", status, size)
+        check_status("dsytrd", status, lower.shape)
         work = np.empty(int(work[0])) if asked else work
     return diagonal, beside[: size - 1], factors
 
@@ -130,7 +129,7 @@ def _by_dividing(diagonal: FloatArray, beside: FloatArray) -> tuple[FloatArray, 
         character("I"), integer(size), pointer(values), pointer(rest), pointer(vectors), spacing(vectors),
         pointer(work), integer(len(work)), pointer(counters), integer(len(counters)), ctypes.byref(status),
     )  # fmt: skip
-    _check("dstedc", status, size)
+    check_status("dstedc", status, vectors.shape)
     return values, vectors
 
 
@@ -150,10 +149,3 @@ def _by_representations(diagonal: FloatArray, beside: FloatArray) -> tuple[Float
         pointer(counters), integer(len(counters)), ctypes.byref(status),
     )  # fmt: skip
     return (values, vectors) if status.value == 0 and found.value == size else None
-
-
-def _check(name: str, status: ctypes.c_int, size: int) -> None:
-    if status.value:
-        raise PhiscopeError(
-            f"LAPACK's {name} ended with status {status.value} on a matrix of {size} x {size}; please report this"
-        )
