@@ -77,7 +77,7 @@ check: lint test
 
 # The table of every number, from the rows that the page and `explain` read; a test keeps it up to date.
 docs: $(STAMP)
-	$(BIN)/python -c 'from phiscope.tables import definitions_page; print(definitions_page(), end="")' > docs/definitions.md
+	$(BIN)/python -c 'from phiscope.metrics.tables import definitions_page; print(definitions_page(), end="")' > docs/definitions.md
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from phiscope.accumulator import MomentAccumulator
-from phiscope.precision import plain_products, precision_for
+from phiscope.moments.accumulator import MomentAccumulator
+from phiscope.moments.precision import plain_products, precision_for
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -27,8 +27,8 @@ import numpy as np
 import zarr
 from distributed import Client, LocalCluster
 
-from phiscope.chunked import RowTable, TableMoments
-from phiscope.dask_arrays import DaskTable
+from phiscope.distributed.dask_arrays import DaskTable
+from phiscope.moments.row_table import RowTable, TableMoments
 
 CLASSES = 10
 SAME = 1e-12

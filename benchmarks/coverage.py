@@ -15,9 +15,9 @@ import argparse
 import numpy as np
 
 import phiscope
-from phiscope.clusters import CLUSTER_GAP, degenerate_clusters, relative_sampling_error
-from phiscope.reading import BAND_ERRORS
-from phiscope.resampling import NO_INTERVAL
+from phiscope.measurement.reading import BAND_ERRORS
+from phiscope.moments.jackknife import NO_INTERVAL
+from phiscope.spectrum.clusters import CLUSTER_GAP, degenerate_clusters, relative_sampling_error
 
 P, CLASSES = 32, 4
 SPECTRA = {

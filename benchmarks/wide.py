@@ -25,8 +25,8 @@ import scipy.sparse.linalg
 from speed_parts.memory import Peak
 
 import phiscope
-from phiscope.solvers import Limits
-from phiscope.wide import diagonalize_leading
+from phiscope.measurement.wide import diagonalize_leading
+from phiscope.spectrum.wide import Limits
 
 SPECTRA = ("decay", "spikes", "bulk")
 SOLVERS = ("ours, samples", "ours, formed", "lapack evr", "arpack", "lobpcg", "sklearn randomized")

@@ -10,7 +10,7 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot
 
-from phiscope.studies.glyphs import GlyphSettings, draw_glyphs
+from phiscope.studies.datasets.glyphs import GlyphSettings, draw_glyphs
 
 IMAGES = Path(__file__).parent / "images"
 COLUMNS = 20

@@ -12,7 +12,7 @@ from playwright.sync_api import sync_playwright
 import phiscope
 from phiscope.studies import run_study
 from phiscope.studies.architectures import build_network
-from phiscope.studies.images import load_images
+from phiscope.studies.datasets.images import load_images
 
 IMAGES = Path(__file__).parent / "images"
 

@@ -20,10 +20,10 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, TensorDataset
 
 import phiscope
-from phiscope.accumulator import MomentAccumulator
 from phiscope.distributed import merge_across_ranks
 from phiscope.errors import EmptyDataError, InputError, NonFiniteError, RankError, RunExistsError, ShapeError
-from phiscope.moments import fold
+from phiscope.moments.accumulator import MomentAccumulator
+from phiscope.moments.moments import fold
 from untouched import untouched
 
 N = 203

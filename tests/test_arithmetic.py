@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 import phiscope
 from phiscope.errors import InputError, UnknownNameError
 from phiscope.studies.architectures import build_network
-from phiscope.studies.arithmetic import modular_table
-from phiscope.studies.data import AdditionSettings, DiabetesSettings
-from phiscope.studies.regression import load_regression
+from phiscope.studies.datasets.arithmetic import modular_table
+from phiscope.studies.datasets.bundled import AdditionSettings, DiabetesSettings
+from phiscope.studies.datasets.regression import load_regression
 
 PRIMES = [2, 3, 5, 7, 11, 13, 97]
 

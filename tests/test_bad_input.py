@@ -10,7 +10,6 @@ import torch
 from safetensors.numpy import save_file
 
 from phiscope import Measurement, diagonalize
-from phiscope.accumulator import MomentAccumulator
 from phiscope.errors import (
     EmptyDataError,
     InputError,
@@ -22,6 +21,7 @@ from phiscope.errors import (
     TargetError,
     UnknownNameError,
 )
+from phiscope.moments.accumulator import MomentAccumulator
 
 g = np.random.default_rng(0)
 X = g.normal(size=(30, 4))

@@ -7,9 +7,9 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import phiscope
-from phiscope.batches import batches_of, is_shuffling, known_length, peeked
 from phiscope.errors import EmptyDataError, InputError, ShapeError
-from phiscope.split.reading import BatchReader, with_targets
+from phiscope.inputs.batches import batches_of, is_shuffling, known_length, peeked
+from phiscope.network.batch import BatchReader, with_targets
 
 N = 300
 X = torch.randn(N, 4, generator=torch.Generator().manual_seed(0))

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phiscope.blas import add_square, multiply
 from phiscope.errors import PhiscopeError
+from phiscope.linalg.lapack import add_square, multiply
 
 SIDES = st.sampled_from([1, 2, 5, 33])
 LAYOUTS = st.sampled_from(

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import phiscope
-from phiscope.cli import COMMANDS, run_command
+from phiscope.cli.main import COMMANDS, run_command
 from phiscope.errors import UnknownNameError
 from phiscope.metrics import DEFINITIONS
 from phiscope.runs import RunWriter, open_run

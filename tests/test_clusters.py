@@ -5,9 +5,9 @@ import pytest
 
 import phiscope
 from phiscope import figures
-from phiscope.clusters import cluster_ends, degenerate_clusters, relative_sampling_error
+from phiscope.analysis.rotation import rotate_to_classes
 from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError
-from phiscope.rotation import rotate_to_classes
+from phiscope.spectrum.clusters import cluster_ends, degenerate_clusters, relative_sampling_error
 
 
 def collapsed(noise=0.0, n=240, C=4, p=8, seed=0):

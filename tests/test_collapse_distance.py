@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 import phiscope
 import twins
-from phiscope import diagonalize, readouts
+from phiscope import diagonalize
+from phiscope.findings import targets as readouts
 from phiscope.metrics.collapse_distance import class_eigenspaces
 
 EPS = np.finfo(np.float64).eps

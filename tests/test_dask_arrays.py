@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import phiscope
-from phiscope.accumulator import MomentAccumulator
-from phiscope.dask_arrays import PART_BYTES, DaskTable, chunk_part, is_dask, shards_of_chunks
+from phiscope.distributed.dask_arrays import DaskTable, chunk_part, is_dask, merge_parts
 from phiscope.errors import (
     AmbiguousHeadError,
     EmptyDataError,
@@ -25,7 +24,9 @@ from phiscope.errors import (
     TargetError,
     UnknownNameError,
 )
-from phiscope.partial_moments import STRIP, merge_parts
+from phiscope.linalg.products import STRIP
+from phiscope.moments.accumulator import MomentAccumulator
+from phiscope.moments.shards import PART_BYTES, shards_of_chunks
 
 # Sums of a few hundred float64 numbers near 1 in another order: 1e-12 leaves a factor of 100.
 SAME = {"rel": 1e-12, "abs": 1e-12}

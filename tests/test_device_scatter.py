@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from phiscope import device_scatter as module
 from phiscope import measure
-from phiscope.accumulator import MomentAccumulator
-from phiscope.device_scatter import DeviceScatter
 from phiscope.errors import InputError, NonFiniteError, ShapeError
-from phiscope.pilots import Pilots
-from phiscope.precision import has_double, plain_products, precision_for, reach_of
+from phiscope.moments import device_scatter as module
+from phiscope.moments.accumulator import MomentAccumulator
+from phiscope.moments.device_scatter import DeviceScatter
+from phiscope.moments.pilots import Pilots
+from phiscope.moments.precision import has_double, plain_products, precision_for, reach_of
 
 CPU = torch.device("cpu")
 
@@ -92,7 +92,7 @@ def test_sums_are_made_here_where_a_device_has_no_float64(monkeypatch):
 
 
 def test_exact_products_come_here_where_a_device_has_no_float64(monkeypatch):
-    monkeypatch.setattr("phiscope.accumulator.has_double", lambda _: False)
+    monkeypatch.setattr("phiscope.moments.accumulator.has_double", lambda _: False)
     accumulator = MomentAccumulator(device=torch.device("mps"))
     x, y = problem()
     accumulator.update(x, targets=y)
@@ -151,7 +151,7 @@ def test_products_are_plain_whatever_the_user_has_set():
 
 NEWER_SETTINGS = """
 import torch
-from phiscope.precision import plain_products
+from phiscope.moments.precision import plain_products
 cuda, everywhere = torch.backends.cuda.matmul, torch.backends
 for chosen in (everywhere, cuda):
     chosen.fp32_precision = "tf32"

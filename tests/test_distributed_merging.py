@@ -11,14 +11,12 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader, DistributedSampler
 
 from phiscope import errors
-from phiscope.accumulator import MomentAccumulator
-from phiscope.distributed.crew import Crew
-from phiscope.distributed.exchange import told_by_all
-from phiscope.distributed.failures import as_facts, raise_first
+from phiscope.distributed.crew import Crew, Share, share_of
+from phiscope.distributed.exchange import as_facts, raise_first, told_by_all
 from phiscope.distributed.merging import merged
-from phiscope.distributed.samplers import Share, share_of
 from phiscope.errors import EmptyDataError, NonFiniteError, RankError, ShapeError
-from phiscope.moments import fold, merge, with_groups
+from phiscope.moments.accumulator import MomentAccumulator
+from phiscope.moments.moments import fold, merge, with_groups
 
 
 class Threads:

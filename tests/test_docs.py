@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from phiscope.tables import definitions_page
+from phiscope.metrics.tables import definitions_page
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]

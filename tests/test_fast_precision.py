@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phiscope import diagonalize
-from phiscope.accumulator import MomentAccumulator
 from phiscope.errors import InputError
-from phiscope.moments import merge
+from phiscope.moments.accumulator import MomentAccumulator
+from phiscope.moments.moments import merge
 
 PROMISE = 1e-6
 
@@ -70,7 +70,7 @@ def test_within_class_numbers_keep_five_digits(distance):
 
 
 def test_with_one_pilot_for_all_classes_they_would_not(monkeypatch):
-    monkeypatch.setattr("phiscope.pilots.PLAIN_COLUMNS", 10**9)
+    monkeypatch.setattr("phiscope.moments.pilots.PLAIN_COLUMNS", 10**9)
     assert max(collapse_errors(7.9)) > 1e-5
 
 

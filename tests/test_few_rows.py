@@ -5,10 +5,10 @@ import pytest
 import scipy.linalg
 from mpmath import mp
 
-from phiscope.eigensystem import diagonalize_operator, diagonalize_with_mean
 from phiscope.errors import PhiscopeError
-from phiscope.few_rows import FewRows
-from phiscope.operators import PositiveOperator
+from phiscope.linalg.eigen import FewRows
+from phiscope.linalg.operators import PositiveOperator
+from phiscope.spectrum.eigensystem import diagonalize_operator, diagonalize_with_mean
 from waiting import longest_wait
 
 SHAPES = [(1, 1), (1, 5), (5, 1), (4, 9), (9, 9), (9, 4), (70, 200), (200, 200), (130, 129)]

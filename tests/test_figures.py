@@ -27,7 +27,7 @@ from phiscope.figures import (
 from phiscope.figures.draw import measurement_figure
 from phiscope.figures.history import TRAINING
 from phiscope.figures.spectra import DENSE, DRAWN, drawn_indices
-from phiscope.measurement import Measurement
+from phiscope.measurement.record import Measurement
 from synthetic_runs import Recipe, write_run
 
 CLASSES = 4

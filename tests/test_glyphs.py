@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from PIL import features
 
 from phiscope.errors import InputError, MissingDependencyError
-from phiscope.studies import glyph_set, glyph_shapes, glyphs
-from phiscope.studies.glyph_shapes import CHARACTERS, FACES, Shapes, font_files
-from phiscope.studies.glyphs import GlyphSettings, draw_glyphs
-from phiscope.studies.images import load_images
+from phiscope.studies.datasets import glyph_shapes, glyphs
+from phiscope.studies.datasets import glyphs as glyph_set
+from phiscope.studies.datasets.glyph_shapes import CHARACTERS, FACES, Shapes, font_files
+from phiscope.studies.datasets.glyphs import GlyphSettings, draw_glyphs
+from phiscope.studies.datasets.images import load_images
 
 # Means over 7 x 7 blocks of the first three gray digits of seed 0.
 BLOCKS = [

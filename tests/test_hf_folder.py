@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from phiscope.errors import InputError, MissingDependencyError, TargetError, UnknownNameError
-from phiscope.studies.images import load_images
+from phiscope.studies.datasets.images import load_images
 
 datasets = pytest.importorskip("datasets", reason="the extra hf is not installed")
 

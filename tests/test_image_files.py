@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phiscope.errors import InputError, MissingDependencyError, UnknownNameError
-from phiscope.studies.images import load_images
-from phiscope.studies.pixels import drawn, held_out, in_equal_shares
+from phiscope.studies.datasets.images import load_images
+from phiscope.studies.datasets.pixels import drawn, held_out, in_equal_shares
 
 
 def idx(array):

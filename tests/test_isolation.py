@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import phiscope
-from phiscope.split.isolation import isolated, placement, unwrapped
+from phiscope.network.isolation import isolated, placement, unwrapped
 from untouched import untouched
 
 

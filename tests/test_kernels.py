@@ -11,9 +11,9 @@ from torch import nn
 import phiscope
 from cases import CASES
 from phiscope.errors import EmptyDataError, InputError, MissingNumberError, NonFiniteError, ShapeError
-from phiscope.kernels import kernel_features
+from phiscope.measurement.gram import kernel_features
 from phiscope.metrics import COMPARISONS, DEFINITIONS, SCALARS
-from phiscope.tangent import (
+from phiscope.theory.tangent import (
     full_tangent_kernel,
     parameter_distance,
     parameter_norm,

@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from phiscope import tridiagonal
-from phiscope.eigensystem import diagonalize_operator
 from phiscope.errors import PhiscopeError
-from phiscope.lapack import check_status, routine
-from phiscope.operators import PositiveOperator
-from phiscope.products import product, row_products
-from phiscope.symmetric import add_outer
-from phiscope.tridiagonal import LARGE, Diagonalized
+from phiscope.linalg import eigen as tridiagonal
+from phiscope.linalg.eigen import LARGE, Diagonalized
+from phiscope.linalg.lapack import check_status, routine
+from phiscope.linalg.operators import PositiveOperator
+from phiscope.linalg.products import add_outer, product, row_products
+from phiscope.spectrum.eigensystem import diagonalize_operator
 from waiting import longest_wait
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import phiscope
+from phiscope.linalg.operators import PositiveOperator
 from phiscope.metrics import class_pairs, collapse
-from phiscope.operators import PositiveOperator
 
 
 def naive_cdnv(means, variances):

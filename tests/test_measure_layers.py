@@ -11,7 +11,7 @@ from torch import nn
 
 import phiscope
 from phiscope.errors import EmptyDataError, InputError, NoHeadError, NonFiniteError, ShapeError, UnknownNameError
-from phiscope.layer_moments import shards_for_all
+from phiscope.moments.shards import shards_for_all
 from untouched import untouched
 
 N = 96

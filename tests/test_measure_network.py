@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import phiscope
 from phiscope.errors import EmptyDataError, InputError, NoHeadError, NonFiniteError, ShapeError, TargetError
-from phiscope.measure_network import measure_batches
-from phiscope.split.isolation import isolated
-from phiscope.split.listening import own_tensors
+from phiscope.measurement.measure import measure_batches
+from phiscope.network.hooks import own_tensors
+from phiscope.network.isolation import isolated
 from untouched import untouched
 
 N = 120

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from phiscope import diagonalize
-from phiscope.accumulator import MomentAccumulator
-from phiscope.cli import run_command
+from phiscope.cli.main import run_command
 from phiscope.errors import InputError, NonFiniteError
-from phiscope.jackknife import leave_one_out
-from phiscope.moments import fold
-from phiscope.streams import Streams
+from phiscope.moments.accumulator import MomentAccumulator
+from phiscope.moments.jackknife import leave_one_out
+from phiscope.moments.moments import fold
+from phiscope.moments.shards import Streams
 
 
 def everything_said(features, **options):
@@ -115,7 +115,7 @@ def test_columns_whose_square_is_beyond_memory_are_one_sentence(monkeypatch, tmp
     with pytest.raises(InputError, match=r"C = 3 outputs .*5 x 5 numbers.*18.7 GiB.*pass the head \(W, b\) instead"):
         diagonalize(np.ones((9, 2)), outputs=np.ones((9, 3)))
     monkeypatch.undo()
-    monkeypatch.setattr("phiscope.assemble.diagonalize_with_mean", no_memory)
+    monkeypatch.setattr("phiscope.measurement.assemble.diagonalize_with_mean", no_memory)
     np.save(tmp_path / "f.npy", np.eye(4))
     assert run_command(["measure", "--features", str(tmp_path / "f.npy")]) == 2
     told = capsys.readouterr().err

@@ -6,9 +6,9 @@ import torch
 
 import precise
 from phiscope import diagonalize
-from phiscope.accumulator import MomentAccumulator
-from phiscope.pilots import BLOCK_ROWS
-from phiscope.streams import PILOT_ROWS, Streams
+from phiscope.moments.accumulator import MomentAccumulator
+from phiscope.moments.pilots import BLOCK_ROWS
+from phiscope.moments.shards import PILOT_ROWS, Streams
 
 EPS = np.finfo(np.float64).eps
 
@@ -248,7 +248,7 @@ def stream(sizes, p=3, offset=0.0, sort=False, seed=0):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of 2,048 rows whatever their width, so that a few thousand samples fill several."""
-    monkeypatch.setattr("phiscope.pilots.BLOCK_BYTES", 1)
+    monkeypatch.setattr("phiscope.moments.pilots.BLOCK_BYTES", 1)
 
 
 BOUNDARIES = [PILOT_ROWS - 1, PILOT_ROWS, PILOT_ROWS + 1, BLOCK_ROWS - 1, BLOCK_ROWS, BLOCK_ROWS + 1]

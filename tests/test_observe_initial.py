@@ -8,10 +8,10 @@ from torch import nn
 
 import phiscope
 from phiscope import split
-from phiscope.measure_network import gather_batches
-from phiscope.split.initial import InitialFeatures
-from phiscope.split.isolation import isolated
-from phiscope.split.listening import own_tensors
+from phiscope.measurement.measure import gather_batches
+from phiscope.network.hooks import own_tensors
+from phiscope.network.initial import InitialFeatures
+from phiscope.network.isolation import isolated
 
 X = torch.randn(40, 5, generator=torch.Generator().manual_seed(0))
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from phiscope.accumulator import MomentAccumulator
-from phiscope.eigensystem import BothSystems, diagonalize_operator, diagonalize_with_mean
 from phiscope.errors import InputError
-from phiscope.operators import PositiveOperator
-from phiscope.symmetric import mirror
+from phiscope.linalg.operators import PositiveOperator
+from phiscope.linalg.products import mirror
+from phiscope.moments.accumulator import MomentAccumulator
+from phiscope.spectrum.eigensystem import BothSystems, diagonalize_operator, diagonalize_with_mean
 
 RNG = np.random.default_rng(0)
 SQUARE = RNG.standard_normal((9, 7))

@@ -12,16 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import phiscope
+from phiscope.analysis.rotation import rotate_to_classes
 from phiscope.errors import ShapeError
 from phiscope.figures import log_epochs, track_picture, turned, turned_map, turned_values
-from phiscope.figures.rotated import obstacle
+from phiscope.figures.classes import obstacle
 from phiscope.figures.tracks import GONE
-from phiscope.measurement import Measurement
-from phiscope.report.charts import rounded
-from phiscope.report.payload import page_data
-from phiscope.report.rotated import gap_words, turn_of
-from phiscope.report.tracks import lowest_strength, picture_frame
-from phiscope.rotation import rotate_to_classes
+from phiscope.measurement.record import Measurement
+from phiscope.page.charts import rounded
+from phiscope.page.payload import page_data
+from phiscope.page.tracks import lowest_strength, picture_frame
+from phiscope.page.turned import gap_words, turn_of
 from synthetic_runs import Recipe, write_run
 
 CLASSES = 4
@@ -271,7 +271,7 @@ def test_a_negative_epoch_has_no_logarithm() -> None:
 
 def test_an_accuracy_from_chance_on_stays_on_a_linear_axis(tmp_path: Path) -> None:
     from phiscope.figures import history_sections
-    from phiscope.report.charts import history_spec
+    from phiscope.page.charts import history_spec
 
     run = write_run(tmp_path / "a", Recipe(epochs=(0, 1), scalars={}))
     lines = [{"train_accuracy": 0.001, "train_loss": 0.001}, {"train_accuracy": 1.0, "train_loss": 1.0}]

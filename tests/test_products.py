@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phiscope.products import SMALL, frobenius_norm, product, row_products
+from phiscope.linalg.products import SMALL, frobenius_norm, product, row_products
 
 SIDES = st.sampled_from([1, 2, 7, 40, 130])
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from phiscope import Measurement, diagonalize
-from phiscope.accumulator import MomentAccumulator
-from phiscope.assemble import measurement_from_moments
+from phiscope.measurement.assemble import measurement_from_moments
 from phiscope.metrics import SCALARS
-from phiscope.moments import merge
+from phiscope.moments.accumulator import MomentAccumulator
+from phiscope.moments.moments import merge
 
 EPS = np.finfo(np.float64).eps
 

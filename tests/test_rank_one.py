@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mpmath import mp
 
-from phiscope.rank_one import update
+from phiscope.linalg.rank_one import update
 
 
 def check(diagonal: np.ndarray, vector: np.ndarray) -> None:

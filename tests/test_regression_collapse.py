@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from phiscope.linalg.operators import PositiveOperator
 from phiscope.metrics.regression import nrc2, nrc3
-from phiscope.operators import PositiveOperator
 
 
 def distances(weight, covariance, n_shifts=4001):

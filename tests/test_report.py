@@ -13,11 +13,11 @@ import pytest
 import phiscope
 from phiscope.errors import EmptyDataError, MissingDependencyError, RunFormatError
 from phiscope.metrics import definition_of
-from phiscope.report import report
-from phiscope.report.charts import history_spec, map_spec, panel_layout
-from phiscope.report.gallery import as_images, input_words, sprite_of, target_words
-from phiscope.report.payload import page_data
-from phiscope.report.words import gauges, settings_words, shared_facts, unique_labels
+from phiscope.page import report
+from phiscope.page.charts import history_spec, map_spec, panel_layout
+from phiscope.page.gallery import as_images, input_words, sprite_of, target_words
+from phiscope.page.payload import page_data
+from phiscope.page.words import gauges, settings_words, shared_facts, unique_labels
 from phiscope.runs import RunWriter, open_run
 from synthetic_runs import Recipe, write_run
 
@@ -249,7 +249,7 @@ def test_an_existing_page_is_replaced_whole(tmp_path: Path) -> None:
 
 
 def test_a_minimal_word_that_d_lr_contradicts_is_said_to_hold_by_the_rule_only():
-    from phiscope.report.words import REGIME_MEANINGS, regime_meaning
+    from phiscope.page.words import REGIME_MEANINGS, regime_meaning
 
     rng = np.random.default_rng(0)
     strong = rng.normal(size=(4000, 6)) * np.r_[3.0, 1.5, 1.0, 0.7, 0.5, 0.3]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from phiscope.report import report
+from phiscope.page import report
 from synthetic_runs import Recipe, write_run
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from phiscope.reproduction.samples import samples_of
 from phiscope.reproduction.settings import Setup
 from phiscope.reproduction.training import cropped, learning_rate_at, train
 from phiscope.studies.architectures import build_network
-from phiscope.studies.images import load_images
+from phiscope.studies.datasets.images import load_images
 
 TINY = Setup(data="digits", n_train=120, n_test=60, width=0.04, depth=2, steps=6, points=3, batch_size=32, probe=80)
 

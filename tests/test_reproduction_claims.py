@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from phiscope.cli import run_command
+from phiscope.cli.main import run_command
 from phiscope.errors import InputError, UnknownNameError
 from phiscope.reproduction import engine
 from phiscope.reproduction.claims import (
@@ -21,9 +21,9 @@ from phiscope.reproduction.claims import (
     spread_text,
     stays,
 )
+from phiscope.reproduction.discoveries import findings
 from phiscope.reproduction.families import FAMILIES, code, family_named, grokking, learning_rate, poor, regression
 from phiscope.reproduction.family import Column, Condition, Family, Results
-from phiscope.reproduction.findings import findings
 from phiscope.reproduction.options import LETTERS
 from phiscope.reproduction.outcome import Outcome, Point
 from phiscope.reproduction.page import write_docs, write_page

@@ -7,10 +7,10 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import phiscope
-from phiscope.accumulator import MomentAccumulator
+from phiscope.analysis.restriction import restrict
 from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError, TargetError
-from phiscope.halves import held_out_quality, quality_null
-from phiscope.restriction import restrict
+from phiscope.findings.held_out import held_out_quality, quality_null
+from phiscope.moments.accumulator import MomentAccumulator
 
 
 def clustered(n=900, p=12, classes=4, seed=0):

@@ -11,7 +11,7 @@ from torch import nn
 
 import phiscope
 from phiscope.errors import AmbiguousHeadError, EmptyDataError, HeadError, NoHeadError, NonFiniteError
-from phiscope.split.linear_layers import linear_kind
+from phiscope.network.linear_layers import linear_kind
 from untouched import untouched
 
 X = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import phiscope
-from phiscope import chunked
-from phiscope.array_files import open_rows
-from phiscope.chunked import RowTable
-from phiscope.cli import run_command
+from phiscope.cli.main import run_command
 from phiscope.errors import InputError, MissingDependencyError, NonFiniteError, ShapeError, UnknownNameError
-from phiscope.row_sources import Rows, as_row_source, in_a_row, is_stored
+from phiscope.inputs.files import open_rows
+from phiscope.inputs.rows import Rows, as_row_source, in_a_row, is_stored
+from phiscope.moments import row_table as chunked
+from phiscope.moments.row_table import RowTable
 
 N, P, C = 530, 9, 3
 
@@ -399,7 +399,7 @@ GROWTH = """
 import resource, sys
 import numpy as np
 import phiscope
-from phiscope.cli import run_command
+from phiscope.cli.main import run_command
 kind, path, small = sys.argv[1:]
 def measure(path):
     if kind == "whole":

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from phiscope.errors import InputError, MissingDependencyError
-from phiscope.studies.data import AdditionSettings, DiabetesSettings, DigitsSettings
+from phiscope.studies.datasets.bundled import AdditionSettings, DiabetesSettings, DigitsSettings
 
 
 def rows(samples):

@@ -12,7 +12,7 @@ import torch
 from phiscope.errors import InputError, UnknownNameError
 from phiscope.runs import open_run
 from phiscope.studies import STUDIES, run_study
-from phiscope.studies.data import AdditionSettings
+from phiscope.studies.datasets.bundled import AdditionSettings
 from phiscope.studies.networks import TransformerSettings
 from phiscope.studies.recipes import OptimizerSettings, StopRule
 from phiscope.studies.training import run_training

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from phiscope import sums as module
-from phiscope.pilots import Pilots
-from phiscope.scatter import Scatter
-from phiscope.sums import add_to_groups
+from phiscope.linalg import products as module
+from phiscope.linalg.products import add_to_groups
+from phiscope.moments.pilots import Pilots
+from phiscope.moments.scatter import Scatter
 
 RNG = np.random.default_rng(0)
 

@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import phiscope
-from phiscope import solvers, wide
-from phiscope.cut_findings import WHOLE_SPECTRUM
 from phiscope.errors import EmptyDataError, InputError, MissingNumberError, NonFiniteError, ShapeError, TargetError
-from phiscope.leading import lead
-from phiscope.solvers import Limits
-from phiscope.wide import diagonalize_leading
+from phiscope.findings.wide import WHOLE_SPECTRUM
+from phiscope.linalg.krylov import lead
+from phiscope.measurement import wide
+from phiscope.measurement.wide import diagonalize_leading
+from phiscope.spectrum import wide as solvers
+from phiscope.spectrum.wide import Limits
 
 EPS = np.finfo(np.float64).eps
 ON_SAMPLES = Limits(formed_first=0, memory=0)
@@ -253,11 +254,11 @@ def fail_only_subset(fail, whole):
 def test_blocks_change_nothing(monkeypatch):
     x, head, y, weights = data(p=120)
     one = diagonalize_leading(x, 8, head=head, targets=y, weights=weights, limits=ON_SAMPLES)
-    monkeypatch.setattr("phiscope.sweeps.BLOCK_BYTES", 1)
+    monkeypatch.setattr("phiscope.moments.wide.BLOCK_BYTES", 1)
     many = diagonalize_leading(x, 8, head=head, targets=y, weights=weights, limits=ON_SAMPLES)
     for name, value in one.to_dict().items():
         assert many[name] == pytest.approx(value, rel=1e-9), name
-    monkeypatch.setattr("phiscope.sweeps.BLOCK_BYTES", 1)
+    monkeypatch.setattr("phiscope.moments.wide.BLOCK_BYTES", 1)
     gram = diagonalize_leading(x[:110], 8, limits=LAPACK)
     full = phiscope.diagonalize(x[:110])
     assert gram.raw.eigenvalues == pytest.approx(full.raw.eigenvalues[:8], rel=1e-10)

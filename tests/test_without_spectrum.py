@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from phiscope import diagonalize, eigensystem
-from phiscope.assemble import WITHOUT_SPECTRUM
-from phiscope.late import LateMapping
-from phiscope.metrics.richness import OutputFunctions
-from phiscope.tridiagonal import Diagonalized
+from phiscope import diagonalize
+from phiscope.lazy import LateMapping
+from phiscope.linalg.eigen import Diagonalized
+from phiscope.measurement.assemble import WITHOUT_SPECTRUM
+from phiscope.spectrum import eigensystem
+from phiscope.spectrum.spans import OutputFunctions
 
 P = 60
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 import phiscope
-from phiscope.accumulator import MomentAccumulator
+from phiscope.moments.accumulator import MomentAccumulator
 from speed_parts import floors, ours, peers
 from speed_parts.cases import covariance_of
 from speed_parts.contestant import EIGEN, PRODUCT, PRODUCT32, Contestant

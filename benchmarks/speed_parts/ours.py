@@ -10,10 +10,10 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 import phiscope
-from phiscope.accumulator import MomentAccumulator
 from phiscope.errors import MissingNumberError
-from phiscope.measurement import Measurement
-from phiscope.moments import Moments
+from phiscope.measurement.record import Measurement
+from phiscope.moments.accumulator import MomentAccumulator
+from phiscope.moments.moments import Moments
 from speed_parts.cases import Case
 
 CURVES = ("quality", "utilization", "cumulative_quality", "cumulative_utilization")

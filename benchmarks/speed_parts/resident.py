@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import phiscope
-from phiscope.accumulator import MomentAccumulator
+from phiscope.moments.accumulator import MomentAccumulator
 from speed_parts import ours
 from speed_parts.cases import Case, Shape, make_case
 from speed_parts.memory import Peak

@@ -8,27 +8,27 @@ from __future__ import annotations
 
 import importlib
 import sys
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from phiscope.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from phiscope.compare import Comparison, compare
-    from phiscope.kernels import diagonalize_kernel
-    from phiscope.layers import Layers
-    from phiscope.measure import diagonalize
-    from phiscope.measure_layers import measure_layers
-    from phiscope.measure_network import measure
-    from phiscope.measurement import Measurement, Spectrum
+    from phiscope.analysis.comparison import Comparison, compare
+    from phiscope.analysis.restriction import restrict
+    from phiscope.analysis.tracking import track
+    from phiscope.measurement.diagonalize import diagonalize
+    from phiscope.measurement.gram import diagonalize_kernel
+    from phiscope.measurement.layers import Layers
+    from phiscope.measurement.measure import measure
+    from phiscope.measurement.measure_layers import measure_layers
+    from phiscope.measurement.record import Measurement
     from phiscope.metrics import DEFINITIONS, Definition
+    from phiscope.network import FeatureMap, Head, Split, split
     from phiscope.observe import Observer, PassiveObserver
-    from phiscope.report import report
-    from phiscope.restriction import restrict
+    from phiscope.page import report
     from phiscope.runs import Run, open_run
-    from phiscope.split import FeatureMap, Head, Split, split
-    from phiscope.tangent import tangent_kernel
-    from phiscope.tracking import track
+    from phiscope.spectrum.spectrum import Spectrum
+    from phiscope.theory.tangent import tangent_kernel
 
 __all__ = [
     "DEFINITIONS",
@@ -57,43 +57,30 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Comparison": "phiscope.compare",
+    "Comparison": "phiscope.analysis.comparison",
     "DEFINITIONS": "phiscope.metrics",
     "Definition": "phiscope.metrics",
-    "FeatureMap": "phiscope.split",
-    "Head": "phiscope.split",
-    "Layers": "phiscope.layers",
-    "Measurement": "phiscope.measurement",
+    "FeatureMap": "phiscope.network",
+    "Head": "phiscope.network",
+    "Layers": "phiscope.measurement.layers",
+    "Measurement": "phiscope.measurement.record",
     "Observer": "phiscope.observe",
     "PassiveObserver": "phiscope.observe",
     "Run": "phiscope.runs",
-    "Spectrum": "phiscope.measurement",
-    "Split": "phiscope.split",
-    "compare": "phiscope.compare",
-    "diagonalize": "phiscope.measure",
-    "diagonalize_kernel": "phiscope.kernels",
-    "measure": "phiscope.measure_network",
-    "measure_layers": "phiscope.measure_layers",
+    "Spectrum": "phiscope.spectrum.spectrum",
+    "Split": "phiscope.network",
+    "compare": "phiscope.analysis.comparison",
+    "diagonalize": "phiscope.measurement.diagonalize",
+    "diagonalize_kernel": "phiscope.measurement.gram",
+    "measure": "phiscope.measurement.measure",
+    "measure_layers": "phiscope.measurement.measure_layers",
     "open_run": "phiscope.runs",
-    "report": "phiscope.report",
-    "restrict": "phiscope.restriction",
-    "split": "phiscope.split",
-    "tangent_kernel": "phiscope.tangent",
-    "track": "phiscope.tracking",
+    "report": "phiscope.page",
+    "restrict": "phiscope.analysis.restriction",
+    "split": "phiscope.network",
+    "tangent_kernel": "phiscope.theory.tangent",
+    "track": "phiscope.analysis.tracking",
 }
-
-
-class _Door(ModuleType):
-    """Keeps ``phiscope.split``, ``phiscope.measure``, ``phiscope.compare`` and ``phiscope.report`` functions.
-
-    Modules of the same names hold them, and importing a submodule sets it as an attribute of its package:
-    without this, ``phiscope.report(...)`` would fail as soon as anything had imported ``phiscope.report``.
-    """
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name in _HOMES and isinstance(value, ModuleType):
-            return
-        super().__setattr__(name, value)
 
 
 def __getattr__(name: str) -> object:
@@ -106,6 +93,3 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
-
-
-sys.modules[__name__].__class__ = _Door

@@ -7,7 +7,7 @@ import sys
 
 def main() -> int:
     """Run the command line on ``sys.argv`` and return its exit code."""
-    from phiscope.cli import run_command
+    from phiscope.cli.main import run_command
 
     return run_command(sys.argv[1:])
 

@@ -1,4 +1,7 @@
-"""Which ranks measure together, and how they stay together when one of them fails."""
+"""Which ranks measure together, and how they stay together when one of them fails.
+
+Which samples of a data set a rank reads, and which of them another rank reads as well.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,15 @@ from typing import Any, Literal, TypeVar
 
 import torch.distributed as dist
 from torch import nn
+from torch.utils.data import DistributedSampler
 
-from phiscope.distributed.exchange import Exchange, ProcessGroupExchange, told_by_all
-from phiscope.distributed.failures import as_facts, raise_first
+from phiscope.distributed.exchange import Exchange, ProcessGroupExchange, as_facts, raise_first, told_by_all
 from phiscope.distributed.lockstep import in_step, is_sharded
-from phiscope.distributed.samplers import Share, share_of
 from phiscope.errors import InputError
 
 Ranks = Literal["auto", "merge", "local"] | Any
 """What `ranks=` takes: a word, or a torch process group whose ranks merge."""
+
 
 Result = TypeVar("Result")
 
@@ -121,3 +124,42 @@ def crew_of(ranks: Ranks, data: Any, model: nn.Module) -> Crew:
 
 ALONE = Crew()
 """One process, as without torch.distributed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """The part of a data set that a `DistributedSampler` gives to one rank.
+
+    Attributes:
+        n_ranks: number of parts.
+        n_samples: first samples of the part that no other rank has; None where the sampler has a rule of its own.
+        n_repeated: samples at the end of all parts together that repeat others, to make the parts equally long.
+    """
+
+    n_ranks: int
+    n_samples: int | None
+    n_repeated: int | None
+
+
+def share_of(data: Any) -> Share | None:
+    """Read the share off a DataLoader; None when it has no `DistributedSampler`.
+
+    Example:
+        >>> from torch.utils.data import DataLoader
+        >>> sampler = DistributedSampler(range(203), num_replicas=2, rank=1)
+        >>> share = share_of(DataLoader(range(203), sampler=sampler))
+        >>> len(sampler), share.n_samples, share.n_repeated
+        (102, 101, 1)
+    """
+    batch_sampler = getattr(data, "batch_sampler", None)
+    found = (getattr(batch_sampler, "sampler", None), getattr(data, "sampler", None), batch_sampler)
+    sampler = next((one for one in found if isinstance(one, DistributedSampler)), None)
+    if sampler is None:
+        return None
+    n_ranks, rank = int(sampler.num_replicas), int(sampler.rank)
+    if type(sampler).__iter__ is not DistributedSampler.__iter__:
+        return Share(n_ranks=n_ranks, n_samples=None, n_repeated=None)
+    # Rank r reads places r, r + R, r + 2 R, ... of the (shuffled) indices; places from n on start over.
+    n = len(sampler.dataset)  # type: ignore[arg-type]
+    own = min(len(sampler), len(range(rank, n, n_ranks)))
+    return Share(n_ranks=n_ranks, n_samples=own, n_repeated=max(int(sampler.total_size) - n, 0))

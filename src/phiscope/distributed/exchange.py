@@ -1,11 +1,14 @@
-"""What processes tell each other: sums of small arrays, and short facts."""
+"""What processes tell each other: sums of small arrays, and short facts.
+
+An error on one rank becomes the same sentence on every rank, so that none waits for an answer that never comes.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,10 +18,12 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 
-from phiscope.errors import RankError
+from phiscope import errors
+from phiscope.errors import PhiscopeError, RankError
 
 LATE_SECONDS = 60.0
 """After so long a rank that waits for the others says so; torch's own time limit ends the wait."""
+
 
 _log = logging.getLogger("phiscope")
 
@@ -133,3 +138,45 @@ def told_by_all(exchange: Exchange, facts: Mapping[str, Any]) -> list[dict[str, 
     whole[ends[exchange.rank] - len(text) : ends[exchange.rank]] = text
     whole = exchange.total(whole)
     return [json.loads(bytes(part).decode()) for part in np.split(whole, ends[:-1])]
+
+
+def as_facts(error: Exception) -> dict[str, Any]:
+    """An error as text, to be told to the other ranks."""
+    ours = isinstance(error, PhiscopeError) and hasattr(errors, type(error).__name__)
+    return {
+        "kind": type(error).__name__,
+        "text": str(error),
+        "ours": ours,
+        "facts": dict(vars(error)) if ours else {},
+    }
+
+
+def raise_first(told: Sequence[Mapping[str, Any] | None], rank: int, own: Exception | None) -> None:
+    """Raise what the lowest failing rank has told; return when none has failed.
+
+    Args:
+        told: of each rank its `as_facts`, or None.
+        rank: this one.
+        own: this rank's own error; one that is not phiscope's is raised as it is, with its traceback.
+    """
+    failed = [(place, facts) for place, facts in enumerate(told) if facts is not None]
+    if not failed:
+        return
+    if own is not None and not isinstance(own, PhiscopeError):
+        raise own
+    place, facts = failed[0]
+    more = f" (and on {len(failed) - 1} more of the {len(told)} ranks)" if len(failed) > 1 else ""
+    where = f"rank {place} of {len(told)}{more}"
+    if facts["ours"]:
+        raise _rebuilt(facts, f"{where}: {facts['text']}") from own
+    raise RankError(f"{where} failed with {facts['kind']}: {facts['text']}") from own
+
+
+def _rebuilt(facts: Mapping[str, Any], text: str) -> PhiscopeError:
+    kind: type[PhiscopeError] = getattr(errors, facts["kind"])
+    # Not through __init__: each class has another one, and the sentence is already made.
+    error = kind.__new__(kind, text)
+    error.__dict__.update(
+        {name: tuple(value) if isinstance(value, list) else value for name, value in facts["facts"].items()}
+    )
+    return error

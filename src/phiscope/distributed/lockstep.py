@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from phiscope.distributed.exchange import Exchange, stacked
-from phiscope.split.isolation import placement
+from phiscope.network.isolation import placement
 
 
 def is_sharded(model: nn.Module) -> bool:

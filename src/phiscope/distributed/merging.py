@@ -16,15 +16,18 @@ from typing import Any
 import numpy as np
 from scipy.linalg.lapack import dtpttr, dtrttp
 
-from phiscope.arrays import FloatArray
 from phiscope.distributed.exchange import Exchange, ProcessGroupExchange, told_by_all
 from phiscope.errors import EmptyDataError, ShapeError
-from phiscope.moments import Moments, fold, merge, moments_from_rows, with_groups
+from phiscope.moments.moments import Moments, fold, merge, moments_from_rows, with_groups
+from phiscope.typing import FloatArray
 
 TRAVEL_NUMBERS = 2**23
 """Numbers summed over the ranks at one time; 64 MiB."""
 
+
 Layout = tuple[int, int, int, bool]
+
+
 Job = Generator[FloatArray, FloatArray, Moments]
 
 

@@ -4,16 +4,17 @@ Every builder here returns frozen dataclasses that a test can read. ``phiscope.r
 page, ``phiscope.figures.draw`` draws them for print.
 """
 
-from phiscope.clusters import degenerate_clusters
-from phiscope.figures.classes import class_map, span_map, turned_map
+from __future__ import annotations
+
+from phiscope.figures.classes import class_map, span_map, turned, turned_map, turned_values
 from phiscope.figures.epochs import LogEpochs, log_epochs
 from phiscope.figures.extremes import Extremes, extreme_samples
 from phiscope.figures.history import Section, history_sections
 from phiscope.figures.model import Axis, Figure, HeatMap, Line, Mark, Panel
 from phiscope.figures.overlaps import overlap_map
-from phiscope.figures.rotated import turned, turned_values
 from phiscope.figures.spectra import operator_figure, spectrum_of
 from phiscope.figures.tracks import TrackLine, TrackPicture, track_picture
+from phiscope.spectrum.clusters import degenerate_clusters
 
 __all__ = [
     "Axis",

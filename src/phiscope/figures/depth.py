@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from phiscope.figures.model import Axis, Figure, Line, Mark, Panel
 from phiscope.figures.palette import OKABE_ITO
-from phiscope.layers import Layers
-from phiscope.measurement import Measurement
+from phiscope.measurement.layers import Layers
+from phiscope.measurement.record import Measurement
 
 SHARES = (
     ("dynamical_low_rank", "D_LR"),

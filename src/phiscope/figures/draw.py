@@ -1,25 +1,36 @@
-"""Figures as data, drawn with matplotlib for print and notebooks."""
+"""Figures as data, drawn with matplotlib for print and notebooks.
+
+The picture of depth, drawn with matplotlib.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from phiscope.clusters import degenerate_clusters
+import numpy as np
+
+from phiscope.analysis.comparison import Comparison
 from phiscope.errors import MissingDependencyError
-from phiscope.figures.model import Line, Panel
-from phiscope.figures.palette import GHOST, INK, OKABE_ITO
+from phiscope.figures.depth import depth_figure
+from phiscope.figures.model import HeatMap, Line, Panel
+from phiscope.figures.overlaps import overlap_map
+from phiscope.figures.palette import GHOST, INK, OKABE_ITO, SEQUENTIAL
 from phiscope.figures.spectra import FLOOR, operator_figure
-from phiscope.halves import quality_null
+from phiscope.findings.held_out import quality_null
+from phiscope.measurement.layers import Layers
+from phiscope.spectrum.clusters import degenerate_clusters
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-    from phiscope.measurement import Measurement
+    from phiscope.measurement.record import Measurement
+
 
 DASHES = {"solid": "-", "dashed": "--", "dotted": ":"}
 """A line's dash in matplotlib's letters."""
+
 
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -152,3 +163,104 @@ def _draw_marks(axes: Axes, panels: tuple[Panel, ...]) -> None:
             fontsize=8,
             color=INK,
         )
+
+
+NAMED = 24
+"""At most about so many layers are named on the axis."""
+
+
+def layers_figure(layers: Layers) -> Drawing:
+    """Dimensions, shares and utilization over depth; no global state of pyplot is touched.
+
+    Args:
+        layers: what to draw.
+
+    Returns:
+        A ``matplotlib.figure.Figure`` of three panels; ``savefig`` writes it.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure as Drawing
+        from matplotlib.ticker import LogFormatter
+    except ImportError as error:
+        raise MissingDependencyError("matplotlib", purpose="Layers.figure()", extra="figures") from error
+    told = depth_figure(layers)
+    with rc_context(STYLE):
+        drawing = Drawing(figsize=(11.5, 4.2), layout="constrained", dpi=120)
+        for axes, panel in zip(drawing.subplots(1, 3), told.figure.panels, strict=True):
+            _draw(axes, panel, told.layers)
+            if axes.get_yscale() == "log":
+                axes.yaxis.set_minor_formatter(LogFormatter())
+        drawing.suptitle(told.headline, fontsize=9, x=0.01, ha="left", color=INK)
+    return drawing
+
+
+def _draw(axes: Axes, panel: Panel, names: tuple[str, ...]) -> None:
+    for line in panel.lines:
+        axes.plot(line.x, line.y, DASHES[line.dash], color=line.color, label=line.label, lw=1.6, ms=3.5, marker="o")
+    # Logarithmic axes cannot follow data that are not there.
+    if panel.y.log and panel.lines:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+    if panel.y.low is not None:
+        axes.set_ylim(panel.y.low, panel.y.high)
+    axes.set_xlim(panel.x.low, panel.x.high)
+    step = -(-len(names) // NAMED) or 1
+    places = list(range(len(names) - 1, -1, -step))[::-1]
+    axes.set_xticks(
+        [place + 1 for place in places],
+        # "$" would start a formula.
+        [_short(names[place]).replace("$", r"\$") for place in places],
+        rotation=45,
+        ha="right",
+        fontsize=7,
+    )
+    axes.set(title=panel.title, ylabel=panel.y.title)
+    for mark in panel.marks:
+        axes.axhline(mark.at, color=INK, ls=":", lw=1, zorder=0, label=mark.label)
+    if panel.lines:
+        axes.legend(fontsize=8)
+
+
+def _short(name: str, most: int = 26) -> str:
+    return name if len(name) <= most else "…" + name[1 - most :]
+
+
+def comparison_figure(comparison: Comparison) -> Drawing:
+    """Draw the map of squared overlaps; pyplot is not touched.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure as Drawing
+    except ImportError as error:
+        raise MissingDependencyError("matplotlib", purpose="Comparison.figure()", extra="figures") from error
+    drawing = Drawing(figsize=(5.6, 4.8), layout="constrained", dpi=120)
+    axes = drawing.subplots()
+    _draw_map(axes, overlap_map(comparison))
+    reading = "centered" if comparison.centered else "raw"
+    drawing.suptitle(
+        f"{reading} eigenfunctions, n = {comparison.n_samples}, CKA = {comparison.cka:.3f}", fontsize=9, color=INK
+    )
+    return drawing
+
+
+def _draw_map(axes: Axes, heat: HeatMap) -> None:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    values = np.asarray(heat.values)
+    rows, columns = values.shape
+    extent = (0.5, columns + 0.5, rows + 0.5, 0.5)
+    colors = LinearSegmentedColormap.from_list("shares", SEQUENTIAL)
+    image = axes.imshow(values, vmin=heat.low, vmax=heat.high, cmap=colors, extent=extent, aspect="auto")
+    axes.set(title=heat.title, xlabel=heat.column_title, ylabel=heat.row_title)
+    for start, stop in heat.clusters:
+        axes.plot([start + 0.6, stop + 0.4], [0.5, 0.5], color=INK, lw=3, clip_on=False, solid_capstyle="butt")
+    for start, stop in heat.row_clusters:
+        axes.plot([0.5, 0.5], [start + 0.6, stop + 0.4], color=INK, lw=3, clip_on=False, solid_capstyle="butt")
+    drawn = axes.figure.colorbar(image, ax=axes, shrink=0.8)
+    drawn.set_label("0: orthogonal, 1: the same function", fontsize=8)

@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import numpy as np
-
-from phiscope.compare import Comparison
-from phiscope.errors import MissingDependencyError
+from phiscope.analysis.comparison import Comparison
 from phiscope.figures.model import HeatMap
-from phiscope.figures.palette import INK, SEQUENTIAL
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Drawing
 
 MOST = 40
 """So many leading eigenfunctions of each map are drawn."""
@@ -48,40 +38,3 @@ def overlap_map(comparison: Comparison, *, most: int = MOST) -> HeatMap:
         clusters=columns,
         row_clusters=rows,
     )
-
-
-def comparison_figure(comparison: Comparison) -> Drawing:
-    """Draw the map of squared overlaps; pyplot is not touched.
-
-    Raises:
-        MissingDependencyError: matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure as Drawing
-    except ImportError as error:
-        raise MissingDependencyError("matplotlib", purpose="Comparison.figure()", extra="figures") from error
-    drawing = Drawing(figsize=(5.6, 4.8), layout="constrained", dpi=120)
-    axes = drawing.subplots()
-    _draw_map(axes, overlap_map(comparison))
-    reading = "centered" if comparison.centered else "raw"
-    drawing.suptitle(
-        f"{reading} eigenfunctions, n = {comparison.n_samples}, CKA = {comparison.cka:.3f}", fontsize=9, color=INK
-    )
-    return drawing
-
-
-def _draw_map(axes: Axes, heat: HeatMap) -> None:
-    from matplotlib.colors import LinearSegmentedColormap
-
-    values = np.asarray(heat.values)
-    rows, columns = values.shape
-    extent = (0.5, columns + 0.5, rows + 0.5, 0.5)
-    colors = LinearSegmentedColormap.from_list("shares", SEQUENTIAL)
-    image = axes.imshow(values, vmin=heat.low, vmax=heat.high, cmap=colors, extent=extent, aspect="auto")
-    axes.set(title=heat.title, xlabel=heat.column_title, ylabel=heat.row_title)
-    for start, stop in heat.clusters:
-        axes.plot([start + 0.6, stop + 0.4], [0.5, 0.5], color=INK, lw=3, clip_on=False, solid_capstyle="butt")
-    for start, stop in heat.row_clusters:
-        axes.plot([0.5, 0.5], [start + 0.6, stop + 0.4], color=INK, lw=3, clip_on=False, solid_capstyle="butt")
-    drawn = axes.figure.colorbar(image, ax=axes, shrink=0.8)
-    drawn.set_label("0: orthogonal, 1: the same function", fontsize=8)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from phiscope.analysis.tracking import LEAST_OVERLAP, track
 from phiscope.figures.palette import OKABE_ITO
-from phiscope.tracking import LEAST_OVERLAP, track
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "star")
 """Marker of the first seven eigenfunctions, of the next seven and so on: with the color it names a line."""
+
 
 GONE = "#9AA0A8"
 """Tracks that end before the last record."""

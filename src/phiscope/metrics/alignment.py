@@ -6,27 +6,8 @@ import math
 
 import numpy as np
 
-from phiscope.arrays import FloatArray
 from phiscope.metrics.definition import Definition
-
-
-def cumulative_share(share: FloatArray, rank: int) -> FloatArray:
-    """Pi(k) = sum of the first k shares over the rank of the span; 0..1, non-decreasing.
-
-    Args:
-        share: quality or utilization, shape (K,), each 0..1.
-        rank: dimension of the target span or output span, at least 1.
-
-    Returns:
-        Shape (K,).
-
-    Source: arXiv:2410.04264 v1.
-
-    Example:
-        >>> cumulative_share(np.array([1.0, 0.5, 0.5]), 2).tolist()
-        [0.5, 0.75, 1.0]
-    """
-    return np.minimum(np.cumsum(share) / rank, 1.0)
+from phiscope.typing import FloatArray
 
 
 def least_k_reaching(cumulative: FloatArray, level: float) -> int | None:
@@ -80,6 +61,7 @@ def class_target_squared_norm(shares: FloatArray) -> float:
 
 _SHARE = "0: orthogonal to the span; 1: inside it"
 
+
 DEFINITIONS = (
     Definition(
         name="target_alignment",
@@ -97,6 +79,7 @@ DEFINITIONS = (
         caveat="Needs equal strength of all class directions to reach 1; class imbalance lowers it.",
     ),
 )
+
 
 CURVES = (
     Definition(

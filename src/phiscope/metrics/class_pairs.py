@@ -7,16 +7,19 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from phiscope.arrays import FloatArray
-from phiscope.products import product, row_products
+from phiscope.linalg.products import product, row_products
+from phiscope.typing import FloatArray
 
 PAIR_BLOCK = 256
 """Classes whose pairs with all others are held at once, as long as these stay below `PAIRS` pairs."""
 
+
 PAIRS = 2**22
+
 
 DIFFERENCES = 128
 """Up to so many classes distances are taken from differences; above it from products, which are 20 times faster."""
+
 
 CANCELS = 1e-4
 """Squared distances below this share of the two squared norms have lost digits as products and are taken anew."""

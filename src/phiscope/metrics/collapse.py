@@ -8,21 +8,22 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg
 
-from phiscope.arrays import FloatArray
-from phiscope.few_rows import FewRows
+from phiscope.linalg.eigen import FewRows
+from phiscope.linalg.lapack import solve_positive
+from phiscope.linalg.operators import PositiveOperator
+from phiscope.linalg.products import frobenius_norm, mirror, product, row_products
 from phiscope.metrics import class_pairs
 from phiscope.metrics.class_pairs import pair_blocks, squared_distances, sum_over_both_orders
 from phiscope.metrics.definition import Definition
-from phiscope.operators import PositiveOperator
-from phiscope.positive import solve_positive
-from phiscope.products import frobenius_norm, product, row_products
-from phiscope.symmetric import mirror
+from phiscope.typing import FloatArray
 
 BETWEEN_TOLERANCE = 1e-10
 """Relative eigenvalue tolerance of the pseudo-inverse of S_B."""
 
+
 WELL_CONDITIONED = 1e-6
 """Reciprocal condition of S_B from which on a Cholesky factor loses no more than six digits, at a tenth of the time."""
+
 
 MANY_CLASSES = 256
 """Classes from which on the singular value decomposition of their means is worth avoiding."""
@@ -195,7 +196,10 @@ def cdnv(
 
 
 _COLLAPSE = "0: collapsed; large: far from it"
+
+
 _NC = "Papyan, Han and Donoho 2020, PNAS (arXiv:2008.08186)"
+
 
 DEFINITIONS = (
     Definition(

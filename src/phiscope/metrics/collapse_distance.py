@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 
-from phiscope.arrays import FloatArray, IntArray
-from phiscope.eigensystem import diagonalize_operator
+from phiscope.linalg.operators import PositiveOperator
+from phiscope.linalg.products import product
 from phiscope.metrics.definition import Definition
-from phiscope.operators import PositiveOperator
-from phiscope.products import product
+from phiscope.spectrum.eigensystem import diagonalize_operator
+from phiscope.typing import FloatArray, IntArray
 
 
 @dataclass(frozen=True, kw_only=True)

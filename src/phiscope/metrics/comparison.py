@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from phiscope.arrays import FloatArray
 from phiscope.metrics.definition import Definition
+from phiscope.typing import FloatArray
 
 PERSISTS = 0.9
 """An eigenfunction persists when at least this share of it lies in the other span."""
@@ -132,6 +132,7 @@ DEFINITIONS = (
         caveat="Each part is unbiased, their ratio only nearly; small negative values are unrelated maps.",
     ),
 )
+
 
 CURVES = (
     Definition(

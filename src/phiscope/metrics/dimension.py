@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from phiscope.arrays import FloatArray
 from phiscope.metrics.definition import Definition
+from phiscope.typing import FloatArray
 
 
 def effective_dimension(eigenvalues: FloatArray) -> float:
@@ -105,6 +105,7 @@ def srank(eigenvalues: FloatArray, delta: float = SRANK_DELTA) -> int:
 
 
 _FEW = "small: few directions carry the features; large: many do"
+
 
 DEFINITIONS = (
     Definition(

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from phiscope.arrays import FloatArray
 from phiscope.metrics.definition import Definition
+from phiscope.typing import FloatArray
 
 
 def squared_parameter_norm(parameters: Iterable[FloatArray]) -> float:
@@ -87,6 +87,7 @@ DEFINITIONS = (
         caveat="Not centered: a common positive offset of all entries keeps the distance small.",
     ),
 )
+
 
 PLACES = {
     "parameter_norm": "phiscope.tangent.parameter_norm(model)",

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from phiscope.arrays import FloatArray
 from phiscope.metrics.definition import Definition
+from phiscope.typing import FloatArray
 
 
 def readout_r2(eigenvalues: FloatArray, target_power: FloatArray, target_variance: float, ridge: float = 0.0) -> float:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from phiscope.arrays import FloatArray
-from phiscope.eigensystem import diagonalize_operator
-from phiscope.few_rows import FewRows
+from phiscope.linalg.eigen import FewRows
+from phiscope.linalg.operators import PositiveOperator
+from phiscope.linalg.products import frobenius_norm, product, row_products
 from phiscope.metrics.definition import Definition
-from phiscope.operators import PositiveOperator
-from phiscope.products import frobenius_norm, product, row_products
+from phiscope.spectrum.eigensystem import diagonalize_operator
+from phiscope.typing import FloatArray
 
 
 def nrc1(eigenvalues: FloatArray, n_targets: int) -> float:
@@ -90,7 +90,10 @@ def nrc3(weight: FloatArray, target_covariance: FloatArray) -> float:
 
 
 _COLLAPSE = "0: collapsed; large: far from it"
+
+
 _SOURCE = "Andriopoulos et al. 2024, arXiv:2409.04180, variance-weighted here"
+
 
 DEFINITIONS = (
     Definition(

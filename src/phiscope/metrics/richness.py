@@ -6,61 +6,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 
-from phiscope.arrays import FloatArray
 from phiscope.metrics.definition import Definition
-from phiscope.spectrum import rank_at
+from phiscope.spectrum.spans import OutputFunctions
+from phiscope.typing import FloatArray
 
 READINGS_DISAGREE = 0.02
 """From this difference on, the literal and the centered reading are reported as disagreeing."""
 
+
 TOLERANCE_MOVES = 0.05
 """From this movement over one decade of the rank tolerance on, D_LR is reported as depending on it."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class OutputFunctions:
-    """The outputs as whitened functions u_j = U_j . f / sqrt(phi_j), in descending order of phi_j.
-
-    Only the leading ones that somebody asks for are made: of a thousand outputs, few are above the rank tolerance.
-
-    Attributes:
-        spectrum: phi_j > 0, shape (J,), eigenvalues of F (literal) or Fc (centered).
-        make: cov(phi, u), shape (p, r), and cov(u), shape (r, r), of the first r functions; the latter is the identity
-            for the centered reading.
-    """
-
-    spectrum: FloatArray
-    make: Callable[[int], tuple[FloatArray, FloatArray]]
-    _made: list[tuple[FloatArray, FloatArray]] = field(default_factory=list, init=False, repr=False)
-
-    def _leading(self, rank: int) -> tuple[FloatArray, FloatArray]:
-        made = self._made[0] if self._made else None
-        if made is None or made[0].shape[1] < rank:
-            # Another thread may keep fewer meanwhile, hence what was made here is what is returned.
-            made = self.make(rank)
-            self._made[:] = [made]
-        return made
-
-    def centered_loadings(self, rank: int) -> FloatArray:
-        """cov(phi, u) of the first functions, shape (p, rank)."""
-        return self._leading(rank)[0][:, :rank]
-
-    def rank(self, tolerance: float) -> int:
-        """How many phi_j exceed the relative tolerance."""
-        return rank_at(self.spectrum, tolerance)
-
-    def squared_projection(self, rank: int) -> float:
-        """Squared norm of the centered projection on the leading functions, tr(F^+ Fc F^+ Fc).
-
-        From the covariance: I - E[u] E[u]^T would cancel for outputs whose mean is far above their spread.
-        """
-        kept = self._leading(rank)[1][:rank, :rank]
-        return float(np.einsum("ij,ij->", kept, kept))
 
 
 def low_rank_distance(functions: OutputFunctions, covariance_norm: float, rank: int) -> float | None:
@@ -124,6 +82,7 @@ def used_variance(loadings: FloatArray, trace: float) -> float:
 
 
 _LAZY = "0: richest (features are the outputs, all equally strong); 1: laziest"
+
 
 DEFINITIONS = (
     Definition(

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from phiscope.arrays import FloatArray
 from phiscope.metrics.definition import Definition
+from phiscope.typing import FloatArray
 
 
 def kernel_similarity(cross: FloatArray, first_squared_norm: float, second_squared_norm: float) -> float:

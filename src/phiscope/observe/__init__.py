@@ -1,8 +1,10 @@
 """Watching a training: when to measure, and the observer that measures and writes the run."""
 
-from phiscope.observe.cost import ObserverCost
+from __future__ import annotations
+
 from phiscope.observe.observer import Observer
 from phiscope.observe.passive import PassiveObserver
+from phiscope.observe.recording import ObserverCost
 from phiscope.observe.schedule import Schedule, schedule
 
 __all__ = ["Observer", "ObserverCost", "PassiveObserver", "Schedule", "schedule"]

@@ -11,12 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from phiscope.measurement import Measurement
-from phiscope.split import FeatureMap
-from phiscope.split.reading import Batch
+from phiscope.measurement.record import Measurement
+from phiscope.network import FeatureMap
+from phiscope.network.batch import Batch
 
 LARGEST_SAMPLE = 65_536
+
+
 MOST_EIGENFUNCTIONS = 24
+
+
 _SHOWN_INPUTS = ("pixel_values", "input_values", "input_features", "input_ids", "inputs_embeds")
 
 

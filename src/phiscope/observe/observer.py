@@ -1,8 +1,11 @@
-"""The observer: measures a probe set during a training and appends to a run on disk."""
+"""The observer: measures a probe set during a training and appends to a run on disk.
+
+The data sets that an observer measures, by name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from os import PathLike
@@ -11,26 +14,23 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from phiscope.batches import batches_of, peeked
 from phiscope.distributed import Ranks
 from phiscope.errors import EmptyDataError, InputError, PhiscopeError
-from phiscope.measure_network import batches_here, run_batches
-from phiscope.measurement import Measurement
+from phiscope.inputs.batches import batches_of, peeked
+from phiscope.measurement.measure import run_batches
+from phiscope.measurement.network_pass import Pass, batches_here
+from phiscope.measurement.ranks import gather_ranks
+from phiscope.measurement.record import Measurement
+from phiscope.network import FeatureMap, split_on
+from phiscope.network.batch import Batch
+from phiscope.network.hooks import own_tensors
+from phiscope.network.initial import InitialFeatures
+from phiscope.network.isolation import isolated, unwrapped
 from phiscope.observe.gallery import Gallery, gallery_values, kept_gallery
-from phiscope.observe.heading import header_of
-from phiscope.observe.probes import named_splits
 from phiscope.observe.ranks import SilentWriter, Writer, watch_of
-from phiscope.observe.recording import Recording
-from phiscope.observe.scalars import as_number
+from phiscope.observe.recording import Recording, as_number, header_of
 from phiscope.observe.schedule import schedule
-from phiscope.passes import Pass
 from phiscope.runs import RunWriter
-from phiscope.split import FeatureMap, split_on
-from phiscope.split.initial import InitialFeatures
-from phiscope.split.isolation import isolated, unwrapped
-from phiscope.split.listening import own_tensors
-from phiscope.split.reading import Batch
-from phiscope.united import gather_ranks
 
 
 @dataclass
@@ -243,3 +243,21 @@ class Observer(Recording):
             gathered = gather_ranks(crew, self._network, run)
             measurement = gathered.measurement(rank_tolerance=self.rank_tolerance, provenance={"split": name})
             return measurement, crew.attempt(shown, self._network)
+
+
+_MODEL_INPUTS = frozenset({"labels", "input_ids", "pixel_values", "attention_mask", "inputs_embeds", "input_values"})
+
+
+def named_splits(probe_data: Any) -> dict[str, Any]:
+    """Read probe data as splits by name; a single data set is called "probe".
+
+    Raises:
+        InputError: a mapping whose keys are no names.
+    """
+    # A mapping of model inputs is one data set, as `measure` reads it, not a mapping of splits.
+    whole = not isinstance(probe_data, Mapping) or not _MODEL_INPUTS.isdisjoint(probe_data)
+    named = {"probe": probe_data} if whole else probe_data
+    if not named or not all(isinstance(name, str) for name in named):
+        raise InputError("probe data given as a mapping need split names as keys, for example {'train': ...}")
+    # A generator gives its batches once, and every record reads them again.
+    return {name: list(data) if isinstance(data, Iterator) else data for name, data in named.items()}

@@ -12,22 +12,20 @@ from typing import Any
 import torch
 from torch import nn
 
-from phiscope.batches import batches_of, peeked
 from phiscope.distributed import Ranks
 from phiscope.errors import PhiscopeError
-from phiscope.gathered import Gathered
-from phiscope.measurement import Measurement
-from phiscope.observe.heading import header_of
+from phiscope.inputs.batches import batches_of, peeked
+from phiscope.measurement.assemble import Gathered
+from phiscope.measurement.network_pass import Pass
+from phiscope.measurement.ranks import gather_ranks
+from phiscope.measurement.record import Measurement
+from phiscope.network import FeatureMap, split_on
+from phiscope.network.batch import BatchReader
+from phiscope.network.isolation import isolated, placement, unwrapped
+from phiscope.network.overhearing import Overheard, check_can_overhear, overhearing
 from phiscope.observe.ranks import SilentWriter, Writer, watch_of
-from phiscope.observe.recording import Recording
-from phiscope.observe.scalars import as_number
-from phiscope.passes import Pass
+from phiscope.observe.recording import Recording, as_number, header_of
 from phiscope.runs import RunWriter
-from phiscope.split import FeatureMap, split_on
-from phiscope.split.isolation import isolated, placement, unwrapped
-from phiscope.split.overhearing import Overheard, check_can_overhear, overhearing
-from phiscope.split.reading import BatchReader
-from phiscope.united import gather_ranks
 
 _MOVING = (
     "the features were gathered from {} forward passes of the training while the weights changed{}; they are not "

@@ -8,13 +8,14 @@ from typing import Literal
 
 import numpy as np
 
-from phiscope.arrays import FloatArray
 from phiscope.errors import InputError, UnknownNameError
 from phiscope.reproduction.claims import Claim
 from phiscope.reproduction.outcome import Outcome
 from phiscope.reproduction.settings import Setup
+from phiscope.typing import FloatArray
 
 Scale = Literal["small", "full"]
+
 
 SEEDS = (0, 1, 2)
 """Every condition is trained with each of them; more can be asked for."""

@@ -1,4 +1,4 @@
-"""What the outcomes of one family show, in figures; the titles stand in `phiscope.reproduction.findings`."""
+"""What the outcomes of one family show, in figures; the titles stand in `phiscope.reproduction.discoveries`."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import phiscope
 from phiscope.errors import MissingDependencyError
-from phiscope.reproduction.findings import findings
+from phiscope.reproduction.discoveries import findings
 from phiscope.reproduction.pictures import family_picture
 from phiscope.reproduction.summary import FamilySummary, summary_facts, verdict_counts
 from phiscope.reproduction.text import counted_text, markdown_page

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phiscope.arrays import FloatArray
 from phiscope.errors import MissingDependencyError
 from phiscope.figures.palette import run_color
 from phiscope.reproduction.family import Condition, Results
 from phiscope.reproduction.outcome import Outcome
+from phiscope.typing import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
 
 _ROW_HEIGHT, _WIDTH = 2.9, 11.0
 

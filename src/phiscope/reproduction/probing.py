@@ -11,20 +11,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phiscope.gathered import Gathered
-from phiscope.measure_network import gather_batches
-from phiscope.measurement import Measurement
+from phiscope.measurement.assemble import Gathered
+from phiscope.measurement.measure import gather_batches
+from phiscope.measurement.record import Measurement
+from phiscope.network import FeatureMap, split_on
+from phiscope.network.initial import InitialFeatures
+from phiscope.network.isolation import isolated
 from phiscope.reproduction.outcome import short
-from phiscope.split import FeatureMap, split_on
-from phiscope.split.initial import InitialFeatures
-from phiscope.split.isolation import isolated
 from phiscope.studies.networks import StudyNetwork
 
 TOLERANCES = (1e-10, 1e-4, 1e-2, 1e-1)
 """Rank tolerances at which D_LR is kept; results differ between them when the outputs' spectrum has no gap."""
 
+
 SUBSETS = (4, 2)
 """D_LR is also measured on the first 1/4 and 1/2 of the training probe, to show what the number of samples does."""
+
 
 _BATCH = 500
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from phiscope.reproduction.findings import FoundOut
+from phiscope.reproduction.discoveries import FoundOut
 from phiscope.reproduction.summary import FamilySummary, verdict_counts
 
 WIDTH = 110

@@ -21,12 +21,15 @@ from phiscope.reproduction.samples import SampleSet, samples_of
 from phiscope.reproduction.settings import Setup
 from phiscope.studies.architectures import build_network
 from phiscope.studies.networks import StudyNetwork
-from phiscope.tangent import parameter_distance, parameter_norm, tangent_kernel, tangent_kernel_distance
+from phiscope.theory.tangent import parameter_distance, parameter_norm, tangent_kernel, tangent_kernel_distance
 
 MOST_EVALUATED = 10_000
 """Training samples on which loss and accuracy are read; test samples are all read."""
 
+
 _BATCH = 1000
+
+
 _CHECKED_EVERY = 50
 
 

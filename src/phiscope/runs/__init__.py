@@ -13,6 +13,8 @@ A record's line is appended only after its files lie safely on disk, so a run ki
 with every completed record. No file contains a pickle.
 """
 
+from __future__ import annotations
+
 from phiscope.runs.layout import FORMAT_VERSION
 from phiscope.runs.reading import Gallery, Record, Run, open_run
 from phiscope.runs.writing import RunWriter

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from phiscope.archive import read_arrays
 from phiscope.errors import RunError, RunFormatError, UnknownNameError
-from phiscope.measurement import Measurement
+from phiscope.measurement.record import Measurement
 from phiscope.runs import layout
 
 if TYPE_CHECKING:
     import xarray
+
 
 UNFINISHED = "running or killed"
 """Status of a run that has not said how it ended."""
@@ -212,7 +213,7 @@ class Run:
         Example:
             ``run.to_xarray().dynamical_low_rank.sel(split="test").plot(x="epoch")``
         """
-        from phiscope.runs.labelled import to_dataset
+        from phiscope.runs.dataset import to_dataset
 
         return to_dataset(self)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from phiscope.archive import write_arrays
 from phiscope.errors import InputError, RunExistsError
-from phiscope.measurement import Measurement
+from phiscope.measurement.record import Measurement
 from phiscope.runs import layout
 from phiscope.version import __version__
 

@@ -7,13 +7,8 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from phiscope.errors import InputError
-from phiscope.studies.data import AdditionSettings, DataSettings, DiabetesSettings, DigitsSettings
-from phiscope.studies.networks import (
-    ConvNetSettings,
-    FullyConnectedSettings,
-    NetworkSettings,
-    TransformerSettings,
-)
+from phiscope.studies.datasets.bundled import AdditionSettings, DataSettings, DiabetesSettings, DigitsSettings
+from phiscope.studies.networks import ConvNetSettings, FullyConnectedSettings, NetworkSettings, TransformerSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,9 +123,14 @@ def _facts(settings: Any) -> dict[str, Any]:
 
 
 _DIGITS = DigitsSettings()
+
+
 _CONVNET = ConvNetSettings()
+
+
 # A constant rate of this size now and then throws a network that fits perfectly off its solution for an epoch.
 _FALLING_RATE = OptimizerSettings(learning_rate=2e-3, final_share=0.1)
+
 
 _ALL = (
     Study(
@@ -186,6 +186,7 @@ _ALL = (
         stop=StopRule(scalar="test_accuracy", at_least=0.99, records=4),
     ),
 )
+
 
 STUDIES = MappingProxyType({study.name: study for study in _ALL})
 """Every built-in study by its name."""

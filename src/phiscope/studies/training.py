@@ -15,9 +15,9 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from phiscope.errors import InputError
-from phiscope.measurement import Measurement
+from phiscope.measurement.record import Measurement
 from phiscope.observe import Observer
-from phiscope.studies.data import Samples, StudyData
+from phiscope.studies.datasets.bundled import Samples, StudyData
 from phiscope.studies.networks import StudyNetwork
 from phiscope.studies.recipes import OptimizerSettings, StopRule, Study
 

@@ -30,6 +30,7 @@ _ALL = (
     poor.FAMILY,
 )
 
+
 FAMILIES = MappingProxyType({family.name: family for family in _ALL})
 """Every family by its name, in the order of their letters."""
 

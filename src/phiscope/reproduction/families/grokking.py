@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from phiscope.arrays import FloatArray
 from phiscope.reproduction.claims import Claim, Judge, Judgement, Verdict, by_share, is_clearly_less, spread_text
 from phiscope.reproduction.family import Column, Condition, Family, Results
 from phiscope.reproduction.outcome import Outcome, Point
 from phiscope.reproduction.settings import Setup
+from phiscope.typing import FloatArray
 
 KNOWN = 0.98
 """Training accuracy from which on the training table counts as known by heart."""
 
+
 GROKKED = 0.95
 """Test accuracy from which on the rule counts as known: half of what commutes is right without it."""
 
+
 STARTING_TO_KNOW = 0.10
 """Test accuracy at the paper's early moment is 5 %; later than this one it is no early moment."""
+
 
 _BASE = Setup(
     data="addition",
@@ -46,6 +49,7 @@ _CONDITIONS = (
     Condition(label="no norm layers", setup=_changed(batch_norm=False), group="set-ups"),
     Condition(label="square loss", setup=_changed(loss="square"), group="set-ups"),
 )
+
 
 _RICHNESS = "dynamical_low_rank"
 
@@ -119,6 +123,7 @@ def _early_accuracy(label: str) -> Judge:
 
 
 _PAPER = "0.51 at step 200, 0.11 at step 3000"
+
 
 FAMILY = Family(
     letter="d",

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from phiscope.reproduction.claims import (
-    CHANCE_FACTOR,
-    Claim,
-    Judgement,
-    is_less,
-    spread_text,
-    stays,
-    undefined,
-)
+from phiscope.reproduction.claims import CHANCE_FACTOR, Claim, Judgement, is_less, spread_text, stays, undefined
 from phiscope.reproduction.family import Column, Condition, Family, Results
 from phiscope.reproduction.settings import Setup
 
 AS_RICH = 0.05
 """D_LR of both counts as the same within this; the paper's differ by 0.003, seeds of small networks by 0.02."""
+
 
 _CLEAN = Setup(
     data="digits",
@@ -30,6 +23,8 @@ _CLEAN = Setup(
     steps=2640,
     points=10,
 )
+
+
 _CIFAR = Setup(
     data="cifar10",
     network="resnet18",

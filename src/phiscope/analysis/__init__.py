@@ -1,0 +1,1 @@
+"""Questions to finished eigenfunctions: another map, another time, toward classes, the leading ones alone."""

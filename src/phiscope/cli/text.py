@@ -1,0 +1,169 @@
+"""What the commands print: definitions, studies, measurements and comparisons as plain text."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from phiscope.metrics import DEFINITIONS
+from phiscope.metrics.definition import Definition
+
+if TYPE_CHECKING:
+    from phiscope.measurement.record import Measurement
+    from phiscope.runs import Record, Run
+
+
+WIDTH = 100
+"""Text is wrapped at this many columns."""
+
+
+_CURVES = ("eigenvalues", "quality", "utilization", "cumulative_quality", "cumulative_utilization")
+
+
+def definition_text(row: Definition) -> str:
+    """One definition row as a person reads it.
+
+    Example:
+        >>> from phiscope.metrics import definition_of
+        >>> definition_text(definition_of("stable_rank")).splitlines()[0].split(":")[0]
+        'stable_rank'
+    """
+    spectrum = {"raw": "the raw spectrum (of M)", "centered": "the centered spectrum (of S)"}
+    facts = {
+        "meaning": row.meaning,
+        "symbol": row.symbol,
+        "formula": row.equation,
+        "range": row.range,
+        "direction": row.direction,
+        "unit": "" if row.unit == "1" else row.unit,
+        "read from": spectrum.get(row.centering, ""),
+        "needs": ", ".join(row.needs),
+        "source": row.source,
+        "note": "this definition is phiscope's own" if row.ours else "",
+        "beware": row.caveat,
+    }
+    lines = [f"{row.name}: {row.title}", ""]
+    for label, text in facts.items():
+        if text:
+            lines += textwrap.wrap(
+                text, WIDTH, initial_indent=f"  {label:<11}", subsequent_indent=" " * 13, break_long_words=False
+            )
+    return "\n".join(lines)
+
+
+def name_list(titles: Mapping[str, str]) -> str:
+    """Names with what they mean, one line each.
+
+    Example:
+        >>> print(name_list({"a": "first", "long": "second"}))
+        a     first
+        long  second
+    """
+    width = max((len(name) for name in titles), default=0)
+    return "\n".join(f"{name:<{width}}  {title}".rstrip() for name, title in titles.items())
+
+
+def measurement_facts(measurement: Measurement) -> dict[str, Any]:
+    """A measurement as text, numbers, lists and mappings that strict JSON can carry; no eigenvectors.
+
+    A number that is not finite becomes the text ``"inf"``, ``"-inf"`` or ``"nan"``.
+    """
+    spectra = {"raw": measurement.raw, "centered": measurement.centered}
+    return {
+        "numbers": {name: _strict(value) for name, value in measurement.to_dict().items()},
+        "absent": dict(measurement.absent),
+        "regime": measurement.regime,
+        "evidence": None if measurement.evidence is None else asdict(measurement.evidence),
+        "n_samples": measurement.n_samples,
+        "n_features": measurement.n_features,
+        "n_outputs": measurement.n_outputs,
+        "n_classes": measurement.n_classes,
+        "rank_tolerance": measurement.rank_tolerance,
+        "spectra": {
+            name: {
+                curve: [_strict(value) for value in getattr(spectrum, curve).tolist()]
+                for curve in _CURVES
+                if getattr(spectrum, curve) is not None
+            }
+            for name, spectrum in spectra.items()
+        },
+        "warnings": list(measurement.warnings),
+        "provenance": dict(measurement.provenance),
+    }
+
+
+def _strict(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)
+
+
+def comparison_text(runs: Sequence[Run]) -> str:
+    """The final numbers of several runs side by side: what the callers recorded, then one table a split.
+
+    Each run shows its last record; of a split, the last record that measured it. A dash stands for what a
+    run does not have.
+    """
+    labels = _labels(runs)
+    splits = list(dict.fromkeys(split for run in runs for split in run.splits))
+    tables = [_recorded(labels, runs)]
+    tables += [_measured(split, labels, [_last(run, split) for run in runs]) for split in splits]
+    return "\n\n".join(tables)
+
+
+def _labels(runs: Sequence[Run]) -> list[str]:
+    names = [run.name for run in runs]
+    # Two runs of the same study have one name; their folders tell them apart.
+    return [name if names.count(name) == 1 else str(run.path) for name, run in zip(names, runs, strict=True)]
+
+
+def _last(run: Run, split: str) -> Record | None:
+    return next((record for record in reversed(run.records) if split in record.splits), None)
+
+
+def _recorded(labels: list[str], runs: Sequence[Run]) -> str:
+    records = [run.records[-1] if run.records else None for run in runs]
+    names = dict.fromkeys(name for record in records if record for name in record.scalars)
+    rows = [
+        ["recorded", *labels],
+        ["status", *(run.status for run in runs)],
+        ["epoch", *(f"{r.epoch:g}" if r else "-" for r in records)],
+        *([name, *(_cell(r.scalars if r else {}, name) for r in records)] for name in names),
+    ]
+    return columns(rows)
+
+
+def _measured(split: str, labels: list[str], records: list[Record | None]) -> str:
+    measured = {name for record in records if record for name in record.numbers(split)}
+    # In the order of the definitions, then those of a later phiscope.
+    names = [*(name for name in DEFINITIONS if name in measured), *sorted(measured - set(DEFINITIONS))]
+    rows = [
+        [split, *labels],
+        ["epoch", *(f"{r.epoch:g}" if r else "-" for r in records)],
+        ["regime", *((r.regime(split) if r else None) or "-" for r in records)],
+        *([name, *(_cell(r.numbers(split) if r else {}, name) for r in records)] for name in names),
+    ]
+    return columns(rows)
+
+
+def _cell(values: Mapping[str, float], name: str) -> str:
+    return f"{values[name]:.4g}" if name in values else "-"
+
+
+def columns(rows: Iterable[Sequence[str]]) -> str:
+    """Rows of text as aligned columns, the first to the left, the others to the right; a line under the head.
+
+    Example:
+        >>> print(columns([["train", "a"], ["nc1", "0.25"]]))
+        train     a
+        -----------
+        nc1    0.25
+    """
+    table = [list(row) for row in rows]
+    widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
+    lines = [
+        "  ".join([first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(rest, widths[1:], strict=True))]).rstrip()
+        for first, *rest in table
+    ]
+    return "\n".join([lines[0], "-" * max(len(line) for line in lines), *lines[1:]])

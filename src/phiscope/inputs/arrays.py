@@ -1,0 +1,250 @@
+"""Reading what users hand in: NumPy arrays, torch tensors, anything with DLPack or ``__array__``."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phiscope.errors import InputError, NonFiniteError, ShapeError, TargetError
+from phiscope.typing import FloatArray
+
+LARGEST = 1e36
+"""Largest absolute value of features, outputs and targets; products of their squared norms stay finite."""
+
+
+HEAVIEST = 1e100
+"""Largest sample weight; its square stays finite."""
+
+
+def as_array(data: Any, *, name: str) -> NDArray[Any]:
+    """Read an array-like as a NumPy array without changing its numbers.
+
+    Args:
+        data: NumPy array, torch tensor (any device), DLPack or ``__array__`` object, or nested lists.
+        name: what to call it in an error, for example ``"features"``.
+
+    Returns:
+        An array of the same shape; bfloat16 comes back as float32, which holds it exactly.
+
+    Raises:
+        InputError: the data are no array of real numbers.
+    """
+    try:
+        array = _converted(data)
+    # Foreign array types raise whatever they like when they cannot be read; all of it means the same to the user.
+    except (ValueError, TypeError, RuntimeError, BufferError) as error:
+        raise InputError(
+            f"{name} came as {type(data).__name__} and cannot be read as an array ({_first_line(error)}); "
+            "pass a dense, rectangular array of numbers"
+        ) from error
+    if isinstance(array, np.ma.MaskedArray):
+        raise InputError(f"{name} is a masked array, expected every entry to count; drop the masked samples first")
+    if array.dtype.kind not in "fiub":
+        raise InputError(
+            f"{name} has dtype {array.dtype}, expected real numbers; convert it to a float or integer array"
+        )
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        # Extended precision: beyond the range of float64 is Inf, and reported as such by the checks that follow.
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float64)
+    return array
+
+
+def _converted(data: Any) -> NDArray[Any]:
+    if isinstance(data, torch.Tensor):
+        tensor = data.detach()
+        # NumPy has neither bfloat16 nor the 8-bit floats; every value of them is a float32.
+        exotic = tensor.is_floating_point() and tensor.dtype not in (torch.float16, torch.float32, torch.float64)
+        return (tensor.float() if exotic else tensor).cpu().numpy()
+    if isinstance(data, np.ndarray):
+        return data
+    if hasattr(data, "__array__"):
+        return np.asarray(data)
+    if hasattr(data, "__dlpack__"):
+        return _converted(torch.utils.dlpack.from_dlpack(data))
+    if isinstance(data, (list, tuple)) and any(isinstance(part, torch.Tensor) for part in data):
+        # NumPy refuses a list of tensors that track gradients.
+        return np.stack([_converted(part) if isinstance(part, torch.Tensor) else np.asarray(part) for part in data])
+    return np.asarray(data)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def as_rows(data: Any, *, name: str, letter: str) -> NDArray[Any]:
+    """Read samples as rows: shape (n, width).
+
+    Raises:
+        ShapeError: the array is not two-dimensional or has no columns.
+    """
+    array = as_array(data, name=name)
+    _check_rows(array.shape, name=name, letter=letter)
+    return array
+
+
+def as_row_tensor(data: torch.Tensor, *, name: str, letter: str) -> torch.Tensor:
+    """`as_rows` for a tensor that stays on its device.
+
+    Raises:
+        ShapeError: the tensor is not two-dimensional or has no columns.
+    """
+    _check_rows(tuple(data.shape), name=name, letter=letter)
+    return data.detach()
+
+
+def _check_rows(shape: tuple[int, ...], *, name: str, letter: str) -> None:
+    if len(shape) != 2 or shape[1] == 0:
+        raise ShapeError(
+            f"{name} has shape {shape}, expected (n, {letter}) with n samples as rows and "
+            f"{letter} >= 1 columns; reshape it first"
+        )
+
+
+def as_targets(data: Any) -> NDArray[Any]:
+    """Read targets: integers (n,) are classes, floats (n,) or (n, c) are regression values.
+
+    Returns:
+        int64 of shape (n,) for classes, float64 of shape (n, c) for values.
+
+    Raises:
+        TargetError: integer targets with more than one column, or more than two dimensions.
+    """
+    array = as_array(data, name="targets")
+    if array.dtype.kind in "iub":
+        if array.ndim == 2 and array.shape[1] == 1:
+            array = array[:, 0]
+        if array.ndim != 1:
+            raise TargetError(
+                f"integer targets have shape {array.shape}, expected (n,) class indices; for several values a "
+                "sample pass floats, for one-hot rows pass targets.argmax(1)"
+            )
+        if array.dtype.kind == "u" and array.dtype.itemsize == 8:
+            # An index beyond int64 must not wrap around to a negative one.
+            array = np.minimum(array, np.uint64(np.iinfo(np.int64).max))
+        return array.astype(np.int64)
+    if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] == 0):
+        raise TargetError(f"float targets have shape {array.shape}, expected (n,) or (n, c) regression values")
+    return (array[:, None] if array.ndim == 1 else array).astype(np.float64)
+
+
+def as_head(head: Any, n_features: int) -> tuple[FloatArray, FloatArray]:
+    """Read a head ``(W, b)`` as float64 arrays of shape (C, p) and (C,); a bias of None counts as zero.
+
+    Raises:
+        ShapeError: W is not (C, p) or b is not (C,).
+        InputError: the head is not a pair, or holds NaN or Inf.
+    """
+    if not isinstance(head, (tuple, list)) or len(head) != 2:
+        raise InputError(f"head is a {type(head).__name__}, expected the pair (W, b) with W (C, p) and b (C,) or None")
+    weight = as_array(head[0], name="head weight").astype(np.float64)
+    if weight.ndim != 2 or weight.shape[1] != n_features or len(weight) == 0:
+        raise ShapeError(
+            f"head weight has shape {weight.shape}, expected (C, p) with C >= 1 outputs and p = {n_features} features; "
+            "transpose it, or measure the features that this head reads"
+        )
+    bias = np.zeros(len(weight)) if head[1] is None else as_array(head[1], name="head bias").astype(np.float64)
+    if bias.shape != (len(weight),):
+        raise ShapeError(f"head bias has shape {bias.shape}, expected (C,) with C = {len(weight)} outputs")
+    if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+        raise InputError("the head holds NaN or Inf, expected finite numbers; the training probably diverged")
+    check_reach(max(float(np.abs(weight).max()), float(np.abs(bias).max())), name="the head's numbers")
+    return weight, bias
+
+
+def check_reach(largest: float, *, name: str) -> None:
+    """Refuse numbers whose fourth powers, of which squared norms are sums, leave the range of float64.
+
+    Args:
+        largest: largest absolute value; 0 passes.
+        name: what holds it, in the plural.
+
+    Raises:
+        InputError: the value is beyond 1e36 or, without being 0, below 1e-36.
+    """
+    if largest and not 1 / LARGEST <= largest <= LARGEST:
+        raise InputError(
+            f"{name} reach {largest:.3g} in absolute value, expected 0 or between {1 / LARGEST:g} and {LARGEST:g}, so "
+            "that their fourth powers stay in float64; rescale them, or check whether the training diverged"
+        )
+
+
+def as_weights(data: Any, n_samples: int, *, batch: int) -> FloatArray:
+    """Read sample weights, shape (b,); None is weight 1 for each.
+
+    Raises:
+        ShapeError: not one weight for each sample.
+        NonFiniteError: NaN or Inf among them.
+        InputError: a weight is negative or outside 1e-100 .. 1e100.
+    """
+    if data is None:
+        return np.ones(n_samples)
+    weights = as_array(data, name="weights").astype(np.float64)
+    if weights.ndim != 1:
+        raise ShapeError(f"weights have shape {weights.shape}, expected (n,): one number for each sample")
+    if len(weights) != n_samples:
+        raise ShapeError(f"features have {n_samples} samples but weights have {len(weights)}; they have to match")
+    if not np.isfinite(weights).all():
+        row = int(np.flatnonzero(~np.isfinite(weights))[0])
+        raise NonFiniteError(
+            f"weights hold NaN or Inf in batch {batch} (sample {row} of that batch), expected finite numbers >= 0",
+            where="weights",
+            batch=batch,
+        )
+    positive = weights[weights != 0]
+    if len(positive) and not (positive.min() >= 1 / HEAVIEST and positive.max() <= HEAVIEST):
+        raise InputError(
+            f"weights in batch {batch} run from {weights.min():g} to {weights.max():g}, expected 0 or positive numbers "
+            f"between {1 / HEAVIEST:g} and {HEAVIEST:g}; only their ratios matter, so rescale them"
+        )
+    return weights
+
+
+def as_count(value: Any, *, name: str, least: int = 1) -> int:
+    """Read a whole number that counts something.
+
+    Raises:
+        InputError: it is no whole number, or below `least`.
+    """
+    try:
+        count = operator.index(value)
+    except TypeError as error:
+        raise InputError(f"{name} is {value!r}, expected a whole number of at least {least}") from error
+    if isinstance(value, bool) or count < least:
+        raise InputError(f"{name} is {value!r}, expected a whole number of at least {least}")
+    return count
+
+
+def as_share(value: Any, *, name: str, example: str) -> float:
+    """Read a number that is at least 0 and below 1.
+
+    Raises:
+        InputError: it is no number, or outside that range.
+    """
+    try:
+        share = math.nan if isinstance(value, (str, bytes)) else float(value)
+    except (TypeError, ValueError, RuntimeError):
+        share = math.nan
+    if not 0 <= share < 1:
+        raise InputError(f"{name} is {value!r}, expected 0 <= {name} < 1, for example {example}")
+    return share
+
+
+def look_like_labels(targets: Any) -> int:
+    """How many classes float targets seem to name: whole numbers 0, 1, ..., C - 1, each of them and nothing else.
+
+    Returns:
+        C, or 0 when they look like measured values.
+
+    Example:
+        >>> look_like_labels(np.array([0.0, 1.0, 2.0, 1.0])), look_like_labels(np.array([0.0, 0.5, 1.0]))
+        (3, 0)
+    """
+    values = np.unique(targets)
+    whole = np.array_equal(values, np.arange(len(values)))
+    return len(values) if whole and 2 <= len(values) <= len(targets) // 2 + 1 else 0

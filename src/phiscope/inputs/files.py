@@ -1,0 +1,210 @@
+"""Arrays from files, left on the disk until their rows are read: .npy, folders of .npy, Zarr, Parquet."""
+
+from __future__ import annotations
+
+import glob
+import math
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phiscope.errors import InputError, MissingDependencyError, UnknownNameError
+from phiscope.inputs.parquet import parquet_rows
+from phiscope.inputs.rows import Rows, as_row_source, in_a_row
+
+_NPY_MAGIC = b"\x93NUMPY"
+
+
+_PARQUET_MAGIC = b"PAR1"
+
+
+_ZARR_MARKS = ("zarr.json", ".zarray", ".zgroup")
+
+
+def open_rows(path: str | os.PathLike[str], *, name: str) -> Rows:
+    """Open rows that lie in files, without reading them.
+
+    What a path can be:
+
+    - a .npy file, which is memory-mapped;
+    - a Zarr folder: an array, or a group with an array called like `name` or a single array;
+    - a Parquet file, see `phiscope.inputs.parquet`;
+    - a folder or a quoted pattern (``shards/f-*.npy``) of .npy or of Parquet files, one after the other in the order
+      of their names, in which numbers count as numbers: part-2 comes before part-10.
+
+    ``PATH:NAME`` names the array of a Zarr group, or the columns of Parquet files.
+
+    Args:
+        path: the file, folder or pattern.
+        name: what the rows are, for messages and for the choice of a column: ``"features"``.
+
+    Raises:
+        InputError: there is nothing at the path, or nothing that can be read as rows of numbers.
+        ShapeError: parts differ in width.
+        UnknownNameError: the group has no such array, or the file no such column.
+        MissingDependencyError: zarr or pyarrow is needed and not installed.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for part in (1, 2, 10):
+        ...         np.save(f"{folder}/part-{part}.npy", np.full((2, 3), float(part)))
+        ...     rows = open_rows(folder, name="features")
+        ...     rows.shape, [float(block[0, 0]) for block in rows.blocks(2)]
+        ((6, 3), [1.0, 2.0, 10.0])
+    """
+    files, member = _files_at(os.fspath(path), name)
+    if len(files) == 1 and files[0].is_dir():
+        return _zarr_rows(files[0], member, name)
+    parts = [_file_rows(file, member, name) for file in files]
+    if len(parts) == 1:
+        return parts[0]
+    return in_a_row(parts, place=f"{os.fspath(path)} ({len(parts)} files)")
+
+
+def _files_at(text: str, name: str) -> tuple[list[Path], str | None]:
+    """The files meant, in order, and what was named inside them; a Zarr folder stands for itself."""
+    member: str | None = None
+    found = _found(text)
+    if not found and ":" in text:
+        # Only now, so that names with a colon in them keep working.
+        text, _, member = text.rpartition(":")
+        found = _found(text)
+    if not found:
+        kind = "match for the pattern" if glob.has_magic(text) else "file"
+        raise InputError(
+            f"{name}: there is no {kind} {text}, expected a .npy or Parquet file, a Zarr folder, or a folder or quoted "
+            "pattern of .npy or Parquet files; check the path"
+        )
+    if len(found) == 1 and found[0].is_dir() and not _is_zarr(found[0]):
+        folder = found[0]
+        found = [file for file in folder.iterdir() if file.suffix in (".npy", ".parquet")]
+        if not found:
+            raise InputError(f"{name}: the folder {folder} is no Zarr array and holds no .npy and no .parquet files")
+    for path in found:
+        if len(found) > 1 and path.is_dir():
+            raise InputError(f"{name}: {text} matches the folder {path}, expected files; name files or one folder")
+    if len({file.suffix for file in found}) > 1:
+        raise InputError(f"{name}: {text} holds files of different kinds; name one kind, as in {text}/*.npy")
+    return sorted(found, key=_natural), member
+
+
+def _found(text: str) -> list[Path]:
+    if Path(text).exists():
+        return [Path(text)]
+    return [Path(match) for match in glob.glob(text)] if glob.has_magic(text) else []
+
+
+def _natural(path: Path) -> list[tuple[int, int, str]]:
+    parts = re.split(r"(\d+)", str(path))
+    return [(1, int(part), part) if part.isdecimal() else (0, 0, part) for part in parts]
+
+
+def _is_zarr(folder: Path) -> bool:
+    return any((folder / mark).is_file() for mark in _ZARR_MARKS)
+
+
+def _file_rows(file: Path, member: str | None, name: str) -> Rows:
+    if _starts_with(file, _PARQUET_MAGIC, name):
+        return parquet_rows(file, columns=member, name=name)
+    if member is not None:
+        raise InputError(f"{name}: {file} is no Parquet file, so nothing inside it can be named {member!r}")
+    array = open_array(file, name=name)
+    rows = as_row_source(array, name=name, place=str(file))
+    if not isinstance(array, np.memmap):
+        return rows
+
+    def pieces(n_rows: int) -> Iterator[NDArray[Any]]:
+        # Opened anew: a mapping keeps its file open, and a folder may hold more files than may be open at once.
+        yield from as_row_source(open_array(file, name=name), name=name).pieces(n_rows)
+
+    return Rows(name=name, place=str(file), shape=array.shape, dtype=array.dtype, pieces=pieces)
+
+
+def _zarr_rows(folder: Path, member: str | None, name: str) -> Rows:
+    try:
+        import zarr
+    except ImportError as error:
+        raise MissingDependencyError("zarr", purpose="reading a Zarr folder", extra="zarr") from error
+    try:
+        opened = zarr.open(str(folder), mode="r")
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise InputError(f"{name}: {folder} cannot be opened as Zarr: {error}") from error
+    place = str(folder)
+    if isinstance(opened, zarr.Group):
+        arrays = dict(opened.arrays())
+        chosen = member if member is not None else name if name in arrays or len(arrays) != 1 else next(iter(arrays))
+        if chosen not in arrays:
+            raise UnknownNameError(f"array in the Zarr group {folder}", chosen, arrays)
+        opened, place = arrays[chosen], f"{folder}:{chosen}"
+    elif member is not None:
+        raise InputError(f"{name}: {folder} is a Zarr array, so nothing inside it can be named {member!r}")
+    return as_row_source(opened, name=name, place=place)
+
+
+def open_array(path: str | os.PathLike[str], *, name: str) -> NDArray[Any]:
+    """Open a .npy file as a memory-mapped array; no pickle is ever read.
+
+    Args:
+        path: the file.
+        name: what the array is, for messages: ``"features"``.
+
+    Returns:
+        A read-only array of real numbers, in the file's own dtype and shape.
+
+    Raises:
+        InputError: there is no such file, it is no .npy file, it is cut short, or it does not hold numbers.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(f"{name}: there is no file {file}, expected a .npy file; check the path")
+    if not _starts_with(file, _NPY_MAGIC, name):
+        raise InputError(f"{name}: {file} is not a .npy file; write one with numpy.save")
+    try:
+        array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        if "Python objects" in str(error) or "pickle" in str(error):
+            raise InputError(f"{name}: {file} holds Python objects; save an array of numbers") from error
+        _refuse_short(file, name)
+        # NumPy cannot map a file without rows, yet it reads one: what to say of it is the measurement's matter.
+        array = _load_whole(file, name)
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"{name}: {file} has dtype {array.dtype}; expected float, integer or bool")
+    return array
+
+
+def _starts_with(file: Path, magic: bytes, name: str) -> bool:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(len(magic)) == magic
+    except OSError as error:
+        raise InputError(f"{name}: {file} cannot be read: {error.strerror}") from error
+
+
+def _refuse_short(file: Path, name: str) -> None:
+    """Compare what the head announces with the length: NumPy would read all that came, which may not fit in memory."""
+    with file.open("rb") as opened:
+        try:
+            version = np.lib.format.read_magic(opened)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(opened)
+        except (ValueError, EOFError) as error:
+            raise InputError(f"{name}: {file} is damaged or was cut short: {error}; save it again") from error
+        expected, came = math.prod(shape) * dtype.itemsize, file.stat().st_size - opened.tell()
+    if came < expected:
+        raise InputError(
+            f"{name}: {file} was cut short: its head announces {shape} numbers of {dtype} in {expected} bytes, and "
+            f"{came} follow; save it again"
+        )
+
+
+def _load_whole(file: Path, name: str) -> NDArray[Any]:
+    try:
+        return np.asarray(np.load(file, allow_pickle=False))
+    except (ValueError, EOFError) as error:
+        raise InputError(f"{name}: {file} is damaged or was cut short: {error}; save it again") from error

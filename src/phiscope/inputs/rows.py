@@ -1,0 +1,214 @@
+"""Arrays of rows that are read piece by piece: memory maps, Zarr arrays, bfloat16, and several of them in a row."""
+
+from __future__ import annotations
+
+import mmap
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phiscope.errors import InputError, ShapeError
+from phiscope.inputs.arrays import as_array
+
+Pieces = Callable[[int], Iterator[NDArray[Any]]]
+
+
+WHOLE_ROWS = 2**16
+"""Rows read at a time when all of them are wanted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """An array whose rows are read in order and need not fit into memory.
+
+    Attributes:
+        name: what it holds: ``"features"``, ``"outputs"``, ``"targets"`` or ``"weights"``.
+        place: where it comes from, for messages.
+        shape: (n,) or (n, width).
+        dtype: of its numbers.
+        pieces: given the wanted number of rows, reads the array once in order, in pieces of whatever length the
+            storage likes; every call starts anew.
+    """
+
+    name: str
+    place: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    pieces: Pieces
+
+    def __post_init__(self) -> None:
+        if self.dtype.kind not in "fiub":
+            raise InputError(f"{self.name}: {self.place} has dtype {self.dtype}; expected float, integer or bool")
+        if len(self.shape) not in (1, 2):
+            raise ShapeError(
+                f"{self.name} have shape {self.shape} in {self.place}, expected (n,) or (n, columns); reshape them"
+            )
+
+    def whole(self) -> NDArray[Any]:
+        """All rows as one array in memory, for what is small beside the features: targets and weights."""
+        return np.concatenate(list(self.blocks(WHOLE_ROWS)))
+
+    def blocks(self, n_rows: int) -> Iterator[NDArray[Any]]:
+        """The rows in order, in blocks of exactly `n_rows`, the last one shorter.
+
+        Raises:
+            InputError: other rows came than the shape promised.
+        """
+        held: list[NDArray[Any]] = []
+        count = total = 0
+        for piece in self.pieces(n_rows):
+            total += len(piece)
+            start = 0
+            while start < len(piece):
+                taken = piece[start : start + n_rows - count]
+                start, count = start + len(taken), count + len(taken)
+                held.append(taken)
+                if count == n_rows:
+                    yield _joined(held)
+                    held, count = [], 0
+        if held:
+            yield _joined(held)
+        if total != self.shape[0]:
+            raise InputError(
+                f"{self.name}: {self.place} gave {total} rows after promising {self.shape[0]}; it changed while it "
+                "was read, so start again"
+            )
+
+
+def _joined(pieces: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+
+def is_stored(data: Any) -> bool:
+    """Whether an array lies in a file and should be read piece by piece: a memory map or a Zarr array."""
+    return _is_mapped(data) or _is_zarr(data)
+
+
+def is_narrow(data: Any) -> bool:
+    """Whether it is a tensor here of a type that NumPy lacks (bfloat16, 8 bits), to be widened piece by piece."""
+    return (
+        isinstance(data, torch.Tensor)
+        and data.device.type == "cpu"
+        and data.layout == torch.strided
+        and data.is_floating_point()
+        and data.dtype not in (torch.float16, torch.float32, torch.float64)
+    )
+
+
+def _is_mapped(data: Any) -> bool:
+    # A copy of a memory map keeps the type but has nothing mapped.
+    return isinstance(data, np.memmap) and getattr(data, "_mmap", None) is not None
+
+
+def _is_zarr(data: Any) -> bool:
+    # Whoever holds a Zarr array has imported zarr; nobody else should have to.
+    zarr = sys.modules.get("zarr")
+    return zarr is not None and isinstance(data, zarr.Array)
+
+
+def as_row_source(data: Any, *, name: str, place: str | None = None) -> Rows:
+    """Read anything with rows as `Rows`: memory maps, Zarr arrays, and arrays and tensors in memory.
+
+    Args:
+        data: the array.
+        name: what it holds, for messages: ``"features"``.
+        place: where it comes from, for messages; None tells its kind.
+
+    Raises:
+        InputError: it holds no real numbers.
+        ShapeError: it has neither one nor two dimensions.
+    """
+    if isinstance(data, Rows):
+        return data
+    if _is_zarr(data):
+        return _zarr_rows(data, name, place or f"the Zarr array {data.name or data.store}")
+    if _is_mapped(data):
+        return _mapped_rows(data, name, place or f"the memory map of {data.filename}")
+    narrow = is_narrow(data) and data.ndim > 0
+    array = data if narrow else as_array(data, name=name)
+
+    def pieces(n_rows: int) -> Iterator[NDArray[Any]]:
+        for start in range(0, len(array), n_rows):
+            yield as_array(array[start : start + n_rows], name=name)
+
+    dtype = np.dtype(np.float32) if narrow else array.dtype
+    return Rows(name=name, place=place or "an array in memory", shape=tuple(array.shape), dtype=dtype, pieces=pieces)
+
+
+def _mapped_rows(array: Any, name: str, place: str) -> Rows:
+    def pieces(n_rows: int) -> Iterator[NDArray[Any]]:
+        for start in range(0, len(array), n_rows):
+            yield np.array(array[start : start + n_rows])
+            _let_go(array)
+
+    return Rows(name=name, place=place, shape=array.shape, dtype=array.dtype, pieces=pieces)
+
+
+def _let_go(array: Any) -> None:
+    """Give the pages read so far back, or the process would grow by the size of the file.
+
+    A copy-on-write map would lose what was written to it, and is left alone.
+    """
+    if array.mode in ("r", "r+") and hasattr(array._mmap, "madvise"):
+        array._mmap.madvise(mmap.MADV_DONTNEED)
+
+
+def _zarr_rows(array: Any, name: str, place: str) -> Rows:
+    if len(array.shape) not in (1, 2):
+        raise ShapeError(f"{name} have shape {array.shape} in {place}, expected (n,) or (n, columns)")
+    chunk = max(int(array.chunks[0]), 1)
+
+    def pieces(n_rows: int) -> Iterator[NDArray[Any]]:
+        # Whole chunks: a chunk cut in two would be unpacked twice.
+        step = chunk * max(1, n_rows // chunk)
+        for start in range(0, array.shape[0], step):
+            stop = min(start + step, array.shape[0])
+            try:
+                rows = np.asarray(array[start:stop])
+            # Stores and codecs raise whatever they like when a chunk is damaged.
+            except (OSError, ValueError, RuntimeError, TypeError) as error:
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                raise InputError(
+                    f"{name}: rows {start} to {stop - 1} of {place} cannot be read ({reason}); write the array again"
+                ) from error
+            yield rows
+
+    return Rows(name=name, place=place, shape=tuple(array.shape), dtype=np.dtype(array.dtype), pieces=pieces)
+
+
+def in_a_row(parts: Sequence[Rows], *, place: str) -> Rows:
+    """Several arrays one after the other, read as one.
+
+    Args:
+        parts: at least one.
+        place: what to call them together.
+
+    Raises:
+        ShapeError: they differ in width.
+        InputError: some hold whole numbers and others do not, so that classes and values would mix.
+    """
+    first = parts[0]
+    for part in parts:
+        if part.shape[1:] != first.shape[1:]:
+            raise ShapeError(
+                f"{first.name}: {part.place} has shape {part.shape} but {first.place} has {first.shape}; all parts "
+                "need the same columns"
+            )
+        if (part.dtype.kind == "f") != (first.dtype.kind == "f"):
+            raise InputError(
+                f"{first.name}: {part.place} has dtype {part.dtype} but {first.place} has {first.dtype}; save all "
+                "parts as floats or all as integers"
+            )
+
+    def pieces(n_rows: int) -> Iterator[NDArray[Any]]:
+        for part in parts:
+            yield from part.pieces(n_rows)
+
+    n_rows = sum(part.shape[0] for part in parts)
+    dtype = np.result_type(*(part.dtype for part in parts))
+    return replace(first, place=place, shape=(n_rows, *first.shape[1:]), dtype=dtype, pieces=pieces)

@@ -1,0 +1,1 @@
+"""The only door to BLAS and LAPACK: products, eigensystems, Krylov spaces; knows nothing of features."""

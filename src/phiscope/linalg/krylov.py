@@ -1,0 +1,213 @@
+"""The leading eigenpairs of a covariance and of its second moment, known only by products with columns.
+
+A thick-restart block Krylov method with Rayleigh-Ritz (Golub and Underwood 1977; Wu and Simon 2000). One space serves
+both operators: M = S + m m^T, and with m in the starting block the space of S holds that of M. The operator is read
+once for each block of columns, which is what a pass over samples costs; Lanczos one vector at a time would read them
+hundreds of times.
+
+What comes back is bounded, not trusted: residuals (an eigenvalue lies within each of them) and, from random columns
+that the method never sees, a bound on every eigenvalue outside and the squared norm. ARPACK and LAPACK's subset
+solver were slower, and the latter fails on isotropic features; figures in docs/wide.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+
+from phiscope.linalg.operators import Product
+from phiscope.linalg.products import product
+from phiscope.linalg.ritz import PROBES, Probes, Ritz, RitzSpace, orthonormal
+from phiscope.typing import FloatArray
+
+EPS = float(np.finfo(np.float64).eps)
+
+
+def rounding_of(eigenvalues: FloatArray, eigenvectors: FloatArray) -> float:
+    """p eps rho_1: eigenvalues below it are rounding."""
+    return len(eigenvectors) * EPS * float(eigenvalues.max(initial=0.0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """Approximate leading eigenpairs with their bounds.
+
+    Attributes:
+        eigenvalues: rho_k, shape (K,), descending; each at most the true k-th eigenvalue, up to rounding.
+        eigenvectors: orthonormal columns, shape (p, K).
+        residuals: norm(S v_k - rho_k v_k), shape (K,); an eigenvalue lies within it.
+        residual_norm: spectral norm of all residuals together.
+        outside: bound on every eigenvalue beyond the K-th; inf when nothing is known.
+    """
+
+    eigenvalues: FloatArray
+    eigenvectors: FloatArray
+    residuals: FloatArray
+    residual_norm: float
+    outside: float = math.inf
+
+    @property
+    def sine(self) -> float:
+        """Bound on the sine of the largest angle to the true leading space, 0..1; 1 when there is no gap.
+
+        Source: Davis and Kahan 1970; the (K+1)-th eigenvalue is at most `outside` (Courant and Fischer).
+        """
+        if len(self.eigenvalues) == 0:
+            return 0.0
+        gap = float(self.eigenvalues[-1]) - self.outside
+        return min(self.residual_norm / gap, 1.0) if gap > 0 else 1.0
+
+    @property
+    def bounds(self) -> FloatArray:
+        """Bound on the distance of each eigenvalue to the true one of the same rank, shape (K,).
+
+        Within the block the residual norm bounds it, quadratically where a gap to everything outside exists;
+        where `outside` is larger than an eigenvalue, one that was missed may take its place.
+
+        Source: Weyl 1912; Li and Li 2005 for the quadratic term.
+        """
+        norm, gap = self.residual_norm, self.eigenvalues - self.outside
+        root = np.sqrt(np.maximum(gap, 0.0) ** 2 + 4 * norm**2)
+        quadratic = np.divide(2 * norm**2, np.maximum(gap, 0.0) + root, out=np.zeros_like(gap), where=root > 0)
+        return np.asarray(np.where(gap > 0, quadratic, norm - gap)) + rounding_of(self.eigenvalues, self.eigenvectors)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leading:
+    """Leading eigenpairs of S and of M = S + m m^T, and what else the products told.
+
+    Attributes:
+        centered: of S.
+        raw: of M.
+        squared_norm: estimate of norm_F^2(S).
+        squared_norm_error: its standard error.
+        products: how often the operator was applied to a block.
+        reached: whether every residual met the tolerance.
+    """
+
+    centered: Pairs
+    raw: Pairs
+    squared_norm: float
+    squared_norm_error: float
+    products: int
+    reached: bool
+
+
+def lead(
+    product: Product,
+    mean: FloatArray,
+    k: int,
+    *,
+    tolerance: float,
+    start: FloatArray | None = None,
+    most_products: int = 60,
+    hopeless: Callable[[int, int, float], bool] | None = None,
+    seed: int = 0,
+) -> Leading:
+    """Find the leading k eigenpairs of S and of S + m m^T.
+
+    Args:
+        product: S times columns; S symmetric and positive, size p.
+        mean: m, shape (p,).
+        k: how many, 1 <= k <= p.
+        tolerance: each residual has to fall below this share of its eigenvalue.
+        start: columns near the leading space, shape (p, any), when they are known; random ones otherwise.
+        most_products: blocks after which to stop with what was reached.
+        hopeless: called after each block with products so far, their width and how many more the progress so far
+            suggests (inf: none was made); True stops.
+        seed: of the random columns; the same seed gives the same result.
+
+    Returns:
+        The pairs, with `reached` False when stopped early. Eigenvalues that are rounding are left out.
+    """
+    size, generator = len(mean), np.random.default_rng(seed)
+    block = min(size, block_width(k))
+    space = RitzSpace(product, size, min(size, 6 * k + 4 * block))
+    probes = Probes(generator.standard_normal((size, PROBES)))
+    columns = generator.standard_normal((size, block)) if start is None else start
+    columns = np.column_stack([mean, columns])
+    history: list[float] = []
+    while True:
+        probes.add(space.extend(columns, probes.latest))
+        centered, raw = space.ritz(k, None), space.ritz(k, mean)
+        lag, columns = _what_is_left(centered, raw, tolerance, block)
+        enough = space.count >= min(k, size)
+        if space.complete or space.products >= most_products or (enough and lag <= 1.0):
+            break
+        if space.count >= min(k + block, size):
+            history.append(lag)
+        if hopeless is not None and hopeless(space.products, block, _forecast(history)):
+            break
+        if columns.shape[1] == 0:
+            columns = generator.standard_normal((size, block))
+        if space.count + block > space.room < size:
+            space.restart(k + block, mean, 2 * block)
+    square, error = probes.squared_norm(space)
+    return Leading(
+        centered=_pairs(centered, _outside(space, probes, k, block, None)),
+        raw=_pairs(raw, _outside(space, probes, k, block, mean)),
+        squared_norm=square,
+        squared_norm_error=error,
+        products=space.products,
+        reached=enough and lag <= 1.0,
+    )
+
+
+def block_width(k: int) -> int:
+    """Columns multiplied at once: wide enough for full speed of a matrix product, narrow enough for a high degree."""
+    return min(max(-(-k // 2), 32), 128)
+
+
+def _what_is_left(centered: Ritz, raw: Ritz, tolerance: float, block: int) -> tuple[float, FloatArray]:
+    """How far the worst pair is from its goal (1 is there), and the directions to go on with."""
+    worst, columns = 0.0, []
+    for found in (centered, raw):
+        lengths = np.linalg.norm(found.residuals, axis=0)
+        floor = max(10 * rounding_of(found.values, found.vectors), 1e-300)
+        ratio = lengths / np.maximum(tolerance * found.values, floor)
+        worst = max(worst, float(ratio.max(initial=0.0)))
+        columns.append(found.residuals[:, ratio > 1.0] / lengths[ratio > 1.0])
+    return worst, orthonormal(np.column_stack(columns))[:, :block]
+
+
+def _forecast(history: list[float]) -> float:
+    """Blocks still needed at the pace of the last four; optimistic (0) while there are too few to tell."""
+    if len(history) < 5:
+        return 0.0
+    pace = (math.log(history[-5]) - math.log(history[-1])) / 4
+    return math.inf if pace <= 0 else math.log(history[-1]) / pace
+
+
+def _outside(space: RitzSpace, probes: Probes, k: int, block: int, mean: FloatArray | None) -> float:
+    """Bound on the eigenvalues beyond the k-th, from the probes and from Ritz vectors that follow the k-th.
+
+    Beyond the k leading Ritz vectors the operator is [[T, B^T], [B, C]] with T on the Ritz vectors that follow, so its
+    norm is at most that of [[norm T, norm B], [norm B, norm C]]; the probes bound C, which lies below T.
+    """
+    found = math.inf
+    for more in (0, block // 4, block // 2, block, 2 * block, 4 * block):
+        used, top, between = space.beyond(k, more, mean)
+        rest = probes.outside(used)
+        if mean is not None:
+            left = mean - product(used, product(used.T, mean))
+            rest += float(product(left, left))
+        found = min(found, (top + rest) / 2 + math.hypot((top - rest) / 2, between))
+    return found
+
+
+def _pairs(ritz: Ritz, outside: float) -> Pairs:
+    """Without eigenvalues that are rounding of the largest."""
+    rounding = rounding_of(ritz.values, ritz.vectors)
+    kept = ritz.values > rounding
+    residuals = ritz.residuals[:, kept]
+    return Pairs(
+        eigenvalues=ritz.values[kept],
+        eigenvectors=np.ascontiguousarray(ritz.vectors[:, kept]),
+        residuals=np.linalg.norm(residuals, axis=0),
+        residual_norm=float(scipy.linalg.svdvals(residuals, check_finite=False)[0]) if kept.any() else 0.0,
+        outside=max(outside, rounding),
+    )

@@ -1,0 +1,1 @@
+"""Everything that ends in a `Measurement`: of arrays, kernels, networks and layers."""

@@ -1,0 +1,305 @@
+"""From moments to the finished record: which numbers can be said, which not and why.
+
+What one pass gathered, before any eigendecomposition: all that the numbers need and nothing of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import scipy
+import torch
+
+from phiscope.findings.collapse import COLLAPSE_NUMBERS, REGRESSION_NUMBERS, find_collapse, find_regression_collapse
+from phiscope.findings.corrected import FROM_SHARDS, add_shards
+from phiscope.findings.dimensions import find_dimensions, find_participation
+from phiscope.findings.findings import Findings, warn_of_samples
+from phiscope.findings.outputs import OUTPUT_NUMBERS, find_output_numbers, find_random_head, find_regime, outputs_of
+from phiscope.findings.targets import READOUT_NUMBERS, find_alignment, find_readout, output_error, target_squares
+from phiscope.inputs.arrays import as_share
+from phiscope.lazy import LateMapping, Later
+from phiscope.linalg.operators import PositiveOperator
+from phiscope.measurement.record import Measurement
+from phiscope.metrics import SCALARS
+from phiscope.metrics.regime import RegimeEvidence, weak_outputs_decide
+from phiscope.metrics.richness import low_rank_curve
+from phiscope.metrics.similarity import kernel_similarity
+from phiscope.moments.jackknife import Resampling
+from phiscope.moments.moments import Moments
+from phiscope.spectrum.eigensystem import diagonalize_with_mean
+from phiscope.spectrum.spans import Cut, Outputs, target_spans
+from phiscope.spectrum.spectrum import Spectrum, both_spectra
+from phiscope.typing import FloatArray, Head
+
+
+def measurement_from_moments(
+    moments: Moments,
+    *,
+    head: Head | None = None,
+    rank_tolerance: float = 1e-4,
+    provenance: Mapping[str, str] | None = None,
+    warnings: Iterable[str] = (),
+    initial_kernel_similarity: float | None = None,
+    shards: Sequence[Moments] = (),
+    ranks: tuple[int, int] | None = None,
+) -> Measurement:
+    """Every number that moments allow.
+
+    Args:
+        moments: of features, and of outputs and targets where there are any.
+        head: affine head (W (C, p), b (C,)); None when unknown or when outputs were measured.
+        rank_tolerance: relative tolerance on the eigenvalues of F and Fc, 0 <= tolerance < 1.
+        provenance: where the samples came from, stored with the result.
+        warnings: what the caller already has to warn of.
+        initial_kernel_similarity: S_init from a paired pass, None without an initial state.
+        shards: moments of disjoint random shards of the same samples, for corrections and intervals.
+        ranks: raw and centered output rank to use instead of the tolerance.
+
+    Returns:
+        The measurement.
+
+    Raises:
+        InputError: the tolerance is outside 0..1.
+    """
+    rank_tolerance = as_share(rank_tolerance, name="rank_tolerance", example="1e-4")
+    early = Findings(warnings=list(warnings))
+    covariance = moments.covariance("features")
+    outputs = outputs_of(early, moments, covariance, head, Cut(tolerance=rank_tolerance, ranks=ranks))
+    _find_without_spectrum(early, moments, covariance, outputs, rank_tolerance)
+    found_ranks = (0, 0) if outputs is None else (outputs.raw_span.rank, outputs.centered_span.rank)
+    cut = Cut(tolerance=rank_tolerance, ranks=found_ranks)
+
+    def again(part: Moments) -> Measurement:
+        return measurement_from_moments(part, head=head, rank_tolerance=rank_tolerance, ranks=found_ranks)
+
+    whole = Later(lambda: _measured(early, moments, covariance, outputs, head, initial_kernel_similarity))
+    rest = Later(lambda: add_shards(whole().found, moments, shards, outputs, head, cut))
+    numbers = LateMapping(early.numbers, FROM_SPECTRUM - early.numbers.keys(), lambda: _in_order(whole().found.numbers))
+    absent = LateMapping({}, FROM_SPECTRUM, lambda: whole().found.absent)
+    return _record(
+        moments,
+        numbers=LateMapping(numbers, FROM_SHARDS, lambda: _in_order(rest().numbers)),
+        absent=LateMapping(absent, FROM_SHARDS, lambda: rest().absent),
+        warnings=lambda: tuple(rest().warnings),
+        estimates=lambda: rest().estimates,
+        raw=lambda: whole().raw,
+        centered=lambda: whole().centered,
+        evidence=lambda: whole().evidence,
+        n_outputs=moments.n_outputs or (None if head is None else len(head[0])),
+        rank_tolerance=rank_tolerance,
+        target_squares=target_squares(moments),
+        tolerance_curve=lambda: _tolerance_curve(outputs, whole().centered),
+        resampling=Resampling(shards=shards, measure=again) if len(shards) > 1 else None,
+        provenance=_versions(moments) | dict(provenance or {}),
+    )
+
+
+WITHOUT_SPECTRUM = frozenset(
+    {
+        "dynamical_low_rank",
+        "dynamical_low_rank_centered",
+        "used_variance",
+        "output_rank",
+        "output_rank_raw",
+        "participation_ratio",
+        "participation_ratio_centered",
+        "target_alignment",
+    }
+)
+"""Numbers that norms and traces give: nobody who reads only these waits for an eigendecomposition of S."""
+
+
+FROM_SPECTRUM = frozenset({*SCALARS, "regime"} - FROM_SHARDS)
+"""Numbers that may be made with the spectra, when one of them is first read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Whole:
+    """What the spectra gave.
+
+    Attributes:
+        found: every number that needs no shards.
+        raw: spectrum of M.
+        centered: spectrum of S.
+        evidence: for the regime.
+    """
+
+    found: Findings
+    raw: Spectrum
+    centered: Spectrum
+    evidence: RegimeEvidence | None
+
+
+def _in_order(numbers: Mapping[str, float]) -> dict[str, float]:
+    return {name: numbers[name] for name in SCALARS if name in numbers}
+
+
+def _find_without_spectrum(
+    found: Findings, moments: Moments, covariance: PositiveOperator, outputs: Outputs | None, tolerance: float
+) -> None:
+    """`WITHOUT_SPECTRUM`, as far as there is what they need."""
+    squared_norm = covariance.squared_norm()
+    if outputs is None:
+        found.refuse((*OUTPUT_NUMBERS, "regime"), "neither outputs nor a head were given")
+    else:
+        find_output_numbers(found, outputs, float(np.sqrt(squared_norm)), covariance.trace(), tolerance)
+    if moments.classes or moments.n_values:
+        find_alignment(found, moments, squared_norm)
+    find_participation(found, covariance, squared_norm, moments.mean[: moments.n_features])
+
+
+def _measured(
+    early: Findings,
+    moments: Moments,
+    covariance: PositiveOperator,
+    outputs: Outputs | None,
+    head: Head | None,
+    similarity: float | None,
+) -> _Whole:
+    """Both spectra and every number that needs no shards."""
+    found = deepcopy(early)
+    targets = target_spans(moments)
+    systems = diagonalize_with_mean(covariance, moments.mean[: moments.n_features])
+    raw, centered = both_spectra(systems, targets, outputs)
+    find_dimensions(found, raw.eigenvalues, centered.eigenvalues, min(moments.n_samples, moments.n_features))
+    evidence = None
+    if outputs is not None:
+        find_random_head(found, centered, outputs.centered_span.rank)
+        evidence = find_regime(found, centered, outputs.centered_span.rank, similarity)
+        _warn_of_weak_outputs(found, evidence, centered, outputs, systems.centered.project)
+    if targets is None:
+        found.refuse(("target_alignment", *READOUT_NUMBERS), "no targets were given")
+    else:
+        norm = float(np.sqrt(covariance.squared_norm()))
+        error = None if outputs is None else output_error(moments, head, outputs.variance)
+        find_readout(found, moments, centered, error, targets.centered, norm)
+    _find_collapse_of_either_kind(found, moments, centered, head)
+    if similarity is None:
+        found.refuse(("initial_kernel_similarity",), "the feature map at initialization is not known here")
+    else:
+        found.numbers["initial_kernel_similarity"] = similarity
+    warn_of_samples(found, moments)
+    return _Whole(found=found, raw=raw, centered=centered, evidence=evidence)
+
+
+def _warn_of_weak_outputs(
+    found: Findings,
+    evidence: RegimeEvidence | None,
+    centered: Spectrum,
+    outputs: Outputs,
+    project: Callable[[FloatArray], FloatArray],
+) -> None:
+    def cumulative_utilization(kept: int) -> FloatArray:
+        projected = project(outputs.centered.centered_loadings(kept))
+        shares = np.einsum("kj,kj->k", projected, projected) / centered.eigenvalues
+        return np.asarray(np.cumsum(shares) / kept)
+
+    if evidence is not None:
+        said = weak_outputs_decide(evidence, outputs.centered.spectrum, cumulative_utilization)
+        found.warnings += [said] * bool(said)
+
+
+def _find_collapse_of_either_kind(found: Findings, moments: Moments, centered: Spectrum, head: Head | None) -> None:
+    if moments.classes:
+        find_collapse(found, moments, centered, None if head is None else head[0])
+    else:
+        found.refuse(COLLAPSE_NUMBERS, "it needs integer targets, the class of each sample")
+    if moments.n_values:
+        find_regression_collapse(found, moments, centered, head)
+    else:
+        found.refuse(REGRESSION_NUMBERS, "it needs regression targets, floats")
+
+
+TOLERANCES = 10.0 ** np.arange(-10, -0.5, 0.5)
+"""Rank tolerances at which D_LR is kept, so that a reader sees whether it depends on the choice."""
+
+
+def _tolerance_curve(outputs: Outputs | None, centered: Spectrum) -> FloatArray | None:
+    if outputs is None or len(centered.eigenvalues) == 0:
+        return None
+    rows = low_rank_curve(outputs.literal, float(np.linalg.norm(centered.eigenvalues)), TOLERANCES)
+    return np.array([(tolerance, rank, np.nan if value is None else value) for tolerance, rank, value in rows])
+
+
+def _versions(moments: Moments) -> dict[str, str]:
+    return {
+        "task": "classification" if moments.classes else "regression" if moments.n_values else "none",
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "torch": str(torch.__version__),
+    }
+
+
+def _record(moments: Moments, **known: Any) -> Measurement:
+    class_means = class_weights = None
+    if moments.classes:
+        class_means = moments.group_means[:, : moments.n_features].copy()
+        class_means[moments.group_weights == 0] = np.nan
+        class_weights = moments.group_weights / moments.weight
+    return Measurement(
+        feature_mean=moments.mean[: moments.n_features],
+        class_means=class_means,
+        class_weights=class_weights,
+        n_samples=moments.n_samples,
+        effective_samples=moments.weight**2 / moments.squared_weight,
+        n_features=moments.n_features,
+        n_classes=len(moments.group_weights) if moments.classes else None,
+        **known,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Gathered:
+    """Moments and head of one pass.
+
+    It shares no memory with the network, so the expensive half of a measurement can be done later, and on another
+    thread, while the network goes on training.
+
+    Attributes:
+        moments: of features, and of targets where there are any.
+        shards: moments of disjoint random shards of the same samples; empty or one gives no intervals.
+        head: W (C, p) and b (C,) at the time of the pass, copies.
+        paired: joint moments of initial and present features; None without an initial state.
+        provenance: where the samples came from.
+        warnings: what a reader has to know.
+    """
+
+    moments: Moments
+    shards: Sequence[Moments]
+    head: tuple[FloatArray, FloatArray]
+    paired: Moments | None = None
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def measurement(self, *, rank_tolerance: float = 1e-4, provenance: Mapping[str, str] | None = None) -> Measurement:
+        """Diagonalize, and read every number.
+
+        Args:
+            rank_tolerance: relative tolerance on the eigenvalues of the outputs' moments.
+            provenance: further entries.
+        """
+        warnings = list(self.warnings)
+        similarity = None if self.paired is None else _similarity(self.paired)
+        if self.paired is not None and similarity is None:
+            warnings.append("the features are constant, so they cannot be compared with the initial ones")
+        return measurement_from_moments(
+            self.moments,
+            shards=self.shards,
+            head=self.head,
+            rank_tolerance=rank_tolerance,
+            provenance={**self.provenance, **(provenance or {})},
+            warnings=warnings,
+            initial_kernel_similarity=similarity,
+        )
+
+
+def _similarity(paired: Moments) -> float | None:
+    before = paired.covariance("features").squared_norm()
+    after = paired.covariance("outputs").squared_norm()
+    if before <= 0 or after <= 0:
+        return None
+    return kernel_similarity(paired.cross_covariance("outputs"), before, after)

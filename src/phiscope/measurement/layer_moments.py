@@ -1,0 +1,206 @@
+"""The moments of one layer beside the network's outputs, and the measurement they give."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.linalg
+import torch
+from torch import Tensor
+
+from phiscope.errors import NonFiniteError, ShapeError
+from phiscope.inputs.arrays import as_array, as_head
+from phiscope.measurement.assemble import measurement_from_moments
+from phiscope.measurement.record import Measurement
+from phiscope.moments.accumulator import MomentAccumulator
+from phiscope.network import FeatureMap, Rows
+from phiscope.network.batch import Batch
+from phiscope.network.layer_reading import LayerReading
+from phiscope.network.samples import Samples, labels_are_inputs
+from phiscope.typing import FloatArray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answers:
+    """The network's answers of one batch that count.
+
+    Attributes:
+        place: (R,) for each answer its row below, -1 for answers that do not count.
+        outputs: (s, C), or fewer columns that span the same functions.
+        targets: (s,) integers, (s, c) floats, or None.
+        units: (s,) which input each comes from.
+    """
+
+    place: Tensor
+    outputs: FloatArray
+    targets: Tensor | None
+    units: Tensor
+
+
+class HeadRows:
+    """The head during a pass: its name and weights, and the answers it gives."""
+
+    def __init__(self, *, feature_map: FeatureMap) -> None:
+        self.feature_map = feature_map
+        self.name = feature_map.found.name
+        self.n_outputs = 0
+        self.affine: tuple[FloatArray, FloatArray] | None = None
+        self.readings: Counter[str] = Counter()
+        self.repeats_inputs = False
+        self.ignored_keys: tuple[str, ...] = ()
+        self.n_batches = 0
+        self._spanning: tuple[FloatArray, FloatArray] | None = None
+        self._inputs = 0
+
+    def answers(self, rows: Rows, samples: Samples, chosen: Tensor, batch: Batch) -> Answers:
+        """The outputs before any softmax, with targets, of the chosen rows."""
+        if self.affine is None or self._spanning is None:
+            self.n_outputs = rows.weight.shape[0]
+            self.affine = as_head((rows.weight, rows.bias), rows.features.shape[1])
+            self._spanning = _few_columns(*self.affine)
+        self.n_batches += 1
+        self.readings[samples.reading] += 1
+        self.ignored_keys = batch.ignored or self.ignored_keys
+        aligned = "shifted" not in samples.reading
+        self.repeats_inputs = self.repeats_inputs or (aligned and labels_are_inputs(batch))
+        features = as_array(rows.features[chosen.to(rows.features.device)], name="features").astype(np.float64)
+        place = torch.full((len(rows.features),), -1)
+        place[chosen] = torch.arange(len(chosen))
+        units = self._inputs + _input_of_rows(rows, batch)[chosen]
+        self._inputs += max(batch.size, 1)
+        return Answers(
+            place=place,
+            outputs=features @ self._spanning[0].T + self._spanning[1],
+            targets=None if samples.targets is None else samples.targets[: len(chosen)],
+            units=units,
+        )
+
+    def provenance(self) -> dict[str, str]:
+        """What is the same for all layers."""
+        found = self.feature_map.found
+        told = {
+            "source": "network layer",
+            "model": type(self.feature_map.model).__name__,
+            "head": f"{found.name or 'the model itself'} ({type(found.module).__name__})",
+            "layout": str(found.layout),
+            "targets": "; ".join(self.readings),
+            "batches": str(self.n_batches),
+        }
+        return told | ({"ignored_inputs": ", ".join(self.ignored_keys)} if self.ignored_keys else {})
+
+
+class LayerMoments:
+    """Gathers the moments of one layer.
+
+    Args:
+        reading: how the layer is read; None for the input of the head.
+        head: shared by all layers.
+        num_classes: for integer targets.
+        n_shards: for intervals.
+    """
+
+    def __init__(self, *, reading: LayerReading | None, head: HeadRows, num_classes: int | None, n_shards: int) -> None:
+        self.reading = reading
+        self.head = head
+        self.key = head.name if reading is None else reading.source.key
+        self._moments = MomentAccumulator(num_classes=num_classes, n_shards=n_shards)
+        self._width = 0
+        self._precision = ""
+        self._device = ""
+        self._unmasked = False
+
+    def add(self, features: Tensor, owner: Tensor, answers: Answers, index: int, mask: Tensor | None) -> None:
+        """Add one batch: features (S, p), and for each the index of the answer it belongs to."""
+        at = answers.place[owner]
+        if not bool((at >= 0).all()):
+            features, at = features[(at >= 0).to(features.device)], at[at >= 0]
+        self._check(features, index)
+        if self.reading is not None and self.reading.ignores_mask and mask is not None:
+            self._unmasked = self._unmasked or not bool(mask.all())
+        self._precision, self._device = str(features.dtype), str(features.device)
+        self._moments.update(
+            features,
+            # The head's own spans follow from its weights, as `measure` takes them.
+            outputs=None if self.reading is None else answers.outputs[at.numpy()],
+            targets=None if answers.targets is None else answers.targets[at],
+            units=answers.units[at],
+        )
+
+    def _check(self, features: Tensor, index: int) -> None:
+        self._width = self._width or features.shape[1]
+        if features.shape[1] != self._width:
+            raise ShapeError(
+                f"layer {self.key!r} has p = {features.shape[1]} features in batch {index} and {self._width} before; "
+                "inputs of different sizes can be pooled or taken position by position, not flattened"
+            )
+        if not bool(torch.isfinite(features).all()):
+            raise NonFiniteError(
+                f"features of layer {self.key!r} hold NaN or Inf in batch {index}, expected finite numbers; the "
+                "training probably diverged or the data need cleaning",
+                where=f"layer {self.key}",
+                batch=index,
+            )
+
+    def measurement(self, rank_tolerance: float, ignored: int) -> Measurement:
+        """Finish: every number the moments allow."""
+        moments, shards = self._moments.result_with_shards()
+        measured = measurement_from_moments(
+            moments,
+            shards=shards,
+            head=self.head.affine if self.reading is None else None,
+            rank_tolerance=rank_tolerance,
+            provenance=self._provenance(ignored),
+            warnings=self._warnings(),
+        )
+        measured = replace(measured, n_outputs=self.head.n_outputs)
+        if self.reading is None:
+            return measured
+        # Layers above may fit what no linear head on this one can: the difference would be negative, or clipped at 0.
+        numbers = {name: value for name, value in measured.numbers.items() if name != "head_excess_loss"}
+        absent = {**measured.absent, "head_excess_loss": "the network's head does not read this layer"}
+        return replace(measured, numbers=numbers, absent=absent)
+
+    def _provenance(self, ignored: int) -> dict[str, str]:
+        found = self.head.feature_map.found
+        told = {"layer": f"{found.name or 'the model itself'} ({type(found.module).__name__}), input"}
+        if self.reading is not None:
+            told = {"layer": str(self.reading), "reading": self.reading.in_words()}
+        told |= {"device": self._device, "precision": self._precision}
+        if ignored:
+            told["left_out"] = f"{ignored} positions or samples, by label -100 or attention mask"
+        return self.head.provenance() | told
+
+    def _warnings(self) -> list[str]:
+        warnings = []
+        if self.head.repeats_inputs:
+            warnings.append(
+                "labels repeat the inputs and were taken as they are; if the model predicts the next token, "
+                "pass targets shifted by one"
+            )
+        if self._unmasked:
+            warnings.append(
+                "the attention mask does not have the positions of this layer, so padding was read like the rest"
+            )
+        return warnings
+
+
+def _few_columns(weight: FloatArray, bias: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """W, b rotated into at most p + 1 outputs: W, b = Q R with orthonormal Q changes no span and no norm."""
+    if len(weight) <= weight.shape[1] + 1:
+        return weight, bias
+    reduced = scipy.linalg.qr(np.column_stack([weight, bias]), mode="r", check_finite=False)[0]
+    square = np.asarray(reduced[: weight.shape[1] + 1], dtype=np.float64)
+    return square[:, :-1], square[:, -1]
+
+
+def _input_of_rows(rows: Rows, batch: Batch) -> Tensor:
+    """Which input of the batch each answer belongs to, (R,)."""
+    total, leading = len(rows.features), rows.leading
+    if len(leading) > 1 and leading[0] != batch.size and leading[1] == batch.size:
+        shape = (1, batch.size, *[1] * (len(leading) - 2))
+        return torch.arange(batch.size).reshape(shape).expand(leading).reshape(-1)
+    if batch.size == 0 or total % batch.size:
+        return torch.arange(total)
+    return torch.arange(total) // (total // batch.size)

@@ -1,0 +1,276 @@
+"""One pass over data: the network runs batch by batch, and moments are kept instead of samples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from phiscope.distributed import Crew
+from phiscope.errors import EmptyDataError
+from phiscope.inputs.arrays import as_head, check_reach
+from phiscope.inputs.batches import batches_of, peeked
+from phiscope.measurement.assemble import Gathered
+from phiscope.moments.accumulator import MomentAccumulator
+from phiscope.moments.moments import Moments
+from phiscope.moments.precision import PRODUCTS, check_precision, precision_for
+from phiscope.network import FeatureMap, Rows
+from phiscope.network.batch import Batch
+from phiscope.network.initial import InitialFeatures
+from phiscope.network.samples import Samples, labels_are_inputs, samples_of
+from phiscope.typing import FloatArray
+
+
+def batches_here(crew: Crew, data: Any, max_samples: int | None) -> Iterator[Any] | None:
+    """This rank's raw batches; None when ranks merge and this one has nothing to measure."""
+    if not crew.merges:
+        return batches_of(data)
+    if crew.quota(max_samples) == 0 != max_samples or crew.own_inputs == 0:
+        return None
+    try:
+        return peeked(batches_of(data))[1]
+    except EmptyDataError:
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What a reader of the numbers has to know about a pass; plain values, so that ranks can tell each other.
+
+    Attributes:
+        network: what was measured, by name: model, head, layout.
+        devices: where it ran.
+        precisions: of the features.
+        products: precision of the products, empty where nothing counted.
+        readings: how targets were read.
+        ignored_inputs: mapping keys that the model does not take.
+        n_batches: batches that were run.
+        n_ignored: rows left out by label or mask.
+        repeats_inputs: labels are the inputs, element by element.
+    """
+
+    network: Mapping[str, str]
+    devices: tuple[str, ...]
+    precisions: tuple[str, ...]
+    products: tuple[str, ...]
+    readings: tuple[str, ...]
+    ignored_inputs: tuple[str, ...]
+    n_batches: int
+    n_ignored: int
+    repeats_inputs: bool
+
+    def provenance(self) -> dict[str, str]:
+        """As text."""
+        told = {
+            "source": "network",
+            **self.network,
+            "targets": "; ".join(self.readings),
+            "batches": str(self.n_batches),
+            "device": ", ".join(self.devices),
+            "precision": ", ".join(self.precisions),
+            "products": "; ".join(self.products),
+        }
+        if self.n_ignored:
+            told["left_out"] = f"{self.n_ignored} positions or samples, by label -100 or attention mask"
+        if self.ignored_inputs:
+            told["ignored_inputs"] = ", ".join(self.ignored_inputs)
+        return told
+
+    def warnings(self) -> tuple[str, ...]:
+        """What may be wrong with the labels."""
+        if not self.repeats_inputs:
+            return ()
+        return (
+            "labels repeat the inputs and were taken as they are; if the model predicts the next token, "
+            "pass targets shifted by one",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RankPart:
+    """What the pass of one rank gathered.
+
+    Attributes:
+        shards: moments of this rank's disjoint shards; empty when no sample counted.
+        paired: the same for initial and present features together; None without an initial state.
+        head: W (C, p) and b (C,), copies.
+        seen: about the pass.
+    """
+
+    shards: Sequence[Moments]
+    paired: Sequence[Moments] | None
+    head: tuple[FloatArray, FloatArray]
+    seen: Seen
+
+
+@dataclass(kw_only=True)
+class Pass:
+    """What one pass has gathered so far.
+
+    Attributes:
+        feature_map: from `split`.
+        initial: gives features at initialization; None for no comparison.
+        n_shards: see `MomentAccumulator`.
+        own_inputs: so many inputs count, and what comes after them does not; None = all.
+        precision: of the products, see `phiscope.measure`.
+    """
+
+    feature_map: FeatureMap
+    initial: InitialFeatures | None
+    n_shards: int | None
+    own_inputs: int | None = None
+    precision: str = "auto"
+    n_samples: int = 0
+    n_inputs: int = 0
+    n_batches: int = 0
+    ignored: int = 0
+    moments: MomentAccumulator | None = None
+    paired: MomentAccumulator | None = None
+    last: Rows | None = None
+    readings: Counter[str] = field(default_factory=Counter)
+    ignored_keys: tuple[str, ...] = ()
+    repeats_inputs: bool = False
+
+    products: str = ""
+
+    def __post_init__(self) -> None:
+        if self.precision != "auto":
+            check_precision(self.precision)
+        self.now = self.feature_map.caller()
+
+    def add(self, batch: Batch, index: int, left: int | None) -> None:
+        """Run one batch and add it; at most `left` of its samples count."""
+        self.add_rows(batch, self.feature_map.rows(batch, call=self.now, index=index), index, left)
+
+    def add_rows(self, batch: Batch, rows: Rows, index: int, left: int | None = None) -> None:
+        """Add the features of one batch that has been run; at most `left` of its samples count."""
+        samples = samples_of(batch, rows, self.feature_map.model)
+        units = _units(rows, batch, self.n_inputs)
+        counted = self._counted(units[samples.rows])[:left]
+        if len(counted):
+            self._sum_up(batch, rows, samples, units, counted, index)
+        self._note(batch, rows, samples, len(counted))
+
+    def _sum_up(self, batch: Batch, rows: Rows, samples: Samples, units: Tensor, counted: Tensor, index: int) -> None:
+        chosen = samples.rows[counted]
+        features = rows.features[chosen.to(rows.features.device)]
+        self._start(samples, rows).update(
+            features,
+            targets=None if samples.targets is None else samples.targets[counted],
+            units=units[chosen],
+        )
+        if self.initial is not None and self.paired is not None:
+            before = self.initial(batch, index)
+            self.paired.update(before[chosen.to(before.device)], features)
+
+    def _note(self, batch: Batch, rows: Rows, samples: Samples, n_counted: int) -> None:
+        """Count a batch; one whose features were refused has not come this far."""
+        self.last = rows
+        self.n_samples += n_counted
+        self.n_inputs += batch.size
+        self.n_batches += 1
+        self.ignored += samples.ignored
+        self.readings[samples.reading] += 1
+        self.ignored_keys = batch.ignored or self.ignored_keys
+        aligned = "shifted" not in samples.reading
+        self.repeats_inputs = self.repeats_inputs or (aligned and labels_are_inputs(batch))
+
+    def _counted(self, units: Tensor) -> Tensor:
+        """Which samples are this pass's own, as indices."""
+        if self.own_inputs is None:
+            return torch.arange(len(units))
+        return torch.nonzero(units < self.own_inputs)[:, 0]
+
+    def _start(self, samples: Samples, rows: Rows) -> MomentAccumulator:
+        if self.moments is None:
+            device = rows.features.device
+            options: dict[str, Any] = {
+                "precision": precision_for(device) if self.precision == "auto" else self.precision,
+                "device": None if device.type == "cpu" else device,
+            }
+            self.products = PRODUCTS[options["precision"]]
+            classes = samples.targets is not None and not samples.targets.is_floating_point()
+            n_classes = max(rows.weight.shape[0], 2) if classes else None
+            self.moments = MomentAccumulator(num_classes=n_classes, n_shards=self.n_shards, **options)
+            self.paired = MomentAccumulator(**options)
+        return self.moments
+
+    def result(self) -> Gathered:
+        """Finish the pass.
+
+        Raises:
+            EmptyDataError: fewer than two samples counted.
+        """
+        if self.moments is None or self.last is None:
+            raise EmptyDataError(
+                f"the data hold no sample to measure ({self.ignored} were left out by label -100 or mask)"
+            )
+        moments, shards = self.moments.finish()
+        seen = self._seen(self.last)
+        return Gathered(
+            moments=moments,
+            shards=shards,
+            head=self._head(self.last),
+            paired=None if self.initial is None or self.paired is None else self.paired.result(),
+            provenance=seen.provenance(),
+            warnings=seen.warnings(),
+        )
+
+    def part(self) -> RankPart | None:
+        """Finish the pass of one rank of several, which may hold one sample or none."""
+        if self.last is None:
+            return None
+        return RankPart(
+            shards=_shards(self.moments, self.n_samples),
+            paired=None if self.initial is None else _shards(self.paired, self.n_samples),
+            head=self._head(self.last),
+            seen=self._seen(self.last),
+        )
+
+    def _head(self, rows: Rows) -> tuple[FloatArray, FloatArray]:
+        # Copies, as `as_head` makes them: the training goes on writing into the parameters.
+        return as_head((rows.weight, rows.bias), rows.features.shape[1])
+
+    def _seen(self, rows: Rows) -> Seen:
+        found, model = self.feature_map.found, self.feature_map.model
+        return Seen(
+            network={
+                "model": type(model).__name__,
+                "head": f"{found.name or 'the model itself'} ({type(found.module).__name__})",
+                "layout": str(found.layout),
+            },
+            devices=(str(rows.features.device),),
+            precisions=(str(rows.features.dtype),),
+            products=(self.products,) if self.products else (),
+            readings=tuple(self.readings),
+            ignored_inputs=self.ignored_keys,
+            n_batches=self.n_batches,
+            n_ignored=self.ignored,
+            repeats_inputs=self.repeats_inputs,
+        )
+
+
+def _shards(accumulator: MomentAccumulator | None, n_samples: int) -> Sequence[Moments]:
+    if accumulator is None or n_samples == 0:
+        return ()
+    if n_samples > 1:
+        return accumulator.result_with_shards()[1]
+    (single,) = accumulator.shards()
+    check_reach(float(abs(single.group_means).max()), name="features")
+    return (single,)
+
+
+def _units(rows: Rows, batch: Batch, start: int) -> Tensor:
+    """Which input each row comes from, (R,): positions of one text or image are not independent samples."""
+    total, leading = len(rows.features), rows.leading
+    if len(leading) > 1 and leading[0] != batch.size and leading[1] == batch.size:
+        # Time first.
+        shape = (1, batch.size, *[1] * (len(leading) - 2))
+        return (start + torch.arange(batch.size)).reshape(shape).expand(leading).reshape(-1)
+    if batch.size == 0 or total % batch.size:
+        return start + torch.arange(total)
+    return start + torch.arange(total) // (total // batch.size)

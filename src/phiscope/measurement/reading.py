@@ -1,0 +1,299 @@
+"""Reading a measurement: its scalars, their intervals, and the curves that follow from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import scipy.stats
+
+from phiscope.errors import InputError, MissingNumberError
+from phiscope.findings.held_out import held_out_quality, held_out_without_each, quality_null
+from phiscope.inputs.arrays import as_array, as_count
+from phiscope.metrics import SCALARS, definition_of, place_of, readout
+from phiscope.moments.jackknife import NO_INTERVAL, Estimate, Resampling, corrected_value, pseudo_values, standard_error
+from phiscope.moments.jackknife import estimate as make_estimate
+from phiscope.moments.shards import FEWEST_SHARDS
+from phiscope.spectrum.clusters import CLUSTER_GAP, degenerate_clusters, relative_sampling_error
+from phiscope.spectrum.spectrum import Spectrum
+from phiscope.typing import FloatArray
+
+BAND_ERRORS = 2.0
+"""A band takes neighbors closer than so many sampling errors for one cluster. One error, which marks clusters in
+pictures, is not enough: benchmarks/coverage.py then finds bands that miss inside and at the ends of clusters."""
+
+
+HELD_OUT_RATIO = 8
+"""The held-out readout has an interval from so many samples an eigenfunction on: with 6, intervals of nominal 95 % were
+found to hold the truth in 85 % of samples, with 4 in 70 %, with 8 in 92 %."""
+
+
+_BOUNDED = ("quality", "utilization", "cumulative_quality", "cumulative_utilization")
+
+
+class Reading:
+    """What can be read off a measurement without its samples; `Measurement` holds the data."""
+
+    numbers: Mapping[str, float]
+    absent: Mapping[str, str]
+    raw: Spectrum
+    centered: Spectrum
+    n_samples: int
+    n_features: int
+    effective_samples: float | None
+    estimates: Mapping[str, Estimate]
+    resampling: Resampling[Any] | None
+    target_squares: FloatArray | None
+
+    def __getitem__(self, name: str) -> float:
+        """A scalar by its name.
+
+        Raises:
+            MissingNumberError: phiscope knows the number but not here; the message says why.
+            UnknownNameError: there is no such number; the message offers the nearest names.
+        """
+        if name in self.numbers:
+            return self.numbers[name]
+        if name in self.absent:
+            raise MissingNumberError(name, self.absent[name])
+        row = definition_of(name)
+        if name not in SCALARS:
+            raise MissingNumberError(name, place_of(row.name))
+        raise MissingNumberError(name, "this measurement was made without it")
+
+    def __contains__(self, name: object) -> bool:
+        """Whether the scalar was measured."""
+        return name in self.numbers
+
+    def to_dict(self) -> dict[str, float]:
+        """Every scalar that was measured, by name."""
+        return dict(self.numbers)
+
+    def estimate(self, name: str) -> Estimate:
+        """The bias-corrected value of a scalar with its standard error.
+
+        D_LR, used variance, participation ratio and target alignment are corrected part by part, all other
+        numbers as a whole, which leaves a bias of order (p / n)^2. A name ending in ``_corrected`` means the plain one.
+
+        Raises:
+            MissingNumberError: the number is absent, or the samples were not gathered in shards.
+
+        Source: Busing et al. 1999 (delete-a-group jackknife); parts: phiscope's own.
+        """
+        plain = name.removesuffix("_corrected")
+        if plain in self.estimates:
+            return self.estimates[plain]
+        value = self[plain]
+        if plain in NO_INTERVAL:
+            raise MissingNumberError(f"the interval of {plain}", NO_INTERVAL[plain])
+        if self.resampling is None or not self.resampling.enough:
+            raise MissingNumberError(f"the interval of {plain}", self._why_no_interval())
+        if plain == "readout_r2_held_out":
+            enough = HELD_OUT_RATIO * len(self.centered.eigenvalues)
+            if self._effective_samples() < enough:
+                reason = (
+                    f"heads fitted to halves of so few samples lose more than 1 / n of it; {enough} samples would do"
+                )
+                raise MissingNumberError(f"the interval of {plain}", reason)
+            without = held_out_without_each(self.resampling.shards)
+        else:
+            without = [part.numbers.get(plain, math.nan) for part in self.resampling.without_each]
+        if not np.isfinite(without).all():
+            raise MissingNumberError(f"the interval of {plain}", "leaving out a shard of samples makes it undefined")
+        left, shares = np.asarray(without), self.resampling.shares
+        center = float(corrected_value(np.asarray(value), left, shares))
+        return make_estimate(center, pseudo_values(np.asarray(value), left, shares), shares)
+
+    def _why_no_interval(self) -> str:
+        if self.resampling is None:
+            return "it needs the shards of samples, which a stored or resampled record lacks"
+        return (
+            f"it needs at least {FEWEST_SHARDS} shards of samples, and {len(self.resampling.shards)} were gathered "
+            f"because {self.n_features} features make each of them large; ask for more with intervals=True"
+        )
+
+    def interval(self, name: str, level: float = 0.95) -> tuple[float, float]:
+        """Confidence interval for the population value of a scalar, clipped to the number's range.
+
+        Args:
+            name: a scalar.
+            level: nominal coverage, 0 < level < 1.
+
+        Returns:
+            Low and high end.
+
+        Raises:
+            MissingNumberError: as for `estimate`.
+
+        Example:
+            >>> import itertools, numpy as np
+            >>> from phiscope import diagonalize
+            >>> signs = np.array(list(itertools.product([-1.0, 1.0], repeat=10)))
+            >>> low, high = diagonalize(signs).interval("participation_ratio")
+            >>> low < 10.1 and 9.9 < high
+            True
+        """
+        low, high = self.estimate(name).interval(level)
+        row = definition_of(name)
+        floor, ceiling = -math.inf if row.low is None else row.low, math.inf if row.high is None else row.high
+        return max(low, floor), min(high, ceiling)
+
+    def curve_interval(
+        self, curve: str, *, centered: bool = True, level: float = 0.95
+    ) -> tuple[FloatArray, FloatArray]:
+        """Pointwise confidence band of a curve over k, for the population's curve.
+
+        Where neighboring eigenvalues are within two sampling errors of each other, the order of their eigenfunctions
+        in the population is not known: there a cumulative curve's band runs from its low end before the cluster to its
+        high end after it, that of eigenvalues holds all of the cluster's, and a single share can be anything in 0..1.
+
+        Args:
+            curve: ``"cumulative_quality"``, ``"cumulative_utilization"``, ``"quality"``, ``"utilization"`` or
+                ``"eigenvalues"``.
+            centered: of the covariance instead of the second moment.
+            level: nominal coverage at each k, 0 < level < 1.
+
+        Returns:
+            Low and high end, each of shape (K',): up to the least K that every shard's absence leaves.
+
+        Raises:
+            MissingNumberError: the curve was not measured, or the samples were not gathered in shards.
+            InputError: there is no such curve, or the level is not between 0 and 1.
+
+        Source: Busing et al. 1999 (delete-a-group jackknife).
+        """
+        if curve not in (*_BOUNDED, "eigenvalues"):
+            raise InputError(f"there is no curve named {curve!r}; known are {', '.join((*_BOUNDED, 'eigenvalues'))}")
+        if not 0 < level < 1:
+            raise InputError(f"level is {level}, expected a coverage between 0 and 1, for example 0.95")
+        which = "centered" if centered else "raw"
+        value = getattr(getattr(self, which), curve)
+        if value is None or self.resampling is None or not self.resampling.enough:
+            reason = "its targets or outputs are missing" if value is None else self._why_no_interval()
+            raise MissingNumberError(f"the interval of {curve}", reason)
+        without = [getattr(getattr(part, which), curve) for part in self.resampling.without_each]
+        if any(part is None for part in without):
+            raise MissingNumberError(f"the interval of {curve}", "leaving out a shard of samples makes it undefined")
+        length = min(len(value), *(len(part) for part in without))
+        value, left = value[:length], np.stack([part[:length] for part in without])
+        shares = self.resampling.shares
+        center = corrected_value(value, left, shares)
+        spread = pseudo_values(value, left, shares) - center
+        reach = scipy.stats.t.ppf((1 + level) / 2, len(shares) - 1) * standard_error(spread, shares)
+        ceiling = 1.0 if curve in _BOUNDED else np.inf
+        low, high = np.maximum(center - reach, 0.0), np.minimum(center + reach, ceiling)
+        # Beyond 1 nothing can lie apart.
+        gap = min(max(CLUSTER_GAP, BAND_ERRORS * relative_sampling_error(self._effective_samples())), 1.0)
+        unresolved = degenerate_clusters(getattr(self, which).eigenvalues, gap=gap)
+        return _over_clusters(curve, low, high, unresolved)
+
+    def _effective_samples(self) -> float:
+        """Number of equally weighted samples that say as much."""
+        return self.n_samples if self.effective_samples is None else self.effective_samples
+
+    def quality_excess(self) -> FloatArray:
+        """Centered Pi*(k) above what uninformative targets give, (Pi* - k/(n-1)) / (1 - k/(n-1)); shape (K,).
+
+        n is the effective number of samples, (sum w)^2 / sum w^2, where they are weighted; the level is then
+        approximate, and too high when a few samples carry most of the weight.
+
+        Raises:
+            MissingNumberError: there were no targets.
+
+        Source: phiscope.
+        """
+        value = self.centered.cumulative_quality
+        if value is None:
+            raise MissingNumberError("cumulative_quality", "no targets were given, or they are constant")
+        null = quality_null(len(value), self._effective_samples())
+        return np.where(null < 1, (value - null) / np.where(null < 1, 1 - null, 1.0), 0.0)
+
+    def held_out_quality(self, k: int | None = None) -> FloatArray:
+        """Centered cumulative quality with eigenfunctions from one half of the samples and targets from the other.
+
+        Args:
+            k: how many leading eigenfunctions; None takes all.
+
+        Returns:
+            Shape (k,), at most 1; averages 0 for uninformative targets.
+
+        Raises:
+            MissingNumberError: there were no targets, or the samples were not gathered in shards.
+
+        Source: phiscope; see `phiscope.findings.held_out`.
+        """
+        if self.centered.cumulative_quality is None or self.resampling is None:
+            raise MissingNumberError("held-out quality", "it needs targets and the shards of samples")
+        most = len(self.centered.eigenvalues)
+        return held_out_quality(
+            self.resampling.shards, most if k is None else min(as_count(k, name="k", least=1), most)
+        )
+
+    def readout_curve(self, times: Any, *, centered: bool = True) -> FloatArray:
+        """Mean squared error over time of a new head trained by gradient flow on these features: the lazy baseline.
+
+        Args:
+            times: learning rate times steps, for the loss half the squared error, shape (T,), >= 0, in inverse
+                squared feature units.
+            centered: with a bias that is fitted first; False trains from zero without a bias.
+
+        Returns:
+            Shape (T,), non-increasing, in squared target units.
+
+        Raises:
+            MissingNumberError: there were no targets.
+            InputError: a time is negative or not finite.
+
+        Source: arXiv:2410.04264 v1 (gradient flow of the head).
+        """
+        spectrum = self.centered if centered else self.raw
+        if spectrum.target_power is None or self.target_squares is None:
+            raise MissingNumberError("readout_curve", self.absent.get("readout_r2", "no targets were given"))
+        at = as_array(times, name="times").astype(np.float64).reshape(-1)
+        if not np.isfinite(at).all() or (at < 0).any():
+            raise InputError("times have to be finite and at least 0: learning rate times steps")
+        square = float(self.target_squares[int(centered)])
+        return np.maximum(readout.readout_loss(spectrum.eigenvalues, spectrum.target_power, square, at), 0.0)
+
+    def discriminant_information(self, ridge: float = 0.0, *, shrinkage: float = 0.0) -> float:
+        """tr((S' + r I)^-1 S_B) with S' = (1 - a) S + a tr(S)/p I; ridge and shrinkage 0 give the H-score.
+
+        Args:
+            ridge: r >= 0, in squared feature units.
+            shrinkage: a, 0..1.
+
+        Returns:
+            0..C - 1.
+
+        Raises:
+            MissingNumberError: the targets were not classes.
+            InputError: ridge or shrinkage outside their range.
+
+        Source: Hou and Kung 2020; ridge 0: Bao et al. 2019 (H-score).
+        """
+        if not (math.isfinite(ridge) and ridge >= 0 and 0 <= shrinkage <= 1):
+            raise InputError(f"ridge is {ridge} and shrinkage {shrinkage}, expected ridge >= 0 and 0 <= shrinkage <= 1")
+        self["discriminant_information"]
+        values, quality = self.centered.eigenvalues, np.asarray(self.centered.quality)
+        shrunk = (1 - shrinkage) * values + shrinkage * values.sum() / self.n_features
+        return readout.discriminant_information(shrunk, quality * values, ridge)
+
+
+def _over_clusters(
+    curve: str, low: FloatArray, high: FloatArray, clusters: tuple[tuple[int, int], ...]
+) -> tuple[FloatArray, FloatArray]:
+    """Widen a band where the order of eigenfunctions is not known; ranges are half-open and may pass its end."""
+    wide_low, wide_high = low.copy(), high.copy()
+    for start, stop in ((start, stop) for start, stop in clusters if start < len(low)):
+        if curve == "eigenvalues":
+            wide_low[start:stop], wide_high[start:stop] = low[start:stop].min(), high[start:stop].max()
+        elif curve.startswith("cumulative"):
+            # At the end of the cluster the sum holds all of it, in whatever order.
+            inside = slice(start, stop - 1)
+            wide_low[inside] = np.minimum(low[inside], low[start - 1] if start else 0.0)
+            wide_high[inside] = np.maximum(high[inside], high[stop - 1] if stop <= len(high) else 1.0)
+        else:
+            wide_low[start:stop], wide_high[start:stop] = 0.0, 1.0
+    return wide_low, wide_high

@@ -1,0 +1,238 @@
+"""One frozen record: the numbers, both spectra, where they came from and what to beware of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from phiscope.archive import read_record, write_arrays
+from phiscope.errors import InputError, NonFiniteError, ShapeError
+from phiscope.inputs.arrays import as_count, as_rows
+from phiscope.lazy import LateField
+from phiscope.measurement.reading import Reading
+from phiscope.metrics.regime import Regime, RegimeEvidence
+from phiscope.metrics.tables import html_table, text_table
+from phiscope.moments.jackknife import Estimate, Resampling
+from phiscope.spectrum.spectrum import Spectrum, eigenfunctions
+from phiscope.typing import FloatArray
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+FORMAT = 1
+"""Version of the file layout of one measurement."""
+
+
+_ARRAYS = ("feature_mean", "class_means", "class_weights", "target_squares", "tolerance_curve")
+
+
+_FACTS = ("n_samples", "n_features", "n_outputs", "n_classes", "rank_tolerance", "warnings")
+
+
+def _nothing() -> None:
+    """What a late field holds that nobody gave."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Measurement(Reading):
+    """Everything phiscope found out about one feature map on one set of samples.
+
+    ``m["dynamical_low_rank"]`` reads a scalar; a number that could not be given raises with the reason.
+
+    Attributes:
+        numbers: every scalar by its name.
+        absent: known numbers this measurement does not have, with the reason.
+        raw: spectrum of the second moment M (the paper's operator; the constant is one of its functions).
+        centered: spectrum of the covariance S.
+        feature_mean: m, shape (p,).
+        class_means: mean feature vector of each class, shape (num_classes, p), rows of classes that
+            never occur are NaN; None unless the targets are classes.
+        class_weights: share of each class, shape (num_classes,), sums to 1; None unless classes.
+        n_samples: number of samples measured.
+        effective_samples: (sum w)^2 / sum w^2, below n_samples where they are weighted; None in files that
+            were written before it was kept.
+        n_features: p.
+        n_outputs: C, None without outputs.
+        n_classes: number of classes, None unless the targets are classes.
+        rank_tolerance: relative tolerance on the eigenvalues of F and Fc.
+        evidence: the regime with the numbers that decided; None when it cannot be told.
+        warnings: sentences a reader has to know before trusting a number.
+        provenance: where this came from: split, model, head, how features were made, versions.
+        estimates: corrected values with standard errors, by the name of the plain number.
+        resampling: what intervals of all other numbers are made from; None when read from disk.
+        target_squares: tr(D) and tr(Dc), shape (2,); None without targets.
+        tolerance_curve: rows of rank tolerance, output rank rank(F) and literal D_LR (NaN where it is undefined),
+            shape (T, 3); None without outputs.
+    """
+
+    numbers: Mapping[str, float]
+    absent: Mapping[str, str] = field(default_factory=dict)
+    raw: Spectrum = LateField()  # type: ignore[assignment]
+    centered: Spectrum = LateField()  # type: ignore[assignment]
+    feature_mean: FloatArray
+    class_means: FloatArray | None = None
+    class_weights: FloatArray | None = None
+    n_samples: int
+    effective_samples: float | None = None
+    n_features: int
+    n_outputs: int | None = None
+    n_classes: int | None = None
+    rank_tolerance: float = 1e-4
+    evidence: RegimeEvidence | None = LateField(_nothing)  # type: ignore[assignment]
+    warnings: tuple[str, ...] = LateField(tuple)  # type: ignore[assignment]
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    estimates: Mapping[str, Estimate] = LateField(dict)  # type: ignore[assignment]
+    resampling: Resampling[Measurement] | None = None
+    target_squares: FloatArray | None = None
+    tolerance_curve: FloatArray | None = LateField(_nothing)  # type: ignore[assignment]
+
+    @property
+    def regime(self) -> Regime | None:
+        """``"coefficient"``, ``"minimal"``, ``"extended"``, ``"intermediate"``, or None when it cannot be told."""
+        return None if self.evidence is None else self.evidence.regime
+
+    @property
+    def output_rank(self) -> int:
+        """r = rank(Fc), the number of independent centered outputs."""
+        return int(self["output_rank"])
+
+    def spectrum(self, *, centered: bool) -> Spectrum:
+        """The centered or the raw spectrum."""
+        return self.centered if centered else self.raw
+
+    def eigenfunctions(self, features: Any, centered: bool = False) -> FloatArray:
+        """Eigenfunctions on any features: e_k(x) = v_k . phi(x) / sqrt(rho_k) (centered: v_k . (phi(x) - m) / ...).
+
+        On the measured samples E[e_j e_k] is the identity.
+
+        Args:
+            features: shape (n, p), from the same feature map.
+            centered: of the covariance instead of the second moment.
+
+        Returns:
+            Shape (n, K), one column an eigenfunction.
+
+        Raises:
+            ShapeError: the features have another width.
+            NonFiniteError: the features hold NaN or Inf.
+
+        Source: arXiv:2410.04264 v1.
+
+        Example:
+            >>> import numpy as np
+            >>> from phiscope import diagonalize
+            >>> x = np.array([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+            >>> np.abs(diagonalize(x).eigenfunctions(x)[0]).round(6).tolist()
+            [1.414214, 0.0]
+        """
+        rows = as_rows(features, name="features", letter="p").astype(np.float64)
+        if rows.shape[1] != self.n_features:
+            raise ShapeError(f"features have {rows.shape[1]} columns, this measurement has p = {self.n_features}")
+        if not np.isfinite(rows).all():
+            raise NonFiniteError("features hold NaN or Inf, expected finite numbers", where="features")
+        return self._eigenfunctions(rows, centered)
+
+    def _eigenfunctions(self, rows: FloatArray, centered: bool) -> FloatArray:
+        spectrum = self.spectrum(centered=centered)
+        eigenvalues = spectrum.eigenvalues[: spectrum.eigenvectors.shape[1]]
+        return eigenfunctions(rows, eigenvalues, spectrum.eigenvectors, self.feature_mean if centered else None)
+
+    def class_profile(self, k: int | None = None, *, centered: bool = False) -> FloatArray:
+        """Mean of each leading eigenfunction over each class, E[e_k | y = c].
+
+        Args:
+            k: how many eigenfunctions; None takes all that are stored.
+            centered: of the covariance instead of the second moment.
+
+        Returns:
+            Shape (num_classes, k); NaN for a class that never occurs.
+
+        Raises:
+            InputError: the targets were not classes.
+        """
+        if self.class_means is None:
+            raise InputError("a class profile needs integer targets, and this measurement has none; measure with them")
+        kept = None if k is None else as_count(k, name="k", least=0)
+        return self._eigenfunctions(self.class_means, centered)[:, :kept]
+
+    def figure(self) -> Figure:
+        """Spectrum, cumulative quality and cumulative utilization in one picture (needs matplotlib).
+
+        Raises:
+            MissingDependencyError: matplotlib is not installed.
+        """
+        # The one door upward: a result draws itself, yet reading numbers never loads a drawing library.
+        from phiscope.figures.draw import measurement_figure
+
+        return measurement_figure(self)
+
+    def save(self, path: str | PathLike[str], *, keep_eigenvectors: int | None = None) -> None:
+        """Write one safetensors file without pickle; `keep_eigenvectors` stores only that many leading ones."""
+        kept = None if keep_eigenvectors is None else as_count(keep_eigenvectors, name="keep_eigenvectors", least=0)
+        arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
+        for centered in (False, True):
+            spectrum = self.spectrum(centered=centered)
+            for row in fields(spectrum):
+                value = getattr(spectrum, row.name)
+                if value is not None:
+                    part = value[:, :kept] if row.name == "eigenvectors" else value
+                    arrays[f"{'centered' if centered else 'raw'}.{row.name}"] = part
+        facts = {name: getattr(self, name) for name in _FACTS}
+        facts["effective_samples"] = self.effective_samples
+        facts["numbers"], facts["absent"] = dict(self.numbers), dict(self.absent)
+        facts["provenance"] = dict(self.provenance)
+        facts["estimates"] = {name: asdict(value) for name, value in self.estimates.items()}
+        facts["evidence"] = None if self.evidence is None else asdict(self.evidence)
+        write_arrays(path, arrays, {"kind": "measurement", "format": FORMAT, **facts})
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Measurement:
+        """Read a file written by `save`.
+
+        Raises:
+            RunFormatError: the file is unreadable or was written by a newer phiscope.
+        """
+        needed = (*_FACTS, "numbers", "absent", "provenance", "estimates", "evidence")
+        arrays, facts = read_record(path, kind="measurement", newest=FORMAT, needed=needed)
+        spectra = {
+            name: Spectrum(**{row.name: arrays.get(f"{name}.{row.name}") for row in fields(Spectrum)})  # type: ignore[arg-type]
+            for name in ("raw", "centered")
+        }
+        evidence = facts.pop("evidence")
+        known: dict[str, Any] = {name: facts[name] for name in (*_FACTS, "numbers", "absent", "provenance")}
+        known.update(spectra, **{name: arrays.get(name) for name in _ARRAYS})
+        known["warnings"] = tuple(known["warnings"])
+        known["effective_samples"] = facts.get("effective_samples")
+        known["estimates"] = {name: Estimate(**value) for name, value in facts["estimates"].items()}
+        return cls(**known, evidence=None if evidence is None else RegimeEvidence(**evidence))
+
+    def __str__(self) -> str:
+        """The table a person reads."""
+        return text_table(self._header(), self.numbers, self.absent, self._notes())
+
+    def _header(self) -> str:
+        parts = [f"{self.n_samples} samples, {self.n_features} features"]
+        parts += [f"{self.n_outputs} outputs"] if self.n_outputs is not None else []
+        parts += [f"{self.n_classes} classes"] if self.n_classes is not None else []
+        split = self.provenance.get("split")
+        return f"Measurement{f' ({split})' if split else ''}: {', '.join(parts)}"
+
+    def _notes(self) -> list[tuple[str, str]]:
+        regime = [] if self.evidence is None else [("regime", self.evidence.sentence())]
+        return [*regime, *(("warning", text) for text in self.warnings)]
+
+    def __repr__(self) -> str:
+        """One line; ``print`` shows the whole table."""
+        return (
+            f"<Measurement n={self.n_samples} p={self.n_features} C={self.n_outputs} regime={self.regime} "
+            f"numbers={len(self.numbers)}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """The table in a notebook."""
+        return html_table(self._header(), self.numbers, self._notes())

@@ -1,0 +1,1 @@
+"""Samples become sums: count, means and centered scatter, their merge, their shards."""

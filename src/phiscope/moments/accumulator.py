@@ -1,0 +1,261 @@
+"""The streaming pass: batches in, `Moments` out, memory constant in the number of samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError, TargetError
+from phiscope.inputs.arrays import as_array, as_count, as_row_tensor, as_rows, as_targets, as_weights
+from phiscope.moments.device_scatter import DeviceScatter
+from phiscope.moments.moments import Layout, Moments, with_groups
+from phiscope.moments.pilots import Pilots
+from phiscope.moments.precision import PRECISIONS, check_precision, check_range, has_double, reach_of
+from phiscope.moments.scatter import Scatter
+from phiscope.moments.shards import HALVES, ShardMoments, Streams, shards_for
+from phiscope.typing import IntArray
+
+SHARD_BLOCK_ROWS = 512
+"""Rows per matrix product of one shard."""
+
+
+MOST_CLASSES = 1_000_000
+"""Class indices from here on are taken for values that were meant as floats, unless num_classes says otherwise."""
+
+
+class MomentAccumulator:
+    """Gathers moments of features, outputs and targets batch by batch in float64.
+
+    The first rows are kept as they are; if no more come than p, they stay rows and nothing of size p x p is
+    ever made. After that memory no longer grows with the number of samples.
+
+    Args:
+        num_classes: number of classes for integer targets; None takes the largest target plus one.
+        n_shards: disjoint random shards to gather, from which intervals are made; None takes up to 20 that fit
+            into 64 MiB, or 2 halves, which correct for the size of the sample but give no interval; 1 gathers none.
+        precision: "exact" multiplies in float64; "fast" in float32, blocks of a few thousand rows about a pilot mean,
+            summed in float64: about half the time, and eigenvalues off by some 1e-7 of the largest one.
+        device: a torch device on which features that are tensors are multiplied, without a copy of them here; None
+            brings them to the CPU, as does "exact" on a device that has no float64.
+
+    Raises:
+        InputError: another precision.
+
+    Example:
+        >>> accumulator = MomentAccumulator()
+        >>> accumulator.update([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+        >>> accumulator.result().covariance("features").dense().tolist()
+        [[0.5, 0.0], [0.0, 0.5]]
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int | None = None,
+        n_shards: int | None = 1,
+        precision: str = "exact",
+        device: torch.device | None = None,
+    ) -> None:
+        check_precision(precision)
+        self._precision = precision
+        self._device = None if device is None or (precision == "exact" and not has_double(device)) else device
+        self._num_classes = None if num_classes is None else as_count(num_classes, name="num_classes")
+        self._n_shards = None if n_shards is None else as_count(n_shards, name="n_shards")
+        self._reach: dict[str, float] = {}
+        self._layout: Layout | None = None
+        self._batches = 0
+        self._streams: Streams | None = None
+        # A generator of its own: the user's random state is not ours to touch.
+        self._rng = np.random.default_rng(0)
+        self._queue = np.empty(0, dtype=np.int64)
+
+    def update(
+        self, features: Any, outputs: Any = None, targets: Any = None, weights: Any = None, units: Any = None
+    ) -> None:
+        """Add one batch.
+
+        Args:
+            features: shape (b, p).
+            outputs: shape (b, C), or None; in every batch or in none.
+            targets: integers (b,) as classes, floats (b,) or (b, c) as regression values, or None.
+            weights: non-negative, shape (b,), or None for weight 1; samples of weight 0 do not count.
+            units: integers (b,) that name what was sampled independently, when several rows come from one
+                sample (tokens of one text, positions of one image); None when every row is a sample of its own.
+
+        Raises:
+            ShapeError: shapes do not fit together or to earlier batches.
+            NonFiniteError: NaN or Inf, with the index of the batch; nothing of the batch was added.
+            TargetError: class indices that are negative or not below num_classes.
+        """
+        phi = self._rows(features, name="features", letter="p")
+        parts = [phi]
+        out = None if outputs is None else self._rows(outputs, name="outputs", letter="C")
+        goal = None if targets is None else as_targets(targets)
+        weight = as_weights(weights, len(phi), batch=self._batches)
+        for name, part in (("outputs", out), ("targets", goal)):
+            if part is not None and len(part) != len(phi):
+                raise ShapeError(f"features have {len(phi)} samples but {name} have {len(part)}; they have to match")
+        is_class = goal is not None and goal.ndim == 1
+        layout = (phi.shape[1], 0 if out is None else out.shape[1], 0, is_class)
+        if out is not None:
+            parts.append(out)
+        if goal is not None and not is_class:
+            layout = (layout[0], layout[1], goal.shape[1], False)
+            parts.append(goal)
+        self._check_layout(layout)
+        groups = goal if goal is not None and is_class else np.zeros(len(phi), dtype=np.int64)
+        self._check_values(parts)
+        if is_class:
+            self._check_classes(groups)
+        elif goal is not None and self._num_classes is not None:
+            raise TargetError(
+                f"num_classes = {self._num_classes} came with float targets, which are regression values; pass "
+                "integers if they are classes, or leave num_classes out"
+            )
+        owner = None if units is None else as_array(units, name="units").astype(np.int64)
+        if owner is not None and owner.shape != (len(phi),):
+            raise ShapeError(f"units have shape {owner.shape}, expected (b,) with b = {len(phi)} features")
+        streams = self._started(groups)
+        # Shards are drawn for the whole batch: a sample whose rows fill several blocks stays in one of them.
+        shard = None if len(streams) == 1 else self._assigned(weight > 0, owner, len(streams))
+        try:
+            streams.add(parts, groups, weight, shard)
+        except MemoryError as error:
+            raise InputError(self._too_wide(layout, error)) from error
+        self._batches += 1
+
+    def _too_wide(self, layout: Layout, error: MemoryError) -> str:
+        width = sum(layout[:3])
+        return (
+            f"p = {layout[0]} features, C = {layout[1]} outputs and {layout[2]} regression targets need matrices of "
+            f"{width} x {width} numbers, {8 * width**2 / 2**30:.3g} GiB each, and memory ran out ({error}); pass the "
+            "head (W, b) instead of many outputs, or k for the leading eigenfunctions of many features"
+        )
+
+    def _rows(self, data: Any, *, name: str, letter: str) -> Any:
+        stays = self._device is not None and isinstance(data, torch.Tensor)
+        return as_row_tensor(data, name=name, letter=letter) if stays else as_rows(data, name=name, letter=letter)
+
+    def _check_layout(self, layout: Layout) -> None:
+        if self._layout is None:
+            self._layout = layout
+        elif layout != self._layout:
+            raise ShapeError(
+                f"batch {self._batches} has (p, C, regression targets, classes) = {layout}, earlier batches had "
+                f"{self._layout}; every batch has to have the same columns"
+            )
+
+    def _started(self, groups: IntArray) -> Streams:
+        if self._streams is None:
+            layout = self._layout or (0, 0, 0, False)
+            n_groups = max(int(groups.max(initial=0)) + 1, self._num_classes or 1)
+            n_shards = self._n_shards or shards_for(sum(layout[:3]), n_groups)
+            block_rows = None if n_shards <= HALVES else SHARD_BLOCK_ROWS
+            make: Callable[[Pilots], Scatter] = partial(Scatter, holds=n_shards == 1)
+            if self._device is not None:
+                make = partial(DeviceScatter, device=self._device)
+            self._streams = Streams(layout, n_shards, block_rows, PRECISIONS[self._precision], make)
+        return self._streams
+
+    def _check_values(self, parts: list[Any]) -> None:
+        names = ["features", *(["outputs"] if self._layout and self._layout[1] else []), "targets"]
+        for name, part in zip(names, parts, strict=False):
+            if len(part) == 0:
+                continue
+            reach = reach_of(part)
+            if not math.isfinite(reach):
+                row = int(np.argwhere(~np.isfinite(as_array(part, name=name)).all(axis=1))[0, 0])
+                raise NonFiniteError(
+                    f"{name} hold NaN or Inf in batch {self._batches} (sample {row} of that batch), expected finite "
+                    "numbers; the training probably diverged or the data need cleaning",
+                    where=name,
+                    batch=self._batches,
+                )
+            self._reach[name] = max(self._reach.get(name, 0.0), reach)
+
+    def _check_classes(self, groups: IntArray) -> None:
+        low, high = (int(groups.min()), int(groups.max())) if len(groups) else (0, 0)
+        bound = MOST_CLASSES if self._num_classes is None else self._num_classes
+        if low >= 0 and high < bound:
+            return
+        below = f" and below num_classes = {bound}"
+        if self._num_classes is None:
+            below = "" if low < 0 else f" and, unless num_classes says otherwise, below {bound}"
+        raise TargetError(
+            f"integer targets in batch {self._batches} run from {low} to {high}, expected class indices from 0{below}; "
+            "relabel them, drop ignored samples, or pass floats if they are values"
+        )
+
+    def _assigned(self, counted: NDArray[np.bool_], units: IntArray | None, n_shards: int) -> IntArray:
+        """Shard of each row; rows of weight 0 draw none, so that they are the same as rows that never came."""
+        shard = np.zeros(len(counted), dtype=np.int64)
+        shard[counted] = self._assign(int(counted.sum()), None if units is None else units[counted], n_shards)
+        return shard
+
+    def _assign(self, n_rows: int, units: IntArray | None, n_shards: int) -> IntArray:
+        """Shards in random permutations of all of them: balanced, yet blind to any period in the data."""
+        if units is not None:
+            names, member = np.unique(units, return_inverse=True)
+            return self._assign(len(names), None, n_shards)[member]
+        missing = n_rows - len(self._queue)
+        if missing > 0:
+            rounds = np.tile(np.arange(n_shards), (-(-missing // n_shards), 1))
+            self._queue = np.concatenate([self._queue, self._rng.permuted(rounds, axis=1).ravel()])
+        assigned, self._queue = self._queue[:n_rows], self._queue[n_rows:]
+        return assigned
+
+    def shards(self) -> ShardMoments:
+        """Moments of the disjoint random shards that hold samples; intervals are made from them."""
+        if self._streams is None:
+            return ShardMoments([], 1)
+        return self._streams.shards(max(self._streams.n_groups, self._num_classes or 1))
+
+    def result(self) -> Moments:
+        """The moments of everything so far; more batches may follow.
+
+        Raises:
+            EmptyDataError: fewer than two samples came.
+        """
+        return self.result_with_shards()[0]
+
+    def _check_enough(self) -> Streams:
+        n = 0 if self._streams is None else self._streams.n_samples
+        if self._streams is None or n < 2:
+            raise EmptyDataError(
+                f"{n} sample{'s' * (n != 1)} came with positive weight, expected at least 2; "
+                "check that the data are not empty or used up (a generator can be read only once)"
+            )
+        for name, reach in self._reach.items():
+            check_range(reach, name=name, precision=self._precision)
+        return self._streams
+
+    def result_with_shards(self) -> tuple[Moments, Sequence[Moments]]:
+        """`result` and `shards` in one go.
+
+        Raises:
+            EmptyDataError: fewer than two samples came.
+        """
+        return self._both(consume=False)
+
+    def finish(self) -> tuple[Moments, Sequence[Moments]]:
+        """`result_with_shards` for the last time: memory is handed over instead of copied, and no batch may follow.
+
+        Raises:
+            EmptyDataError: fewer than two samples came.
+        """
+        both = self._both(consume=True)
+        self._streams = None
+        return both
+
+    def _both(self, *, consume: bool) -> tuple[Moments, Sequence[Moments]]:
+        streams = self._check_enough()
+        total = streams.total(consume=consume)
+        if total.classes:
+            total = with_groups(total, self._num_classes or 1)
+        return total, streams.shards(len(total.group_counts), total, consume=consume)

@@ -1,0 +1,208 @@
+"""Leaving out one random shard at a time: bias correction and intervals from a single pass.
+
+Source: Busing, Meijer and van der Leeden 1999, Statistics and Computing 9, for shards of unequal weight.
+
+The shards of a measurement, and the measurement repeated without each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, reduce
+from typing import Generic, TypeVar
+
+import numpy as np
+import scipy.stats
+
+from phiscope.errors import InputError
+from phiscope.linalg.products import add_outer
+from phiscope.moments.moments import Moments, fold, merge, moments_from_rows, with_groups
+from phiscope.moments.shards import FEWEST_SHARDS
+from phiscope.typing import FloatArray
+
+MOST_OF_A_COLUMN = 0.75
+"""A shard with no more than this share of the weight and of every column's scatter is subtracted: two bits, no more,
+are lost."""
+
+
+def leave_one_out(shards: Sequence[Moments], total: Moments | None = None) -> Iterator[Moments]:
+    """Moments of all shards but one, for each shard.
+
+    Args:
+        shards: G >= 2 moments of disjoint samples.
+        total: the moments of all of them together, if known.
+
+    Yields:
+        G moments, one at a time; the g-th lacks shard g.
+    """
+    total = reduce(merge, shards) if total is None else total
+    if total.rows is not None and all(shard.rows is not None for shard in shards):
+        yield from _rows_without_each(shards, len(total.group_counts))
+        return
+    if len(shards) == 2:
+        # Without the one there is the other.
+        yield from (with_groups(other, len(total.group_counts)) for other in reversed(shards))
+        return
+    if total.within is None:
+        total = fold(reduce(merge, shards))
+    scatter = np.diagonal(np.asarray(total.within))
+    for index, shard in enumerate(shards):
+        part = with_groups(fold(shard), len(total.group_counts))
+        light = part.weight <= MOST_OF_A_COLUMN * total.weight
+        if light and (np.diagonal(np.asarray(part.within)) <= MOST_OF_A_COLUMN * scatter).all():
+            yield without(total, part)
+        else:
+            rest = reduce(merge, [other for position, other in enumerate(shards) if position != index])
+            yield with_groups(rest, len(total.group_counts))
+
+
+def _rows_without_each(shards: Sequence[Moments], n_groups: int) -> Iterator[Moments]:
+    """`leave_one_out` of samples that are fewer than features: their rows are joined, and nothing p x p is made."""
+    kept = [(shard.rows, shard.row_groups, shard.row_weights) for shard in shards]
+    for index in range(len(shards)):
+        rows, groups, weights = (np.concatenate(part) for part in zip(*kept[:index], *kept[index + 1 :], strict=True))
+        yield moments_from_rows(shards[0].layout, rows, groups, weights, n_groups)
+
+
+def without(total: Moments, part: Moments) -> Moments:
+    """Moments of the samples of `total` that are not in `part`, the inverse of a merge.
+
+    Args:
+        total: folded moments of all samples.
+        part: folded moments of some of them.
+    """
+    weights = np.where(total.group_counts > part.group_counts, total.group_weights - part.group_weights, 0.0)
+    left = weights > 0
+    divisor = np.where(left, weights, 1.0)
+    step = np.where(left[:, None], part.group_means - total.group_means, 0.0)
+    means = total.group_means - step * (part.group_weights / divisor)[:, None]
+    # What `merge` adds between the two means of a group, told by the total's mean.
+    strength = np.where(left, part.group_weights * total.group_weights / divisor, 0.0)
+    bridge = (step * np.sqrt(strength)[:, None])[strength > 0]
+    features = step[:, : total.n_features]
+    squares = total.group_squares - part.group_squares - strength * np.einsum("ij,ij->i", features, features)
+    return replace(
+        total,
+        n_samples=total.n_samples - part.n_samples,
+        weight=float(weights.sum()),
+        squared_weight=total.squared_weight - part.squared_weight,
+        group_counts=total.group_counts - part.group_counts,
+        group_weights=weights,
+        group_means=np.where(left[:, None], means, 0.0),
+        group_squares=np.where(left, np.maximum(squares, 0.0), 0.0),
+        within=add_outer(np.asarray(total.within) - np.asarray(part.within), bridge, sign=-1.0),
+    )
+
+
+def pseudo_values(value: FloatArray, left_out: FloatArray, shares: FloatArray) -> FloatArray:
+    """What each shard says on its own: h theta - (h - 1) theta_(-g) with h = 1 / share.
+
+    Args:
+        value: the statistic of all samples, shape (...).
+        left_out: the statistic without each shard, shape (G, ...).
+        shares: weight of each shard, shape (G,), sums to 1.
+
+    Returns:
+        Shape (G, ...); their mean, weighted by the shares' complement, is the bias-corrected statistic.
+
+    Example:
+        >>> pseudo_values(np.array(2.0), np.array([1.0, 3.0]), np.array([0.5, 0.5])).tolist()
+        [3.0, 1.0]
+    """
+    h = (1 / shares).reshape(-1, *[1] * np.ndim(value))
+    return np.asarray(h * value - (h - 1) * left_out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A bias-corrected value with its standard error.
+
+    Attributes:
+        value: the bias-corrected statistic.
+        error: its standard error, in the unit of the statistic.
+        freedom: degrees of freedom of the error, G - 1.
+    """
+
+    value: float
+    error: float
+    freedom: int
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Student's t interval for the population value.
+
+        Args:
+            level: nominal coverage, 0 < level < 1.
+
+        Raises:
+            InputError: the level is not between 0 and 1.
+        """
+        if not 0 < level < 1:
+            raise InputError(f"level is {level}, expected a coverage between 0 and 1, for example 0.95")
+        reach = float(scipy.stats.t.ppf((1 + level) / 2, self.freedom)) * self.error
+        return self.value - reach, self.value + reach
+
+
+def corrected_value(value: FloatArray, left_out: FloatArray, shares: FloatArray) -> FloatArray:
+    """The bias-corrected statistic G theta - sum_g (1 - share_g) theta_(-g), shape (...)."""
+    weights = (1 - shares).reshape(-1, *[1] * np.ndim(value))
+    return np.asarray(len(shares) * value - (weights * left_out).sum(axis=0))
+
+
+def estimate(value: float, pseudo: FloatArray, shares: FloatArray) -> Estimate:
+    """Standard error of a corrected value from its pseudo-values.
+
+    Args:
+        value: the bias-corrected statistic.
+        pseudo: pseudo-values, shape (G,), G >= 2.
+        shares: weight of each shard, shape (G,).
+    """
+    return Estimate(value=value, error=float(standard_error(pseudo - value, shares)), freedom=len(shares) - 1)
+
+
+def standard_error(spread: FloatArray, shares: FloatArray) -> FloatArray:
+    """Standard error from pseudo-values minus the corrected statistic, shape (G, ...) to (...)."""
+    # One shard has all but rounding of the weight: nothing is left to say how sure the statistic is.
+    if (1 / shares <= 1).any():
+        return np.full(spread.shape[1:], np.inf)
+    h = (1 / shares).reshape(-1, *[1] * (spread.ndim - 1))
+    return np.asarray(np.sqrt((spread**2 / (h - 1)).mean(axis=0)))
+
+
+Result = TypeVar("Result")
+
+
+NO_INTERVAL = {
+    "alpha_req": "a fitted slope follows the sorted noise of a flat spectrum, and intervals were found to miss it",
+    **dict.fromkeys(("srank", "output_rank", "output_rank_raw"), "it is a whole number, which has no standard error"),
+}
+"""Numbers without an interval, and why; see benchmarks/coverage.py."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Resampling(Generic[Result]):
+    """The random shards of a measurement and how to measure without one of them; nothing is done before it is asked.
+
+    Attributes:
+        shards: moments of G disjoint random shards.
+        measure: measures merged moments as the whole was measured.
+    """
+
+    shards: Sequence[Moments]
+    measure: Callable[[Moments], Result]
+
+    @property
+    def enough(self) -> bool:
+        """Whether an interval can be made from so many shards."""
+        return len(self.shards) >= FEWEST_SHARDS
+
+    @cached_property
+    def shares(self) -> FloatArray:
+        """Weight of each shard, shape (G,), sums to 1."""
+        weights = np.array([shard.weight for shard in self.shards])
+        return np.asarray(weights / weights.sum())
+
+    @cached_property
+    def without_each(self) -> list[Result]:
+        """The measurement without each shard; costs as much as G measurements without their pass."""
+        return [self.measure(part) for part in leave_one_out(self.shards)]

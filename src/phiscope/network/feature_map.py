@@ -1,0 +1,283 @@
+"""A network as forward feature map and head: f(x) = W phi(x) + b."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from phiscope.errors import HeadError, InputError, NonFiniteError
+from phiscope.inputs.batches import batches_of, peeked
+from phiscope.network.batch import Batch, BatchReader
+from phiscope.network.head import FoundHead, Head, beyond_rounding, find_head
+from phiscope.network.hooks import Caller, LayerCall, listening, replacing, stand_ins
+from phiscope.network.isolation import isolated, placement, unwrapped
+from phiscope.network.linear_layers import linear_kind
+from phiscope.network.output_layout import matching_positions, tensor_at
+
+_CHECKED_NUMBERS = 2**24
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rows:
+    """Features of one batch.
+
+    Attributes:
+        features: (R, p), a row for each sample, or for each position where the model answers at each.
+        leading: shape whose product is R: (n,), (n, T), (n, H, W).
+        weight: W (C, p) in that pass.
+        bias: b (C,) or None.
+        precision: dtype in which the head answered.
+    """
+
+    features: Tensor
+    leading: tuple[int, ...]
+    weight: Tensor
+    bias: Tensor | None
+    precision: torch.dtype
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FeatureMap:
+    """The forward feature map phi: everything before the head, as the model runs in eval mode.
+
+    Calling it leaves the model and every random state as they were.
+
+    Attributes:
+        model: the network inside its wrappers.
+        found: the head and its place.
+        device: where the pass runs; None = where the parameters are.
+    """
+
+    model: nn.Module
+    found: FoundHead
+    device: torch.device | None = None
+
+    def __call__(self, x: Any) -> Tensor:
+        """Return features (n, p) of inputs x: a tensor, a tuple of positional, a mapping of keyword inputs.
+
+        Where the model answers at every position, rows are positions: (n * T, p).
+
+        Raises:
+            NonFiniteError: a feature is NaN or Inf.
+            HeadError: the head of these features is not the model's output.
+        """
+        with isolated(self.model, device=self.device):
+            return self.rows(self.reader().inputs(x)).features
+
+    def reader(self) -> BatchReader:
+        """Return what reads batches for this model."""
+        device, dtype = placement(self.model)
+        return BatchReader(self.model, self.device or device, dtype)
+
+    def caller(self) -> Caller:
+        """Return what calls the model; on another device, with copies of its tensors."""
+        return Caller(self.model, stand_ins(self.model, self.device))
+
+    def rows(self, batch: Batch, *, call: Caller | None = None, index: int | None = None) -> Rows:
+        """Run one batch and check that the head of its features is the model's output.
+
+        Meant for the inside of `isolated`.
+
+        Args:
+            batch: inputs.
+            call: how the model is called; None = `caller()`.
+            index: number of the batch, named in errors.
+
+        Raises:
+            NonFiniteError: a feature is NaN or Inf.
+            HeadError: the head of these features is not the model's output.
+        """
+        call = call or self.caller()
+        layout = self.found.layout
+        layers = {self.found.name: self.found.module}
+        with listening(layers, keep_features=True, keep_outputs=layout.arrangement == "picked") as heard:
+            answer = call(batch)
+        calls = heard.get(self.found.name, [])
+        output = self._output(calls, answer, index)
+        positions = self._positions(batch, call, calls, output) if layout.arrangement == "picked" else None
+        return self._rows(calls, output, positions, index)
+
+    def rows_of(self, calls: list[LayerCall], answer: Any, *, index: int | None, checked: bool) -> Rows:
+        """Features of a pass that ran outside, from the head's calls in it; not for a picked position.
+
+        Args:
+            calls: of the head, with their features.
+            answer: the model's output.
+            index: number of the batch, named in errors.
+            checked: whether to check features and head as `rows` does.
+
+        Raises:
+            NonFiniteError: a feature is NaN or Inf.
+            HeadError: the head of these features is not the model's output.
+        """
+        return self._rows(calls, self._output(calls, answer, index), None, index, checked=checked)
+
+    def _output(self, calls: list[LayerCall], answer: Any, index: int | None) -> Tensor:
+        layout = self.found.layout
+        output = tensor_at(answer, layout.path)
+        if output is None or len(calls) < (-layout.calls if isinstance(layout.calls, int) else 1):
+            raise HeadError(
+                f"head {self.found.name!r} was found on the first batch, but the forward pass {_at(index)} took "
+                "another way"
+            )
+        return output.detach()
+
+    def _rows(
+        self,
+        calls: list[LayerCall],
+        output: Tensor,
+        positions: Tensor | None,
+        index: int | None,
+        *,
+        checked: bool = True,
+    ) -> Rows:
+        layout = self.found.layout
+        features = layout.gathered([one.features for one in calls if one.features is not None])
+        rows = Rows(
+            features=layout.rows(features, positions),
+            leading=layout.leading_shape(_as_wide(features, calls[-1]), output),
+            weight=calls[-1].weight.detach(),
+            bias=None if calls[-1].bias is None else calls[-1].bias.detach(),
+            precision=calls[-1].precision,
+        )
+        if checked:
+            if not bool(torch.isfinite(rows.features).all()):
+                raise NonFiniteError(f"features {_at(index)} hold NaN or Inf", where="features", batch=index)
+            self._check(rows, output, index)
+        return rows
+
+    def _positions(self, batch: Batch, call: Caller, calls: list[LayerCall], output: Tensor) -> Tensor:
+        layout = self.found.layout
+        inner = layout.gathered([one.output for one in calls if one.output is not None])
+        rows = layout.read(output, inner.shape[-1])
+        found = None if rows is None else matching_positions(inner, rows, layout.ended)
+        if found is not None and bool((found.sum(-1) == 1).all()):
+            return found.int().argmax(-1)
+        # Positions with equal outputs (padding, a head that starts at zero) cannot be told apart by value.
+        with replacing(self.found.module, seed=0) as told:
+            answer = call(batch)
+        again = tensor_at(answer, layout.path)
+        tagged = layout.gathered(told)
+        rows = None if again is None else layout.read(again, tagged.shape[-1])
+        found = None if rows is None else matching_positions(tagged, rows, layout.ended)
+        if found is None or not bool(found.any(-1).all()):
+            raise HeadError(f"the position the model picks could not be found for head {self.found.name!r}")
+        return found.int().argmax(-1)
+
+    def _check(self, rows: Rows, output: Tensor, index: int | None) -> None:
+        layout = self.found.layout
+        expected = layout.read(output, rows.weight.shape[0])
+        if expected is None or len(expected) != len(rows.features):
+            raise HeadError(
+                f"head {self.found.name!r} gives {len(rows.features)} rows {_at(index)}, which do not fit the "
+                f"model's output of shape {tuple(output.shape)}"
+            )
+        step = max(1, _CHECKED_NUMBERS // rows.weight.shape[0])
+        for start in range(0, len(expected), step):
+            part = slice(start, start + step)
+            excess = beyond_rounding(
+                rows.features[part], (rows.weight, rows.bias), layout, expected[part], precision=rows.precision
+            )
+            if not bool((excess <= 0).all()):
+                raise HeadError(
+                    f"head {self.found.name!r} applied to its input is not the model's output {_at(index)} (off "
+                    f"by {float(excess.max()):.3g} more than rounding explains); the layer may be wrapped or "
+                    "changed by a hook",
+                    candidates=self.found.candidates,
+                )
+
+
+class Split(NamedTuple):
+    """A network taken apart; unpacks as ``feature_map, head``.
+
+    Attributes:
+        feature_map: phi, called as ``feature_map(x) -> (n, p)``.
+        head: W and b, and how the layer was found.
+    """
+
+    feature_map: FeatureMap
+    head: Head
+
+
+def split(
+    model: nn.Module,
+    data: Any,
+    *,
+    head: nn.Module | str | None = None,
+    device: torch.device | str | None = None,
+) -> Split:
+    """Take a network apart into its forward feature map phi and its linear head: f(x) = W phi(x) + b.
+
+    The first batch is run in eval mode. The head is the last linear layer whose output is the model's
+    output, also through flatten, squeeze, moved axes, softmax, a mean over positions, one picked position, or
+    inside a tuple, mapping or dataclass (`logits` comes first). The model, its hooks and every random state
+    are as before.
+
+    Args:
+        model: any module; compile and data-parallel wrappers are looked through.
+        data: one batch is read from it; anything `measure` takes. A generator loses that batch.
+        head: None = search; or the layer, or its dotted name, which is then checked.
+        device: where to run; None = where the parameters are.
+
+    Returns:
+        The two parts, to be unpacked as ``feature_map, head``.
+
+    Raises:
+        NoHeadError: no linear layer produces the model's output.
+        AmbiguousHeadError: several do.
+        EmptyDataError: data hold no batch.
+        NonFiniteError: a feature is NaN or Inf.
+
+    Source:
+        arXiv:2410.04264v1, section 2 (phi is the input of the last linear layer).
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> feature_map, head = split(net, torch.ones(5, 4))
+        >>> head.name, tuple(feature_map(torch.ones(5, 4)).shape)
+        ('2', (5, 3))
+    """
+    model = unwrapped(model)
+    where = None if device is None else torch.device(device)
+    with isolated(model, data=data, device=where):
+        first, _ = peeked(batches_of(data))
+        return split_on(model, first, head=head, device=where)
+
+
+def split_on(model: nn.Module, raw: Any, *, head: nn.Module | str | None, device: torch.device | None) -> Split:
+    """Take an unwrapped network apart on one raw batch; meant for the inside of `isolated`."""
+    there, dtype = placement(model)
+    if (device or there).type == "meta":
+        raise InputError(
+            "the model is on the device 'meta', where parameters have shapes and no numbers; load its weights, or "
+            "call model.to_empty(device='cpu') and initialize it"
+        )
+    batch = BatchReader(model, device or there, dtype)(raw)
+    found = find_head(Caller(model, stand_ins(model, device)), batch, head)
+    feature_map = FeatureMap(model=model, found=found, device=device)
+    # Weights as the pass saw them: between passes FSDP holds them in parts.
+    rows = feature_map.rows(batch, index=0)
+    return Split(feature_map=feature_map, head=_head_of(found, rows))
+
+
+def _head_of(found: FoundHead, rows: Rows) -> Head:
+    return Head(
+        name=found.name,
+        weight=rows.weight.clone(),
+        bias=None if rows.bias is None else rows.bias.clone(),
+        kind=linear_kind(found.module) or "linear",
+        layout=str(found.layout),
+        candidates=found.candidates,
+    )
+
+
+def _as_wide(features: Tensor, call: LayerCall) -> Tensor:
+    # Shapes only: a tensor with the leading axes of the features and the width of the output.
+    return torch.empty((), device="meta").expand(*features.shape[:-1], call.shape[-1])
+
+
+def _at(index: int | None) -> str:
+    return "of this batch" if index is None else f"of batch {index}"

@@ -1,0 +1,301 @@
+"""The head: the last linear layer whose output is the model's output; found, checked, kept.
+
+Find the head: the last linear layer whose output is the model's output.
+
+Does the head of the features give the model's output, within the rounding of its precision?
+
+The linear head of a network, as a copy.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from phiscope.errors import AmbiguousHeadError, EmptyDataError, HeadError, NoHeadError
+from phiscope.network.batch import Batch
+from phiscope.network.hooks import Caller, LayerCall, listening, replacing
+from phiscope.network.linear_layers import LinearKind, linear_kind, linear_layers
+from phiscope.network.output_layout import Layout, relate, tensor_at, tensors_in
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Head:
+    """The last linear layer: outputs = features W^T + b.
+
+    Attributes:
+        name: dotted name in the model, inside compile and data-parallel wrappers.
+        weight: W, shape (C, p), a copy.
+        bias: b, shape (C,), a copy; None for a head without bias.
+        kind: "linear", or "conv1x1" for a convolution with kernel 1.
+        layout: how its output becomes the model's: which tensor, which positions, which last function.
+        candidates: names of all linear layers that were considered.
+
+    Example:
+        >>> Head(name="fc", weight=torch.eye(2), bias=None, kind="linear")(torch.tensor([[3.0, 4.0]]))
+        tensor([[3., 4.]])
+    """
+
+    name: str
+    weight: Tensor
+    bias: Tensor | None
+    kind: LinearKind
+    layout: str = "the output: as it is"
+    candidates: tuple[str, ...] = ()
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Return outputs (n, C) of features (n, p)."""
+        return torch.nn.functional.linear(features, self.weight, self.bias)
+
+
+def beyond_rounding(
+    features: Tensor,
+    head: tuple[Tensor, Tensor | None],
+    layout: Layout,
+    expected: Tensor,
+    *,
+    precision: torch.dtype,
+) -> Tensor:
+    """How much the head of these features differs from the model's output beyond what rounding explains.
+
+    Args:
+        features: (R, p), in the precision the model ran in.
+        head: W (C, p) and b (C,) or None.
+        layout: how head outputs become model outputs; its ending is applied.
+        expected: the model's output as rows (R, C).
+        precision: dtype in which the head answered.
+
+    Returns:
+        (R, C); at most 0 where the two agree, NaN where either is not finite.
+    """
+    weight, bias = head
+    dtype = torch.promote_types(torch.promote_types(features.dtype, weight.dtype), torch.float32)
+    own, outside = _epsilon(features.dtype, precision), 4 * _epsilon(expected.dtype)
+    features, weight = features.to(dtype), weight.to(dtype)
+    linear = torch.nn.functional.linear(features, weight, None if bias is None else bias.to(dtype))
+    size = features.norm(dim=-1, keepdim=True) * weight.norm(dim=-1).max()
+    size = size + (0.0 if bias is None else bias.abs().max().to(dtype))
+    # Sums of p products in random order, in float32 also for half precision; then the rounding of the factors,
+    # which does not grow with p; then the rounding of the result.
+    bound = 8 * features.shape[-1] ** 0.5 * _epsilon(dtype) * size
+    bound = bound + 4 * _factor_rounding(features, layout, own) * size + 4 * own * linear.abs()
+    if layout.ending != "none":
+        # A softmax moves by at most twice what its logits move by.
+        bound = 2 * bound.amax(-1, keepdim=True) + outside
+    expected = expected.to(dtype)
+    excess: Tensor = (layout.ended(linear) - expected).abs() - bound - outside * expected.abs()
+    return excess
+
+
+def _epsilon(*dtypes: torch.dtype) -> float:
+    return max(float(torch.finfo(dtype).eps) for dtype in dtypes)
+
+
+def _factor_rounding(features: Tensor, layout: Layout, own: float) -> float:
+    """Relative rounding of weights and features before they are multiplied."""
+    rounding = own if own > _epsilon(features.dtype) else 0.0
+    if layout.arrangement == "averaged" or layout.calls == "mean":
+        rounding = max(rounding, own)
+    if torch.get_float32_matmul_precision() == "medium":
+        return max(rounding, 2.0**-8)
+    # CUDA convolves float32 in TF32 (11 bits) unless told otherwise, and multiplies so on request.
+    coarse = features.device.type != "cpu" or torch.get_float32_matmul_precision() == "high"
+    return max(rounding, 2.0**-11 if coarse else 0.0)
+
+
+_SHOWN = 8
+
+
+_SEED = 20240410
+
+
+Outputs = list[tuple[tuple[str | int, ...], Tensor]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundHead:
+    """A head and its place.
+
+    Attributes:
+        name: dotted name of the layer in the unwrapped model.
+        module: the layer.
+        layout: how its output becomes the model's.
+        candidates: names of all linear layers that were considered.
+    """
+
+    name: str
+    module: nn.Module
+    layout: Layout
+    candidates: tuple[str, ...]
+
+
+def find_head(call: Caller, batch: Batch, head: nn.Module | str | None) -> FoundHead:
+    """Run a batch and choose the last linear layer whose output is the model's output.
+
+    Three passes over the batch: one for shapes, one for the values of the layers that fit, and for each
+    layer whose values agree one in which its output is replaced by random numbers: the model's output has to
+    follow them. Only then is the layer the head, and not one that happens to agree.
+
+    Args:
+        call: the model.
+        batch: any batch.
+        head: None to search; a layer or its dotted name to check that one alone.
+
+    Raises:
+        NoHeadError: no layer fits, or the chosen one does not.
+        AmbiguousHeadError: several layers produce different parts of the output.
+        HeadError: the output holds no floating tensor, or a layer is lazy.
+        EmptyDataError: the batch has no sample.
+    """
+    if batch.size == 0:
+        raise EmptyDataError("the first batch has no sample, so the head cannot be searched on it")
+    layers = linear_layers(call.model)
+    considered = layers if head is None else _chosen(call.model, layers, head)
+    outputs, calls = _fitting_calls(call, batch, considered, any_place=head is not None)
+    confirmed: list[tuple[int, str, Layout]] = []
+    for name, heard in calls.items():
+        tensors = [one.output for one in heard if one.output is not None]
+        agreeing = [place for place, output in outputs if relate(tensors, output, place) is not None]
+        confirmed += [(heard[-1].order, name, layout) for layout in _confirmed(call, batch, considered[name], agreeing)]
+    if not confirmed:
+        raise _no_head(considered, calls, outputs, chosen=head is not None)
+    name, layout = _last(confirmed)
+    return FoundHead(name=name, module=considered[name], layout=layout, candidates=tuple(layers))
+
+
+def _fitting_calls(
+    call: Caller, batch: Batch, layers: Mapping[str, nn.Module], *, any_place: bool
+) -> tuple[Outputs, dict[str, list[LayerCall]]]:
+    with listening(layers) as shapes:
+        outputs = _output_tensors(call(batch), any_place=any_place)
+    fitting = {
+        name: layers[name] for name, heard in shapes.items() if any(_fits(heard, output) for _, output in outputs)
+    }
+    # Copies of outputs are kept for the fitting layers only: all of a large model's would not fit in memory.
+    with listening(fitting, keep_outputs=True) as kept:
+        outputs = _output_tensors(call(batch), any_place=any_place)
+    return outputs, {name: kept.get(name, heard) for name, heard in shapes.items()}
+
+
+def _output_tensors(output: Any, *, any_place: bool) -> Outputs:
+    tensors = list(tensors_in(output))
+    if not tensors:
+        raise HeadError(
+            f"the model returned a {type(output).__name__} without a floating tensor; expected a tensor, or a tuple, "
+            "mapping or dataclass that holds one"
+        )
+    # transformers' outputs may carry hidden states and caches beside; `logits` is what they are about.
+    logits: Outputs = [(place, tensor) for place, tensor in tensors if place == ("logits",)]
+    return tensors if any_place or not logits else logits
+
+
+def _fits(heard: list[LayerCall], output: Tensor) -> bool:
+    width = heard[0].shape[-1]
+    if width == 0 or output.numel() == 0 or output.numel() % width:
+        return False
+    rows = [math.prod(one.shape[:-1]) for one in heard]
+    wanted = output.numel() // width
+    return wanted in {*rows, sum(rows), *(one.shape[0] for one in heard)}
+
+
+def _confirmed(call: Caller, batch: Batch, module: nn.Module, places: list[tuple[str | int, ...]]) -> list[Layout]:
+    if not places:
+        return []
+    with replacing(module, seed=_SEED) as told:
+        output = call(batch)
+    found = []
+    for place in places:
+        tensor = tensor_at(output, place)
+        layout = None if tensor is None else relate(told, tensor, place)
+        if layout is not None:
+            found.append(layout)
+    return found
+
+
+def _last(confirmed: list[tuple[int, str, Layout]]) -> tuple[str, Layout]:
+    by_place: dict[tuple[str | int, ...], tuple[int, str, Layout]] = {}
+    for order, name, layout in confirmed:
+        if layout.path not in by_place or order > by_place[layout.path][0]:
+            by_place[layout.path] = (order, name, layout)
+    names = {name for _, name, _ in by_place.values()}
+    if len(names) > 1:
+        listed = ", ".join(f"{name!r} ({layout})" for _, name, layout in by_place.values())
+        raise AmbiguousHeadError(
+            f"several linear layers produce parts of the model's output: {listed}; choose one with head=<its name>",
+            candidates=sorted(names),
+        )
+    # One layer at several places, (logits, softmax(logits)) for example: the plain one tells more.
+    plain = [entry for entry in by_place.values() if entry[2].ending == "none"]
+    _, name, layout = (plain or list(by_place.values()))[0]
+    return name, layout
+
+
+def _chosen(model: nn.Module, layers: Mapping[str, nn.Module], head: nn.Module | str) -> dict[str, nn.Module]:
+    named = dict(model.named_modules(remove_duplicate=False))
+    if isinstance(head, str):
+        name = head
+        while name not in named and name.split(".")[0] in ("module", "_orig_mod"):
+            name = name.partition(".")[2]
+        if name not in named:
+            near = difflib.get_close_matches(head, layers, n=3, cutoff=0.4) or list(layers)[-_SHOWN:]
+            raise NoHeadError(
+                f"the model has no layer named {head!r}; did you mean one of {_listed(near)}?",
+                candidates=near,
+            )
+    else:
+        name = next((name for name, module in named.items() if module is head), "")
+        if named.get(name) is not head:
+            raise NoHeadError(
+                f"the {type(head).__name__} given as head is not a layer of this model; pass a layer of it or its "
+                f"name, one of {_listed(list(layers)[-_SHOWN:])}",
+                candidates=layers,
+            )
+    if linear_kind(named[name]) is None:
+        inside = [layer for layer in layers if not name or layer.startswith(name + ".")]
+        hint = f"inside it are {_listed(inside[-_SHOWN:])}" if inside else "choose a linear layer"
+        raise NoHeadError(
+            f"layer {name!r} is a {type(named[name]).__name__}, not a linear layer or 1x1 convolution; {hint}",
+            candidates=inside,
+        )
+    return {name: named[name]}
+
+
+def _no_head(
+    layers: Mapping[str, nn.Module],
+    calls: Mapping[str, list[LayerCall]],
+    outputs: Outputs,
+    *,
+    chosen: bool,
+) -> NoHeadError:
+    shapes = ", ".join(str(tuple(output.shape)) for _, output in outputs[:3])
+    if not layers:
+        return NoHeadError(
+            f"the model has no linear layer or 1x1 convolution that could be the head (its output has shape {shapes}); "
+            "take the features yourself and use phiscope.diagonalize(features, outputs)"
+        )
+    reasons = {
+        name: f"returned {calls[name][-1].shape}, which is not what the model returned"
+        if name in calls
+        else "did not run as a module in the forward pass"
+        for name in layers
+    }
+    # The layers that ran last are the ones a reader thinks of; those that never ran come after.
+    ordered = sorted(layers, key=lambda name: -calls[name][-1].order if name in calls else 1)
+    shown = "; ".join(f"{name!r} {reasons[name]}" for name in ordered[:_SHOWN])
+    more = f"; and {len(layers) - _SHOWN} more" if len(layers) > _SHOWN else ""
+    start = "the chosen layer does not produce" if chosen else "no linear layer produces"
+    return NoHeadError(
+        f"{start} the model's output of shape {shapes}: {shown}{more}. Choose a layer whose output is returned "
+        "unchanged with head=<its name>, or use phiscope.diagonalize(features, outputs)",
+        candidates=ordered,
+    )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(repr(name) for name in names) or "none"

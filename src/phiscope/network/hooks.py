@@ -1,0 +1,171 @@
+"""Hooks, and their removal: what goes into a layer and comes out of it during one forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from phiscope.network.batch import Batch
+from phiscope.network.isolation import placement
+from phiscope.network.linear_layers import channels_back, channels_last, weight_and_bias
+
+
+@dataclass
+class LayerCall:
+    """One call of a linear layer; tensors have their features on the last axis.
+
+    Attributes:
+        order: how many calls of any listened layer came before, in this pass.
+        shape: shape of the output.
+        features: the input (..., p), a copy; None unless asked for.
+        output: the output (..., C), a copy; None unless asked for.
+        weight: W (C, p) at the time of the call.
+        bias: b (C,) at the time of the call, or None.
+        precision: dtype of the output, coarser than the input's where the model switches autocast on.
+    """
+
+    order: int
+    shape: tuple[int, ...]
+    weight: Tensor
+    bias: Tensor | None
+    precision: torch.dtype
+    features: Tensor | None = None
+    output: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Calls a model on a batch, with its own parameters or with others in their place.
+
+    Attributes:
+        model: the network, unwrapped.
+        tensors: parameters and buffers by name that stand in for the model's own; the model is not touched.
+    """
+
+    model: nn.Module
+    tensors: Mapping[str, Tensor] | None = None
+
+    def __call__(self, batch: Batch) -> Any:
+        """Return the model's output."""
+        kwargs = dict(batch.kwargs)
+        if self.tensors is None:
+            return self.model(*batch.args, **kwargs)
+        return torch.func.functional_call(self.model, dict(self.tensors), batch.args, kwargs)
+
+
+@dataclass
+class _Ear:
+    keep_features: bool
+    keep_outputs: bool
+    calls: dict[str, list[LayerCall]] = field(default_factory=dict)
+    inputs: dict[str, Tensor] = field(default_factory=dict)
+    weights: dict[str, tuple[Tensor, Tensor | None]] = field(default_factory=dict)
+
+    def before(self, name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if self.keep_features:
+                taken = args[0] if args else next(iter(kwargs.values()))
+                # A copy, because what follows may write into it (an in-place ReLU on a shared tensor).
+                self.inputs[name] = channels_last(module, taken.detach()).clone()
+            self.weights[name] = self._weights(module)
+
+        return hook
+
+    def after(self, name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: Any, output: Tensor) -> None:
+            told = channels_last(module, output.detach())
+            weight, bias = self.weights.pop(name)
+            call = LayerCall(
+                order=sum(map(len, self.calls.values())),
+                shape=tuple(told.shape),
+                weight=weight,
+                bias=bias,
+                precision=told.dtype,
+                features=self.inputs.pop(name, None),
+                output=told.clone() if self.keep_outputs else None,
+            )
+            self.calls.setdefault(name, []).append(call)
+
+        return hook
+
+    def _weights(self, module: nn.Module) -> tuple[Tensor, Tensor | None]:
+        # Asked for before the layer runs: FSDP gathers them for the run and frees them right after it.
+        weight, bias = weight_and_bias(module)
+        if self.keep_features and torch.distributed.is_available() and torch.distributed.is_initialized():
+            return weight.clone(), None if bias is None else bias.clone()
+        return weight, bias
+
+
+@contextmanager
+def listening(
+    layers: Mapping[str, nn.Module], *, keep_features: bool = False, keep_outputs: bool = False
+) -> Iterator[dict[str, list[LayerCall]]]:
+    """Note the calls of some linear layers while the block runs; the hooks go when it ends, however it ends.
+
+    Args:
+        layers: layers by name.
+        keep_features: keep a copy of each input.
+        keep_outputs: keep a copy of each output.
+
+    Yields:
+        The calls of each layer by name, in order; layers that did not run are absent.
+    """
+    ear = _Ear(keep_features=keep_features, keep_outputs=keep_outputs)
+    with ExitStack() as stack:
+        for name, module in layers.items():
+            hook = module.register_forward_pre_hook(ear.before(name), with_kwargs=True)
+            stack.callback(hook.remove)
+            stack.callback(module.register_forward_hook(ear.after(name)).remove)
+        yield ear.calls
+
+
+@contextmanager
+def replacing(module: nn.Module, *, seed: int) -> Iterator[list[Tensor]]:
+    """Let a linear layer return random numbers while the block runs.
+
+    Args:
+        module: the layer.
+        seed: of a generator of its own; the global random states are not used.
+
+    Yields:
+        What the layer returned at each call, features last.
+    """
+    told: list[Tensor] = []
+    generator = torch.Generator().manual_seed(seed)
+
+    def hook(layer: nn.Module, args: Any, output: Tensor) -> Tensor:
+        shape = channels_last(layer, output).shape
+        numbers = torch.randn(shape, generator=generator).to(output.dtype).to(output.device)
+        told.append(numbers)
+        # A copy goes out: the model may write into it.
+        return channels_back(layer, numbers).clone()
+
+    registered = module.register_forward_hook(hook)
+    try:
+        yield told
+    finally:
+        registered.remove()
+
+
+def moved(tensors: dict[str, Tensor], device: torch.device | None) -> dict[str, Tensor]:
+    """Return tensors by name, on a device; None leaves them where they are."""
+    return tensors if device is None else {name: tensor.to(device) for name, tensor in tensors.items()}
+
+
+def own_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return parameters and buffers by name, shared ones once, detached, without copying."""
+    named = [*model.named_parameters(), *model.named_buffers()]
+    return {name: tensor.detach() for name, tensor in named}
+
+
+def stand_ins(model: nn.Module, device: torch.device | None) -> dict[str, Tensor] | None:
+    """Return copies of a model's tensors on another device; None when they are there already."""
+    # The model itself is never moved: an optimizer may hold its parameters.
+    if device is None or placement(model)[0] == torch.empty(0, device=device).device:
+        return None
+    return moved(own_tensors(model), device)

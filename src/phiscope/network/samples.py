@@ -1,0 +1,130 @@
+"""Which rows of a pass count as samples, and the target of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from phiscope.errors import ShapeError, TargetError
+from phiscope.network.batch import Batch
+from phiscope.network.feature_map import Rows
+
+IGNORED_LABEL = -100
+"""Labels of this value are not learned from in torch and transformers, and not measured here."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Samples:
+    """The samples of one batch.
+
+    Attributes:
+        rows: indices of the rows that count, shape (s,).
+        targets: integers (s,) or floats (s, c), on the CPU; None without targets.
+        ignored: number of rows left out because of their label or mask.
+        reading: how targets and rows were put together, in words.
+    """
+
+    rows: Tensor
+    targets: Tensor | None
+    ignored: int
+    reading: str
+
+
+def samples_of(batch: Batch, rows: Rows, model: nn.Module) -> Samples:
+    """Put the rows of one batch and its targets together.
+
+    Args:
+        batch: with its targets, integers as classes or floats as values.
+        rows: the features of the batch; targets have their leading shape, or one value a row.
+        model: asked whether it predicts the next token, so that labels are shifted by one position.
+
+    Raises:
+        ShapeError: targets do not fit the rows.
+        TargetError: integer targets that a head of one output cannot tell apart.
+    """
+    total = len(rows.features)
+    everything = torch.arange(total)
+    if batch.targets is None:
+        return _unmasked(batch, rows, everything)
+    targets = batch.targets.detach().cpu()
+    if targets.is_floating_point():
+        values = _values(targets, rows.leading, total)
+        return Samples(rows=everything, targets=values, ignored=0, reading="values, one row a target")
+    if targets.is_complex():
+        raise TargetError("targets are complex numbers; expected integer classes or real values")
+    labels = _labels(targets.long(), rows.leading, total)
+    reading = "classes, one for each sample" if labels.ndim == 1 else "classes, one for each position"
+    if _predicts_next(model, batch, labels):
+        everything = everything.reshape(labels.shape)[:, :-1].reshape(-1)
+        labels, reading = labels[:, 1:], "classes, the next token at each position (labels shifted by one)"
+    labels = labels.reshape(-1)
+    kept = labels != IGNORED_LABEL
+    labels = labels[kept]
+    if rows.weight.shape[0] == 1 and len(labels) and int(labels.max()) > 1:
+        raise TargetError(
+            f"integer targets reach {int(labels.max())}, but the head has one output, which tells two classes apart; "
+            "pass values as floats"
+        )
+    return Samples(rows=everything[kept], targets=labels, ignored=int((~kept).sum()), reading=reading)
+
+
+def labels_are_inputs(batch: Batch) -> bool:
+    """Say whether integer targets repeat an input element by element, as language modeling data do."""
+    if batch.targets is None or batch.targets.is_floating_point() or batch.targets.ndim != 2:
+        return False
+    targets = batch.targets.detach().cpu()
+    inputs = [value for value in (*batch.args, *batch.kwargs.values()) if isinstance(value, Tensor)]
+    for value in inputs:
+        if value.shape == targets.shape and not value.is_floating_point():
+            agree = (value.cpu() == targets) | (targets == IGNORED_LABEL)
+            return bool(agree.all()) and bool((targets != IGNORED_LABEL).any())
+    return False
+
+
+def _predicts_next(model: nn.Module, batch: Batch, labels: Tensor) -> bool:
+    # transformers' causal models shift `labels` inside their loss; here the loss is never asked for.
+    names = [kind.__name__ for kind in type(model).__mro__]
+    causal = any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names)
+    return causal and labels.ndim == 2 and (batch.target_key == "labels" or labels_are_inputs(batch))
+
+
+def _unmasked(batch: Batch, rows: Rows, everything: Tensor) -> Samples:
+    mask = batch.kwargs.get("attention_mask")
+    if len(rows.leading) < 2 or not isinstance(mask, Tensor) or tuple(mask.shape) != rows.leading:
+        reading = "none" if len(rows.leading) < 2 else "none, each position is a sample"
+        return Samples(rows=everything, targets=None, ignored=0, reading=reading)
+    kept = mask.detach().cpu().reshape(-1) != 0
+    reading = "none, each position that the attention mask keeps is a sample"
+    return Samples(rows=everything[kept], targets=None, ignored=int((~kept).sum()), reading=reading)
+
+
+def _labels(targets: Tensor, leading: tuple[int, ...], total: int) -> Tensor:
+    if targets.ndim == len(leading) + 1 and targets.shape[-1] == 1:
+        targets = targets.squeeze(-1)
+    same = tuple(targets.shape) == leading
+    if same or (targets.numel() == total and 1 in (targets.ndim, len(leading))):
+        return targets
+    raise ShapeError(
+        f"integer targets have shape {tuple(targets.shape)}, but the head answers at {_spelled(leading)}; expected one "
+        "class index for each of them (classes given as several 0 and 1 go in as floats)"
+    )
+
+
+def _values(targets: Tensor, leading: tuple[int, ...], total: int) -> Tensor:
+    fits = tuple(targets.shape[: len(leading)]) == leading or (targets.ndim > 0 and len(targets) == total)
+    if fits:
+        return targets.reshape(total, -1)
+    if targets.numel() == total:
+        return targets.reshape(total, 1)
+    raise ShapeError(
+        f"targets have shape {tuple(targets.shape)}, but the head answers at {_spelled(leading)}; expected one row for "
+        "each of them"
+    )
+
+
+def _spelled(leading: tuple[int, ...]) -> str:
+    if len(leading) == 1:
+        return f"{leading[0]} samples"
+    return f"{' x '.join(map(str, leading))} positions (samples first)"

@@ -1,0 +1,140 @@
+"""The gallery samples as one picture or as a few words each, and which of them are the ends of an eigenfunction."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phiscope.errors import MissingDependencyError
+from phiscope.figures import extreme_samples
+from phiscope.page.charts import finite
+
+TILE = 48
+"""Longest side of a sample in the picture, in pixels; larger samples are averaged down."""
+
+
+LISTED = 12
+"""Inputs with at most this many numbers are written out in words."""
+
+
+SHOWN_EXTREMES = 6
+"""Samples on each side of an eigenfunction in the gallery."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sprite:
+    """All gallery samples of one split in one PNG.
+
+    Attributes:
+        uri: the picture as a data URI.
+        columns: samples in a row of the picture.
+        rows: rows of samples.
+        width: width of one sample in pixels.
+        height: height of one sample in pixels.
+    """
+
+    uri: str
+    columns: int
+    rows: int
+    width: int
+    height: int
+
+
+def as_images(inputs: NDArray[Any]) -> NDArray[np.uint8] | None:
+    """Samples as gray or color pictures of shape (g, height, width, 1 or 3), or None when they are not.
+
+    Accepted are (g, h, w), (g, 1 or 3, h, w) and (g, h, w, 1 or 3). Values are stretched to 0..255 by the
+    smallest and the largest finite value of all samples together, so that samples stay comparable.
+    """
+    if inputs.ndim == 3:
+        images = inputs[..., None]
+    elif inputs.ndim == 4 and inputs.shape[1] in (1, 3):
+        images = np.moveaxis(inputs, 1, -1)
+    elif inputs.ndim == 4 and inputs.shape[-1] in (1, 3):
+        images = inputs
+    else:
+        return None
+    if min(images.shape) == 0:
+        return None
+    values = np.nan_to_num(np.asarray(images, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
+    return np.asarray((values - low) * (255 / (high - low) if high > low else 0.0), dtype=np.uint8)
+
+
+def sprite_of(images: NDArray[np.uint8]) -> Sprite:
+    """Lay the samples out in one PNG and pack it into a data URI.
+
+    Args:
+        images: shape (g, height, width, 1 or 3), as from ``as_images``.
+
+    Raises:
+        MissingDependencyError: Pillow is not installed.
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MissingDependencyError("pillow", purpose="phiscope.report()", extra="report") from error
+    # Averaging whole blocks keeps the picture free of a resampling filter's halos.
+    block = max(1, -(-max(images.shape[1:3]) // TILE))
+    height, width = images.shape[1] // block, images.shape[2] // block
+    cut = images[:, : height * block, : width * block].astype(np.float64)
+    means = cut.reshape(len(images), height, block, width, block, -1).mean(axis=(2, 4))
+    tiles = means.round().astype(np.uint8)
+    columns = int(np.ceil(np.sqrt(len(tiles))))
+    rows = -(-len(tiles) // columns)
+    sheet = np.zeros((rows * height, columns * width, tiles.shape[-1]), dtype=np.uint8)
+    for index, tile in enumerate(tiles):
+        top, left = index // columns * height, index % columns * width
+        sheet[top : top + height, left : left + width] = tile
+    buffer = io.BytesIO()
+    Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet).save(buffer, "PNG", optimize=True)
+    uri = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    return Sprite(uri=uri, columns=columns, rows=rows, width=width, height=height)
+
+
+def input_words(inputs: NDArray[Any]) -> list[str]:
+    """A few words for each sample that is no picture: its numbers when there are few of them."""
+    flat = inputs.reshape(len(inputs), -1)
+    if flat.shape[1] > LISTED:
+        return [f"sample {index}" for index in range(len(flat))]
+    return [f"({', '.join(f'{value:.2g}' for value in row)})" for row in flat.astype(np.float64)]
+
+
+def target_words(targets: NDArray[Any] | None, class_names: tuple[str, ...] | None, count: int) -> list[str]:
+    """The label under each sample: its class by name, or its value; empty without targets."""
+    if targets is None:
+        return [""] * count
+    if targets.ndim == 1 and np.issubdtype(targets.dtype, np.integer):
+        names = class_names or ()
+        return [names[t] if 0 <= t < len(names) else str(t) for t in targets.tolist()]
+    rows = targets.reshape(len(targets), -1).astype(np.float64)
+    if rows.shape[1] > 4:
+        return [""] * count
+    return [", ".join(f"{value:.3g}" for value in row) for row in rows]
+
+
+def gallery_values(stored: NDArray[Any] | None) -> NDArray[np.float64] | None:
+    """Stored values of eigenfunctions on the gallery samples, shape (g, k); None when there are none."""
+    if stored is None or stored.ndim != 2 or not stored.size:
+        return None
+    return np.asarray(stored, dtype=np.float64)
+
+
+def gallery_frame(values: NDArray[np.float64] | None) -> list[list[Any]] | None:
+    """For each eigenfunction the samples where it is largest and smallest, then its values there."""
+    if values is None:
+        return None
+    return [
+        [
+            one.largest,
+            one.smallest,
+            [finite(value, 3) for value in one.largest_values],
+            [finite(value, 3) for value in one.smallest_values],
+        ]
+        for one in extreme_samples(values, count=SHOWN_EXTREMES)
+    ]

@@ -1,0 +1,206 @@
+"""Everything the page's script needs, as JSON-ready data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from phiscope.analysis.rotation import NEARLY_EQUAL
+from phiscope.figures import log_epochs, operator_figure
+from phiscope.figures.palette import GHOST, run_color
+from phiscope.figures.tracks import GONE
+from phiscope.metrics import DEFINITIONS
+from phiscope.page.charts import finite, map_spec, panel_layout
+from phiscope.page.frames import MODES, run_frames
+from phiscope.page.gallery import Sprite, as_images, input_words, sprite_of, target_words
+from phiscope.page.tracks import lowest_strength, track_layouts
+from phiscope.page.turned import gap_words
+from phiscope.page.words import REGIME_TITLES, moment_words
+
+if TYPE_CHECKING:
+    from phiscope.runs import Record, Run
+
+
+Key = tuple[float, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shared:
+    """What all runs of a page have in common, so that their pictures can be compared."""
+
+    positions: list[Key]
+    several: bool
+    top: float
+    lowest: float
+
+
+def page_data(runs: Mapping[str, Run]) -> dict[str, Any]:
+    """Frames of all runs, the slider's positions, and the layouts of the picture.
+
+    Args:
+        runs: the runs by the label under which they are shown.
+
+    Returns:
+        A dictionary of JSON types only: NaN and infinite values are None.
+    """
+    frames = [run_frames(run) for run in runs.values()]
+    positions, several = slider_positions(list(runs.values()))
+    shared = _Shared(
+        positions=positions,
+        several=several,
+        top=1.15 * max((frame["widest"] for frame in frames), default=1),
+        # At least a decade and a half, so that a flat early spectrum looks flat.
+        lowest=min(0.03, 0.5 * min((frame["lowest"] for frame in frames), default=1.0)),
+    )
+    return {
+        "positions": [
+            {"epoch": epoch, "label": f"epoch {epoch:g}" + (f", step {step}" if several else "")}
+            for epoch, step in positions
+        ],
+        "splits": list(dict.fromkeys(split for run in runs.values() for split in run.splits)),
+        "ghost": GHOST,
+        "regimes": dict(REGIME_TITLES),
+        "gone": GONE,
+        "wide": 1 / NEARLY_EQUAL,
+        "log_epochs": _log_epochs(runs),
+        "runs": [
+            _run_data(index, label, run, frame, shared)
+            for index, ((label, run), frame) in enumerate(zip(runs.items(), frames, strict=True))
+        ],
+    }
+
+
+def _log_epochs(runs: Mapping[str, Run]) -> dict[str, Any] | None:
+    axis = log_epochs(record.epoch for run in runs.values() for record in run.records)
+    return None if axis is None else asdict(axis)
+
+
+def slider_positions(runs: Sequence[Run]) -> tuple[list[Key], bool]:
+    """Every measured moment of all runs in order, and whether epochs alone do not tell them apart."""
+    several = any(len({r.epoch for r in _measured(run)}) < len(_measured(run)) for run in runs)
+    keys = {_key(record, several) for run in runs for record in _measured(run)}
+    return sorted(keys), several
+
+
+def _measured(run: Run) -> list[Record]:
+    return [record for record in run.records if record.splits]
+
+
+def _key(record: Record, several: bool) -> Key:
+    return (float(record.epoch), int(record.step or 0) if several else 0)
+
+
+def _latest(run: Run, shared: _Shared) -> list[int]:
+    """For each slider position the run's latest measured record by then, -1 before its first."""
+    moments = [(i, _key(record, shared.several)) for i, record in enumerate(run.records) if record.splits]
+    return [max((i for i, moment in moments if moment <= position), default=-1) for position in shared.positions]
+
+
+def _run_data(index: int, label: str, run: Run, frame: dict[str, Any], shared: _Shared) -> dict[str, Any]:
+    return {
+        "label": label,
+        "color": run_color(index),
+        "at": _latest(run, shared),
+        "moments": [moment_words(record, with_step=shared.several) for record in run.records],
+        "epochs": [record.epoch for record in run.records],
+        "splits": list(run.splits),
+        "classes": run.class_names,
+        "curves": frame["curves"],
+        "sizes": _sizes(run),
+        "maps": frame["maps"],
+        "map_specs": _map_specs(frame),
+        "regimes": frame["regimes"],
+        "intervals": frame["intervals"],
+        "gallery": frame["gallery"],
+        "turns": frame["turns"],
+        "unturned": frame["unturned"],
+        "tracks": frame["tracks"],
+        "track_layouts": _track_layouts(frame),
+        "gaps": {split: gap_words(size) for split, size in _sizes(run).items()},
+        "samples": {split: sample_data(run, split) for split in run.splits},
+        "layouts": _layouts(run, shared),
+        "numbers": _numbers(run),
+        "scalars": _scalars(run),
+    }
+
+
+def _sizes(run: Run) -> dict[str, int]:
+    """Samples measured of each split, for the level that quality reaches by chance."""
+    last = {split: record for record in run.records for split in record.splits}
+    return {split: record.measurement(split).n_samples for split, record in last.items()}
+
+
+def _track_layouts(frame: dict[str, Any]) -> dict[str, Any]:
+    """Layouts that hold for both operators and all splits, so that a switch moves the lines and not the axes."""
+    most, lowest = 0, 1.0
+    for split, by_mode in frame["tracks"].items():
+        for mode, pictures in by_mode.items():
+            for picture in pictures.values():
+                most = max(most, picture["functions"])
+                lowest = min(lowest, lowest_strength(picture, frame["curves"][split][mode]))
+    return track_layouts(most, lowest) if most else {}
+
+
+def _map_specs(frame: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    specs: dict[str, dict[str, Any]] = {}
+    for (split, mode), heat in frame["map_specs"].items():
+        columns = max((len(m["z"][0]) for m in frame["maps"][split][mode] if m), default=1)
+        specs.setdefault(split, {})[mode] = map_spec(heat, columns=columns) | {
+            "diverging": heat.diverging,
+            "limit": finite(heat.high, 3),
+        }
+    return specs
+
+
+def _layouts(run: Run, shared: _Shared) -> dict[str, Any]:
+    """Layouts of the three panels by operator, from the last measurement: marks are the same at all epochs."""
+    measured = _measured(run)
+    if not measured:
+        return {}
+    last = measured[-1].measurement()
+    layouts: dict[str, Any] = {}
+    for mode, centered in MODES.items():
+        layouts[mode] = {}
+        for panel in operator_figure(last, centered=centered).panels:
+            layout = panel_layout(panel, top=shared.top, lowest=shared.lowest)
+            layout["yaxis"]["title"]["text"] = ""  # the caption above the panel says it, with its letter
+            layouts[mode][panel.name] = {"layout": layout, "note": panel.note}
+    return layouts
+
+
+def _numbers(run: Run) -> dict[str, dict[str, list[float | None]]]:
+    """Every measured number by split and name, one value a record."""
+    tables: dict[str, dict[str, list[float | None]]] = {}
+    for split in run.splits:
+        rows = [record.numbers(split) if split in record.splits else {} for record in run.records]
+        names = [name for name in dict.fromkeys(n for row in rows for n in row) if name in DEFINITIONS]
+        tables[split] = {name: [finite(row.get(name), 4) for row in rows] for name in names}
+    return tables
+
+
+def _scalars(run: Run) -> dict[str, list[float | None]]:
+    names = dict.fromkeys(name for record in run.records for name in record.scalars)
+    return {name: [finite(record.scalars.get(name), 4) for record in run.records] for name in names}
+
+
+def sample_data(run: Run, split: str) -> dict[str, Any] | None:
+    """The gallery samples of one split: one picture, or words; None when the run kept none."""
+    gallery = run.gallery(split)
+    if gallery is None or not len(gallery.inputs):
+        return None
+    images = as_images(gallery.inputs) if run.header.get("image", True) else None
+    sprite: Sprite | None = sprite_of(images) if images is not None else None
+    return {
+        "sprite": None
+        if sprite is None
+        else {
+            "uri": sprite.uri,
+            "columns": sprite.columns,
+            "rows": sprite.rows,
+            "width": sprite.width,
+            "height": sprite.height,
+        },
+        "words": None if sprite is not None else input_words(gallery.inputs),
+        "targets": target_words(gallery.targets, run.class_names, len(gallery.inputs)),
+    }

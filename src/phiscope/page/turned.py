@@ -1,0 +1,88 @@
+"""What the page shows when eigenfunctions are rotated toward the classes: only what differs from the diagonalized."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phiscope.figures import HeatMap, spectrum_of, turned, turned_map, turned_values
+from phiscope.page.charts import finite, rounded
+from phiscope.page.gallery import gallery_frame
+from phiscope.spectrum.clusters import CLUSTER_GAP, SAMPLING_ERRORS, relative_sampling_error
+
+if TYPE_CHECKING:
+    from phiscope.measurement.record import Measurement
+
+
+Frame = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Turn:
+    """One record's eigenfunctions rotated inside their clusters.
+
+    Attributes:
+        heat: the whole class map of the rotated functions.
+        values: the rotated functions on the gallery samples, shape (g, k); None without a gallery.
+        frame: ``ranges`` rotated, ``left`` (too wide to be one cluster) and ``beyond`` (not all values stored), all
+            counted from 1; by k the map's ``columns``, and ``functions`` of the gallery: ``toward`` which class,
+            relative ``rho``, ``quality`` and ``ends``.
+    """
+
+    heat: HeatMap
+    values: NDArray[np.float64] | None
+    frame: Frame
+
+    @property
+    def cells(self) -> int:
+        """Map cells that the frame holds."""
+        return sum(len(column) for column in self.frame["columns"].values())
+
+
+def turn_of(measurement: Measurement, values: NDArray[np.float64] | None, *, centered: bool) -> Turn | None:
+    """Rotate one record's eigenfunctions; None where that is impossible."""
+    stored = 0 if values is None else values.shape[1]
+    rotated = turned(measurement, centered=centered, count=stored)
+    if rotated is None:
+        return None
+    heat = turned_map(rotated)
+    moved, beyond = (None, ()) if values is None else turned_values(rotated, values)
+    columns = rounded(np.asarray(heat.values).T)
+    shown = max(len(columns), stored)
+    ranges = [pair for pair in rotated.rotated if pair[0] < shown]
+    inside = [k for start, stop in ranges for k in range(start, min(stop, shown))]
+    frame: Frame = {
+        "ranges": [[start + 1, stop] for start, stop in ranges],
+        "left": [[start + 1, stop] for start, stop in rotated.left if start < shown],
+        "beyond": [[start + 1, stop] for start, stop in beyond],
+        "columns": {str(k + 1): columns[k] for k in inside if k < len(columns)},
+        "functions": {},
+    }
+    unturned = {k for start, stop in beyond for k in range(start, stop)}
+    ends = gallery_frame(moved) or []
+    strongest = spectrum_of(measurement, centered=centered).eigenvalues[0]
+    for k in inside:
+        if k < stored and k not in unturned:
+            frame["functions"][str(k + 1)] = {
+                "toward": rotated.toward[k],
+                "rho": finite(float(rotated.eigenvalues[k] / strongest), 4),
+                "quality": finite(float(rotated.quality[k]), 3),
+                "ends": ends[k],
+            }
+    return Turn(heat=heat, values=moved, frame=frame)
+
+
+def gap_words(n_samples: int) -> str:
+    """How near neighbors are that belong to one cluster.
+
+    Example:
+        >>> gap_words(5000), gap_words(200)
+        ('5 %', '10 %, the sampling error of an eigenvalue from 200 samples')
+    """
+    error = SAMPLING_ERRORS * relative_sampling_error(n_samples)
+    if error <= CLUSTER_GAP:
+        return f"{100 * CLUSTER_GAP:g} %"
+    return f"{100 * error:.2g} %, the sampling error of an eigenvalue from {n_samples} samples"

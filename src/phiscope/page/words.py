@@ -1,0 +1,295 @@
+"""What the page says in sentences, taken from the header and the last measurement of each run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from phiscope.figures.history import scalar_order
+from phiscope.figures.spectra import feature_marks, spectrum_of
+from phiscope.metrics.regime import (
+    EXTENDED_RATIO,
+    FROZEN_SIMILARITY,
+    MINIMAL_DIMENSION_RATIO,
+    MINIMAL_EXTRA_FEATURES,
+    RegimeEvidence,
+)
+
+if TYPE_CHECKING:
+    from phiscope.measurement.record import Measurement
+    from phiscope.runs import Record, Run
+
+
+REGIME_TITLES: Mapping[str, str] = {
+    "minimal": "Minimal-feature regime",
+    "extended": "Extended-feature regime",
+    "intermediate": "Between the regimes",
+    "coefficient": "Coefficient-learning regime",
+}
+
+
+REGIME_MEANINGS: Mapping[str, str] = {
+    "minimal": "In effect the layer holds about as many features as the outputs need, and the output uses these.",
+    "extended": "In effect the layer holds at least twice the features the outputs need, or the output spreads so.",
+    "intermediate": "In effect the layer holds more features than the outputs need, but fewer than twice as many.",
+    "coefficient": "The features are (nearly) those of the untrained network; only their weights in the head changed.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gauge:
+    """One deciding number on its scale; positions are percent of the scale's width.
+
+    Attributes:
+        symbol: letter of the number.
+        meaning: the number in words.
+        value: the number as text.
+        at: position of the number.
+        zones: regime, start and end of each colored stretch.
+        rule: the thresholds in words.
+    """
+
+    symbol: str
+    meaning: str
+    value: str
+    at: float
+    zones: tuple[tuple[str, float, float], ...]
+    rule: str
+
+
+def number_words(value: float | None) -> str:
+    """A number as a reader wants it: four significant digits, no false ones.
+
+    Example:
+        >>> number_words(0.123456), number_words(12.0), number_words(None), number_words(3e-7)
+        ('0.1235', '12', '–', '3e-07')
+    """
+    if value is None:
+        return "–"
+    if not math.isfinite(value):
+        return "not finite"
+    return f"{value:.4g}"
+
+
+def moment_words(record: Record, *, with_step: bool = False) -> str:
+    """The moment of a record: ``epoch 3``, with its step where several records share an epoch."""
+    step = f", step {record.step}" if with_step and record.step is not None else ""
+    return f"epoch {record.epoch:g}{step}"
+
+
+def gauges(evidence: RegimeEvidence) -> tuple[Gauge, ...]:
+    """The numbers that decided the regime, each on a scale with the regimes' zones."""
+    rank = max(evidence.output_rank, 1)
+    found = [
+        _ratio_gauge(
+            symbol="k_90",
+            meaning="hold 90 % of the output",
+            value=float(evidence.k90),
+            minimal=rank + MINIMAL_EXTRA_FEATURES,
+            extended=EXTENDED_RATIO * rank,
+        ),
+        _ratio_gauge(
+            symbol="D_effᶜ",
+            meaning="effective features",
+            value=evidence.effective_dimension_centered,
+            minimal=MINIMAL_DIMENSION_RATIO * rank,
+            extended=EXTENDED_RATIO * rank,
+        ),
+    ]
+    similarity = evidence.initial_kernel_similarity
+    if similarity is not None:
+        edge = 100 * FROZEN_SIMILARITY
+        found.append(
+            Gauge(
+                symbol="S_init",
+                meaning="similarity to the start",
+                value=number_words(similarity),
+                at=min(max(100 * similarity, 0.0), 100.0),
+                zones=(("none", 0.0, edge), ("coefficient", edge, 100.0)),
+                rule=f"coefficient ≥ {FROZEN_SIMILARITY:g}",
+            )
+        )
+    return tuple(found)
+
+
+def _ratio_gauge(*, symbol: str, meaning: str, value: float, minimal: float, extended: float) -> Gauge:
+    """A logarithmic scale: a layer may fill a hundred times more dimensions than the outputs need."""
+    low = math.log(max(min(value, minimal) / 2, 0.5))
+    high = math.log(2 * max(value, extended))
+
+    def percent(position: float) -> float:
+        return round(100 * (math.log(max(position, 1e-9)) - low) / (high - low), 2)
+
+    # With r = 1 the two thresholds meet, and a number on both belongs to the minimal side, tested first.
+    edges = (0.0, percent(minimal), max(percent(minimal), percent(extended)), 100.0)
+    names = ("minimal", "intermediate", "extended")
+    return Gauge(
+        symbol=symbol,
+        meaning=meaning,
+        value=f"{value:.3g}",
+        at=min(max(percent(value), 0.0), 100.0),
+        zones=tuple((name, edges[i], edges[i + 1]) for i, name in enumerate(names)),
+        rule=f"minimal ≤ {minimal:g}, extended ≥ {extended:g}",
+    )
+
+
+UNEVEN = 0.2
+"""From this D_LR on, a minimal regime is said to hold by the rule only."""
+
+
+def regime_meaning(measurement: Measurement) -> str:
+    """What the regime says in one or two sentences; where D_LR speaks against the word, that too."""
+    if measurement.regime is None:
+        return ""
+    meaning = REGIME_MEANINGS[measurement.regime]
+    distance = measurement.numbers.get("dynamical_low_rank", 0.0)
+    if measurement.regime == "minimal" and distance > UNEVEN:
+        return (
+            f"By the rule below only: D_LR = {distance:.2f} says that the features are of uneven strength or that "
+            "weaker ones stay beside those the outputs use. Look for the cliff in the picture."
+        )
+    return meaning
+
+
+def reference_words(first: Measurement, last: Measurement) -> tuple[str, str]:
+    """D_LR at the first record, and of a random head on the last features: what the value is to be read against."""
+    names = (first, "dynamical_low_rank"), (last, "dynamical_low_rank_random_head")
+    values = [measurement.numbers.get(name) for measurement, name in names]
+    start, lazy = ("–" if value is None else f"{value:.3g}" for value in values)
+    return start, lazy
+
+
+def cliff_words(measurement: Measurement) -> tuple[str, str] | None:
+    """How far the spectrum falls where minimal features would end: (``"ρ₁₀ / ρ₁₁"``, ``"41"``).
+
+    The raw spectrum at the number of classes, the centered one at the output rank in regression; None when
+    neither is known or nothing lies beyond.
+    """
+    centered = measurement.n_classes is None
+    marks = feature_marks(measurement, centered=centered)
+    rho = spectrum_of(measurement, centered=centered).eigenvalues
+    if not marks or not 1 <= marks[0].at < rho.size:
+        return None
+    k = int(marks[0].at)
+    below = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+    return f"ρ{k} / ρ{k + 1}".translate(below), f"{rho[k - 1] / rho[k]:.3g}"
+
+
+def status_words(run: Run) -> str:
+    """One sentence when the run did not end by itself, else empty."""
+    if run.status == "completed":
+        return ""
+    until = f" up to {moment_words(run.records[-1])}" if run.records else ""
+    count = f"{len(run.records)} record{'s' if len(run.records) != 1 else ''}"
+    if run.status == "interrupted":
+        return f"This run was interrupted by its user; all that was recorded{until} is shown ({count})."
+    return f"This run is still going or was killed; all that was recorded{until} is shown ({count})."
+
+
+def results_words(run: Run, limit: int = 4) -> tuple[tuple[str, str, str], ...]:
+    """Last accuracy (or R²), losses only where there is none: name, value and the moment it belongs to."""
+    last: dict[str, tuple[float, str]] = {}
+    for record in run.records:
+        for name, value in record.scalars.items():
+            last[name] = (value, moment_words(record))
+    order = sorted(last, key=lambda name: scalar_order(name.split("_", 1)[-1]))
+    ranks = {name: scalar_order(name.split("_", 1)[-1])[0] for name in order}
+    best = min(ranks.values(), default=2)
+    wanted = [name for name in order if ranks[name] == best < 2]
+    return tuple(
+        (name.replace("_", " ").replace("r2", "R²"), number_words(last[name][0]), last[name][1])
+        for name in wanted[:limit]
+    )
+
+
+def facts(run: Run) -> tuple[tuple[str, str], ...]:
+    """What was trained on what, as (question, answer) pairs; unknown answers are left out."""
+    header = run.header
+    names = run.class_names
+    task = str(header.get("task") or "")
+    if names:
+        task = f"{task or 'classification'}, {len(names)} classes"
+    count = header.get("initial_parameters")
+    parameters = f", {count:,} parameters" if isinstance(count, int) else ""
+    rows = (
+        ("Task", task),
+        ("Data", str(header.get("data") or "")),
+        ("Network", f"{header.get('model') or ''}{parameters}".removeprefix(", ")),
+        ("Training", settings_words(header.get("settings"))),
+        ("Recorded", recorded_words(run)),
+    )
+    return tuple((question, answer) for question, answer in rows if answer)
+
+
+def shared_facts(runs: Sequence[Run]) -> tuple[tuple[str, str], ...]:
+    """The facts that all of several runs have in common, so that a page can say them once."""
+    if len(runs) < 2:
+        return ()
+    others = [set(facts(run)) for run in runs[1:]]
+    return tuple(fact for fact in facts(runs[0]) if all(fact in other for other in others))
+
+
+def settings_words(settings: Any) -> str:
+    """The settings that say how training went, in one line.
+
+    Settings that are off (zero, False, None) and nested ones are left to the end of the page, which lists all.
+
+    Example:
+        >>> settings_words({"optimizer": "Adam", "learning_rate": 1e-3, "weight_decay": 0.0})
+        'optimizer Adam, learning rate 0.001'
+    """
+    if not isinstance(settings, Mapping):
+        return str(settings or "")
+    told = {
+        name: value
+        for name, value in settings.items()
+        if not str(name).startswith(("data_", "network_"))
+        and (name == "seed" or (value not in (None, False, 0, "") and isinstance(value, str | int | float)))
+    }
+    return ", ".join(f"{str(name).replace('_', ' ')} {_plain(value)}" for name, value in list(told.items())[:9])
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple):
+        return "/".join(_plain(one) for one in value)
+    return str(value)
+
+
+def recorded_words(run: Run) -> str:
+    """How many records there are, over which epochs and on which splits."""
+    if not run.records:
+        return "nothing yet"
+    first, last = run.records[0], run.records[-1]
+    count = f"{len(run.records)} record{'s' if len(run.records) != 1 else ''}"
+    span = f"epoch {first.epoch:g}" if first is last else f"epochs {first.epoch:g} to {last.epoch:g}"
+    return f"{count}, {span}" + (f", on {' and '.join(run.splits)}" if run.splits else "")
+
+
+def unique_labels(runs: Sequence[Run]) -> tuple[str, ...]:
+    """One label for each run: its name, numbered when several share it.
+
+    Raises nothing; a run without a name is called after its folder.
+    """
+    taken: dict[str, int] = {}
+    labels = []
+    for run in runs:
+        taken[run.name] = taken.get(run.name, 0) + 1
+        labels.append(run.name if taken[run.name] == 1 else f"{run.name} ({taken[run.name]})")
+    return tuple(labels)
+
+
+def gathered_warnings(run: Run) -> tuple[str, ...]:
+    """Warnings of the run and of its last measurements, with where each comes from."""
+    found = dict.fromkeys(run.warnings)
+    measured = [record for record in run.records if record.splits]
+    for split in run.splits:
+        with_split = [record for record in measured if split in record.splits]
+        if with_split:
+            last = with_split[-1]
+            where = f"{split}, {moment_words(last)}"
+            found.update(dict.fromkeys(f"{text} ({where})" for text in last.measurement(split).warnings))
+    return tuple(found)

@@ -1,0 +1,1 @@
+"""Moments become eigenfunctions: both spectra, the spans of outputs and targets, clusters."""

@@ -1,0 +1,272 @@
+"""Outputs and targets as spans of functions on the probe, from moments or from an affine head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import scipy.linalg
+
+from phiscope.linalg.operators import PositiveOperator
+from phiscope.linalg.products import product, row_products
+from phiscope.moments.moments import Moments
+from phiscope.spectrum.eigensystem import Loadings, diagonalize_with_mean, rank_at, whitened
+from phiscope.typing import FloatArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """The outputs on the probe, measured or derived from an affine head, with both spans.
+
+    Attributes:
+        literal: whitened by F.
+        centered: whitened by Fc.
+        raw_span: span of the outputs.
+        centered_span: span of the centered outputs.
+        variance: tr(Fc).
+    """
+
+    literal: OutputFunctions
+    centered: OutputFunctions
+    raw_span: FunctionSpan
+    centered_span: FunctionSpan
+    variance: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OutputFunctions:
+    """The outputs as whitened functions u_j = U_j . f / sqrt(phi_j), in descending order of phi_j.
+
+    Only the leading ones that somebody asks for are made: of a thousand outputs, few are above the rank tolerance.
+
+    Attributes:
+        spectrum: phi_j > 0, shape (J,), eigenvalues of F (literal) or Fc (centered).
+        make: cov(phi, u), shape (p, r), and cov(u), shape (r, r), of the first r functions; the latter is the identity
+            for the centered reading.
+    """
+
+    spectrum: FloatArray
+    make: Callable[[int], tuple[FloatArray, FloatArray]]
+    _made: list[tuple[FloatArray, FloatArray]] = field(default_factory=list, init=False, repr=False)
+
+    def _leading(self, rank: int) -> tuple[FloatArray, FloatArray]:
+        made = self._made[0] if self._made else None
+        if made is None or made[0].shape[1] < rank:
+            # Another thread may keep fewer meanwhile, hence what was made here is what is returned.
+            made = self.make(rank)
+            self._made[:] = [made]
+        return made
+
+    def centered_loadings(self, rank: int) -> FloatArray:
+        """cov(phi, u) of the first functions, shape (p, rank)."""
+        return self._leading(rank)[0][:, :rank]
+
+    def rank(self, tolerance: float) -> int:
+        """How many phi_j exceed the relative tolerance."""
+        return rank_at(self.spectrum, tolerance)
+
+    def squared_projection(self, rank: int) -> float:
+        """Squared norm of the centered projection on the leading functions, tr(F^+ Fc F^+ Fc).
+
+        From the covariance: I - E[u] E[u]^T would cancel for outputs whose mean is far above their spread.
+        """
+        kept = self._leading(rank)[1][:rank, :rank]
+        return float(np.einsum("ij,ij->", kept, kept))
+
+
+TARGET_TOLERANCE = 1e-10
+"""Relative eigenvalue tolerance of the pseudo-inverse of the targets' moment matrix."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """Where the spectrum of the outputs ends: at a relative tolerance, or at ranks found before.
+
+    Attributes:
+        tolerance: eigenvalues at or below this share of the largest count as zero.
+        ranks: raw and centered rank to use instead, so that parts of a sample are read as the whole was.
+    """
+
+    tolerance: float
+    ranks: tuple[int, int] | None = None
+
+    def raw_rank(self, eigenvalues: FloatArray) -> int:
+        """Rank of F."""
+        return rank_at(eigenvalues, self.tolerance) if self.ranks is None else min(self.ranks[0], len(eigenvalues))
+
+    def rank(self, eigenvalues: FloatArray) -> int:
+        """Rank of Fc."""
+        return rank_at(eigenvalues, self.tolerance) if self.ranks is None else min(self.ranks[1], len(eigenvalues))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetSpans:
+    """H*, the span of the target functions, in the raw and the centered reading.
+
+    Attributes:
+        raw: span of the targets.
+        centered: span of the centered targets.
+        raw_cross: G = E[phi y^T], one-hot rows for classes.
+        cross: Gc = cov(phi, y).
+        by_class: whether the columns of both spans belong to classes, which the sign rule reads.
+    """
+
+    raw: FunctionSpan
+    centered: FunctionSpan
+    raw_cross: Loadings
+    cross: Loadings
+    by_class: bool
+
+
+def target_spans(moments: Moments) -> TargetSpans | None:
+    """The span of the targets, None when none were given."""
+    p = moments.n_features
+    mean = moments.mean[:p]
+    if moments.classes:
+        present = moments.group_weights > 0
+        offsets = (moments.group_means[present, :p] - mean).T
+        shares = moments.group_weights[present] / moments.weight
+        root = np.sqrt(shares)
+        # Indicators over sqrt(pi_c) are orthonormal, and projecting on the centered ones gives S_B: no inverse needed.
+        return TargetSpans(
+            raw=FunctionSpan(rank=len(shares), of=Loadings(base=offsets, mix=root, mean=mean, shift=root)),
+            centered=FunctionSpan(rank=len(shares) - 1, of=Loadings(base=offsets, mix=root)),
+            raw_cross=Loadings(base=offsets, mix=shares, mean=mean, shift=shares),
+            cross=Loadings(base=offsets, mix=shares),
+            by_class=True,
+        )
+    if moments.n_values == 0:
+        return None
+    covariance, cross = moments.covariance("values"), moments.cross_covariance("values")
+    average = moments.mean[moments.columns("values")]
+    both = diagonalize_with_mean(covariance, average)
+    raw, centered = (
+        whitened(system)[:, : rank_at(system.eigenvalues, TARGET_TOLERANCE)] for system in (both.raw, both.centered)
+    )
+    return TargetSpans(
+        raw=FunctionSpan(rank=raw.shape[1], of=Loadings(base=cross, mix=raw, mean=mean, shift=product(average, raw))),
+        centered=FunctionSpan(rank=centered.shape[1], of=Loadings(base=cross, mix=centered)),
+        raw_cross=Loadings(base=cross, mean=mean, shift=average),
+        cross=Loadings(base=cross),
+        by_class=False,
+    )
+
+
+def measured_outputs(moments: Moments, cut: Cut) -> Outputs:
+    """Spans of outputs that were measured sample by sample."""
+    return _outputs(
+        covariance=moments.covariance("outputs"),
+        cross=moments.cross_covariance("outputs"),
+        feature_mean=moments.mean[: moments.n_features],
+        output_mean=moments.mean[moments.columns("outputs")],
+        cut=cut,
+    )
+
+
+def affine_outputs(
+    covariance: PositiveOperator,
+    feature_mean: FloatArray,
+    head: tuple[FloatArray, FloatArray],
+    cut: Cut,
+) -> Outputs:
+    """Spans of the outputs W phi + b from the moments of the features alone: Bc = S W^T, Fc = W S W^T.
+
+    With more outputs than p + 1 they are first rotated into p + 1 coordinates (W, b = Q R with orthonormal
+    columns Q), which changes no span, no eigenvalue and no norm, and avoids C x C.
+    """
+    weight, bias = reduced_head(head)
+    cross = covariance.apply(weight.T)
+    if covariance.matrix is None and covariance.rows is not None:
+        output_covariance = PositiveOperator(rows=product(covariance.rows, weight.T))
+    else:
+        small = product(weight, cross)
+        output_covariance = PositiveOperator(matrix=(small + small.T) / 2)
+    return _outputs(
+        covariance=output_covariance,
+        cross=cross,
+        feature_mean=feature_mean,
+        output_mean=product(weight, feature_mean) + bias,
+        cut=cut,
+    )
+
+
+def reduced_head(head: tuple[FloatArray, FloatArray]) -> tuple[FloatArray, FloatArray]:
+    """A head of at most p + 1 outputs with the same span, spectrum and norms; the head itself when it has no more."""
+    weight, bias = head
+    if len(weight) <= weight.shape[1] + 1:
+        return head
+    square = _triangle(weight, bias)
+    return square[:, :-1], square[:, -1]
+
+
+def _triangle(weight: FloatArray, bias: FloatArray) -> FloatArray:
+    """R of (W, b) = Q R, shape (p + 1, p + 1), block by block: a second and third C x p array are never made."""
+    width = weight.shape[1] + 1
+    step = max(4 * width, 1024)
+    triangle = np.zeros((0, width))
+    for start in range(0, len(weight), step):
+        part = slice(start, start + step)
+        stacked = np.concatenate([triangle, np.column_stack([weight[part], bias[part]])])
+        factor = scipy.linalg.qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0]
+        triangle = np.asarray(factor[:width], dtype=np.float64)
+    return triangle
+
+
+def _outputs(
+    *,
+    covariance: PositiveOperator,
+    cross: FloatArray,
+    feature_mean: FloatArray,
+    output_mean: FloatArray,
+    cut: Cut,
+) -> Outputs:
+    both = diagonalize_with_mean(covariance, output_mean)
+    raw_values, values = both.raw.eigenvalues, both.centered.eigenvalues
+    raw_rank, rank = cut.raw_rank(raw_values), cut.rank(values)
+
+    def centered_functions(count: int) -> tuple[FloatArray, FloatArray]:
+        return product(cross, both.centered.leading(count) / np.sqrt(values[:count])), np.eye(count)
+
+    def literal_functions(count: int) -> tuple[FloatArray, FloatArray]:
+        # Combinations of the centered functions, whose covariance is the identity.
+        turn = both.raw_functions(count)
+        return product(cross, both.centered.combine(turn / np.sqrt(values)[:, None])), row_products(turn.T)
+
+    literal = OutputFunctions(spectrum=raw_values, make=literal_functions)
+    centered = OutputFunctions(spectrum=values, make=centered_functions)
+    if cut.ranks is None:
+        # D_LR is looked at around the tolerance, too.
+        literal.centered_loadings(literal.rank(cut.tolerance / np.sqrt(10)))
+    return Outputs(
+        literal=literal,
+        centered=centered,
+        raw_span=FunctionSpan(
+            rank=raw_rank,
+            of=Loadings(
+                base=literal.centered_loadings(raw_rank), mean=feature_mean, shift=both.mean_coordinates()[:raw_rank]
+            ),
+        ),
+        centered_span=FunctionSpan(rank=rank, of=Loadings(base=centered.centered_loadings(rank))),
+        variance=covariance.trace(),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionSpan:
+    """A space of functions on the probe, known by how features load on functions u that span it.
+
+    Attributes:
+        rank: number of independent functions.
+        of: E[phi u^T] for the raw reading, E[(phi - m) u^T] for the centered one. Its columns may be more than the rank
+            (class indicators, centered); only L L^T matters.
+    """
+
+    rank: int
+    of: Loadings
+
+    @cached_property
+    def loadings(self) -> FloatArray:
+        """The columns, shape (p, j)."""
+        return self.of.columns()

@@ -1,0 +1,1 @@
+"""Data to study: bundled, drawn, or read from files."""
