@@ -28,7 +28,8 @@ import zarr
 from distributed import Client, LocalCluster
 
 from phiscope.distributed.dask_arrays import DaskTable
-from phiscope.moments.row_table import RowTable, TableMoments
+from phiscope.moments.gathered import Gathered
+from phiscope.moments.row_table import RowTable
 
 CLASSES = 10
 SAME = 1e-12
@@ -55,7 +56,7 @@ def write(folder: Path, args: argparse.Namespace) -> tuple[zarr.Array, zarr.Arra
     return features, labels
 
 
-def on_cluster(client: Client, lazy: dict[str, da.Array]) -> tuple[float, float, TableMoments]:
+def on_cluster(client: Client, lazy: dict[str, da.Array]) -> tuple[float, float, Gathered]:
     """Wall seconds, processor seconds of the busier worker, and what was gathered."""
     with client.as_current():
         before = client.run(time.process_time)
@@ -66,7 +67,7 @@ def on_cluster(client: Client, lazy: dict[str, da.Array]) -> tuple[float, float,
     return wall, max(after[worker] - before[worker] for worker in before), found
 
 
-def alone(parts: dict[str, zarr.Array]) -> tuple[float, float, TableMoments]:
+def alone(parts: dict[str, zarr.Array]) -> tuple[float, float, Gathered]:
     """The same without Dask, in this process."""
     start, busy = time.perf_counter(), time.process_time()
     found = RowTable(parts).gather()

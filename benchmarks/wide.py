@@ -26,6 +26,7 @@ from speed_parts.memory import Peak
 
 import phiscope
 from phiscope.measurement.wide import diagonalize_leading
+from phiscope.moments.row_table import RowTable
 from phiscope.spectrum.wide import Limits
 
 SPECTRA = ("decay", "spikes", "bulk")
@@ -60,7 +61,7 @@ def solve(name: str, path: Path, k: int) -> tuple[np.ndarray, np.ndarray | None,
     rows = np.load(path, mmap_mode="r")
     if name.startswith("ours"):
         limits = Limits(formed_first=0) if name == "ours, samples" else Limits()
-        found = diagonalize_leading(rows, k, limits=limits)
+        found = diagonalize_leading(RowTable({"features": rows}), k, limits=limits)
         return found.centered.eigenvalues, found.centered.eigenvalue_bounds, found.provenance["solver"]
     if name == "sklearn randomized":
         from sklearn.decomposition import PCA

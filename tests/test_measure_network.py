@@ -12,8 +12,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import phiscope
 from phiscope.errors import EmptyDataError, InputError, NoHeadError, NonFiniteError, ShapeError, TargetError
-from phiscope.measurement.measure import measure_batches
+from phiscope.measurement.assemble import measurement_of
+from phiscope.measurement.network_pass import PassOptions, run_pass
 from phiscope.network.hooks import own_tensors
+from phiscope.network.initial import InitialFeatures
 from phiscope.network.isolation import isolated
 from untouched import untouched
 
@@ -214,7 +216,8 @@ TAGS = torch.arange(100).reshape(20, 5) % 3
 
 def uncorrected(net, batch):
     with isolated(net):
-        return measure_batches(phiscope.split(net, [batch])[0], iter([batch]), corrected=False)
+        feature_map = phiscope.split(net, [batch])[0]
+        return measurement_of(run_pass(feature_map, iter([batch]), PassOptions(corrected=False)).result())
 
 
 def test_positions_are_samples_when_labels_are():
@@ -303,7 +306,8 @@ def paired(net, initial, x=X):
     with isolated(net):
         feature_map, _ = phiscope.split(net, x)
         batches = iter([(x[:50], Y[:50]), (x[50:], Y[50:])])
-        return measure_batches(feature_map, batches, initial=initial)
+        options = PassOptions(initial=InitialFeatures(feature_map, initial))
+        return measurement_of(run_pass(feature_map, batches, options).result())
 
 
 def test_similarity_to_the_initial_features():

@@ -8,7 +8,8 @@ from torch import nn
 
 import phiscope
 from phiscope import split
-from phiscope.measurement.measure import gather_batches
+from phiscope.measurement.assemble import measurement_of
+from phiscope.measurement.network_pass import PassOptions, run_pass
 from phiscope.network.hooks import own_tensors
 from phiscope.network.initial import InitialFeatures
 from phiscope.network.isolation import isolated
@@ -88,12 +89,12 @@ def test_what_does_not_fit_is_run_every_time(net, monkeypatch):
 def test_what_was_gathered_does_not_move_with_the_network(net):
     feature_map, _ = split(net, X)
     with isolated(net):
-        gathered = gather_batches(feature_map, iter([(X, torch.arange(40) % 3)]))
-    before = gathered.measurement().to_dict()
+        gathered = run_pass(feature_map, iter([(X, torch.arange(40) % 3)]), PassOptions()).result()
+    before = measurement_of(gathered).to_dict()
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.mul_(3.0)
-    assert gathered.measurement().to_dict() == before
+    assert measurement_of(gathered).to_dict() == before
 
 
 def test_an_observer_runs_a_fixed_probe_once_a_record(net, tmp_path):

@@ -14,7 +14,7 @@ from phiscope.errors import EmptyDataError, InputError, MissingNumberError, NonF
 from phiscope.findings.wide import WHOLE_SPECTRUM
 from phiscope.linalg.krylov import lead
 from phiscope.measurement import wide
-from phiscope.measurement.wide import diagonalize_leading
+from phiscope.moments.row_table import RowTable
 from phiscope.spectrum import wide as solvers
 from phiscope.spectrum.wide import Limits
 
@@ -29,6 +29,12 @@ def rotated(eigenvalues, seed=0):
     rng = np.random.default_rng(seed)
     basis = np.linalg.qr(rng.standard_normal((len(eigenvalues),) * 2))[0]
     return (basis * eigenvalues) @ basis.T, basis
+
+
+def leading(features, k, outputs=None, head=None, targets=None, *, weights=None, **options):
+    """The k leading eigenfunctions however small p is, where `diagonalize` would take the whole spectrum."""
+    parts = {"features": features, "outputs": outputs, "targets": targets, "weights": weights}
+    return wide.diagonalize_leading(RowTable(parts), k, head, **options)
 
 
 def found(matrix, mean, k, **options):
@@ -117,7 +123,7 @@ def test_an_estimated_norm_is_right_within_its_standard_error():
 def test_k_beyond_the_rank_and_beyond_p(k):
     rng = np.random.default_rng(2)
     x = rng.standard_normal((120, 7)) @ rng.standard_normal((7, 90))
-    m = diagonalize_leading(x, k, limits=ON_SAMPLES)
+    m = leading(x, k, limits=ON_SAMPLES)
     full = phiscope.diagonalize(x)
     assert len(m.raw.eigenvalues) == min(k, 7)
     assert np.abs(m.raw.eigenvalues / full.raw.eigenvalues[: min(k, 7)] - 1).max() < 1e-9
@@ -125,7 +131,7 @@ def test_k_beyond_the_rank_and_beyond_p(k):
 
 def test_isotropic_features_are_no_obstacle():
     signs = scipy.linalg.hadamard(256)[:, 1:201].astype(float)
-    m = diagonalize_leading(signs, 6, limits=ON_SAMPLES)
+    m = leading(signs, 6, limits=ON_SAMPLES)
     assert np.abs(m.raw.eigenvalues - 1).max() < 1e-9
     assert m["stable_rank_centered"] == pytest.approx(200, rel=1e-9)
     # Nothing tells six of 200 equal eigenfunctions from the others, and that is said.
@@ -148,7 +154,7 @@ def data(n=900, p=160, classes=5, seed=0):
 @pytest.mark.parametrize("n", [900, 120])
 def test_every_number_and_curve_agrees_with_the_whole_decomposition(road, n):
     x, head, y, weights = data(n=n)
-    m = diagonalize_leading(x, 12, head=head, targets=y, weights=weights, limits=ROADS[road])
+    m = leading(x, 12, head=head, targets=y, weights=weights, limits=ROADS[road])
     full = phiscope.diagonalize(x, head=head, targets=y, weights=weights)
     exact = road != "samples"
     for name, value in m.to_dict().items():
@@ -174,7 +180,7 @@ def test_regression_and_measured_outputs(width):
     target = x[:, :width] + 0.1 * rng.standard_normal((len(x), width))
     outputs = np.tanh(x @ rng.standard_normal((120, width)))
     head = rng.standard_normal((width, 120)), None
-    m = diagonalize_leading(x, 10, outputs, head, target)
+    m = leading(x, 10, outputs, head, target)
     full = phiscope.diagonalize(x, outputs, head, target)
     assert {"nrc1", "nrc2", "nrc3", "target_alignment", "target_alignment_whitened"} <= set(m.numbers)
     for name, value in m.to_dict().items():
@@ -186,7 +192,7 @@ def test_regression_and_measured_outputs(width):
 
 def test_nrc1_needs_as_many_eigenvalues_as_targets():
     x, _, _, _ = data(p=120)
-    m = diagonalize_leading(x, 2, targets=x[:, :4])
+    m = leading(x, 2, targets=x[:, :4])
     assert "nrc1" not in m
     assert "leading eigenvalues" in m.absent["nrc1"]
 
@@ -195,7 +201,7 @@ def test_a_tiny_spread_within_far_apart_classes_keeps_its_digits():
     rng = np.random.default_rng(4)
     y = np.arange(400) % 4
     x = 10.0 * np.eye(4, 80)[y] + 1e-6 * rng.standard_normal((400, 80)) + 100.0
-    m = diagonalize_leading(x, 4, targets=y, limits=ON_SAMPLES)
+    m = leading(x, 4, targets=y, limits=ON_SAMPLES)
     full = phiscope.diagonalize(x, targets=y)
     assert m["nc1"] == pytest.approx(full["nc1"], rel=1e-6)
     assert m["cdnv"] == pytest.approx(full["cdnv"], rel=1e-6)
@@ -203,7 +209,7 @@ def test_a_tiny_spread_within_far_apart_classes_keeps_its_digits():
 
 @pytest.mark.parametrize("limits", [Limits(), ON_SAMPLES])
 def test_constant_features_have_one_raw_function_and_no_centered_one(limits):
-    m = diagonalize_leading(np.full((50, 80), 0.3), 5, targets=np.arange(50) % 2, limits=limits)
+    m = leading(np.full((50, 80), 0.3), 5, targets=np.arange(50) % 2, limits=limits)
     assert m.raw.eigenvalues == pytest.approx([80 * 0.09])
     assert len(m.centered.eigenvalues) == 0
     assert m["participation_ratio"] == pytest.approx(1.0)
@@ -213,7 +219,7 @@ def test_constant_features_have_one_raw_function_and_no_centered_one(limits):
 
 
 def test_zero_features():
-    m = diagonalize_leading(np.zeros((50, 80)), 5)
+    m = leading(np.zeros((50, 80)), 5)
     assert len(m.raw.eigenvalues) == len(m.centered.eigenvalues) == 0
 
 
@@ -221,16 +227,16 @@ def test_a_memory_map_gives_what_the_array_gives_and_the_seed_decides(tmp_path):
     x, head, y, _ = data(p=120)
     np.save(tmp_path / "x.npy", x.astype(np.float32))
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    first = diagonalize_leading(mapped, 8, head=head, targets=y, limits=ON_SAMPLES)
-    again = diagonalize_leading(x.astype(np.float32), 8, head=head, targets=y, limits=ON_SAMPLES)
+    first = leading(mapped, 8, head=head, targets=y, limits=ON_SAMPLES)
+    again = leading(x.astype(np.float32), 8, head=head, targets=y, limits=ON_SAMPLES)
     assert first.to_dict() == again.to_dict()
-    other = diagonalize_leading(mapped, 8, head=head, targets=y, limits=Limits(formed_first=0, memory=0, seed=1))
+    other = leading(mapped, 8, head=head, targets=y, limits=Limits(formed_first=0, memory=0, seed=1))
     assert other.raw.eigenvalues == pytest.approx(first.raw.eigenvalues, rel=1e-8)
 
 
 def test_stopping_early_is_said():
     x = np.random.default_rng(5).standard_normal((400, 300))
-    m = diagonalize_leading(x, 30, limits=Limits(formed_first=0, memory=0, most_products=2))
+    m = leading(x, 30, limits=Limits(formed_first=0, memory=0, most_products=2))
     assert any("stopped before its tolerance" in text for text in m.warnings)
     assert float(m.provenance["raw_largest_residual_share"]) > 1e-2
 
@@ -241,7 +247,7 @@ def test_lapack_failing_is_said_and_the_products_stand(monkeypatch):
 
     monkeypatch.setattr(solvers.scipy.linalg, "eigh", fail_only_subset(fail, scipy.linalg.eigh))
     x = np.random.default_rng(6).standard_normal((400, 200))
-    m = diagonalize_leading(x, 10, limits=Limits(formed_first=0, most_products=3))
+    m = leading(x, 10, limits=Limits(formed_first=0, most_products=3))
     assert any("LAPACK's subset solver failed (Internal Error)" in text for text in m.warnings)
     full = np.linalg.eigvalsh(x.T @ x / 400)[::-1]
     assert (np.abs(m.raw.eigenvalues - full[:10]) <= m.raw.eigenvalue_bounds).all()
@@ -253,13 +259,13 @@ def fail_only_subset(fail, whole):
 
 def test_blocks_change_nothing(monkeypatch):
     x, head, y, weights = data(p=120)
-    one = diagonalize_leading(x, 8, head=head, targets=y, weights=weights, limits=ON_SAMPLES)
+    one = leading(x, 8, head=head, targets=y, weights=weights, limits=ON_SAMPLES)
     monkeypatch.setattr("phiscope.moments.wide.BLOCK_BYTES", 1)
-    many = diagonalize_leading(x, 8, head=head, targets=y, weights=weights, limits=ON_SAMPLES)
+    many = leading(x, 8, head=head, targets=y, weights=weights, limits=ON_SAMPLES)
     for name, value in one.to_dict().items():
         assert many[name] == pytest.approx(value, rel=1e-9), name
     monkeypatch.setattr("phiscope.moments.wide.BLOCK_BYTES", 1)
-    gram = diagonalize_leading(x[:110], 8, limits=LAPACK)
+    gram = leading(x[:110], 8, limits=LAPACK)
     full = phiscope.diagonalize(x[:110])
     assert gram.raw.eigenvalues == pytest.approx(full.raw.eigenvalues[:8], rel=1e-10)
 
@@ -309,13 +315,13 @@ def test_diagonalize_with_k_takes_the_wide_road_above(monkeypatch, tmp_path):
 )
 def test_bad_input_is_one_sentence(change, error, words):
     with pytest.raises(error, match=words) as caught:
-        diagonalize_leading(**{"features": np.arange(6.0).reshape(3, 2), "k": 1, **change})
+        leading(**{"features": np.arange(6.0).reshape(3, 2), "k": 1, **change})
     assert "\n" not in str(caught.value)
 
 
 def test_trace_held_is_the_share_of_the_kept_eigenvalues():
     x = np.diag(np.sqrt(np.arange(8.0, 0.0, -1.0)))
-    m = diagonalize_leading(x, 3)
+    m = leading(x, 3)
     assert float(m.provenance["raw_trace_held"]) == pytest.approx((8 + 7 + 6) / 36, rel=1e-5)
     assert math.isclose(m["stable_rank"], 36 / 8, rel_tol=1e-9)
 

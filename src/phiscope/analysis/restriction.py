@@ -14,7 +14,7 @@ from scipy.special import log_softmax
 from torch import nn
 
 from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError, TargetError
-from phiscope.inputs.arrays import as_head, as_rows, as_targets
+from phiscope.inputs.arrays import as_head, as_rows, as_targets, classes_of_head
 from phiscope.inputs.batches import batches_of, peeked
 from phiscope.measurement.record import Measurement
 from phiscope.network import split_on
@@ -186,7 +186,7 @@ class _Pass:
 
     def _check(self, goal: FloatArray | IntArray) -> None:
         # A single output still separates two classes.
-        last = max(len(self.start), 2) - 1
+        last = classes_of_head(len(self.start)) - 1
         if goal.ndim == 1 and len(goal) and (goal.min() < 0 or goal.max() > last):
             raise TargetError(
                 f"integer targets run from {goal.min()} to {goal.max()}, expected 0 .. {last}, one for each class that "

@@ -26,11 +26,11 @@ from phiscope.errors import EmptyDataError, InputError, MissingDependencyError, 
 from phiscope.inputs.arrays import as_array, as_count
 from phiscope.linalg.products import pack_symmetric, unpack_symmetric
 from phiscope.moments.accumulator import MomentAccumulator
+from phiscope.moments.gathered import Gathered
 from phiscope.moments.moments import Moments, merge, with_groups
 from phiscope.moments.precision import check_range
 from phiscope.moments.row_table import (
     PARTS,
-    TableMoments,
     check_shapes,
     classes_named,
     distinct_whole,
@@ -99,7 +99,7 @@ class DaskTable:
 
     def gather(
         self, *, num_classes: int | None = None, n_shards: int | None = None, precision: str = "exact"
-    ) -> TableMoments:
+    ) -> Gathered:
         """Run the graph: on the connected cluster if there is one, else on the threads of this process.
 
         Args:
@@ -123,11 +123,11 @@ class DaskTable:
         found = [shard for shard in part.shards if shard is not None]
         n_groups = max([len(shard.group_counts) for shard in found] + [num_classes or 1])
         shards = tuple(with_groups(shard, n_groups) if shard.classes else shard for shard in found)
-        return TableMoments(
+        return Gathered(
             moments=reduce(merge, shards),
             shards=shards,
-            doubts=doubts_about_labels(classes_named(part.whole, part.n_rows)),
-            told={"source": "dask arrays", "chunks": str(len(self._lengths))},
+            warnings=doubts_about_labels(classes_named(part.whole, part.n_rows)),
+            provenance={"source": "dask arrays", "chunks": str(len(self._lengths))},
         )
 
     def _graph(self, num_classes: int | None, n_shards: int | None, precision: str) -> Any:

@@ -14,19 +14,15 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
-from scipy.linalg.lapack import dtpttr, dtrttp
 
 from phiscope.distributed.exchange import Exchange, ProcessGroupExchange, told_by_all
 from phiscope.errors import EmptyDataError, ShapeError
-from phiscope.moments.moments import Moments, fold, merge, moments_from_rows, with_groups
+from phiscope.linalg.products import add_outer, pack_symmetric, unpack_symmetric
+from phiscope.moments.moments import Layout, Moments, fold, merge, moments_from_rows, with_groups
 from phiscope.typing import FloatArray
 
 TRAVEL_NUMBERS = 2**23
 """Numbers summed over the ranks at one time; 64 MiB."""
-
-
-Layout = tuple[int, int, int, bool]
-
 
 Job = Generator[FloatArray, FloatArray, Moments]
 
@@ -101,15 +97,15 @@ def _done(exchange: Exchange, jobs: Sequence[Job], width: int) -> list[Moments]:
     results: list[Moments] = []
     for start in range(0, len(jobs), at_once):
         group = jobs[start : start + at_once]
-        told: list[FloatArray | Moments] = [next(job) for job in group]
-        while wanted := {place: one for place, one in enumerate(told) if isinstance(one, np.ndarray)}:
+        sent: list[FloatArray | Moments] = [next(job) for job in group]
+        while wanted := {place: one for place, one in enumerate(sent) if isinstance(one, np.ndarray)}:
             for place, sums in zip(wanted, _totals(exchange, list(wanted.values())), strict=True):
-                told[place] = _told_next(group[place], sums)
-        results += [one for one in told if isinstance(one, Moments)]
+                sent[place] = _sent_next(group[place], sums)
+        results += [one for one in sent if isinstance(one, Moments)]
     return results
 
 
-def _told_next(job: Job, sums: FloatArray) -> FloatArray | Moments:
+def _sent_next(job: Job, sums: FloatArray) -> FloatArray | Moments:
     try:
         return job.send(sums)
     except StopIteration as stop:
@@ -201,13 +197,16 @@ def _summed(exchange: Exchange, own: Moments | None, members: Sequence[_Part], l
     union_offset = (yield offset * weights[:, None]) / divisor[:, None]
     step = np.where(occupied[:, None], offset - union_offset, 0.0)
     bridge = (step * np.sqrt(weights)[:, None])[occupied]
-    within, squares = bridge.T @ bridge, weights * np.einsum("ij,ij->i", step[:, :p], step[:, :p])
+    within, squares = (
+        add_outer(np.zeros((width, width)), bridge),
+        weights * np.einsum("ij,ij->i", step[:, :p], step[:, :p]),
+    )
     counts = np.zeros(n_groups)
     if folded is not None:
         within += np.asarray(folded.within)
         squares += folded.group_squares
         counts += folded.group_counts
-    sums = yield np.concatenate([counts, squares, _packed(within)])
+    sums = yield np.concatenate([counts, squares, pack_symmetric(within)])
     return Moments(
         n_samples=sum(part.n_samples for part in members),
         weight=math.fsum(part.weight for part in members),
@@ -220,15 +219,5 @@ def _summed(exchange: Exchange, own: Moments | None, members: Sequence[_Part], l
         group_weights=union_weights,
         group_means=pilot + union_offset,
         group_squares=sums[n_groups : 2 * n_groups].copy(),
-        within=_unpacked(sums[2 * n_groups :], width),
+        within=unpack_symmetric(sums[2 * n_groups :], width),
     )
-
-
-def _packed(matrix: FloatArray) -> FloatArray:
-    # Half of a symmetric matrix travels.
-    return np.asarray(dtrttp(matrix.T, uplo="L")[0])
-
-
-def _unpacked(packed: FloatArray, width: int) -> FloatArray:
-    lower, _ = dtpttr(width, packed, uplo="L")
-    return np.asarray(np.tril(lower) + np.tril(lower, -1).T)

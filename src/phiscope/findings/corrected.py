@@ -2,9 +2,8 @@
 
 The plain D_LR is a ratio of moments each of which is too large by an amount of order p / n. Correcting the ratio
 itself leaves an error of order (p / n)^2, which is all of it at n = p; correcting its parts, which are all but
-exactly linear in 1 / n, leaves next to nothing.
-
-What disjoint shards of the samples add to a measurement: corrected numbers, errors, a held-out readout.
+exactly linear in 1 / n, leaves next to nothing. With the errors and the held-out readout these are what disjoint
+shards of the samples add to a measurement.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 
@@ -26,57 +26,107 @@ from phiscope.moments.jackknife import Estimate, corrected_value, estimate, leav
 from phiscope.moments.moments import Moments
 from phiscope.moments.shards import FEWEST_SHARDS, HALVES
 from phiscope.spectrum.spans import Cut, Outputs, reduced_head
-from phiscope.typing import FloatArray, Head
+from phiscope.typing import AffineHead, FloatArray
 
-Pieces = FloatArray
-"""The parts of all ratios, in the order of the indices below."""
+Ratio = Callable[["Pieces"], float]
+"""A corrected number as a function of the pieces."""
 
 
-_TRACE, _SQUARE, _LITERAL, _PROJECTION, _CENTERED, _CROSS, _TARGET, _RAW_TRACE, _RAW_SQUARE = range(9)
+@dataclass(frozen=True, kw_only=True)
+class Pieces:
+    """The parts of every corrected ratio, NaN where outputs or targets are missing.
+
+    Attributes:
+        trace: tr S.
+        square: norm^2 of S.
+        literal: tr(F^+ Bc^T Bc).
+        projection: tr(F^+ Fc F^+ Fc), a rank up to the constant's share.
+        centered: tr(Fc^+ Bc^T Bc).
+        cross: norm^2 of Gc.
+        target: norm^2 of Dc.
+        raw_trace: tr M.
+        raw_square: norm^2 of M.
+    """
+
+    trace: float
+    square: float
+    literal: float = math.nan
+    projection: float = math.nan
+    centered: float = math.nan
+    cross: float = math.nan
+    target: float = math.nan
+    raw_trace: float
+    raw_square: float
+
+    def vector(self) -> FloatArray:
+        """As numbers to be averaged, shape (9,), in the order of the fields."""
+        return np.array(astuple(self))
+
+    @classmethod
+    def of(cls, vector: FloatArray) -> Pieces:
+        """The inverse of `vector`."""
+        return cls(**dict(zip(NAMES, vector.tolist(), strict=True)))
+
+
+NAMES = tuple(row.name for row in fields(Pieces))
 
 
 def pieces_of(moments: Moments, covariance: PositiveOperator, outputs: Outputs | None) -> Pieces:
-    """The parts of every corrected ratio, NaN where outputs or targets are missing; no eigendecomposition of S."""
+    """The parts of every corrected ratio; no eigendecomposition of S."""
     mean = moments.mean[: moments.n_features]
-    pieces = np.full(9, np.nan)
-    pieces[_TRACE], pieces[_SQUARE] = covariance.trace(), covariance.squared_norm()
+    trace, square = covariance.trace(), covariance.squared_norm()
     along = float(product(mean, covariance.apply(mean[:, None])[:, 0]))
     length = float(product(mean, mean))
-    # norm^2(S + m m^T) without forming it.
-    pieces[_RAW_TRACE] = pieces[_TRACE] + length
-    pieces[_RAW_SQUARE] = pieces[_SQUARE] + 2 * along + length**2
-    if outputs is not None and outputs.raw_span.rank and outputs.centered_span.rank:
-        rank = outputs.raw_span.rank
-        loadings = outputs.literal.centered_loadings(rank)
-        pieces[_LITERAL] = np.einsum("ij,ij->", loadings, loadings)
-        pieces[_PROJECTION] = outputs.literal.squared_projection(rank)
-        centered = outputs.centered_span.loadings
-        pieces[_CENTERED] = np.einsum("ij,ij->", centered, centered)
+    return Pieces(
+        trace=trace,
+        square=square,
+        raw_trace=trace + length,
+        # norm^2(S + m m^T) without forming it.
+        raw_square=square + 2 * along + length**2,
+        **_output_pieces(outputs),
+        **_target_pieces(moments, mean),
+    )
+
+
+def _output_pieces(outputs: Outputs | None) -> dict[str, float]:
+    if outputs is None or not (outputs.raw_span.rank and outputs.centered_span.rank):
+        return {}
+    rank = outputs.raw_span.rank
+    return {
+        "literal": _squared(outputs.literal.centered_loadings(rank)),
+        "projection": outputs.literal.squared_projection(rank),
+        "centered": _squared(outputs.centered_span.loadings),
+    }
+
+
+def _target_pieces(moments: Moments, mean: FloatArray) -> dict[str, float]:
     if moments.classes:
         shares = moments.group_weights / moments.weight
         directions = (moments.group_means[:, : moments.n_features] - mean) * shares[:, None]
-        pieces[_CROSS] = np.einsum("ij,ij->", directions, directions)
-        pieces[_TARGET] = class_target_squared_norm(shares)
-    elif moments.n_values:
-        cross = moments.cross_covariance("values")
-        pieces[_CROSS] = np.einsum("ij,ij->", cross, cross)
-        pieces[_TARGET] = moments.covariance("values").squared_norm()
-    return pieces
+        return {"cross": _squared(directions), "target": class_target_squared_norm(shares)}
+    if moments.n_values:
+        squared = moments.covariance("values").squared_norm()
+        return {"cross": _squared(moments.cross_covariance("values")), "target": squared}
+    return {}
+
+
+def _squared(matrix: FloatArray) -> float:
+    return float(np.einsum("ij,ij->", matrix, matrix))
 
 
 def _root_ratio(top: float, bottom: float) -> float:
     return top / math.sqrt(bottom) if bottom > 0 else math.nan
 
 
-def statistics_for(rank: int) -> dict[str, Callable[[Pieces], float]]:
+def statistics_for(rank: int) -> dict[str, Ratio]:
     """Each corrected number as a function of the pieces; `rank` is r = rank(Fc)."""
     return {
-        "dynamical_low_rank": lambda q: 1 - _root_ratio(q[_LITERAL], q[_PROJECTION] * q[_SQUARE]),
-        "dynamical_low_rank_centered": lambda q: 1 - _root_ratio(q[_CENTERED], rank * q[_SQUARE]),
-        "used_variance": lambda q: q[_CENTERED] / q[_TRACE] if q[_TRACE] > 0 else math.nan,
-        "participation_ratio": lambda q: q[_RAW_TRACE] ** 2 / q[_RAW_SQUARE] if q[_RAW_SQUARE] > 0 else math.nan,
-        "participation_ratio_centered": lambda q: q[_TRACE] ** 2 / q[_SQUARE] if q[_SQUARE] > 0 else math.nan,
-        "target_alignment": lambda q: _root_ratio(q[_CROSS], q[_SQUARE] * q[_TARGET]),
+        "dynamical_low_rank": lambda q: 1 - _root_ratio(q.literal, q.projection * q.square),
+        "dynamical_low_rank_centered": lambda q: 1 - _root_ratio(q.centered, rank * q.square),
+        "used_variance": lambda q: q.centered / q.trace if q.trace > 0 else math.nan,
+        "participation_ratio": lambda q: q.raw_trace**2 / q.raw_square if q.raw_square > 0 else math.nan,
+        "participation_ratio_centered": lambda q: q.trace**2 / q.square if q.square > 0 else math.nan,
+        "target_alignment": lambda q: _root_ratio(q.cross, q.square * q.target),
     }
 
 
@@ -104,24 +154,25 @@ def correct(
     parts = []
     for moments in leave_one_out(shards, total):
         covariance = moments.covariance("features")
-        parts.append(pieces_of(moments, covariance, outputs_of(moments, covariance)))
-    without = np.stack(parts)
-    central = corrected_value(pieces, without, shares)
+        parts.append(pieces_of(moments, covariance, outputs_of(moments, covariance)).vector())
+    without, whole = np.stack(parts), pieces.vector()
+    central = corrected_value(whole, without, shares)
     # The projection's own norm is a rank, up to the constant's share; correcting it would only add noise.
-    central[_PROJECTION] = pieces[_PROJECTION]
-    spread = pseudo_values(pieces, without, shares) - central
-    spread[:, _PROJECTION] = 0.0
+    projection = NAMES.index("projection")
+    central[projection] = whole[projection]
+    spread = pseudo_values(whole, without, shares) - central
+    spread[:, projection] = 0.0
     known = np.isfinite(central)
     estimates = {}
     for name, statistic in statistics_for(max(rank, 1)).items():
-        value = float(statistic(central))
+        value = float(statistic(Pieces.of(central)))
         if math.isfinite(value):
             pseudo = value + spread[:, known] @ _gradient(statistic, central)[known]
             estimates[name] = estimate(value, pseudo, shares)
     return estimates
 
 
-def _gradient(statistic: Callable[[Pieces], float], at: Pieces) -> FloatArray:
+def _gradient(statistic: Ratio, at: FloatArray) -> FloatArray:
     """Central differences; pieces that the statistic does not read, or that are missing, have slope 0."""
     slope = np.zeros(len(at))
     for index in np.flatnonzero(np.isfinite(at) & (at != 0)):
@@ -129,7 +180,7 @@ def _gradient(statistic: Callable[[Pieces], float], at: Pieces) -> FloatArray:
         high, low = at.copy(), at.copy()
         high[index] += step
         low[index] -= step
-        slope[index] = (statistic(high) - statistic(low)) / (2 * step)
+        slope[index] = (statistic(Pieces.of(high)) - statistic(Pieces.of(low))) / (2 * step)
     return slope
 
 
@@ -142,7 +193,7 @@ def add_shards(
     moments: Moments,
     shards: Sequence[Moments],
     outputs: Outputs | None,
-    head: Head | None,
+    head: AffineHead | None,
     cut: Cut,
 ) -> Findings:
     """The findings with everything that shards add: corrected numbers, the held-out readout, what is biased."""
@@ -172,7 +223,7 @@ def _corrections(
     moments: Moments,
     shards: Sequence[Moments],
     outputs: Outputs | None,
-    head: Head | None,
+    head: AffineHead | None,
     cut: Cut,
 ) -> dict[str, Estimate]:
     """Corrected twins, and a sentence where plain numbers are off; errors only from enough shards."""

@@ -16,7 +16,6 @@ from phiscope.typing import FloatArray
 LARGEST = 1e36
 """Largest absolute value of features, outputs and targets; products of their squared norms stay finite."""
 
-
 HEAVIEST = 1e100
 """Largest sample weight; its square stays finite."""
 
@@ -155,6 +154,16 @@ def as_head(head: Any, n_features: int) -> tuple[FloatArray, FloatArray]:
         raise InputError("the head holds NaN or Inf, expected finite numbers; the training probably diverged")
     check_reach(max(float(np.abs(weight).max()), float(np.abs(bias).max())), name="the head's numbers")
     return weight, bias
+
+
+def classes_of_head(n_outputs: int) -> int:
+    """How many classes a head of so many outputs tells apart: a single output still separates two.
+
+    Example:
+        >>> classes_of_head(1), classes_of_head(10)
+        (2, 10)
+    """
+    return max(n_outputs, 2)
 
 
 def check_reach(largest: float, *, name: str) -> None:

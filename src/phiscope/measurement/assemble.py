@@ -1,13 +1,10 @@
-"""From moments to the finished record: which numbers can be said, which not and why.
-
-What one pass gathered, before any eigendecomposition: all that the numbers need and nothing of the model.
-"""
+"""From moments to the finished record: which numbers can be said, which not and why."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,18 +25,19 @@ from phiscope.metrics import SCALARS
 from phiscope.metrics.regime import RegimeEvidence, weak_outputs_decide
 from phiscope.metrics.richness import low_rank_curve
 from phiscope.metrics.similarity import kernel_similarity
+from phiscope.moments.gathered import Gathered
 from phiscope.moments.jackknife import Resampling
 from phiscope.moments.moments import Moments
 from phiscope.spectrum.eigensystem import diagonalize_with_mean
 from phiscope.spectrum.spans import Cut, Outputs, target_spans
 from phiscope.spectrum.spectrum import Spectrum, both_spectra
-from phiscope.typing import FloatArray, Head
+from phiscope.typing import AffineHead, FloatArray
 
 
 def measurement_from_moments(
     moments: Moments,
     *,
-    head: Head | None = None,
+    head: AffineHead | None = None,
     rank_tolerance: float = 1e-4,
     provenance: Mapping[str, str] | None = None,
     warnings: Iterable[str] = (),
@@ -157,7 +155,7 @@ def _measured(
     moments: Moments,
     covariance: PositiveOperator,
     outputs: Outputs | None,
-    head: Head | None,
+    head: AffineHead | None,
     similarity: float | None,
 ) -> _Whole:
     """Both spectra and every number that needs no shards."""
@@ -203,7 +201,9 @@ def _warn_of_weak_outputs(
         found.warnings += [said] * bool(said)
 
 
-def _find_collapse_of_either_kind(found: Findings, moments: Moments, centered: Spectrum, head: Head | None) -> None:
+def _find_collapse_of_either_kind(
+    found: Findings, moments: Moments, centered: Spectrum, head: AffineHead | None
+) -> None:
     if moments.classes:
         find_collapse(found, moments, centered, None if head is None else head[0])
     else:
@@ -252,49 +252,29 @@ def _record(moments: Moments, **known: Any) -> Measurement:
     )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Gathered:
-    """Moments and head of one pass.
+def measurement_of(
+    gathered: Gathered, *, rank_tolerance: float = 1e-4, provenance: Mapping[str, str] | None = None
+) -> Measurement:
+    """Diagonalize what one pass gathered, and read every number.
 
-    It shares no memory with the network, so the expensive half of a measurement can be done later, and on another
-    thread, while the network goes on training.
-
-    Attributes:
-        moments: of features, and of targets where there are any.
-        shards: moments of disjoint random shards of the same samples; empty or one gives no intervals.
-        head: W (C, p) and b (C,) at the time of the pass, copies.
-        paired: joint moments of initial and present features; None without an initial state.
-        provenance: where the samples came from.
-        warnings: what a reader has to know.
+    Args:
+        gathered: moments, head and provenance of the pass.
+        rank_tolerance: relative tolerance on the eigenvalues of the outputs' moments.
+        provenance: further entries.
     """
-
-    moments: Moments
-    shards: Sequence[Moments]
-    head: tuple[FloatArray, FloatArray]
-    paired: Moments | None = None
-    provenance: Mapping[str, str] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-
-    def measurement(self, *, rank_tolerance: float = 1e-4, provenance: Mapping[str, str] | None = None) -> Measurement:
-        """Diagonalize, and read every number.
-
-        Args:
-            rank_tolerance: relative tolerance on the eigenvalues of the outputs' moments.
-            provenance: further entries.
-        """
-        warnings = list(self.warnings)
-        similarity = None if self.paired is None else _similarity(self.paired)
-        if self.paired is not None and similarity is None:
-            warnings.append("the features are constant, so they cannot be compared with the initial ones")
-        return measurement_from_moments(
-            self.moments,
-            shards=self.shards,
-            head=self.head,
-            rank_tolerance=rank_tolerance,
-            provenance={**self.provenance, **(provenance or {})},
-            warnings=warnings,
-            initial_kernel_similarity=similarity,
-        )
+    warnings = list(gathered.warnings)
+    similarity = None if gathered.paired is None else _similarity(gathered.paired)
+    if gathered.paired is not None and similarity is None:
+        warnings.append("the features are constant, so they cannot be compared with the initial ones")
+    return measurement_from_moments(
+        gathered.moments,
+        shards=gathered.shards,
+        head=gathered.head,
+        rank_tolerance=rank_tolerance,
+        provenance={**gathered.provenance, **(provenance or {})},
+        warnings=warnings,
+        initial_kernel_similarity=similarity,
+    )
 
 
 def _similarity(paired: Moments) -> float | None:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
-
-import torch
-from numpy.typing import NDArray
 
 from phiscope.distributed.dask_arrays import DaskTable, is_dask
 from phiscope.errors import InputError, ShapeError
-from phiscope.inputs.arrays import as_count, as_head, as_row_tensor, as_rows, as_share, as_targets, look_like_labels
-from phiscope.inputs.rows import as_row_source, is_narrow, is_stored
+from phiscope.inputs.arrays import as_count, as_head, as_share, classes_of_head
+from phiscope.inputs.rows import is_narrow, is_stored
 from phiscope.measurement import wide
-from phiscope.measurement.assemble import measurement_from_moments
+from phiscope.measurement.assemble import measurement_of
 from phiscope.measurement.record import Measurement
-from phiscope.moments.accumulator import MomentAccumulator
+from phiscope.moments.array_table import ArrayTable, device_of
 from phiscope.moments.precision import PRODUCTS, check_precision
-from phiscope.moments.row_table import RowTable, doubts_about_labels
+from phiscope.moments.row_table import RowTable
 from phiscope.moments.shards import shards_asked
-from phiscope.typing import Head
+from phiscope.typing import AffineHead
+
+Table = ArrayTable | RowTable | DaskTable
+"""Features with what belongs beside them: in memory, read block by block, or as chunks on a cluster."""
 
 
 def diagonalize(
@@ -78,67 +80,33 @@ def diagonalize(
         3.0
     """
     parts = {"features": features, "outputs": outputs, "targets": targets, "weights": weights}
-    if k is not None:
-        _check_leading(k, precision, dask=any(map(is_dask, parts.values())))
-        return _leading(parts, head, k, intervals, num_classes=num_classes, rank_tolerance=rank_tolerance)
-    device = _device_of(features)
-    in_pieces = any(map(is_stored, parts.values())) or (device is None and any(map(is_narrow, parts.values())))
-    if any(map(is_dask, parts.values())) or in_pieces:
-        return diagonalize_table(
-            DaskTable(parts) if any(map(is_dask, parts.values())) else RowTable(parts),
-            head,
-            num_classes=num_classes,
-            rank_tolerance=rank_tolerance,
-            intervals=intervals,
-            precision=precision,
-        )
-    rows = (as_row_tensor if device else as_rows)(features, name="features", letter="p")
-    affine = None if head is None else as_head(head, rows.shape[1])
-    if outputs is not None:
-        outputs = as_rows(outputs, name="outputs", letter="C")
-        _check_same_layer(outputs.shape[1], affine)
-    goal = None if targets is None else as_targets(targets)
-    num_classes = _class_count(num_classes, affine, goal is not None and goal.ndim == 1)
-    accumulator = MomentAccumulator(
-        num_classes=num_classes, n_shards=shards_asked(intervals), precision=precision, device=device
-    )
-    accumulator.update(rows, outputs, goal, weights)
-    moments, shards = accumulator.finish()
-    return measurement_from_moments(
-        moments,
-        shards=shards,
-        head=affine,
+    return diagonalize_table(
+        table_of(parts),
+        head,
+        num_classes=num_classes,
         rank_tolerance=rank_tolerance,
-        provenance={"source": "arrays", "products": PRODUCTS[precision]},
-        warnings=_doubts(goal),
+        intervals=intervals,
+        k=k,
+        precision=precision,
     )
 
 
-def _device_of(features: Any) -> torch.device | None:
-    """Where a tensor is, None for what is on the CPU or nowhere."""
-    elsewhere = isinstance(features, torch.Tensor) and features.device.type not in ("cpu", "meta")
-    return features.device if elsewhere else None
+def table_of(parts: Mapping[str, Any]) -> Table:
+    """Arrays by name as the table that reads them with the least memory.
 
-
-def _check_leading(k: int, precision: str, *, dask: bool) -> None:
-    as_count(k, name="k")
-    if precision == "fast":
-        raise InputError(f"k = {k} came with precision 'fast'; leading eigenfunctions are found in float64 only")
-    if dask:
-        raise InputError(
-            f"k = {k} came with Dask arrays, which would be computed anew for each of several passes; store them "
-            "with to_zarr and pass the Zarr array"
-        )
-
-
-def _leading(parts: dict[str, Any], head: Any, k: int, intervals: bool | None, **options: Any) -> Measurement:
-    if as_row_source(parts["features"], name="features").shape[-1] > wide.WHOLE:
-        return wide.diagonalize_leading(k=k, head=head, **parts, **options)
-    return wide.shortened(diagonalize(head=head, intervals=intervals, **parts, **options), k)
+    Raises:
+        ShapeError: shapes do not fit together.
+        InputError: something holds no real numbers.
+    """
+    if any(map(is_dask, parts.values())):
+        return DaskTable(parts)
+    here = device_of(parts["features"]) is None
+    in_pieces = any(map(is_stored, parts.values())) or (here and any(map(is_narrow, parts.values())))
+    return RowTable(parts) if in_pieces else ArrayTable(parts)
 
 
 def diagonalize_table(
-    table: RowTable | DaskTable,
+    table: Table,
     head: Any = None,
     *,
     num_classes: int | None = None,
@@ -147,16 +115,16 @@ def diagonalize_table(
     k: int | None = None,
     precision: str = "exact",
 ) -> Measurement:
-    """Diagonalize features that are not in memory as a whole; `diagonalize` comes here by itself.
+    """Make the table's moments, and of them the measurement; `diagonalize` comes here with arrays of every kind.
 
     Args:
         table: features with what belongs beside them.
-        head: see `diagonalize`.
-        num_classes: see `diagonalize`.
-        rank_tolerance: see `diagonalize`.
-        intervals: see `diagonalize`.
-        k: see `diagonalize`.
-        precision: see `diagonalize`.
+        head: see `diagonalize`, as all that follow.
+        num_classes: of integer targets.
+        rank_tolerance: of the outputs.
+        intervals: whether shards are gathered.
+        k: how many leading eigenfunctions.
+        precision: of the products.
 
     Raises:
         InputError: see `diagonalize`; the message names the rows.
@@ -169,53 +137,37 @@ def diagonalize_table(
     # Before the pass, which can take hours, and not after it.
     as_share(rank_tolerance, name="rank_tolerance", example="1e-4")
     check_precision(precision)
-    if k is not None:
-        _check_leading(k, precision, dask=isinstance(table, DaskTable))
-        if isinstance(table, RowTable) and table.n_features > wide.WHOLE:
-            return wide.diagonalize_leading(
-                k=k,
-                head=head,
-                num_classes=num_classes,
-                rank_tolerance=rank_tolerance,
-                progress=table.progress,
-                **table.parts(),
-            )
-        whole = diagonalize_table(
-            table, head, num_classes=num_classes, rank_tolerance=rank_tolerance, intervals=intervals
-        )
-        return wide.shortened(whole, k)
     affine = None if head is None else as_head(head, table.n_features)
     if table.n_outputs:
         _check_same_layer(table.n_outputs, affine)
-    num_classes = _class_count(num_classes, affine, table.has_classes)
+    if num_classes is None and affine is not None and table.has_classes:
+        num_classes = classes_of_head(len(affine[0]))
+    if k is not None:
+        rows = _read_again(table, k, precision)
+        if table.n_features > wide.WHOLE:
+            return wide.diagonalize_leading(rows, k, affine, num_classes=num_classes, rank_tolerance=rank_tolerance)
     gathered = table.gather(num_classes=num_classes, n_shards=shards_asked(intervals), precision=precision)
-    return measurement_from_moments(
-        gathered.moments,
-        shards=gathered.shards,
-        head=affine,
-        rank_tolerance=rank_tolerance,
-        provenance={**gathered.told, "products": PRODUCTS[precision]},
-        warnings=gathered.doubts,
-    )
+    products = {"products": PRODUCTS[precision]}
+    measured = measurement_of(replace(gathered, head=affine), rank_tolerance=rank_tolerance, provenance=products)
+    return measured if k is None else wide.shortened(measured, k)
 
 
-def _check_same_layer(n_outputs: int, head: Head | None) -> None:
+def _read_again(table: Table, k: int, precision: str) -> RowTable:
+    """The table as one that several passes may read, where leading eigenfunctions can be had."""
+    as_count(k, name="k")
+    if precision == "fast":
+        raise InputError(f"k = {k} came with precision 'fast'; leading eigenfunctions are found in float64 only")
+    if isinstance(table, DaskTable):
+        raise InputError(
+            f"k = {k} came with Dask arrays, which would be computed anew for each of several passes; store them "
+            "with to_zarr and pass the Zarr array"
+        )
+    return table if isinstance(table, RowTable) else RowTable(table.parts())
+
+
+def _check_same_layer(n_outputs: int, head: AffineHead | None) -> None:
     if head is not None and n_outputs != len(head[0]):
         raise ShapeError(
             f"outputs have C = {n_outputs} columns but the head has {len(head[0])} rows; they have to belong to the "
             "same layer"
         )
-
-
-def _class_count(num_classes: int | None, head: Head | None, has_classes: bool) -> int | None:
-    if num_classes is None and head is not None and has_classes:
-        # A single output still separates two classes.
-        return max(len(head[0]), 2)
-    return num_classes
-
-
-def _doubts(targets: NDArray[Any] | None) -> list[str]:
-    """What may be meant differently than it is read."""
-    return doubts_about_labels(
-        look_like_labels(targets[:, 0]) if targets is not None and targets.shape[1:] == (1,) else 0
-    )

@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.linalg
 import torch
 from torch import Tensor
 
@@ -18,7 +17,8 @@ from phiscope.moments.accumulator import MomentAccumulator
 from phiscope.network import FeatureMap, Rows
 from phiscope.network.batch import Batch
 from phiscope.network.layer_reading import LayerReading
-from phiscope.network.samples import Samples, labels_are_inputs
+from phiscope.network.samples import LABELS_REPEAT, Samples, labels_are_inputs, units_of
+from phiscope.spectrum.spans import reduced_head
 from phiscope.typing import FloatArray
 
 
@@ -59,7 +59,7 @@ class HeadRows:
         if self.affine is None or self._spanning is None:
             self.n_outputs = rows.weight.shape[0]
             self.affine = as_head((rows.weight, rows.bias), rows.features.shape[1])
-            self._spanning = _few_columns(*self.affine)
+            self._spanning = reduced_head(self.affine)
         self.n_batches += 1
         self.readings[samples.reading] += 1
         self.ignored_keys = batch.ignored or self.ignored_keys
@@ -68,7 +68,7 @@ class HeadRows:
         features = as_array(rows.features[chosen.to(rows.features.device)], name="features").astype(np.float64)
         place = torch.full((len(rows.features),), -1)
         place[chosen] = torch.arange(len(chosen))
-        units = self._inputs + _input_of_rows(rows, batch)[chosen]
+        units = self._inputs + units_of(rows, batch)[chosen]
         self._inputs += max(batch.size, 1)
         return Answers(
             place=place,
@@ -175,32 +175,9 @@ class LayerMoments:
     def _warnings(self) -> list[str]:
         warnings = []
         if self.head.repeats_inputs:
-            warnings.append(
-                "labels repeat the inputs and were taken as they are; if the model predicts the next token, "
-                "pass targets shifted by one"
-            )
+            warnings.append(LABELS_REPEAT)
         if self._unmasked:
             warnings.append(
                 "the attention mask does not have the positions of this layer, so padding was read like the rest"
             )
         return warnings
-
-
-def _few_columns(weight: FloatArray, bias: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """W, b rotated into at most p + 1 outputs: W, b = Q R with orthonormal Q changes no span and no norm."""
-    if len(weight) <= weight.shape[1] + 1:
-        return weight, bias
-    reduced = scipy.linalg.qr(np.column_stack([weight, bias]), mode="r", check_finite=False)[0]
-    square = np.asarray(reduced[: weight.shape[1] + 1], dtype=np.float64)
-    return square[:, :-1], square[:, -1]
-
-
-def _input_of_rows(rows: Rows, batch: Batch) -> Tensor:
-    """Which input of the batch each answer belongs to, (R,)."""
-    total, leading = len(rows.features), rows.leading
-    if len(leading) > 1 and leading[0] != batch.size and leading[1] == batch.size:
-        shape = (1, batch.size, *[1] * (len(leading) - 2))
-        return torch.arange(batch.size).reshape(shape).expand(leading).reshape(-1)
-    if batch.size == 0 or total % batch.size:
-        return torch.arange(total)
-    return torch.arange(total) // (total // batch.size)

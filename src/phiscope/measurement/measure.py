@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from tqdm import tqdm
+from torch import nn
 
 from phiscope.distributed import Ranks, crew_of
 from phiscope.errors import InputError
 from phiscope.inputs.batches import is_shuffling, known_length, peeked
-from phiscope.measurement.assemble import Gathered
-from phiscope.measurement.network_pass import Pass, batches_here
+from phiscope.measurement.assemble import measurement_of
+from phiscope.measurement.network_pass import Pass, PassOptions, batches_here, run_pass
 from phiscope.measurement.ranks import gather_ranks
 from phiscope.measurement.record import Measurement
-from phiscope.network import FeatureMap, split_on
-from phiscope.network.batch import with_targets
-from phiscope.network.initial import InitialFeatures
+from phiscope.network import split_on
 from phiscope.network.isolation import isolated, unwrapped
 
 _ALONE = (
@@ -90,6 +86,9 @@ def measure(
     if is_shuffling(data) and targets is not None and not callable(targets):
         raise InputError("targets given as an array cannot follow a shuffling loader; use shuffle=False")
     model = unwrapped(model)
+    options = PassOptions(
+        targets=targets, max_samples=max_samples, progress=progress, total=known_length(data), precision=precision
+    )
     crew = crew_of(ranks, data, model)
     where = None if device is None else torch.device(device)
 
@@ -98,154 +97,12 @@ def measure(
         if batches is None:
             return None
         first, batches = peeked(batches)
-        return run_batches(
-            split_on(model, first, head=head, device=where).feature_map,
-            batches,
-            targets=targets,
-            max_samples=crew.quota(max_samples),
-            progress=progress,
-            total=known_length(data),
-            own_inputs=crew.own_inputs,
-            precision=precision,
-        )
+        feature_map = split_on(model, first, head=head, device=where).feature_map
+        quota = crew.quota(max_samples)
+        return run_pass(feature_map, batches, replace(options, max_samples=quota, own_inputs=crew.own_inputs))
 
     with isolated(model, data=data, device=where):
         gathered = gather_ranks(crew, model, run)
     if crew.alone_of:
         gathered = replace(gathered, warnings=(*gathered.warnings, _ALONE.format(crew.alone_of)))
-    return gathered.measurement(rank_tolerance=rank_tolerance)
-
-
-def measure_batches(
-    feature_map: FeatureMap,
-    batches: Iterator[Any],
-    *,
-    targets: Any = None,
-    max_samples: int | None = None,
-    rank_tolerance: float = 1e-4,
-    progress: bool | None = False,
-    total: int | None = None,
-    initial: Mapping[str, Tensor] | None = None,
-    provenance: Mapping[str, str] | None = None,
-    corrected: bool = True,
-) -> Measurement:
-    """Measure a feature map on raw batches; meant for the inside of `isolated`.
-
-    Args:
-        feature_map: from `split`.
-        batches: raw batches.
-        targets: see `measure`.
-        max_samples: see `measure`.
-        rank_tolerance: see `measure`.
-        progress: see `measure`.
-        total: number of batches, for the bar.
-        initial: parameters and buffers by name at initialization; adds `initial_kernel_similarity`.
-        provenance: further entries.
-        corrected: gather shards, from which bias-corrected numbers and intervals are made.
-
-    Raises:
-        InputError: max_samples is not a positive integer.
-    """
-    gathered = gather_batches(
-        feature_map,
-        batches,
-        targets=targets,
-        max_samples=max_samples,
-        progress=progress,
-        total=total,
-        initial=None if initial is None else InitialFeatures(feature_map, initial),
-        corrected=corrected,
-    )
-    return gathered.measurement(rank_tolerance=rank_tolerance, provenance=provenance)
-
-
-def gather_batches(
-    feature_map: FeatureMap,
-    batches: Iterator[Any],
-    *,
-    targets: Any = None,
-    max_samples: int | None = None,
-    progress: bool | None = False,
-    total: int | None = None,
-    initial: InitialFeatures | None = None,
-    corrected: bool = True,
-) -> Gathered:
-    """Do the first half of `measure_batches`: run the network, and keep moments instead of samples.
-
-    Args:
-        feature_map: from `split`.
-        batches: raw batches.
-        targets: see `measure`.
-        max_samples: see `measure`.
-        progress: see `measure`.
-        total: see `measure_batches`.
-        initial: gives features at initialization; adds what `initial_kernel_similarity` needs.
-        corrected: see `measure_batches`.
-
-    Raises:
-        InputError: max_samples is not a positive integer.
-        EmptyDataError: no sample to measure.
-    """
-    done = run_batches(
-        feature_map,
-        batches,
-        targets=targets,
-        max_samples=max_samples,
-        progress=progress,
-        total=total,
-        initial=initial,
-        corrected=corrected,
-    )
-    return done.result()
-
-
-def run_batches(
-    feature_map: FeatureMap,
-    batches: Iterator[Any],
-    *,
-    targets: Any = None,
-    max_samples: int | None = None,
-    progress: bool | None = False,
-    total: int | None = None,
-    initial: InitialFeatures | None = None,
-    corrected: bool = True,
-    own_inputs: int | None = None,
-    precision: str = "auto",
-) -> Pass:
-    """Do `gather_batches` up to the last batch; what was gathered may be too little to measure.
-
-    Args:
-        feature_map: from `split`.
-        batches: raw batches.
-        targets: see `measure`.
-        max_samples: see `measure`.
-        progress: see `measure`.
-        total: see `measure_batches`.
-        initial: see `gather_batches`.
-        corrected: see `measure_batches`.
-        own_inputs: so many inputs count; None = all.
-        precision: see `measure`.
-
-    Raises:
-        InputError: max_samples is not a positive integer.
-    """
-    if max_samples is not None and (isinstance(max_samples, bool) or max_samples < 1):
-        raise InputError(f"max_samples is {max_samples}; expected a positive integer or None")
-    running = Pass(
-        feature_map=feature_map,
-        initial=initial,
-        n_shards=None if corrected else 1,
-        own_inputs=own_inputs,
-        precision=precision,
-    )
-    read = with_targets(batches, feature_map.reader(), targets)
-    disabled = None if progress is None else not progress
-    with tqdm(read, total=total, disable=disabled, desc="measuring", unit="batch", leave=False) as bar:
-        for index, batch in enumerate(bar):
-            left = None if max_samples is None else max_samples - running.n_samples
-            running.add(batch, index, left)
-            if max_samples is not None and running.n_samples >= max_samples:
-                # Closed here, so that a generator with array targets does not ask for more samples.
-                read.close()
-                break
-    return running
+    return measurement_of(gathered, rank_tolerance=rank_tolerance)

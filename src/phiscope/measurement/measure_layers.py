@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from phiscope.distributed import crew_of
 from phiscope.errors import EmptyDataError, InputError
+from phiscope.inputs.arrays import classes_of_head
 from phiscope.inputs.batches import batches_of, is_shuffling, known_length, peeked
 from phiscope.measurement.layer_moments import HeadRows, LayerMoments
 from phiscope.measurement.layers import Layers
@@ -225,7 +226,7 @@ class _Pass:
             told = [one for place, one in enumerate(told) if place not in copies]
             self.readings = [one for place, one in enumerate(self.readings) if place not in copies]
         n_shards = shards_for_all([features.shape[1] for features, _ in told])
-        num_classes = max(self.head.n_outputs, 2) if classes else None
+        num_classes = classes_of_head(self.head.n_outputs) if classes else None
         self.moments = [
             LayerMoments(reading=one, head=self.head, num_classes=num_classes, n_shards=n_shards)
             for one in self.readings

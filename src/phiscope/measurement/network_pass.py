@@ -9,19 +9,20 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from phiscope.distributed import Crew
-from phiscope.errors import EmptyDataError
-from phiscope.inputs.arrays import as_head, check_reach
+from phiscope.errors import EmptyDataError, InputError
+from phiscope.inputs.arrays import as_head, check_reach, classes_of_head
 from phiscope.inputs.batches import batches_of, peeked
-from phiscope.measurement.assemble import Gathered
 from phiscope.moments.accumulator import MomentAccumulator
+from phiscope.moments.gathered import Gathered
 from phiscope.moments.moments import Moments
 from phiscope.moments.precision import PRODUCTS, check_precision, precision_for
 from phiscope.network import FeatureMap, Rows
-from phiscope.network.batch import Batch
+from phiscope.network.batch import Batch, with_targets
 from phiscope.network.initial import InitialFeatures
-from phiscope.network.samples import Samples, labels_are_inputs, samples_of
+from phiscope.network.samples import LABELS_REPEAT, Samples, labels_are_inputs, samples_of, units_of
 from phiscope.typing import FloatArray
 
 
@@ -84,10 +85,7 @@ class Seen:
         """What may be wrong with the labels."""
         if not self.repeats_inputs:
             return ()
-        return (
-            "labels repeat the inputs and were taken as they are; if the model predicts the next token, "
-            "pass targets shifted by one",
-        )
+        return (LABELS_REPEAT,)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -107,23 +105,76 @@ class RankPart:
     seen: Seen
 
 
+@dataclass(frozen=True, kw_only=True)
+class PassOptions:
+    """How one pass over batches is made; every way to measure a network states it once.
+
+    Attributes:
+        targets: see `phiscope.measure`.
+        max_samples: stop after exactly so many samples; None = all.
+        progress: True shows a bar, False none, None one on a terminal.
+        total: number of batches, for the bar; None = not known.
+        initial: gives features at initialization, for `initial_kernel_similarity`; None for no comparison.
+        corrected: gather shards, from which bias-corrected numbers and intervals are made.
+        own_inputs: so many inputs count, and what comes after them does not; None = all.
+        precision: of the products, see `phiscope.measure`.
+
+    Raises:
+        InputError: max_samples is not a positive integer, or there is no such precision.
+    """
+
+    targets: Any = None
+    max_samples: int | None = None
+    progress: bool | None = False
+    total: int | None = None
+    initial: InitialFeatures | None = None
+    corrected: bool = True
+    own_inputs: int | None = None
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.max_samples is not None and (isinstance(self.max_samples, bool) or self.max_samples < 1):
+            raise InputError(f"max_samples is {self.max_samples}; expected a positive integer or None")
+        if self.precision != "auto":
+            check_precision(self.precision)
+
+
+def run_pass(feature_map: FeatureMap, batches: Iterator[Any], options: PassOptions) -> Pass:
+    """Run the network on raw batches and keep moments instead of samples; meant for the inside of `isolated`.
+
+    Args:
+        feature_map: from `split`.
+        batches: raw batches.
+        options: how.
+
+    Returns:
+        The pass up to the last batch; what was gathered may be too little to measure, which its `result` says.
+    """
+    running = Pass(feature_map=feature_map, options=options)
+    read = with_targets(batches, feature_map.reader(), options.targets)
+    disabled = None if options.progress is None else not options.progress
+    with tqdm(read, total=options.total, disable=disabled, desc="measuring", unit="batch", leave=False) as bar:
+        for index, batch in enumerate(bar):
+            left = None if options.max_samples is None else options.max_samples - running.n_samples
+            running.add(batch, index, left)
+            if options.max_samples is not None and running.n_samples >= options.max_samples:
+                # Closed here, so that a generator with array targets does not ask for more samples.
+                read.close()
+                break
+    return running
+
+
 @dataclass(kw_only=True)
 class Pass:
     """What one pass has gathered so far.
 
     Attributes:
         feature_map: from `split`.
-        initial: gives features at initialization; None for no comparison.
-        n_shards: see `MomentAccumulator`.
-        own_inputs: so many inputs count, and what comes after them does not; None = all.
-        precision: of the products, see `phiscope.measure`.
+        options: how the pass is made.
     """
 
     feature_map: FeatureMap
-    initial: InitialFeatures | None
-    n_shards: int | None
-    own_inputs: int | None = None
-    precision: str = "auto"
+    options: PassOptions
     n_samples: int = 0
     n_inputs: int = 0
     n_batches: int = 0
@@ -134,12 +185,9 @@ class Pass:
     readings: Counter[str] = field(default_factory=Counter)
     ignored_keys: tuple[str, ...] = ()
     repeats_inputs: bool = False
-
     products: str = ""
 
     def __post_init__(self) -> None:
-        if self.precision != "auto":
-            check_precision(self.precision)
         self.now = self.feature_map.caller()
 
     def add(self, batch: Batch, index: int, left: int | None) -> None:
@@ -149,7 +197,7 @@ class Pass:
     def add_rows(self, batch: Batch, rows: Rows, index: int, left: int | None = None) -> None:
         """Add the features of one batch that has been run; at most `left` of its samples count."""
         samples = samples_of(batch, rows, self.feature_map.model)
-        units = _units(rows, batch, self.n_inputs)
+        units = self.n_inputs + units_of(rows, batch)
         counted = self._counted(units[samples.rows])[:left]
         if len(counted):
             self._sum_up(batch, rows, samples, units, counted, index)
@@ -163,8 +211,9 @@ class Pass:
             targets=None if samples.targets is None else samples.targets[counted],
             units=units[chosen],
         )
-        if self.initial is not None and self.paired is not None:
-            before = self.initial(batch, index)
+        initial = self.options.initial
+        if initial is not None and self.paired is not None:
+            before = initial(batch, index)
             self.paired.update(before[chosen.to(before.device)], features)
 
     def _note(self, batch: Batch, rows: Rows, samples: Samples, n_counted: int) -> None:
@@ -181,21 +230,23 @@ class Pass:
 
     def _counted(self, units: Tensor) -> Tensor:
         """Which samples are this pass's own, as indices."""
-        if self.own_inputs is None:
+        if self.options.own_inputs is None:
             return torch.arange(len(units))
-        return torch.nonzero(units < self.own_inputs)[:, 0]
+        return torch.nonzero(units < self.options.own_inputs)[:, 0]
 
     def _start(self, samples: Samples, rows: Rows) -> MomentAccumulator:
         if self.moments is None:
-            device = rows.features.device
+            device, wanted = rows.features.device, self.options.precision
             options: dict[str, Any] = {
-                "precision": precision_for(device) if self.precision == "auto" else self.precision,
+                "precision": precision_for(device) if wanted == "auto" else wanted,
                 "device": None if device.type == "cpu" else device,
             }
             self.products = PRODUCTS[options["precision"]]
             classes = samples.targets is not None and not samples.targets.is_floating_point()
-            n_classes = max(rows.weight.shape[0], 2) if classes else None
-            self.moments = MomentAccumulator(num_classes=n_classes, n_shards=self.n_shards, **options)
+            n_classes = classes_of_head(rows.weight.shape[0]) if classes else None
+            self.moments = MomentAccumulator(
+                num_classes=n_classes, n_shards=None if self.options.corrected else 1, **options
+            )
             self.paired = MomentAccumulator(**options)
         return self.moments
 
@@ -215,7 +266,7 @@ class Pass:
             moments=moments,
             shards=shards,
             head=self._head(self.last),
-            paired=None if self.initial is None or self.paired is None else self.paired.result(),
+            paired=None if self.options.initial is None or self.paired is None else self.paired.result(),
             provenance=seen.provenance(),
             warnings=seen.warnings(),
         )
@@ -226,7 +277,7 @@ class Pass:
             return None
         return RankPart(
             shards=_shards(self.moments, self.n_samples),
-            paired=None if self.initial is None else _shards(self.paired, self.n_samples),
+            paired=None if self.options.initial is None else _shards(self.paired, self.n_samples),
             head=self._head(self.last),
             seen=self._seen(self.last),
         )
@@ -262,15 +313,3 @@ def _shards(accumulator: MomentAccumulator | None, n_samples: int) -> Sequence[M
     (single,) = accumulator.shards()
     check_reach(float(abs(single.group_means).max()), name="features")
     return (single,)
-
-
-def _units(rows: Rows, batch: Batch, start: int) -> Tensor:
-    """Which input each row comes from, (R,): positions of one text or image are not independent samples."""
-    total, leading = len(rows.features), rows.leading
-    if len(leading) > 1 and leading[0] != batch.size and leading[1] == batch.size:
-        # Time first.
-        shape = (1, batch.size, *[1] * (len(leading) - 2))
-        return (start + torch.arange(batch.size)).reshape(shape).expand(leading).reshape(-1)
-    if batch.size == 0 or total % batch.size:
-        return start + torch.arange(total)
-    return start + torch.arange(total) // (total // batch.size)

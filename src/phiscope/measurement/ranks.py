@@ -11,8 +11,8 @@ from torch import nn
 
 from phiscope.distributed import Crew, Exchange, merged, told_by_all
 from phiscope.errors import EmptyDataError, InputError
-from phiscope.measurement.assemble import Gathered
 from phiscope.measurement.network_pass import Pass, RankPart, Seen
+from phiscope.moments.gathered import Gathered
 from phiscope.typing import FloatArray
 
 

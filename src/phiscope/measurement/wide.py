@@ -13,60 +13,52 @@ from typing import Any
 import numpy as np
 import scipy
 import torch
-from numpy.typing import NDArray
 
 from phiscope.errors import ShapeError
 from phiscope.findings.dimensions import find_ratios
 from phiscope.findings.findings import Findings, warn_of_samples
-from phiscope.findings.outputs import HEAD_DISAGREES, OUTPUT_NUMBERS, find_output_numbers
+from phiscope.findings.outputs import OUTPUT_NUMBERS, find_output_numbers, outputs_of
 from phiscope.findings.wide import find_target_numbers, refuse_the_rest, residual_share, warn_of_norm, warn_of_pairs
-from phiscope.inputs.arrays import as_count, as_head, as_share, as_targets, look_like_labels
+from phiscope.inputs.arrays import as_count, as_head, as_share, as_targets, classes_of_head
 from phiscope.linalg.krylov import Leading, Pairs, rounding_of
-from phiscope.linalg.products import frobenius_norm, product
+from phiscope.linalg.products import product
 from phiscope.measurement.assemble import TOLERANCES
 from phiscope.measurement.record import Measurement
 from phiscope.metrics import SCALARS
 from phiscope.metrics.richness import low_rank_curve
-from phiscope.moments.row_table import doubts_about_labels
-from phiscope.moments.wide import Sweeps, SweptMoments, table_rows
+from phiscope.moments.array_table import doubts_about
+from phiscope.moments.row_table import RowTable
+from phiscope.moments.wide import Sweeps, SweptMoments
 from phiscope.spectrum.eigensystem import BothSystems, Eigensystem
-from phiscope.spectrum.spans import Cut, Outputs, TargetSpans, affine_outputs, measured_outputs, target_spans
+from phiscope.spectrum.spans import Cut, Outputs, TargetSpans, target_spans
 from phiscope.spectrum.spectrum import Spectrum, both_spectra
 from phiscope.spectrum.wide import Limits, Solved, solve
-from phiscope.typing import FloatArray, Head
+from phiscope.typing import AffineHead, FloatArray
 
 WHOLE = 2048
 """Up to this p the whole spectrum costs a second: all numbers are given and only the spectra are shortened."""
 
 
 def diagonalize_leading(
-    features: Any,
+    table: RowTable,
     k: int,
-    outputs: Any = None,
     head: Any = None,
-    targets: Any = None,
     *,
-    weights: Any = None,
     num_classes: int | None = None,
     rank_tolerance: float = 1e-4,
     limits: Limits | None = None,
-    progress: bool | None = False,
 ) -> Measurement:
     """Diagonalize features that can be read again and again, but only for the leading k eigenfunctions.
 
     Memory is about 12 k p doubles besides one block of rows, unless a matrix is formed; see `Limits`.
 
     Args:
-        features: shape (n, p): array, memory map or Zarr array.
+        table: features, shape (n, p), with what belongs beside them.
         k: eigenfunctions to keep; more than min(n, p) are as many as there are.
-        outputs: see `phiscope.diagonalize`, as all that follow.
         head: (W, b).
-        targets: classes or values.
-        weights: of samples.
         num_classes: number of classes.
         rank_tolerance: of the outputs.
         limits: what may be spent; None takes the defaults.
-        progress: True shows a bar on stderr for each pass over the samples, False none, None one on a terminal.
 
     Returns:
         The measurement. Both spectra are cut at k and carry `eigenvalue_bounds`; provenance tells the solver, the share
@@ -76,19 +68,20 @@ def diagonalize_leading(
         InputError: see `phiscope.diagonalize`.
 
     Example:
-        >>> x = np.diag(np.arange(8.0, 0.0, -1.0))
+        >>> x = RowTable({"features": np.diag(np.arange(8.0, 0.0, -1.0))})
         >>> [round(float(rho), 9) for rho in diagonalize_leading(x, 2).raw.eigenvalues]
         [8.0, 6.125]
     """
     rank_tolerance = as_share(rank_tolerance, name="rank_tolerance", example="1e-4")
     wanted = as_count(k, name="k")
-    rows = table_rows(features, "features", "p")
-    affine = None if head is None else as_head(head, rows.shape[1])
-    goal = None if targets is None else as_targets(targets)
-    if num_classes is None and affine is not None and goal is not None and goal.ndim == 1:
-        # A single output still separates two classes.
-        num_classes = max(len(affine[0]), 2)
-    sweeps = Sweeps(rows, outputs, goal, weights, num_classes, progress=progress)
+    affine = None if head is None else as_head(head, table.n_features)
+    parts = table.parts()
+    goal = as_targets(parts["targets"]) if "targets" in parts else None
+    if num_classes is None and affine is not None and table.has_classes:
+        num_classes = classes_of_head(len(affine[0]))
+    sweeps = Sweeps(
+        parts["features"], parts.get("outputs"), goal, parts.get("weights"), num_classes, progress=table.progress
+    )
     if affine is not None and sweeps.n_outputs not in (0, len(affine[0])):
         raise ShapeError(f"outputs have C = {sweeps.n_outputs} columns but the head has {len(affine[0])} rows")
     moments = sweeps.moments()
@@ -96,19 +89,15 @@ def diagonalize_leading(
     solved = solve(sweeps, mean, min(wanted, *sweeps.shape), limits or Limits())
     square = solved.leading.squared_norm
     moments = replace(moments, features=replace(moments.features, product=solved.product, square=square))
-    found = Findings(warnings=[*_doubts(goal), *solved.doubts])
+    found = Findings(warnings=[*doubts_about(goal), *solved.doubts])
     return _measured(found, moments, solved, affine, rank_tolerance)
 
 
-def _doubts(targets: NDArray[Any] | None) -> list[str]:
-    one_column = targets is not None and targets.shape[1:] == (1,)
-    return doubts_about_labels(look_like_labels(targets)) if one_column else []
-
-
 def _measured(
-    found: Findings, moments: SweptMoments, solved: Solved, head: Head | None, tolerance: float
+    found: Findings, moments: SweptMoments, solved: Solved, head: AffineHead | None, tolerance: float
 ) -> Measurement:
-    outputs, targets = _outputs(found, moments, head, Cut(tolerance=tolerance)), target_spans(moments)
+    outputs = outputs_of(found, moments, moments.features, head, Cut(tolerance=tolerance))
+    targets = target_spans(moments)
     raw, centered = _spectra(solved.leading, moments.mean[: moments.n_features], targets, outputs)
     norm = float(np.sqrt(moments.features.square))
     curve = None
@@ -145,18 +134,6 @@ def _measured(
         tolerance_curve=curve,
         provenance=_provenance(moments, solved),
     )
-
-
-def _outputs(found: Findings, moments: SweptMoments, head: Head | None, cut: Cut) -> Outputs | None:
-    if not moments.n_outputs:
-        mean = moments.mean[: moments.n_features]
-        return None if head is None else affine_outputs(moments.features, mean, head, cut)
-    if head is not None:
-        expected = moments.features.apply(head[0].T)
-        distance = frobenius_norm(moments.cross_covariance("outputs") - expected)
-        if distance > HEAD_DISAGREES * frobenius_norm(expected):
-            found.warnings.append("the outputs are not head(features); spans were taken from the outputs")
-    return measured_outputs(moments, cut)
 
 
 def _spectra(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,19 +13,16 @@ from phiscope.errors import InputError, NonFiniteError, ShapeError
 from phiscope.inputs.arrays import look_like_labels
 from phiscope.inputs.rows import Rows, as_row_source, is_stored
 from phiscope.moments.accumulator import MomentAccumulator
-from phiscope.moments.moments import Moments
+from phiscope.moments.gathered import Gathered
 
 BLOCK_BYTES = 2**24
 """A block of features has about this size in float64: small beside the p x p matrices, large beside the cache."""
 
-
 BLOCK_ROWS = 2048, 2**16
 """At least and at most so many rows a block."""
 
-
 MOST_DISTINCT = 10_000
 """Whole-number targets with more different values than this are not taken for labels."""
-
 
 PARTS = ("features", "outputs", "targets", "weights")
 
@@ -71,14 +67,14 @@ def distinct_whole(targets: NDArray[Any] | None, known: frozenset[float] | None)
     return known if len(known) <= MOST_DISTINCT else None
 
 
-def doubts_about_labels(n_classes: int) -> list[str]:
+def doubts_about_labels(n_classes: int) -> tuple[str, ...]:
     """What to warn of when float targets look like the indices of so many classes; nothing for 0."""
     if not n_classes:
-        return []
-    return [
+        return ()
+    return (
         f"the float targets are the whole numbers 0 to {n_classes - 1} and were read as regression values; pass "
-        "integers if they are classes"
-    ]
+        "integers if they are classes",
+    )
 
 
 def classes_named(values: frozenset[float] | None, n_samples: int) -> int:
@@ -92,23 +88,6 @@ def classes_named(values: frozenset[float] | None, n_samples: int) -> int:
         return 0
     # Twice each, because values that never repeat do not look like labels.
     return look_like_labels(np.array([*values, *values]))
-
-
-@dataclass(frozen=True, kw_only=True)
-class TableMoments:
-    """What one pass brought home.
-
-    Attributes:
-        moments: of all samples.
-        shards: moments of disjoint random shards of them.
-        doubts: what may be meant differently than it was read.
-        told: entries for the provenance.
-    """
-
-    moments: Moments
-    shards: Sequence[Moments]
-    doubts: list[str] = field(default_factory=list)
-    told: dict[str, str] = field(default_factory=dict)
 
 
 class RowTable:
@@ -156,7 +135,7 @@ class RowTable:
 
     def gather(
         self, *, num_classes: int | None = None, n_shards: int | None = None, precision: str = "exact"
-    ) -> TableMoments:
+    ) -> Gathered:
         """Read everything once.
 
         Args:
@@ -185,11 +164,11 @@ class RowTable:
                 start = stop
         moments, shards = accumulator.finish()
         places = {name: rows.place for name, rows in self._rows.items()}
-        return TableMoments(
+        return Gathered(
             moments=moments,
             shards=shards,
-            doubts=doubts_about_labels(classes_named(whole, n)),
-            told={"source": "stored arrays", **places} if self._stored else {"source": "arrays"},
+            warnings=doubts_about_labels(classes_named(whole, n)),
+            provenance={"source": "stored arrays", **places} if self._stored else {"source": "arrays"},
         )
 
     def _blocks(self) -> Iterator[dict[str, NDArray[Any]]]:

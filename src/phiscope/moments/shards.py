@@ -1,6 +1,6 @@
-"""How many random shards there are, and samples dealt to them.
+"""Samples dealt to disjoint random shards: how many shards there are, and what each keeps of its samples.
 
-Samples dealt to disjoint random shards: few rows are kept as they are, more become scatter matrices.
+Few rows are kept as they are, more become scatter matrices.
 """
 
 from __future__ import annotations
@@ -22,13 +22,37 @@ from phiscope.typing import FloatArray, IntArray
 SHARDS = 20
 """Disjoint shards that intervals are made from: enough for a t interval of 19 degrees of freedom."""
 
-
 FEWEST_SHARDS = 8
 """With fewer shards than this no interval is made: it would be too rough to print."""
 
-
 HALVES = 2
 """Shards where no more fit: enough to correct for the size of the sample, too few for an interval."""
+
+SHARD_MEMORY = 2**26
+"""Bytes that the sums of all shards may take together when nobody asked for intervals."""
+
+LAYERS_SHARD_MEMORY = 2**30
+"""Bytes that the scatter matrices of all shards of all layers may take together."""
+
+PART_BYTES = 3 * 2**27
+"""Bytes that the matrices of all shards of one chunk may take: a worker holds about four such parts for each thread."""
+
+
+def shards_within(memory: int, each: int, *, least: int, most: int) -> int:
+    """How many shards fit: at most 20; where fewer than 8 fit no interval can be made, and between two bounds remain.
+
+    Args:
+        memory: bytes there are.
+        each: bytes that one shard takes.
+        least: so many are gathered even where they do not fit.
+        most: and so many where there will be no interval.
+
+    Example:
+        >>> [shards_within(100, each, least=1, most=2) for each in (1, 10, 20, 90, 200)]
+        [20, 10, 2, 1, 1]
+    """
+    room = min(SHARDS, memory // each)
+    return int(room) if room >= FEWEST_SHARDS else max(least, min(int(room), most))
 
 
 def shards_for(width: int, n_groups: int = 1) -> int:
@@ -42,8 +66,30 @@ def shards_for(width: int, n_groups: int = 1) -> int:
         >>> shards_for(512), shards_for(900), shards_for(2048)
         (20, 10, 2)
     """
-    room = min(SHARDS, SHARD_MEMORY // (8 * width * (width + n_groups)))
-    return int(room) if room >= FEWEST_SHARDS else HALVES
+    return shards_within(SHARD_MEMORY, 8 * width * (width + n_groups), least=HALVES, most=HALVES)
+
+
+def shards_of_chunks(width: int) -> int:
+    """How many shards chunks are dealt to: what fits into `PART_BYTES`, at most 20; 2 where 8 do not fit, or 1.
+
+    Args:
+        width: columns of features, outputs and regression targets together.
+
+    Example:
+        >>> shards_of_chunks(512), shards_of_chunks(2048), shards_of_chunks(4096), shards_of_chunks(8192)
+        (20, 12, 2, 1)
+    """
+    return shards_within(PART_BYTES, 8 * width**2, least=1, most=HALVES)
+
+
+def shards_for_all(widths: Sequence[int]) -> int:
+    """How many shards every layer can have when all share the memory set aside for shards; 1 when too few.
+
+    Example:
+        >>> shards_for_all([512]), shards_for_all([512] * 50), shards_for_all([4096] * 3)
+        (20, 10, 1)
+    """
+    return shards_within(LAYERS_SHARD_MEMORY, sum(8 * width**2 for width in widths), least=1, most=1)
 
 
 def shards_asked(intervals: bool | None) -> int | None:
@@ -56,47 +102,8 @@ def shards_asked(intervals: bool | None) -> int | None:
     return None if intervals is None else SHARDS if intervals else 1
 
 
-PART_BYTES = 3 * 2**27
-"""Bytes that the matrices of all shards of one chunk may take: a worker holds about four such parts for each thread."""
-
-
-def shards_of_chunks(width: int) -> int:
-    """How many shards chunks are dealt to: 20, or as many as fit into `PART_BYTES`, but 2 where 8 do not, or 1.
-
-    Args:
-        width: columns of features, outputs and regression targets together.
-
-    Example:
-        >>> shards_of_chunks(512), shards_of_chunks(2048), shards_of_chunks(4096), shards_of_chunks(8192)
-        (20, 12, 2, 1)
-    """
-    room = int(min(SHARDS, PART_BYTES // (8 * width**2)))
-    # Too few for an interval, two still correct for the size of the sample.
-    return room if room >= FEWEST_SHARDS else max(1, min(room, HALVES))
-
-
-LAYERS_SHARD_MEMORY = 2**30
-"""Bytes that the scatter matrices of all shards of all layers may take together."""
-
-
-SHARD_MEMORY = 2**26
-"""Bytes that the sums of all shards may take together when nobody asked for intervals."""
-
-
-def shards_for_all(widths: Sequence[int]) -> int:
-    """How many shards every layer can have when all share the memory set aside for shards; 1 when too few.
-
-    Example:
-        >>> shards_for_all([512]), shards_for_all([512] * 50), shards_for_all([4096] * 3)
-        (20, 10, 1)
-    """
-    room = min(SHARDS, LAYERS_SHARD_MEMORY // sum(8 * width**2 for width in widths))
-    return int(room) if room >= FEWEST_SHARDS else 1
-
-
 PILOT_ROWS = 512
 """At least so many rows decide the pilots."""
-
 
 Block = tuple[Source, IntArray, FloatArray]
 """Rows in the precision they came in, their groups and weights."""

@@ -14,6 +14,12 @@ from phiscope.network.feature_map import Rows
 IGNORED_LABEL = -100
 """Labels of this value are not learned from in torch and transformers, and not measured here."""
 
+LABELS_REPEAT = (
+    "labels repeat the inputs and were taken as they are; if the model predicts the next token, "
+    "pass targets shifted by one"
+)
+"""What a reader of the numbers is told where `labels_are_inputs` says so."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Samples:
@@ -128,3 +134,20 @@ def _spelled(leading: tuple[int, ...]) -> str:
     if len(leading) == 1:
         return f"{leading[0]} samples"
     return f"{' x '.join(map(str, leading))} positions (samples first)"
+
+
+def units_of(rows: Rows, batch: Batch) -> Tensor:
+    """Which input of the batch each row comes from, (R,): positions of one text or image are no independent samples.
+
+    Args:
+        rows: features of the batch, with the axes they had.
+        batch: the batch.
+    """
+    total, leading = len(rows.features), rows.leading
+    if len(leading) > 1 and leading[0] != batch.size and leading[1] == batch.size:
+        # Time first.
+        shape = (1, batch.size, *[1] * (len(leading) - 2))
+        return torch.arange(batch.size).reshape(shape).expand(leading).reshape(-1)
+    if batch.size == 0 or total % batch.size:
+        return torch.arange(total)
+    return torch.arange(total) // (total // batch.size)

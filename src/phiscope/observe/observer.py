@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from phiscope.distributed import Ranks
 from phiscope.errors import EmptyDataError, InputError, PhiscopeError
 from phiscope.inputs.batches import batches_of, peeked
-from phiscope.measurement.measure import run_batches
-from phiscope.measurement.network_pass import Pass, batches_here
+from phiscope.measurement.assemble import measurement_of
+from phiscope.measurement.network_pass import Pass, PassOptions, batches_here, run_pass
 from phiscope.measurement.ranks import gather_ranks
 from phiscope.measurement.record import Measurement
 from phiscope.network import FeatureMap, split_on
@@ -227,21 +227,20 @@ class Observer(Recording):
             batches = batches_here(crew, data, self.max_samples)
             if batches is None or feature_map is None:
                 return None
-            return run_batches(
-                feature_map,
-                batches,
+            options = PassOptions(
                 max_samples=crew.quota(self.max_samples),
                 initial=self._initial_features.get(name),
                 corrected=self.corrected,
                 own_inputs=crew.own_inputs,
             )
+            return run_pass(feature_map, batches, options)
 
         def shown() -> Tensor | None:
             return None if gallery is None or feature_map is None else gallery.features(feature_map)
 
         with isolated(self._network, data=data, device=self._where):
             gathered = gather_ranks(crew, self._network, run)
-            measurement = gathered.measurement(rank_tolerance=self.rank_tolerance, provenance={"split": name})
+            measurement = measurement_of(gathered, rank_tolerance=self.rank_tolerance, provenance={"split": name})
             return measurement, crew.attempt(shown, self._network)
 
 

@@ -15,10 +15,11 @@ from torch import nn
 from phiscope.distributed import Ranks
 from phiscope.errors import PhiscopeError
 from phiscope.inputs.batches import batches_of, peeked
-from phiscope.measurement.assemble import Gathered
-from phiscope.measurement.network_pass import Pass
+from phiscope.measurement.assemble import measurement_of
+from phiscope.measurement.network_pass import Pass, PassOptions
 from phiscope.measurement.ranks import gather_ranks
 from phiscope.measurement.record import Measurement
+from phiscope.moments.gathered import Gathered
 from phiscope.network import FeatureMap, split_on
 from phiscope.network.batch import BatchReader
 from phiscope.network.isolation import isolated, placement, unwrapped
@@ -112,7 +113,7 @@ class PassiveObserver(Recording):
 
     def _new_window(self) -> Pass:
         self._modes.clear()
-        return Pass(feature_map=self._feature_map, initial=None, n_shards=None if self.corrected else 1)
+        return Pass(feature_map=self._feature_map, options=PassOptions(corrected=self.corrected))
 
     @contextmanager
     def batch(self, raw: Any) -> Iterator[None]:
@@ -177,7 +178,8 @@ class PassiveObserver(Recording):
             raise
         # Of all ranks that were merged, this one may have heard nothing.
         told = _MOVING.format(gathered.provenance["batches"], mode)
-        measurement = replace(gathered, warnings=(*gathered.warnings, told)).measurement(
+        measurement = measurement_of(
+            replace(gathered, warnings=(*gathered.warnings, told)),
             rank_tolerance=self.rank_tolerance,
             provenance={"split": self.split, "passive": "features of the training's own forward passes"},
         )

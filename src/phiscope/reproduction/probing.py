@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phiscope.measurement.assemble import Gathered
-from phiscope.measurement.measure import gather_batches
+from phiscope.measurement.assemble import measurement_of
+from phiscope.measurement.network_pass import PassOptions, run_pass
 from phiscope.measurement.record import Measurement
+from phiscope.moments.gathered import Gathered
 from phiscope.network import FeatureMap, split_on
 from phiscope.network.initial import InitialFeatures
 from phiscope.network.isolation import isolated
@@ -78,7 +79,7 @@ class Probe:
             NonFiniteError: a feature is NaN or Inf.
         """
         gathered = self._gather(split, corrected=final)
-        measured = gathered.measurement()
+        measured = measurement_of(gathered)
         numbers = {name: short(value) for name, value in _numbers(measured).items() if math.isfinite(value)}
         if final:
             numbers |= {name: short(value) for name, value in _slow_numbers(gathered, measured).items()}
@@ -89,14 +90,15 @@ class Probe:
         inputs, targets = (part[:n] for part in self.samples[split])
         initial = self._before[split] if n is None else None
         with isolated(self.network):
-            return gather_batches(self._map, _batches(inputs, targets), initial=initial, corrected=corrected)
+            options = PassOptions(initial=initial, corrected=corrected)
+            return run_pass(self._map, _batches(inputs, targets), options).result()
 
     def _fewer(self, split: str) -> dict[str, float]:
         found, whole = {}, len(self.samples[split][0])
         for part in SUBSETS:
             n = whole // part
             if n >= 10:
-                measured = self._gather(split, corrected=False, n=n).measurement()
+                measured = measurement_of(self._gather(split, corrected=False, n=n))
                 if "dynamical_low_rank" in measured:
                     found[f"dynamical_low_rank_of_{n}"] = measured["dynamical_low_rank"]
         return found
@@ -141,7 +143,7 @@ def _slow_numbers(gathered: Gathered, measured: Measurement) -> dict[str, float]
         if f"{name}_corrected" in measured:
             found[f"{name}_corrected"] = measured[f"{name}_corrected"]
     for tolerance in TOLERANCES:
-        other = gathered.measurement(rank_tolerance=tolerance)
+        other = measurement_of(gathered, rank_tolerance=tolerance)
         if "dynamical_low_rank_centered" in other:
             found[f"dynamical_low_rank_centered_at_{tolerance:g}"] = other["dynamical_low_rank_centered"]
     return {name: value for name, value in found.items() if math.isfinite(value)}
