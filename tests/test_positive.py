@@ -5,7 +5,7 @@ import pytest
 import scipy.linalg
 
 from phiscope.errors import PhiscopeError
-from phiscope.linalg.lapack import solve_positive
+from phiscope.linalg.positive import solve_positive
 from waiting import longest_wait
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 from phiscope.errors import InputError, NonFiniteError, ShapeError
 from phiscope.inputs.arrays import as_array, as_rows
+from phiscope.linalg import dense
 from phiscope.linalg.operators import PositiveOperator
 from phiscope.linalg.products import product
 from phiscope.metrics.comparison import cka_unbiased, unbiased_hsic
@@ -73,7 +73,7 @@ def _triangle(operator: PositiveOperator) -> FloatArray:
     rows = _rows(operator)
     if rows.shape[1] <= rows.shape[0]:
         return rows
-    return np.asarray(scipy.linalg.qr(rows.T, mode="r", check_finite=False)[0][: rows.shape[0]], dtype=np.float64).T
+    return dense.triangle(rows.T).T
 
 
 def paired(features_a: Any, features_b: Any, weights: Any) -> Pair:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 
 from phiscope.errors import InputError
+from phiscope.linalg import dense
 from phiscope.linalg.products import product
 from phiscope.measurement.record import Measurement
 from phiscope.spectrum.clusters import CLUSTER_GAP, degenerate_clusters
@@ -141,11 +141,11 @@ def _toward(seen: FloatArray, rho: FloatArray) -> tuple[FloatArray, list[int]]:
         seen: <1_c / sqrt(pi_c)|e_j>, shape (classes, s).
         rho: eigenvalues of the cluster, shape (s,).
     """
-    rank = int((np.linalg.svd(seen, compute_uv=False) ** 2 > SEEN).sum())
+    rank = int((dense.singular_values(seen) ** 2 > SEEN).sum())
     # Pivoting picks, one after the other, the class of which most is left.
-    pivots = scipy.linalg.qr(seen.T, mode="r", pivoting=True)[1]
+    pivots = dense.pivots(seen.T)
     classes = sorted(int(c) for c in pivots[:rank])
-    left, _, right = np.linalg.svd(seen[classes].T, full_matrices=True)
+    left, right = dense.singular_vectors(seen[classes].T)
     turned, rest = left[:, :rank] @ right, left[:, rank:]
-    _, vectors = np.linalg.eigh(rest.T @ (rho[:, None] * rest))
+    _, vectors = dense.eigenpairs(rest.T @ (rho[:, None] * rest))
     return np.concatenate([turned, rest @ vectors[:, ::-1]], axis=1), classes

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError
 from phiscope.inputs.arrays import as_array, as_rows
+from phiscope.linalg import dense
 from phiscope.typing import FloatArray, IntArray
 
 LEAST_OVERLAP = 0.5
@@ -181,6 +182,6 @@ def _unit_columns(functions: Iterable[Any], weights: Any) -> list[NDArray[np.flo
                 "large; pass more samples or fewer functions"
             )
     scaled = [np.sqrt(root)[:, None] * record for record in records]
-    norms = [np.linalg.norm(record, axis=0) for record in scaled]
+    norms = [dense.row_lengths(record.T) for record in scaled]
     # A function that vanishes on these samples overlaps with nothing.
     return [record / np.where(norm > 0, norm, 1.0) for record, norm in zip(scaled, norms, strict=True)]

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from phiscope.findings.findings import NO_SPREAD, Findings
+from phiscope.linalg import dense
 from phiscope.linalg.products import frobenius_norm, product
 from phiscope.metrics import collapse, regression
 from phiscope.metrics.class_pairs import pair_products
@@ -38,7 +39,7 @@ def find_collapse(found: Findings, moments: Moments, spectrum: Spectrum, weight:
     if spectrum.cumulative_quality is not None and len(spectrum.eigenvalues):
         found.numbers["nc1_bounded"] = max(1.0 - float(spectrum.cumulative_quality[-1]), 0.0)
     found.numbers["nc2_equinorm"] = collapse.nc2_equinorm(vectors)
-    norms, products = np.linalg.norm(vectors, axis=1), pair_products(vectors)
+    norms, products = dense.row_lengths(vectors), pair_products(vectors)
     if norms.min() > rounding:
         found.numbers["nc2_equiangular"] = collapse.nc2_equiangular(vectors, products)
     else:

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from functools import reduce
 
 import numpy as np
-import scipy.linalg
 
+from phiscope.errors import PhiscopeError
 from phiscope.findings.findings import Findings
 from phiscope.findings.targets import target_cross, target_means, target_variance
-from phiscope.linalg.lapack import solve_positive
 from phiscope.linalg.operators import PositiveOperator
+from phiscope.linalg.positive import cholesky_factor, solve_positive, whitened_by
 from phiscope.linalg.products import product, row_products
 from phiscope.moments.jackknife import leave_one_out
 from phiscope.moments.moments import Moments, merge
@@ -66,9 +66,10 @@ def _judged(found: Moments, judged: Moments, n_eigenfunctions: int) -> FloatArra
     loadings = product(vectors.T, spans.centered.loadings)
     # Gram-Schmidt in the order of k: the Cholesky factor's leading k x k block whitens the first k features.
     floor = np.finfo(np.float64).eps * max(float(np.trace(covariance)), np.finfo(np.float64).tiny)
-    factor = scipy.linalg.cholesky(covariance + floor * np.eye(len(covariance)), lower=True, check_finite=False)
-    whitened = scipy.linalg.solve_triangular(factor, loadings, lower=True, check_finite=False)
-    explained = (whitened**2).sum(axis=1)
+    factor = cholesky_factor(covariance + floor * np.eye(len(covariance)))
+    if factor is None:
+        raise PhiscopeError("a covariance with a floor of its own rounding has no Cholesky factor; please report this")
+    explained = (whitened_by(factor, loadings) ** 2).sum(axis=1)
     reached = np.minimum(np.cumsum(explained) / spans.centered.rank, 1.0)
     null = quality_null(len(reached), judged.weight**2 / judged.squared_weight)
     curve = np.where(null < 1, (reached - null) / np.where(null < 1, 1 - null, 1.0), 0.0)

@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from scipy.linalg import cython_blas, cython_lapack
 
 from phiscope.errors import PhiscopeError
-from phiscope.typing import FloatArray
 
 _LETTERS = {np.dtype(np.float32): ("s", ctypes.c_float), np.dtype(np.float64): ("d", ctypes.c_double)}
 
@@ -200,31 +199,3 @@ def check_status(name: str, status: ctypes.c_int, shape: tuple[int, ...]) -> Non
             f"LAPACK's {name} ended with status {status.value} on a matrix of {' x '.join(map(str, shape))}; "
             "please report this"
         )
-
-
-def solve_positive(matrix: FloatArray, right: FloatArray, *, factored: bool = False) -> FloatArray:
-    """X with A X = B for a positive definite A.
-
-    Args:
-        matrix: A, columns contiguous, shape (k, k); its upper triangle is read, and replaced by its Cholesky factor.
-        right: B, shape (k, j).
-        factored: the triangle holds the Cholesky factor already.
-
-    Returns:
-        Shape (k, j), columns contiguous.
-
-    Raises:
-        PhiscopeError: the matrix is not positive definite.
-
-    Example:
-        >>> solve_positive(np.diag([4.0, 16.0]).T, np.array([[4.0], [8.0]])).tolist()
-        [[1.0], [0.5]]
-    """
-    name, status = "dpotrs" if factored else "dposv", ctypes.c_int(0)
-    found = np.array(right, dtype=np.float64, order="F")
-    routine(name, "char *, int *, int *", 8)(
-        character("U"), integer(len(matrix)), integer(found.shape[1]), pointer(matrix), spacing(matrix),
-        pointer(found), spacing(found), ctypes.byref(status),
-    )  # fmt: skip
-    check_status(name, status, matrix.shape)
-    return found

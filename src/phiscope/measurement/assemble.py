@@ -19,6 +19,7 @@ from phiscope.findings.outputs import OUTPUT_NUMBERS, find_output_numbers, find_
 from phiscope.findings.targets import READOUT_NUMBERS, find_alignment, find_readout, output_error, target_squares
 from phiscope.inputs.arrays import as_share
 from phiscope.lazy import LateMapping, Later
+from phiscope.linalg import dense
 from phiscope.linalg.operators import PositiveOperator
 from phiscope.measurement.record import Measurement
 from phiscope.metrics import SCALARS
@@ -221,7 +222,7 @@ TOLERANCES = 10.0 ** np.arange(-10, -0.5, 0.5)
 def _tolerance_curve(outputs: Outputs | None, centered: Spectrum) -> FloatArray | None:
     if outputs is None or len(centered.eigenvalues) == 0:
         return None
-    rows = low_rank_curve(outputs.literal, float(np.linalg.norm(centered.eigenvalues)), TOLERANCES)
+    rows = low_rank_curve(outputs.literal, dense.length(centered.eigenvalues), TOLERANCES)
     return np.array([(tolerance, rank, np.nan if value is None else value) for tolerance, rank, value in rows])
 
 

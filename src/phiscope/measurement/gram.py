@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 from phiscope.errors import InputError, NonFiniteError, ShapeError
 from phiscope.inputs.arrays import as_array
+from phiscope.linalg import dense
 from phiscope.linalg.products import product
 from phiscope.measurement.diagonalize import diagonalize
 from phiscope.measurement.record import Measurement
@@ -45,7 +45,7 @@ def kernel_features(gram: Any, cross: Any = None) -> FloatArray:
         [[0.0, 2.0], [3.0, 0.0]]
     """
     kernel, eps = _checked(gram)
-    values, vectors = scipy.linalg.eigh(kernel, driver="evd", check_finite=False)
+    values, vectors = dense.eigenpairs(kernel, "evd")
     values, vectors = values[::-1], vectors[:, ::-1]
     rounding = len(kernel) * eps * max(float(values[0]), 0.0)
     if values[0] <= 0 or values[-1] < -rounding:

@@ -6,12 +6,12 @@ Only classes that occur take part; a class without samples has no mean.
 from __future__ import annotations
 
 import numpy as np
-import scipy.linalg
 
+from phiscope.linalg import dense
 from phiscope.linalg.eigen import FewRows
-from phiscope.linalg.lapack import solve_positive
 from phiscope.linalg.operators import PositiveOperator
-from phiscope.linalg.products import frobenius_norm, mirror, product, row_products
+from phiscope.linalg.positive import cholesky_factor, inverse_of, reciprocal_condition, solve_positive
+from phiscope.linalg.products import frobenius_norm, product, row_products
 from phiscope.metrics import class_pairs
 from phiscope.metrics.class_pairs import pair_blocks, squared_distances, sum_over_both_orders
 from phiscope.metrics.definition import Definition
@@ -53,7 +53,7 @@ def nc1(within: PositiveOperator, between_rows: FloatArray, shares: FloatArray) 
         return found
     if len(rows) > 2 * rows.shape[1]:
         # The triangle has the same singular values and directions, and 50,000 classes become p rows.
-        rows = np.asarray(scipy.linalg.qr(rows, mode="r", check_finite=False)[0][: rows.shape[1]], dtype=np.float64)
+        rows = dense.triangle(rows)
     pairs = FewRows(rows)
     values = pairs.values[pairs.values > BETWEEN_TOLERANCE * pairs.values[0]]
     directions = pairs.leading(len(values))
@@ -66,8 +66,7 @@ def _nc1_of_all_directions(within: PositiveOperator, rows: FloatArray) -> float 
     factor = _well_conditioned_factor(PositiveOperator(rows=rows).dense())
     if factor is None:
         return None
-    inverse = mirror(scipy.linalg.lapack.dpotri(factor, overwrite_c=True)[0])
-    return within.inner(inverse) / len(rows)
+    return within.inner(inverse_of(factor)) / len(rows)
 
 
 def _nc1_of_many_classes(within: PositiveOperator, rows: FloatArray, shares: FloatArray) -> float | None:
@@ -89,10 +88,8 @@ def _nc1_of_many_classes(within: PositiveOperator, rows: FloatArray, shares: Flo
 def _well_conditioned_factor(matrix: FloatArray) -> FloatArray | None:
     """Upper Cholesky factor of a symmetric matrix; None where it would lose digits or there is none."""
     size = float(np.abs(matrix).sum(axis=0).max())
-    factor, status = scipy.linalg.lapack.dpotrf(matrix)
-    if status or scipy.linalg.lapack.dpocon(factor, size)[0] < WELL_CONDITIONED:
-        return None
-    return np.asarray(factor)
+    factor = cholesky_factor(matrix)
+    return None if factor is None or reciprocal_condition(factor, size) < WELL_CONDITIONED else factor
 
 
 def nc2_equinorm(class_vectors: FloatArray) -> float:
@@ -107,7 +104,7 @@ def nc2_equinorm(class_vectors: FloatArray) -> float:
         >>> nc2_equinorm(np.array([[3.0, 0.0], [0.0, 1.0]]))
         0.5
     """
-    norms = np.linalg.norm(class_vectors, axis=1)
+    norms = dense.row_lengths(class_vectors)
     return float(norms.std() / norms.mean())
 
 
@@ -125,7 +122,7 @@ def nc2_equiangular(class_vectors: FloatArray, products: FloatArray | None = Non
         1.0
     """
     n_classes = len(class_vectors)
-    norms = np.linalg.norm(class_vectors, axis=1)
+    norms = dense.row_lengths(class_vectors)
     total = 0.0
     for block in pair_blocks(n_classes):
         later = slice(block.start, None)

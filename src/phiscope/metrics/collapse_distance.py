@@ -12,8 +12,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 
+from phiscope.linalg import dense
 from phiscope.linalg.operators import PositiveOperator
 from phiscope.linalg.products import product
 from phiscope.metrics.definition import Definition
@@ -77,7 +77,7 @@ def class_eigenspaces(shares: FloatArray, cross: FloatArray, tolerance: float) -
     sums = np.add.reduceat(rows, np.cumsum(counts) - counts, axis=0)
     rows -= np.repeat(sums / counts[:, None], counts, axis=0)
     inside = np.add.reduceat(np.einsum("cp,cp->c", rows, rows), np.cumsum(counts) - counts)
-    values, vectors = scipy.linalg.eigh(_between_shares(distinct, counts), check_finite=False)
+    values, vectors = dense.eigenpairs(_between_shares(distinct, counts))
     projected = product((sums / np.sqrt(counts)[:, None]).T, vectors)
     several = counts > 1
     return _eigenspaces(

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from phiscope.linalg import dense
 from phiscope.metrics.definition import Definition
 from phiscope.typing import FloatArray
 
@@ -57,7 +58,7 @@ def principal_angles(overlap: FloatArray) -> FloatArray:
     """
     if overlap.size == 0:
         return np.zeros(0)
-    return np.asarray(np.arccos(np.clip(np.linalg.svd(overlap, compute_uv=False), 0.0, 1.0)))
+    return np.asarray(np.arccos(np.clip(dense.singular_values(overlap), 0.0, 1.0)))
 
 
 def persistence(overlap: FloatArray, depths: list[int]) -> FloatArray:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from phiscope.linalg import dense
 from phiscope.metrics.definition import Definition
 from phiscope.typing import FloatArray
 
@@ -36,9 +37,9 @@ def kernel_distance(first: FloatArray, second: FloatArray) -> float:
         >>> kernel_distance(np.eye(2), np.diag([1.0, 0.0])).__round__(12) == round(1 - 0.5**0.5, 12)
         True
     """
-    a, b = first / np.linalg.norm(first), second / np.linalg.norm(second)
+    a, b = first / dense.length(first), second / dense.length(second)
     # norm^2(a - b) / 2 is the same number; small distances keep their digits.
-    return float(min(max(np.vdot(a - b, a - b) / 2, 0.0), 1.0))
+    return min(max(float(np.vdot(a - b, a - b)) / 2, 0.0), 1.0)
 
 
 DEFINITIONS = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import scipy.linalg
 
+from phiscope.linalg import dense
 from phiscope.linalg.products import product
 from phiscope.typing import FloatArray
 
@@ -50,7 +50,7 @@ def random_head_distance(eigenvalues: FloatArray, rank: int) -> tuple[float, flo
         >>> round(value, 6), error < 1e-12
         (0.8, True)
     """
-    rank, norm = min(rank, len(eigenvalues)), float(np.linalg.norm(eigenvalues))
+    rank, norm = min(rank, len(eigenvalues)), dense.length(eigenvalues)
     if rank == len(eigenvalues):
         # As many outputs as features see all of them.
         overlaps = [float(eigenvalues.sum())]
@@ -83,7 +83,7 @@ def _weak_outputs(rest: FloatArray, rank: int, generator: np.random.Generator) -
     if len(rest) == 0:
         return np.zeros((0, 0)), np.zeros((0, rank))
     heads = np.sqrt(rest)[:, None] * generator.standard_normal((len(rest), rank))
-    basis, triangle = scipy.linalg.qr(heads, mode="economic", check_finite=False)
+    basis, triangle = dense.orthonormal(heads)
     return np.asarray(basis, dtype=np.float64), np.asarray(triangle, dtype=np.float64)
 
 
@@ -101,7 +101,7 @@ def _with_strong(top: FloatArray, triangle: FloatArray, inner: FloatArray, gener
     stacked = np.empty((repeats, edge + len(top), rank))
     stacked[:, :edge] = triangle
     stacked[:, edge:] = np.sqrt(top)[:, None] * generator.standard_normal((repeats, len(top), rank))
-    outputs = np.linalg.qr(stacked)[0]
+    outputs = dense.orthonormal_stack(stacked)
     weak, leading = outputs[:, :edge], outputs[:, edge:]
     overlap = np.einsum("mij,mij->", inner @ weak, weak) + (top @ leading**2).sum()
     return float(overlap / repeats)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-import scipy.linalg
 
+from phiscope.linalg import dense
 from phiscope.linalg.operators import PositiveOperator
 from phiscope.linalg.products import product, row_products
 from phiscope.moments.moments import Moments
@@ -205,13 +205,12 @@ def _triangle(weight: FloatArray, bias: FloatArray) -> FloatArray:
     """R of (W, b) = Q R, shape (p + 1, p + 1), block by block: a second and third C x p array are never made."""
     width = weight.shape[1] + 1
     step = max(4 * width, 1024)
-    triangle = np.zeros((0, width))
+    reduced = np.zeros((0, width))
     for start in range(0, len(weight), step):
         part = slice(start, start + step)
-        stacked = np.concatenate([triangle, np.column_stack([weight[part], bias[part]])])
-        factor = scipy.linalg.qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0]
-        triangle = np.asarray(factor[:width], dtype=np.float64)
-    return triangle
+        stacked = np.concatenate([reduced, np.column_stack([weight[part], bias[part]])])
+        reduced = dense.triangle(stacked)
+    return reduced
 
 
 def _outputs(

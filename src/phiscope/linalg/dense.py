@@ -1,0 +1,85 @@
+"""Factorizations of small or thin dense matrices, and their norms: for whoever is not in this package.
+
+Everything here lets other threads go on while LAPACK runs: NumPy's routines do, and of SciPy's those for QR.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from phiscope.typing import FloatArray, IntArray
+
+
+def length(vector: NDArray[np.floating]) -> float:
+    """Euclidean norm of all entries.
+
+    Example:
+        >>> length(np.array([3.0, 4.0]))
+        5.0
+    """
+    return float(np.linalg.norm(vector))
+
+
+def row_lengths(rows: FloatArray) -> FloatArray:
+    """Euclidean norm of each row, shape (n,)."""
+    return np.asarray(np.linalg.norm(rows, axis=1))
+
+
+def triangle(rows: FloatArray) -> FloatArray:
+    """R of A = Q R, shape (min(n, p), p): the same singular values, spans and inner products of columns as A.
+
+    Args:
+        rows: A, shape (n, p).
+
+    Example:
+        >>> np.abs(triangle(np.array([[3.0], [4.0]]))).round(12).tolist()
+        [[5.0]]
+    """
+    return np.asarray(scipy.linalg.qr(rows, mode="r", check_finite=False)[0][: rows.shape[1]], dtype=np.float64)
+
+
+def orthonormal(columns: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Q, shape (n, p), with orthonormal columns, and the triangle R of A = Q R, for n >= p."""
+    basis, factor = scipy.linalg.qr(columns, mode="economic", check_finite=False)
+    return np.asarray(basis), np.asarray(factor)
+
+
+def orthonormal_stack(stacked: FloatArray) -> FloatArray:
+    """Q of each matrix of a stack, shape (..., n, p)."""
+    return np.asarray(np.linalg.qr(stacked)[0])
+
+
+def pivots(matrix: FloatArray) -> IntArray:
+    """Columns in the order in which each adds most to the span of those before it.
+
+    Example:
+        >>> pivots(np.array([[1.0, 3.0, 3.0], [0.0, 0.0, 1.0]])).tolist()
+        [2, 1, 0]
+    """
+    return np.asarray(scipy.linalg.qr(matrix, mode="r", pivoting=True)[1])
+
+
+def singular_values(matrix: FloatArray) -> FloatArray:
+    """Descending, shape (min(n, p),)."""
+    return np.asarray(np.linalg.svd(matrix, compute_uv=False))
+
+
+def singular_vectors(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """All left vectors as columns, (n, n), and all right ones as rows, (p, p), those of large singular values first."""
+    left, _, right = np.linalg.svd(matrix, full_matrices=True)
+    return np.asarray(left), np.asarray(right)
+
+
+def eigenpairs(matrix: FloatArray, driver: Literal["evr", "evd"] = "evr") -> tuple[FloatArray, FloatArray]:
+    """Eigenvalues of a symmetric matrix, ascending, and eigenvectors as columns.
+
+    Example:
+        >>> eigenpairs(np.diag([4.0, 1.0]))[0].tolist()
+        [1.0, 4.0]
+    """
+    values, vectors = scipy.linalg.eigh(matrix, driver=driver, check_finite=False)
+    return np.asarray(values), np.asarray(vectors)
