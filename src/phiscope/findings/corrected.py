@@ -26,7 +26,7 @@ from phiscope.moments.jackknife import Estimate, corrected_value, estimate, leav
 from phiscope.moments.moments import Moments
 from phiscope.moments.shards import FEWEST_SHARDS, HALVES
 from phiscope.spectrum.spans import Cut, Outputs, reduced_head
-from phiscope.typing import FloatArray, Head
+from phiscope.typing import AffineHead, FloatArray
 
 Pieces = FloatArray
 """The parts of all ratios, in the order of the indices below."""
@@ -142,7 +142,7 @@ def add_shards(
     moments: Moments,
     shards: Sequence[Moments],
     outputs: Outputs | None,
-    head: Head | None,
+    head: AffineHead | None,
     cut: Cut,
 ) -> Findings:
     """The findings with everything that shards add: corrected numbers, the held-out readout, what is biased."""
@@ -172,7 +172,7 @@ def _corrections(
     moments: Moments,
     shards: Sequence[Moments],
     outputs: Outputs | None,
-    head: Head | None,
+    head: AffineHead | None,
     cut: Cut,
 ) -> dict[str, Estimate]:
     """Corrected twins, and a sentence where plain numbers are off; errors only from enough shards."""

@@ -15,7 +15,7 @@ from phiscope.metrics.regime import UTILIZATION_LEVEL, RegimeEvidence, decide_re
 from phiscope.moments.moments import Moments
 from phiscope.spectrum.spans import Cut, OutputFunctions, Outputs, affine_outputs, measured_outputs
 from phiscope.spectrum.spectrum import Spectrum
-from phiscope.typing import Head
+from phiscope.typing import AffineHead
 
 OUTPUT_NUMBERS = tuple(row.name for row in richness.DEFINITIONS)
 
@@ -112,7 +112,7 @@ def outputs_of(
     found: Findings,
     moments: Moments,
     covariance: PositiveOperator,
-    head: Head | None,
+    head: AffineHead | None,
     cut: Cut,
 ) -> Outputs | None:
     """Measured outputs go before the head's; where both are known they have to agree."""

@@ -11,7 +11,7 @@ from phiscope.metrics import CORRECTED_TWINS
 from phiscope.moments.wide import SweptMoments
 from phiscope.spectrum.spans import TargetSpans
 from phiscope.spectrum.spectrum import Spectrum
-from phiscope.typing import Head
+from phiscope.typing import AffineHead
 
 WHOLE_SPECTRUM = (
     "effective_dimension",
@@ -48,7 +48,7 @@ def find_target_numbers(
     moments: SweptMoments,
     centered: Spectrum,
     targets: TargetSpans | None,
-    head: Head | None,
+    head: AffineHead | None,
     norm: float,
 ) -> None:
     """Numbers about targets; those that a cut spectrum would falsify are taken out again afterwards."""

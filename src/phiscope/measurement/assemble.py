@@ -33,13 +33,13 @@ from phiscope.moments.moments import Moments
 from phiscope.spectrum.eigensystem import diagonalize_with_mean
 from phiscope.spectrum.spans import Cut, Outputs, target_spans
 from phiscope.spectrum.spectrum import Spectrum, both_spectra
-from phiscope.typing import FloatArray, Head
+from phiscope.typing import AffineHead, FloatArray
 
 
 def measurement_from_moments(
     moments: Moments,
     *,
-    head: Head | None = None,
+    head: AffineHead | None = None,
     rank_tolerance: float = 1e-4,
     provenance: Mapping[str, str] | None = None,
     warnings: Iterable[str] = (),
@@ -157,7 +157,7 @@ def _measured(
     moments: Moments,
     covariance: PositiveOperator,
     outputs: Outputs | None,
-    head: Head | None,
+    head: AffineHead | None,
     similarity: float | None,
 ) -> _Whole:
     """Both spectra and every number that needs no shards."""
@@ -203,7 +203,9 @@ def _warn_of_weak_outputs(
         found.warnings += [said] * bool(said)
 
 
-def _find_collapse_of_either_kind(found: Findings, moments: Moments, centered: Spectrum, head: Head | None) -> None:
+def _find_collapse_of_either_kind(
+    found: Findings, moments: Moments, centered: Spectrum, head: AffineHead | None
+) -> None:
     if moments.classes:
         find_collapse(found, moments, centered, None if head is None else head[0])
     else:

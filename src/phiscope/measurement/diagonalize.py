@@ -18,7 +18,7 @@ from phiscope.moments.accumulator import MomentAccumulator
 from phiscope.moments.precision import PRODUCTS, check_precision
 from phiscope.moments.row_table import RowTable, doubts_about_labels
 from phiscope.moments.shards import shards_asked
-from phiscope.typing import Head
+from phiscope.typing import AffineHead
 
 
 def diagonalize(
@@ -199,7 +199,7 @@ def diagonalize_table(
     )
 
 
-def _check_same_layer(n_outputs: int, head: Head | None) -> None:
+def _check_same_layer(n_outputs: int, head: AffineHead | None) -> None:
     if head is not None and n_outputs != len(head[0]):
         raise ShapeError(
             f"outputs have C = {n_outputs} columns but the head has {len(head[0])} rows; they have to belong to the "
@@ -207,7 +207,7 @@ def _check_same_layer(n_outputs: int, head: Head | None) -> None:
         )
 
 
-def _class_count(num_classes: int | None, head: Head | None, has_classes: bool) -> int | None:
+def _class_count(num_classes: int | None, head: AffineHead | None, has_classes: bool) -> int | None:
     if num_classes is None and head is not None and has_classes:
         # A single output still separates two classes.
         return max(len(head[0]), 2)

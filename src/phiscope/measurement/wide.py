@@ -33,7 +33,7 @@ from phiscope.spectrum.eigensystem import BothSystems, Eigensystem
 from phiscope.spectrum.spans import Cut, Outputs, TargetSpans, affine_outputs, measured_outputs, target_spans
 from phiscope.spectrum.spectrum import Spectrum, both_spectra
 from phiscope.spectrum.wide import Limits, Solved, solve
-from phiscope.typing import FloatArray, Head
+from phiscope.typing import AffineHead, FloatArray
 
 WHOLE = 2048
 """Up to this p the whole spectrum costs a second: all numbers are given and only the spectra are shortened."""
@@ -106,7 +106,7 @@ def _doubts(targets: NDArray[Any] | None) -> list[str]:
 
 
 def _measured(
-    found: Findings, moments: SweptMoments, solved: Solved, head: Head | None, tolerance: float
+    found: Findings, moments: SweptMoments, solved: Solved, head: AffineHead | None, tolerance: float
 ) -> Measurement:
     outputs, targets = _outputs(found, moments, head, Cut(tolerance=tolerance)), target_spans(moments)
     raw, centered = _spectra(solved.leading, moments.mean[: moments.n_features], targets, outputs)
@@ -147,7 +147,7 @@ def _measured(
     )
 
 
-def _outputs(found: Findings, moments: SweptMoments, head: Head | None, cut: Cut) -> Outputs | None:
+def _outputs(found: Findings, moments: SweptMoments, head: AffineHead | None, cut: Cut) -> Outputs | None:
     if not moments.n_outputs:
         mean = moments.mean[: moments.n_features]
         return None if head is None else affine_outputs(moments.features, mean, head, cut)
