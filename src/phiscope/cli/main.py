@@ -248,18 +248,12 @@ def _parser() -> ArgumentParser:
 
 
 _RUN = "Train a built-in study, observe it, and write its run and page; Ctrl-C stops it and keeps both."
-
-
 _MEASURE = (
     "Diagonalize features from files, also larger than memory, and print every number. A PATH is a .npy file, a Zarr "
     "folder, a Parquet file, or a folder or quoted pattern of .npy or Parquet files; PATH:NAME names an array or "
     "columns inside."
 )
-
-
 _REPORT = "Write one self-contained page for a run, or for several side by side."
-
-
 _EXPLAIN = "Print what a number means: formula, range, direction, source."
 
 

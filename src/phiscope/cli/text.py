@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 WIDTH = 100
 """Text is wrapped at this many columns."""
 
-
 _CURVES = ("eigenvalues", "quality", "utilization", "cumulative_quality", "cumulative_utilization")
 
 

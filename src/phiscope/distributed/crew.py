@@ -21,7 +21,6 @@ from phiscope.errors import InputError
 Ranks = Literal["auto", "merge", "local"] | Any
 """What `ranks=` takes: a word, or a torch process group whose ranks merge."""
 
-
 Result = TypeVar("Result")
 
 

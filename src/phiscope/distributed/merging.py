@@ -24,10 +24,7 @@ from phiscope.typing import FloatArray
 TRAVEL_NUMBERS = 2**23
 """Numbers summed over the ranks at one time; 64 MiB."""
 
-
 Layout = tuple[int, int, int, bool]
-
-
 Job = Generator[FloatArray, FloatArray, Moments]
 
 

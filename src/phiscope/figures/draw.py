@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 DASHES = {"solid": "-", "dashed": "--", "dotted": ":"}
 """A line's dash in matplotlib's letters."""
 
-
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 10,

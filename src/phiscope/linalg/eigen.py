@@ -154,10 +154,8 @@ APART = 8
 """Numbers left free after each column. Columns a power of two apart, as networks are wide, fall on the same lines of
 the cache; with a gap Q x takes half to four fifths of the time (measured for p = 256 to 3072 with OpenBLAS)."""
 
-
 TOGETHER = 64
 """Reflectors applied together, as one product; LAPACK's own routines take 32, and up to twice the time."""
-
 
 MANY_COLUMNS = 0.75
 """Columns, as a share of all eigenvectors, from which on these are formed for them: it costs little more, and stays."""

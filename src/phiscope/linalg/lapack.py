@@ -29,7 +29,6 @@ from phiscope.typing import FloatArray
 
 _LETTERS = {np.dtype(np.float32): ("s", ctypes.c_float), np.dtype(np.float64): ("d", ctypes.c_double)}
 
-
 HANDLED = frozenset(_LETTERS)
 """Types of numbers that BLAS is asked for here."""
 

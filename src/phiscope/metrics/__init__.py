@@ -74,20 +74,16 @@ def _collect() -> dict[str, Definition]:
 SCALARS: dict[str, Definition] = _collect()
 """Every scalar, in the order in which tables show them."""
 
-
 CURVES: dict[str, Definition] = {row.name: row for row in alignment.CURVES}
 """Every curve over k; both spectra have them."""
-
 
 COMPARISONS: dict[str, Definition] = {
     row.name: row for row in (*comparison.DEFINITIONS, *comparison.CURVES, *movement.DEFINITIONS)
 }
 """Numbers of two states, or of parameters: no measurement of one feature map has them."""
 
-
 ELSEWHERE: dict[str, Definition] = {row.name: row for row in elsewhere.DEFINITIONS}
 """What a measurement gives by a call, or another pass over the samples gives."""
-
 
 DEFINITIONS: dict[str, Definition] = {**SCALARS, **CURVES, **ELSEWHERE, **COMPARISONS}
 """Every number phiscope knows, by name."""

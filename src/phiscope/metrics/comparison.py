@@ -133,7 +133,6 @@ DEFINITIONS = (
     ),
 )
 
-
 CURVES = (
     Definition(
         name="overlap",

@@ -88,7 +88,6 @@ DEFINITIONS = (
     ),
 )
 
-
 PLACES = {
     "parameter_norm": "phiscope.tangent.parameter_norm(model)",
     "parameter_distance": "phiscope.tangent.parameter_distance(model, initial)",

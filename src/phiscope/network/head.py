@@ -110,10 +110,7 @@ def _factor_rounding(features: Tensor, layout: Layout, own: float) -> float:
 
 
 _SHOWN = 8
-
-
 _SEED = 20240410
-
 
 Outputs = list[tuple[tuple[str | int, ...], Tensor]]
 

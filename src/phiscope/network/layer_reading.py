@@ -93,14 +93,8 @@ def _hook(heard: Heard, name: str, by_call: dict[int, LayerReading], mask: Tenso
 
 
 Maps = Literal["pooled", "flattened", "positions"]
-
-
 Tokens = Literal["pooled", "first", "last", "positions"]
-
-
 Form = Literal["vectors", "tokens", "map", "answers"]
-
-
 How = Literal["as it is", "pooled", "flattened", "first", "last", "positions"]
 
 

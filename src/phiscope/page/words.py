@@ -29,7 +29,6 @@ REGIME_TITLES: Mapping[str, str] = {
     "coefficient": "Coefficient-learning regime",
 }
 
-
 REGIME_MEANINGS: Mapping[str, str] = {
     "minimal": "In effect the layer holds about as many features as the outputs need, and the output uses these.",
     "extended": "In effect the layer holds at least twice the features the outputs need, or the output spreads so.",

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 CURVES = ("eigenvalues", "quality", "utilization", "cumulative_quality", "cumulative_utilization")
 """The curves of a spectrum; their centered twins end in ``_centered``."""
 
-
 Variables = dict[str, tuple[tuple[str, ...], NDArray[np.float64], dict[str, str]]]
 
 

@@ -30,7 +30,6 @@ _ALL = (
     poor.FAMILY,
 )
 
-
 FAMILIES = MappingProxyType({family.name: family for family in _ALL})
 """Every family by its name, in the order of their letters."""
 

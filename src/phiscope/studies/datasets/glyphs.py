@@ -94,37 +94,17 @@ def _kept(path: Path, settings: GlyphSettings, n: int) -> LabelledPixels:
 # Raised with every change that moves a pixel, so that a stored set is never taken for another one.
 DRAWING_VERSION = 1
 
-
 # At difficulty 1; every one falls in proportion, to nothing at 0.
 _TURN = math.radians(45)  # either way
-
-
 _SHEAR = 0.5  # either way
-
-
 _STRETCH = 0.3  # factor exp(±0.3) along, its inverse across
-
-
 _SHIFT = 0.3  # either way, in sides of the picture
-
-
 _SHRINK = 0.6  # lost of the full size, at most
-
-
 _PALE = 0.7  # lost of the full contrast, at most
-
-
 _INVERTED = 0.8  # probability of dark on bright
-
-
 _PIECES = 8  # pieces of other characters, at most
-
-
 _RAMP = 0.5  # brightness gained across the picture, at most
-
-
 _NOISE = 0.15  # standard deviation of each pixel, 1 being white
-
 
 _RANDOM_NUMBERS = 512  # more than a picture with eight pieces in three channels takes
 
