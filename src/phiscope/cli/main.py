@@ -58,7 +58,8 @@ def run_command(arguments: Sequence[str]) -> int:
     except MemoryError as error:
         return _refuse(
             f"memory ran out ({error or 'no more could be had'}); it takes several matrices of columns x columns: give "
-            "--head instead of many --outputs, or see docs/wide.md for the leading eigenfunctions of wide features"
+            "--head instead of many --outputs, or see docs/guide/wide.md for the leading eigenfunctions of wide "
+            "features"
         )
     except KeyboardInterrupt:
         print("phiscope: stopped", file=sys.stderr)

@@ -310,7 +310,7 @@ def _unpack(packed: tuple[Moments, FloatArray | None] | None) -> Moments | None:
 
 
 def merge_parts(first: Part | None, second: Part | None) -> Part | None:
-    """The part that two parts make together: shard s with shard s, by `phiscope.moments.merge`.
+    """The part that two parts make together: shard s with shard s, by `phiscope.moments.moments.merge`.
 
     Args:
         first: one part, None for no samples.

@@ -42,7 +42,7 @@ def html_table(header: str, numbers: Mapping[str, float], notes: Notes) -> str:
 
 
 def definitions_page() -> str:
-    """The table of every number as Markdown: ``docs/definitions.md`` is this text."""
+    """The table of every number as Markdown: ``docs/reference/definitions.md`` is this text."""
     parts = [
         "# Every number",
         "",
