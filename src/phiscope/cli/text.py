@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from phiscope.measurement.record import Measurement
     from phiscope.runs import Record, Run
 
-
 WIDTH = 100
 """Text is wrapped at this many columns."""
 

@@ -1,17 +1,10 @@
 """BLAS and LAPACK routines that SciPy publishes for compiled code, called so that other threads go on.
 
-Matrix products by SciPy's BLAS on arrays as they lie, while other threads go on.
-
-SciPy's own functions copy what is picked from a larger array, and hold Python's global lock until they are done, which
-would stop a training that an observer's thread works beside. The routines are those that SciPy publishes for compiled
-code.
-
-LAPACK and BLAS routines that SciPy publishes for compiled code, called from here; other threads go on meanwhile.
-
-SciPy's own functions hold Python's global lock for as long as a routine runs, which would stop a training that an
-observer's thread works beside. Calls through ctypes let go of it.
-
-Equations with a positive definite matrix, by LAPACK and while other threads go on.
+SciPy's own functions hold Python's global lock until they are done, which would stop a training that an observer's
+thread works beside, and copy what is picked from a larger array. Calls through ctypes let go of the lock, and arrays
+are read as they lie where BLAS can read them. Products in place and equations with a positive definite matrix are here;
+whoever needs another routine takes it from `routine` and hands it what `pointer`, `integer`, `character` and `spacing`
+make.
 """
 
 from __future__ import annotations
@@ -114,6 +107,34 @@ def add_square(
     )  # fmt: skip
 
 
+def solve_positive(matrix: FloatArray, right: FloatArray, *, factored: bool = False) -> FloatArray:
+    """X with A X = B for a positive definite A.
+
+    Args:
+        matrix: A, columns contiguous, shape (k, k); its upper triangle is read, and replaced by its Cholesky factor.
+        right: B, shape (k, j).
+        factored: the triangle holds the Cholesky factor already.
+
+    Returns:
+        Shape (k, j), columns contiguous.
+
+    Raises:
+        PhiscopeError: the matrix is not positive definite.
+
+    Example:
+        >>> solve_positive(np.diag([4.0, 16.0]).T, np.array([[4.0], [8.0]])).tolist()
+        [[1.0], [0.5]]
+    """
+    name, status = "dpotrs" if factored else "dposv", ctypes.c_int(0)
+    found = np.array(right, dtype=np.float64, order="F")
+    routine(name, "char *, int *, int *", 8)(
+        character("U"), integer(len(matrix)), integer(found.shape[1]), pointer(matrix), spacing(matrix),
+        pointer(found), spacing(found), ctypes.byref(status),
+    )  # fmt: skip
+    check_status(name, status, matrix.shape)
+    return found
+
+
 def as_columns(matrix: NDArray[Any]) -> tuple[NDArray[Any], bool]:
     """The matrix or its transpose with contiguous columns, as BLAS reads it, and whether it was transposed."""
     if _along_columns(matrix):
@@ -199,31 +220,3 @@ def check_status(name: str, status: ctypes.c_int, shape: tuple[int, ...]) -> Non
             f"LAPACK's {name} ended with status {status.value} on a matrix of {' x '.join(map(str, shape))}; "
             "please report this"
         )
-
-
-def solve_positive(matrix: FloatArray, right: FloatArray, *, factored: bool = False) -> FloatArray:
-    """X with A X = B for a positive definite A.
-
-    Args:
-        matrix: A, columns contiguous, shape (k, k); its upper triangle is read, and replaced by its Cholesky factor.
-        right: B, shape (k, j).
-        factored: the triangle holds the Cholesky factor already.
-
-    Returns:
-        Shape (k, j), columns contiguous.
-
-    Raises:
-        PhiscopeError: the matrix is not positive definite.
-
-    Example:
-        >>> solve_positive(np.diag([4.0, 16.0]).T, np.array([[4.0], [8.0]])).tolist()
-        [[1.0], [0.5]]
-    """
-    name, status = "dpotrs" if factored else "dposv", ctypes.c_int(0)
-    found = np.array(right, dtype=np.float64, order="F")
-    routine(name, "char *, int *, int *", 8)(
-        character("U"), integer(len(matrix)), integer(found.shape[1]), pointer(matrix), spacing(matrix),
-        pointer(found), spacing(found), ctypes.byref(status),
-    )  # fmt: skip
-    check_status(name, status, matrix.shape)
-    return found

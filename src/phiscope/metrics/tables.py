@@ -1,4 +1,4 @@
-"""Numbers as a table: for the terminal and for a notebook."""
+"""Numbers as a table: for the terminal, for a notebook, and for the page of definitions."""
 
 from __future__ import annotations
 

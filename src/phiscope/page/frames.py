@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from phiscope.measurement.record import Measurement
     from phiscope.runs import Record, Run
 
-
 MODES = {"raw": False, "centered": True}
 """Name of each operator and whether it is the centered one."""
 

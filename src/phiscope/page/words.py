@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from phiscope.measurement.record import Measurement
     from phiscope.runs import Record, Run
 
-
 REGIME_TITLES: Mapping[str, str] = {
     "minimal": "Minimal-feature regime",
     "extended": "Extended-feature regime",

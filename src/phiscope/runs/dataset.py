@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from phiscope.measurement.record import Measurement
     from phiscope.runs.reading import Run
 
-
 CURVES = ("eigenvalues", "quality", "utilization", "cumulative_quality", "cumulative_utilization")
 """The curves of a spectrum; their centered twins end in ``_centered``."""
 
