@@ -15,22 +15,17 @@ from phiscope.typing import FloatArray
 
 Regime = Literal["coefficient", "minimal", "extended", "intermediate"]
 
-
 UTILIZATION_LEVEL = 0.9
 """k90 is the least number of leading eigenfunctions that hold this share of the output span."""
-
 
 FROZEN_SIMILARITY = 0.99
 """Initial kernel similarity from which on the feature map counts as unmoved."""
 
-
 MINIMAL_EXTRA_FEATURES = 1
 """The minimal regime allows this many eigenfunctions beyond the output rank before Pihat(k) reaches the level."""
 
-
 MINIMAL_DIMENSION_RATIO = 1.5
 """The minimal regime needs a centered effective dimension of at most this many output ranks."""
-
 
 EXTENDED_RATIO = 2.0
 """From this many output ranks on, in k90 or in centered effective dimension, the features are extended."""
