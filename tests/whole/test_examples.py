@@ -7,7 +7,7 @@ import pytest
 
 import phiscope
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def run_script(name, *arguments, monkeypatch):
