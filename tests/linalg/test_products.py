@@ -1,4 +1,4 @@
-"""Products by SciPy's BLAS: the same as NumPy's, and NumPy's own threads stay asleep."""
+"""Products, triangles, sums by group: the same as NumPy's or the definition's, and NumPy's own threads stay asleep."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import sys
 
 import numpy as np
 import pytest
+import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phiscope.linalg.products import SMALL, frobenius_norm, product, row_products
+from phiscope.linalg import products as module
+from phiscope.linalg.products import SMALL, add_outer, add_to_groups, frobenius_norm, mirror, product, row_products
+from waiting import longest_wait
 
 SIDES = st.sampled_from([1, 2, 7, 40, 130])
 
@@ -110,3 +113,62 @@ def test_a_measurement_leaves_numpys_threads_asleep():
         pytest.skip("NumPy's BLAS here has no thread of its own to wake")
     assert measured == [0] * len(measured)
     assert len(measured) == 7
+
+
+@pytest.mark.parametrize("work", [lambda x: product(x, x), row_products, lambda x: add_outer(np.eye(len(x)), x)])
+def test_other_threads_go_on_while_matrices_are_multiplied(work):
+    matrix = np.random.default_rng(0).standard_normal((2500, 2500))
+    assert longest_wait(lambda: work(matrix)) < 0.5
+
+
+def test_control_scipys_dgemm_holds_them_up():
+    columns = np.asfortranarray(np.random.default_rng(0).standard_normal((2500, 2500)))
+    assert longest_wait(lambda: scipy.linalg.blas.dgemm(1.0, columns, columns)) > 0.5
+
+
+RNG = np.random.default_rng(0)
+
+
+def test_mirror_in_tiles():
+    upper = np.triu(RNG.standard_normal((700, 700)))
+    full = mirror(np.asfortranarray(upper))
+    np.testing.assert_array_equal(full, upper + np.triu(upper, 1).T)
+
+
+@pytest.fixture(params=["as it is", "without SciPy's routine"])
+def routine(request, monkeypatch):
+    if request.param == "without SciPy's routine":
+        monkeypatch.setattr(module, "csc_matvecs", None)
+    else:
+        assert module.csc_matvecs is not None, "this SciPy lacks it: the pass is slower here with many classes"
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("n_groups", "n_rows"), [(1, 5), (3, 200), (1000, 40), (4, 0)])
+def test_sums_are_those_of_the_definition(routine, dtype, n_groups, n_rows):
+    rows, groups = RNG.standard_normal((n_rows, 7)).astype(dtype), RNG.integers(0, n_groups, n_rows)
+    start = RNG.standard_normal((n_groups, 7)).astype(dtype)
+    expected = start.copy()
+    for row, group in zip(rows, groups, strict=True):
+        expected[group] += row
+    found = start.copy()
+    add_to_groups(found, rows, groups)
+    np.testing.assert_allclose(found, expected, atol=200 * np.finfo(dtype).eps)
+    if n_rows > 1 and n_groups > 1:
+        wrong = start.copy()
+        add_to_groups(wrong, rows, groups[::-1])
+        assert not np.allclose(wrong, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("groups", [np.arange(6, dtype=np.int32)[::-1], np.arange(12)[::2] // 2])
+def test_any_kind_of_labels(routine, groups):
+    rows, found = RNG.standard_normal((6, 3)), np.zeros((6, 3))
+    groups.setflags(write=False)
+    add_to_groups(found, rows, groups)
+    np.testing.assert_array_equal(found[groups], rows)
+
+
+def test_part_of_a_longer_list_of_sums_keeps_the_rest(routine):
+    found = np.full((5, 2), 7.0)
+    add_to_groups(found[1:3], np.ones((2, 2)), np.array([1, 1]))
+    np.testing.assert_array_equal(found, [[7, 7], [7, 7], [9, 9], [7, 7], [7, 7]])

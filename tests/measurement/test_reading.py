@@ -134,15 +134,6 @@ def test_curves_survive_the_disk(tmp_path):
         again.curve_interval("quality")
 
 
-def test_tracks_print_one_line_each():
-    rng = np.random.default_rng(0)
-    values = np.linalg.qr(rng.normal(size=(200, 3)))[0] * np.sqrt(200)
-    text = str(phiscope.track([values, values[:, [1, 0, 2]], values[:, :2]]))
-    lines = text.splitlines()
-    assert lines[0].startswith("Tracks: 3 over 3 records")
-    assert [line.split("least")[0].split() for line in lines[1:]] == [["1", "2", "1"], ["2", "1", "2"], ["3", "3", "-"]]
-
-
 def test_band_of_isotropic_features_holds_the_flat_spectrum_and_any_order():
     """Sampling spreads equal eigenvalues apart; which function comes first in the population nobody can know."""
     rng = np.random.default_rng(3)

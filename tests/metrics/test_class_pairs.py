@@ -5,8 +5,6 @@ import tracemalloc
 import numpy as np
 import pytest
 
-import phiscope
-from phiscope.linalg.operators import PositiveOperator
 from phiscope.metrics import class_pairs, collapse
 
 
@@ -62,69 +60,6 @@ def test_equal_means_are_found_on_both_roads(monkeypatch):
     assert collapse.cdnv(means, np.ones(3)) == np.inf
 
 
-def test_within_spread_of_many_classes_is_that_of_the_definition():
-    rng = np.random.default_rng(2)
-    between, within = rng.standard_normal((50, 6)), rng.standard_normal((6, 6))
-    spread = within.T @ within
-    expected = np.trace(spread @ np.linalg.pinv(between.T @ between)) / 50
-    assert collapse.nc1(PositiveOperator(matrix=spread), between, np.ones(50)) == pytest.approx(expected, rel=1e-10)
-
-
-@pytest.mark.parametrize(("smallest", "by_factor"), [(1e-2, True), (1e-4, False), (0.0, False)])
-def test_a_factor_serves_only_where_it_keeps_the_digits(smallest, by_factor):
-    """Class means that nearly or wholly lack a direction: the singular values decide there, as they did before."""
-    rng = np.random.default_rng(4)
-    between = rng.standard_normal((50, 6)) * np.array([1, 1, 1, 1, 1, smallest])
-    within = rng.standard_normal((6, 6))
-    spread = PositiveOperator(matrix=within.T @ within)
-    found = collapse._nc1_of_all_directions(spread, between)
-    assert (found is not None) == by_factor
-    _, s, v = np.linalg.svd(between)
-    kept = s**2 > 1e-10 * s[0] ** 2
-    expected = sum((v[k] @ spread.matrix @ v[k]) / s[k] ** 2 for k in np.flatnonzero(kept)) / 50
-    assert collapse.nc1(spread, between, np.ones(50)) == pytest.approx(expected, rel=1e-10)
-
-
-def centered_classes(shares, means):
-    """sqrt(pi_c) (mu_c - m)."""
-    return np.sqrt(shares)[:, None] * (means - shares @ means)
-
-
-@pytest.mark.parametrize("n_classes", [2, 3, 20, 40])
-@pytest.mark.parametrize("offset", [0.0, 1e5])
-@pytest.mark.parametrize("as_rows", [True, False])
-def test_within_spread_by_inner_products_of_fewer_classes_than_features(n_classes, offset, as_rows, monkeypatch):
-    rng = np.random.default_rng(5)
-    shares = rng.dirichlet(np.full(n_classes, 2.0))
-    between = centered_classes(shares, rng.standard_normal((n_classes, 40)) + offset)
-    within = rng.standard_normal((40, 40))
-    spread = PositiveOperator(rows=within) if as_rows else PositiveOperator(matrix=within.T @ within)
-    expected = np.trace(within.T @ within @ np.linalg.pinv(between.T @ between, rcond=1e-10)) / n_classes
-    by_product = collapse._nc1_of_many_classes(spread, between, shares)
-    assert by_product == pytest.approx(expected, rel=1e-8)
-    monkeypatch.setattr(collapse, "MANY_CLASSES", 2)
-    assert collapse.nc1(spread, between, shares) == by_product
-    # Control: it is the reflector that takes the vanishing direction out.
-    assert collapse._nc1_of_many_classes(spread, between[:, ::-1], shares[::-1]) != pytest.approx(expected, rel=1e-3)
-
-
-@pytest.mark.parametrize(("smallest", "by_factor"), [(1e-1, True), (1e-4, False), (0.0, False)])
-def test_inner_products_serve_only_where_they_keep_the_digits(smallest, by_factor, monkeypatch):
-    monkeypatch.setattr(collapse, "MANY_CLASSES", 2)
-    rng = np.random.default_rng(6)
-    shares = rng.dirichlet(np.full(6, 2.0))
-    means = (
-        rng.standard_normal((6, 5)) @ np.diag([1, 1, 1, 1, smallest]) @ np.linalg.qr(rng.standard_normal((9, 5)))[0].T
-    )
-    between, within = centered_classes(shares, means), rng.standard_normal((9, 9))
-    spread = PositiveOperator(matrix=within.T @ within)
-    assert (collapse._nc1_of_many_classes(spread, between, shares) is not None) == by_factor
-    _, s, v = np.linalg.svd(between, full_matrices=False)
-    kept = s**2 > 1e-10 * s[0] ** 2
-    expected = sum((v[k] @ spread.matrix @ v[k]) / s[k] ** 2 for k in np.flatnonzero(kept)) / 6
-    assert collapse.nc1(spread, between, shares) == pytest.approx(expected, rel=1e-9)
-
-
 def test_memory_of_pairs_does_not_square():
     rng = np.random.default_rng(3)
     means, variances = rng.standard_normal((12_000, 4)), np.ones(12_000)
@@ -134,26 +69,3 @@ def test_memory_of_pairs_does_not_square():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 12_000**2 * 8 / 4
-
-
-@pytest.mark.parametrize("n_outputs", [8, 9, 60, 5000])
-def test_a_head_of_many_outputs_says_what_its_outputs_say(n_outputs):
-    rng = np.random.default_rng(4)
-    features = rng.standard_normal((400, 7)) + 1.0
-    head = rng.standard_normal((n_outputs, 7)), 3 * rng.standard_normal(n_outputs)
-    outputs = features @ head[0].T + head[1]
-    measured = phiscope.diagonalize(features, head=head)
-    if n_outputs == 5000:
-        # A rotation keeps all that is measured: eight outputs hold what 5000 do, and a C x C scatter is spared.
-        outputs = outputs @ np.linalg.qr(np.column_stack(head))[0]
-    reference = phiscope.diagonalize(features, outputs)
-    for name in (
-        "dynamical_low_rank",
-        "dynamical_low_rank_centered",
-        "used_variance",
-        "output_rank",
-        "output_rank_raw",
-    ):
-        assert measured[name] == pytest.approx(reference[name], rel=1e-9, abs=1e-12), name
-    difference = measured.centered.cumulative_utilization - reference.centered.cumulative_utilization
-    assert np.abs(difference).max() < 1e-9

@@ -13,6 +13,8 @@ import pytest
 import torch
 
 from phiscope import diagonalize
+from phiscope.linalg.operators import PositiveOperator
+from phiscope.metrics import collapse
 
 CLOSE = 1e-9
 
@@ -222,3 +224,66 @@ def test_single_precision_loses_a_weak_class_direction():
     double = torch.trace(torch.linalg.pinv(V.mT @ V / 3) @ S_W) / 3
     assert float(double) == pytest.approx(ours, rel=1e-6)
     assert float(single) < ours / 10
+
+
+def test_within_spread_of_many_classes_is_that_of_the_definition():
+    rng = np.random.default_rng(2)
+    between, within = rng.standard_normal((50, 6)), rng.standard_normal((6, 6))
+    spread = within.T @ within
+    expected = np.trace(spread @ np.linalg.pinv(between.T @ between)) / 50
+    assert collapse.nc1(PositiveOperator(matrix=spread), between, np.ones(50)) == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize(("smallest", "by_factor"), [(1e-2, True), (1e-4, False), (0.0, False)])
+def test_a_factor_serves_only_where_it_keeps_the_digits(smallest, by_factor):
+    """Class means that nearly or wholly lack a direction: the singular values decide there, as they did before."""
+    rng = np.random.default_rng(4)
+    between = rng.standard_normal((50, 6)) * np.array([1, 1, 1, 1, 1, smallest])
+    within = rng.standard_normal((6, 6))
+    spread = PositiveOperator(matrix=within.T @ within)
+    found = collapse._nc1_of_all_directions(spread, between)
+    assert (found is not None) == by_factor
+    _, s, v = np.linalg.svd(between)
+    kept = s**2 > 1e-10 * s[0] ** 2
+    expected = sum((v[k] @ spread.matrix @ v[k]) / s[k] ** 2 for k in np.flatnonzero(kept)) / 50
+    assert collapse.nc1(spread, between, np.ones(50)) == pytest.approx(expected, rel=1e-10)
+
+
+def centered_classes(shares, means):
+    """sqrt(pi_c) (mu_c - m)."""
+    return np.sqrt(shares)[:, None] * (means - shares @ means)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 20, 40])
+@pytest.mark.parametrize("offset", [0.0, 1e5])
+@pytest.mark.parametrize("as_rows", [True, False])
+def test_within_spread_by_inner_products_of_fewer_classes_than_features(n_classes, offset, as_rows, monkeypatch):
+    rng = np.random.default_rng(5)
+    shares = rng.dirichlet(np.full(n_classes, 2.0))
+    between = centered_classes(shares, rng.standard_normal((n_classes, 40)) + offset)
+    within = rng.standard_normal((40, 40))
+    spread = PositiveOperator(rows=within) if as_rows else PositiveOperator(matrix=within.T @ within)
+    expected = np.trace(within.T @ within @ np.linalg.pinv(between.T @ between, rcond=1e-10)) / n_classes
+    by_product = collapse._nc1_of_many_classes(spread, between, shares)
+    assert by_product == pytest.approx(expected, rel=1e-8)
+    monkeypatch.setattr(collapse, "MANY_CLASSES", 2)
+    assert collapse.nc1(spread, between, shares) == by_product
+    # Control: it is the reflector that takes the vanishing direction out.
+    assert collapse._nc1_of_many_classes(spread, between[:, ::-1], shares[::-1]) != pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize(("smallest", "by_factor"), [(1e-1, True), (1e-4, False), (0.0, False)])
+def test_inner_products_serve_only_where_they_keep_the_digits(smallest, by_factor, monkeypatch):
+    monkeypatch.setattr(collapse, "MANY_CLASSES", 2)
+    rng = np.random.default_rng(6)
+    shares = rng.dirichlet(np.full(6, 2.0))
+    means = (
+        rng.standard_normal((6, 5)) @ np.diag([1, 1, 1, 1, smallest]) @ np.linalg.qr(rng.standard_normal((9, 5)))[0].T
+    )
+    between, within = centered_classes(shares, means), rng.standard_normal((9, 9))
+    spread = PositiveOperator(matrix=within.T @ within)
+    assert (collapse._nc1_of_many_classes(spread, between, shares) is not None) == by_factor
+    _, s, v = np.linalg.svd(between, full_matrices=False)
+    kept = s**2 > 1e-10 * s[0] ** 2
+    expected = sum((v[k] @ spread.matrix @ v[k]) / s[k] ** 2 for k in np.flatnonzero(kept)) / 6
+    assert collapse.nc1(spread, between, shares) == pytest.approx(expected, rel=1e-9)

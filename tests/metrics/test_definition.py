@@ -4,7 +4,6 @@ import dataclasses
 import inspect
 import math
 import re
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +21,6 @@ from phiscope.metrics import (
     collapse,
     definition_of,
     dimension,
-    elsewhere,
     richness,
 )
 from phiscope.metrics.definition import Definition
@@ -60,31 +58,6 @@ def test_the_promised_names():
     assert set(SCALARS) | set(CURVES) <= set(DEFINITIONS)
     assert not set(SCALARS) & set(CURVES)
     assert len(DEFINITIONS) == sum(map(len, (SCALARS, CURVES, ELSEWHERE, COMPARISONS)))
-
-
-@pytest.mark.parametrize("name", ELSEWHERE)
-def test_numbers_that_are_read_elsewhere_say_where(name):
-    assert set(elsewhere.PLACES) == set(ELSEWHERE)
-    m = phiscope.diagonalize(**CASES["n > p"])
-    with pytest.raises(MissingNumberError, match=re.escape(elsewhere.PLACES[name])):
-        m[name]
-
-
-def test_places_elsewhere_exist():
-    case = CASES["n > p"]
-    m = phiscope.diagonalize(**case)
-    found = phiscope.restrict(m, (case["features"], case["targets"]), case["head"])
-    scope = {"m": m, "phiscope": SimpleNamespace(restrict=lambda *_: found), "times": [0.0, 1.0]}
-    for place in elsewhere.PLACES.values():
-        assert eval(place.split(", ")[0] if "(" not in place else place, scope | {"samples": 0, "head": 0}) is not None
-
-
-def test_the_rule_of_the_regime_is_explained_with_its_thresholds():
-    """The row reads the constants, so that changing one changes the page."""
-    row = definition_of("regime")
-    assert "≥ 0.99" in row.equation
-    assert "k₉₀ ≤ r + 1 and D_effᶜ ≤ 1.5 r" in row.equation
-    assert "2 r" in row.equation
 
 
 def test_nothing_is_called_richness():
@@ -174,6 +147,7 @@ def test_public_functions_of_metrics_state_their_example():
 # Measurements keep their rows.
 
 RAW_ONLY = {"features": CASES["n > p"]["features"]}
+
 SETTINGS = CASES | {
     "nothing but features": RAW_ONLY,
     "constant features": RAW_ONLY | {"features": np.full((20, 3), 0.1), "targets": np.arange(20) % 2},
@@ -235,15 +209,3 @@ def test_needs_are_true(left_out):
     for name in phiscope.diagonalize(**full).to_dict():
         needed = set().union(*(NEEDS[need] for need in SCALARS[name].needs))
         assert (name in less) == (left_out not in needed), name
-
-
-def test_table_shows_every_number_and_reason():
-    for case in ("n > p", "features alone"):
-        m = phiscope.diagonalize(**CASES[case])
-        text, page = str(m), m._repr_html_()
-        for name in m.to_dict():
-            assert name in text, name
-            assert name in page or SCALARS[name].title in page, name
-        for reason in set(m.absent.values()):
-            assert reason in text, reason
-        assert all(warning in text for warning in m.warnings)

@@ -1,8 +1,5 @@
 """The path of a GPU, driven on the CPU: torch makes the products, and every number is the one that NumPy gives."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -16,7 +13,6 @@ from phiscope.moments import device_scatter as module
 from phiscope.moments.accumulator import MomentAccumulator
 from phiscope.moments.device_scatter import DeviceScatter
 from phiscope.moments.pilots import Pilots
-from phiscope.moments.precision import has_double, plain_products, precision_for, reach_of
 
 CPU = torch.device("cpu")
 
@@ -135,41 +131,6 @@ def test_bad_tensors_are_told_apart():
         MomentAccumulator(precision="half", device=CPU)
 
 
-def test_products_are_plain_whatever_the_user_has_set():
-    before = torch.get_float32_matmul_precision()
-    try:
-        torch.set_float32_matmul_precision("medium")
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            with plain_products(CPU):
-                assert torch.get_float32_matmul_precision() == "highest"
-                assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
-            assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
-        assert torch.get_float32_matmul_precision() == "medium"
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
-NEWER_SETTINGS = """
-import torch
-from phiscope.moments.precision import plain_products
-cuda, everywhere = torch.backends.cuda.matmul, torch.backends
-for chosen in (everywhere, cuda):
-    chosen.fp32_precision = "tf32"
-    with plain_products(torch.device("cpu")):
-        assert cuda.fp32_precision == "ieee"
-    assert cuda.fp32_precision == "tf32"
-    chosen.fp32_precision = "ieee"
-    assert cuda.fp32_precision == "ieee"
-"""
-
-
-@pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="an older torch has one setting")
-def test_products_are_plain_after_the_newer_setting_too():
-    """In a process of its own: once used, the newer setting makes torch refuse to read the older one."""
-    done = subprocess.run([sys.executable, "-c", NEWER_SETTINGS], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
 class NoDouble(TorchDispatchMode):
     """A device without float64: whatever makes a float64 tensor there fails, as it does on Apple's."""
 
@@ -214,33 +175,6 @@ def test_float64_targets_widen_no_features():
     scale = np.sqrt(np.diagonal(expected))
     np.testing.assert_allclose(found.cross_covariance("values"), expected[:40, 40:], atol=1e-5 * scale.max() ** 2)
     np.testing.assert_allclose(found.covariance("values").dense(), expected[40:, 40:], rtol=1e-5, atol=1e-5)
-
-
-def test_what_devices_are_good_at(monkeypatch):
-    assert has_double(CPU)
-    assert not has_double(torch.device("mps")) or torch.backends.mps.is_available()
-    assert precision_for(CPU) == "exact"
-    assert precision_for(torch.device("mps")) == "fast"
-    card = torch.device("cuda", 0)
-    monkeypatch.setattr(torch.version, "hip", None)
-    for capability, expected in {
-        (9, 0): "exact",
-        (8, 0): "exact",
-        (8, 6): "fast",
-        (8, 9): "fast",
-        (12, 0): "fast",
-    }.items():
-        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, found=capability: found)
-        assert precision_for(card) == expected
-
-
-def test_reach_sees_every_type():
-    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int32):
-        assert reach_of(torch.tensor([[1, -5], [2, 3]], dtype=dtype)) == 5.0
-    assert reach_of(np.array([[1, -5], [2, 3]])) == 5.0
-    assert np.isnan(reach_of(torch.tensor([[1.0, torch.nan]])))
-    assert np.isnan(reach_of(np.array([[1.0, np.nan]], dtype=np.float16)))
-    assert reach_of(torch.tensor([[1.0, -torch.inf]])) == np.inf
 
 
 def test_a_network_says_how_its_products_were_made():

@@ -1,7 +1,11 @@
 """The float32 mode: near the float64 one where it promises to be, and what it promises is worth something."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,6 +13,7 @@ from phiscope import diagonalize
 from phiscope.errors import InputError
 from phiscope.moments.accumulator import MomentAccumulator
 from phiscope.moments.moments import merge
+from phiscope.moments.precision import has_double, plain_products, precision_for, reach_of
 
 PROMISE = 1e-6
 
@@ -167,3 +172,68 @@ def test_stored_rows_may_be_multiplied_in_float32(tmp_path):
     assert "float32" in fast.provenance["products"]
     with pytest.raises(InputError, match="precision is 'half'"):
         diagonalize(stored, precision="half")
+
+
+CPU = torch.device("cpu")
+
+
+def test_products_are_plain_whatever_the_user_has_set():
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            with plain_products(CPU):
+                assert torch.get_float32_matmul_precision() == "highest"
+                assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+            assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+NEWER_SETTINGS = """
+import torch
+from phiscope.moments.precision import plain_products
+cuda, everywhere = torch.backends.cuda.matmul, torch.backends
+for chosen in (everywhere, cuda):
+    chosen.fp32_precision = "tf32"
+    with plain_products(torch.device("cpu")):
+        assert cuda.fp32_precision == "ieee"
+    assert cuda.fp32_precision == "tf32"
+    chosen.fp32_precision = "ieee"
+    assert cuda.fp32_precision == "ieee"
+"""
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="an older torch has one setting")
+def test_products_are_plain_after_the_newer_setting_too():
+    """In a process of its own: once used, the newer setting makes torch refuse to read the older one."""
+    done = subprocess.run([sys.executable, "-c", NEWER_SETTINGS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_devices_are_good_at(monkeypatch):
+    assert has_double(CPU)
+    assert not has_double(torch.device("mps")) or torch.backends.mps.is_available()
+    assert precision_for(CPU) == "exact"
+    assert precision_for(torch.device("mps")) == "fast"
+    card = torch.device("cuda", 0)
+    monkeypatch.setattr(torch.version, "hip", None)
+    for capability, expected in {
+        (9, 0): "exact",
+        (8, 0): "exact",
+        (8, 6): "fast",
+        (8, 9): "fast",
+        (12, 0): "fast",
+    }.items():
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, found=capability: found)
+        assert precision_for(card) == expected
+
+
+def test_reach_sees_every_type():
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int32):
+        assert reach_of(torch.tensor([[1, -5], [2, 3]], dtype=dtype)) == 5.0
+    assert reach_of(np.array([[1, -5], [2, 3]])) == 5.0
+    assert np.isnan(reach_of(torch.tensor([[1.0, torch.nan]])))
+    assert np.isnan(reach_of(np.array([[1.0, np.nan]], dtype=np.float16)))
+    assert reach_of(torch.tensor([[1.0, -torch.inf]])) == np.inf

@@ -1,15 +1,16 @@
-"""Numbers that norms and traces give are there before any eigendecomposition of the covariance is."""
+"""Both eigensystems of the features; what norms and traces give is there before any decomposition."""
 
 import numpy as np
 import pytest
 
 from phiscope import diagonalize
-from phiscope.lazy import LateMapping
 from phiscope.linalg.eigen import Diagonalized
 from phiscope.measurement.assemble import WITHOUT_SPECTRUM
 from phiscope.spectrum import eigensystem
-from phiscope.spectrum.spans import OutputFunctions
+from phiscope.spectrum.eigensystem import BothSystems, diagonalize_operator, diagonalize_with_mean
+from positive_forms import FORMS
 
+RNG = np.random.default_rng(1)
 P = 60
 
 
@@ -61,13 +62,6 @@ def test_the_order_of_the_numbers_is_that_of_the_definitions():
     assert list(first.numbers) == list(second.numbers)
 
 
-def test_a_mapping_may_name_known_entries_again():
-    mapping = LateMapping({"b": 1.0}, frozenset("ac"), lambda: {"a": 0.0, "b": 2.0, "c": 3.0})
-    assert dict(mapping) == {"a": 0.0, "b": 1.0, "c": 3.0}
-    assert list(mapping) == ["a", "b", "c"]
-    assert LateMapping({"b": 1.0}, frozenset("a"), lambda: 1 / 0)["b"] == 1.0
-
-
 def test_numbers_and_curves_need_no_eigenvectors(monkeypatch):
     """Forming them is the larger half of the work, and who only reads numbers does not wait for it."""
     formed = []
@@ -83,43 +77,53 @@ def test_numbers_and_curves_need_no_eigenvectors(monkeypatch):
     assert P in formed
 
 
-def test_of_many_outputs_only_those_above_the_tolerance_are_formed(monkeypatch):
-    """A thousand outputs have as many functions, and few of them count; the curve over tolerances reads them all."""
-    formed = []
-    vectors = Diagonalized.vectors
-    monkeypatch.setattr(Diagonalized, "vectors", lambda self: formed.append(len(self.values)) or vectors(self))
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((500, 80)) * np.arange(1.0, 81) ** -1.5
-    head = (rng.standard_normal((300, 80)), rng.standard_normal(300))
-    measured = diagonalize(x, head=head, targets=rng.integers(0, 300, 500), rank_tolerance=1e-2)
-    early = measured.to_dict()
-    assert early["output_rank"] < 20
-    assert 81 not in formed
-    curve = measured.tolerance_curve
-    assert 81 in formed
-    assert measured.to_dict() == early
-    for tolerance, rank, value in curve:
-        again = diagonalize(x, head=head, intervals=False, rank_tolerance=tolerance)
-        assert (again["output_rank_raw"], again["dynamical_low_rank"]) == (rank, pytest.approx(value, rel=1e-10))
-
-
-def test_functions_are_made_once_and_made_again_for_more():
-    made = []
-
-    def make(rank):
-        made.append(rank)
-        return np.eye(5)[:, :rank], np.eye(rank)
-
-    functions = OutputFunctions(spectrum=np.ones(5), make=make)
-    for rank in (2, 1, 0, 4, 3, 2):
-        np.testing.assert_array_equal(functions.centered_loadings(rank), np.eye(5)[:, :rank])
-        assert functions.squared_projection(rank) == rank
-    assert made == [2, 4]
-
-
 def test_what_was_handed_out_may_be_overwritten():
     """Raw eigenvectors are made late, from memory that no caller holds."""
     expected, measured = problem().raw.eigenvectors, problem()
     measured.centered.eigenvectors[...] = 0.0
     measured.centered.eigenvalues[...] = 1.0
     np.testing.assert_array_equal(measured.raw.eigenvectors, expected)
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+def test_every_form_is_diagonalized(form):
+    found, expected = FORMS[form]
+    system = diagonalize_operator(found)
+    rho, v = system.eigenvalues, system.eigenvectors
+    np.testing.assert_allclose((v * rho) @ v.T, expected, atol=1e-12)
+    np.testing.assert_allclose(v.T @ v, np.eye(len(rho)), atol=1e-13)
+    x = RNG.standard_normal((7, 2))
+    np.testing.assert_allclose(system.project(x), v.T @ x, atol=1e-12)
+    np.testing.assert_allclose(np.abs(system.oriented(None)), np.abs(v), atol=1e-15)
+    assert (system.oriented(None).max(axis=0) >= -system.oriented(None).min(axis=0) * (1 - 1e-8)).all()
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+@pytest.mark.parametrize("size", [0.0, 1.0, 1e4])
+def test_raw_functions_are_combinations_of_centered_ones(form, size):
+    """Covariance of raw-whitened functions, and their means, without a difference of large numbers."""
+    covariance, expected = FORMS[form]
+    mean = size * RNG.standard_normal(7)
+    both = diagonalize_with_mean(covariance, mean)
+    a, along = both.raw_functions(len(both.raw.eigenvalues)), both.mean_coordinates()
+    basis = both.raw.eigenvectors / np.sqrt(both.raw.eigenvalues)
+    np.testing.assert_allclose(a.T @ a, basis.T @ expected @ basis, atol=1e-9)
+    np.testing.assert_allclose(along, mean @ basis, atol=1e-9)
+    np.testing.assert_allclose(a.T @ a + np.outer(along, along), np.eye(len(along)), atol=1e-9)
+    for count in range(len(along) + 1):
+        np.testing.assert_allclose(both.raw_functions(count), a[:, :count], atol=1e-12)
+    # The same from nothing but the two systems, as where only leading eigenpairs are known.
+    alone = BothSystems(raw=both.raw, centered=both.centered, mean=mean)
+    np.testing.assert_allclose(alone.raw_functions(len(along)), a, atol=1e-9)
+    np.testing.assert_allclose(alone.mean_coordinates(), along, atol=1e-9)
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+def test_leading_eigenvectors_and_combinations_are_those_of_all(form):
+    covariance, _ = FORMS[form]
+    vectors = diagonalize_operator(covariance).eigenvectors
+    coefficients = RNG.standard_normal((vectors.shape[1], 2))
+    # Of another system: these are asked for before all eigenvectors are known.
+    fresh = diagonalize_operator(covariance)
+    np.testing.assert_allclose(fresh.leading(2), vectors[:, :2], atol=1e-12)
+    np.testing.assert_allclose(fresh.combine(coefficients), vectors @ coefficients, atol=1e-12)

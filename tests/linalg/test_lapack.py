@@ -1,16 +1,20 @@
-"""Products in place on arrays as they lie: views of larger ones are read without a copy, misfits are refused."""
+"""The routines of BLAS and LAPACK, called in place on arrays as they lie; misfits are refused, other threads go on."""
 
+import ctypes
 import tracemalloc
 
 import numpy as np
 import pytest
+import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phiscope.errors import PhiscopeError
-from phiscope.linalg.lapack import add_square, multiply
+from phiscope.linalg.lapack import add_square, check_status, multiply, routine, solve_positive
+from waiting import longest_wait
 
 SIDES = st.sampled_from([1, 2, 5, 33])
+
 LAYOUTS = st.sampled_from(
     ["rows", "columns", "part of rows", "part of columns", "every other", "backwards", "repeated"]
 )
@@ -125,3 +129,50 @@ def test_parts_of_larger_arrays_are_not_copied():
     multiply(large[:600, ::2], large[:600, :50], np.empty((600, 50)))
     assert tracemalloc.get_traced_memory()[1] > 600 * 600 * 8
     tracemalloc.stop()
+
+
+def test_a_status_that_is_not_zero_is_an_error():
+    check_status("dsytrd", ctypes.c_int(0), (7, 7))
+    with pytest.raises(PhiscopeError, match="dsytrd ended with status 3 on a matrix of 7 x 7"):
+        check_status("dsytrd", ctypes.c_int(3), (7, 7))
+
+
+def test_a_routine_of_another_shape_is_refused():
+    with pytest.raises(PhiscopeError, match="which phiscope does not know"):
+        routine("dsyevr", "char *, char *, char *, int *", 20)
+
+
+def positive(size, seed=0):
+    rows = np.random.default_rng(seed).standard_normal((2 * size, size))
+    return np.asfortranarray(rows.T @ rows)
+
+
+@pytest.mark.parametrize("size", [1, 2, 70])
+@pytest.mark.parametrize("width", [0, 1, 5])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_solution_solves_the_equations(size, width, order):
+    matrix = positive(size)
+    right = np.random.default_rng(1).standard_normal((size, width)).copy(order=order)
+    before = right.copy()
+    for factored in (False, True):
+        given = np.asfortranarray(scipy.linalg.cholesky(matrix)) if factored else matrix.copy(order="F")
+        given[np.tril_indices(size, -1)] = np.nan
+        found = solve_positive(given, right, factored=factored)
+        assert found.shape == (size, width)
+        np.testing.assert_allclose(matrix @ found, right, atol=1e-11)
+    np.testing.assert_array_equal(right, before)
+    if width:
+        # Control: as a factor the matrix itself is something else.
+        assert size == 1 or not np.allclose(solve_positive(matrix.copy(order="F"), right, factored=True), found)
+
+
+def test_a_matrix_that_is_not_positive_is_an_error():
+    with pytest.raises(PhiscopeError, match="dposv ended with status 2 on a matrix of 2 x 2"):
+        solve_positive(np.diag([1.0, -1.0]).T, np.ones((2, 1)))
+
+
+def test_other_threads_go_on_while_equations_are_solved():
+    matrix, right = positive(900), np.ones((900, 3000), order="F")
+    assert longest_wait(lambda: solve_positive(matrix.copy(order="F"), right)) < 0.5
+    # Control: SciPy's own function holds them up.
+    assert longest_wait(lambda: scipy.linalg.lapack.dposv(matrix, right)) > 0.5
