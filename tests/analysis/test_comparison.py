@@ -6,8 +6,6 @@ import torch
 
 import phiscope
 from phiscope.errors import EmptyDataError, InputError, MissingNumberError, NonFiniteError, ShapeError, UnknownNameError
-from phiscope.figures import overlap_map
-from phiscope.metrics.comparison import principal_angles
 
 CLOSE = 1e-9
 
@@ -201,17 +199,3 @@ def test_table_names_numbers_and_eigenfunctions():
     assert "best in b" in text
     assert f"{len(c.persisting)} of 7 eigenfunctions of a persist" in text
     assert "cka" in c._repr_html_()
-
-
-def test_heat_map_is_data_and_is_drawn():
-    c = phiscope.compare(*maps())
-    heat = overlap_map(c)
-    np.testing.assert_allclose(heat.values, c.overlap**2)
-    assert (heat.low, heat.high, heat.diverging) == (0.0, 1.0, False)
-    assert (heat.row_clusters, heat.clusters) == c.clusters
-    pytest.importorskip("matplotlib")
-    assert c.figure().axes[0].get_xlabel() == "eigenfunction k of b"
-
-
-def test_angles_of_empty_spans():
-    assert principal_angles(np.zeros((0, 3))).shape == (0,)

@@ -1,4 +1,4 @@
-"""The network restricted to its leading eigenfunctions, NC4, and held-out quality."""
+"""The network restricted to its leading eigenfunctions, and NC4."""
 
 import numpy as np
 import pytest
@@ -9,8 +9,6 @@ from torch.utils.data import DataLoader, TensorDataset
 import phiscope
 from phiscope.analysis.restriction import restrict
 from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError, TargetError
-from phiscope.findings.held_out import held_out_quality, quality_null
-from phiscope.moments.accumulator import MomentAccumulator
 
 
 def clustered(n=900, p=12, classes=4, seed=0):
@@ -69,32 +67,6 @@ def test_bad_input_is_named():
         restrict(measured, (features, labels + 10), head)
 
 
-def shards_of(features, labels):
-    accumulator = MomentAccumulator(n_shards=20)
-    accumulator.update(features, targets=labels)
-    return accumulator.shards()
-
-
-def test_held_out_quality_is_zero_for_labels_that_say_nothing():
-    rng = np.random.default_rng(3)
-    curves = [held_out_quality(shards_of(rng.normal(size=(300, 10)), rng.integers(0, 3, 300)), 10) for _ in range(40)]
-    assert np.abs(np.mean(curves, axis=0)).max() < 0.01
-    # The control: in-sample quality of the same kind of labels is not zero but the null level.
-    measured = [
-        phiscope.diagonalize(rng.normal(size=(300, 10)), targets=rng.integers(0, 3, 300)).centered.cumulative_quality
-        for _ in range(40)
-    ]
-    assert np.mean(measured, axis=0)[-1] == pytest.approx(quality_null(10, 300)[-1], rel=0.2)
-    assert quality_null(10, 300)[-1] > 0.03
-
-
-def test_held_out_quality_finds_clusters():
-    features, labels, _ = clustered()
-    curve = held_out_quality(shards_of(features, labels), 12)
-    assert curve[2] > 0.7
-    assert curve[0] < 0.5
-
-
 def test_network_form_equals_features_collected_by_hand():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(6, 9), nn.Tanh(), nn.Linear(9, 3))
@@ -148,17 +120,3 @@ def test_samples_that_are_no_pairs():
     for samples in ("abc", [features, labels], [(features, labels, labels)]):
         with pytest.raises(InputError, match="pair"):
             restrict(measured, samples, head)
-
-
-def test_a_half_of_constant_features_has_no_held_out_quality():
-    rng = np.random.default_rng(0)
-    halves = []
-    for features in (np.ones((30, 4)), rng.normal(size=(30, 4))):
-        accumulator = MomentAccumulator()
-        accumulator.update(features, None, np.arange(30) % 3)
-        halves.append(accumulator.result())
-    found = held_out_quality(halves, 4)
-    assert found.shape == (4,)
-    # Found in the constant half there is no eigenfunction; judged in it none expresses anything.
-    assert (found <= 0).all()
-    assert (held_out_quality([halves[0], halves[0]], 4) == 0).all()

@@ -4,19 +4,13 @@ import numpy as np
 import pytest
 
 import phiscope
+from collapsed import nearly_collapsed
 from phiscope.analysis.rotation import rotate_to_classes
 from phiscope.errors import InputError
 
 
-def collapsed(noise=0.0, n=240, C=4, p=8, seed=0):
-    g = np.random.default_rng(seed)
-    y = np.arange(n) % C
-    basis = np.linalg.qr(g.normal(size=(p, p)))[0][:C]
-    return basis[y] + noise * g.normal(size=(n, p)), y
-
-
 def test_rotated_functions_of_collapsed_classes_are_the_indicators():
-    features, y = collapsed()
+    features, y = nearly_collapsed()
     m = phiscope.diagonalize(features, targets=y)
     turned = rotate_to_classes(m)
     assert turned.rotated == ((0, 4),)
@@ -31,7 +25,7 @@ def test_rotated_functions_of_collapsed_classes_are_the_indicators():
 
 @pytest.mark.parametrize("centered", [False, True])
 def test_rotation_keeps_orthonormality_and_sums_over_clusters(centered):
-    features, y = collapsed(noise=0.05)
+    features, y = nearly_collapsed(noise=0.05)
     m = phiscope.diagonalize(features, targets=y, outputs=features[:, :3])
     turned = rotate_to_classes(m, centered=centered)
     k = len(turned.eigenvalues)
@@ -49,7 +43,7 @@ def test_rotation_keeps_orthonormality_and_sums_over_clusters(centered):
 
 
 def test_rotation_does_not_depend_on_the_basis_that_came():
-    features, y = collapsed(noise=1e-7)
+    features, y = nearly_collapsed(noise=1e-7)
     turn = np.linalg.qr(np.random.default_rng(5).normal(size=(8, 8)))[0]
     profiles = [
         rotate_to_classes(phiscope.diagonalize(x, targets=y)).class_profile(4) for x in (features, features @ turn)

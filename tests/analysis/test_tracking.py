@@ -4,15 +4,9 @@ import numpy as np
 import pytest
 
 import phiscope
+from collapsed import nearly_collapsed
 from phiscope.analysis.rotation import rotate_to_classes
 from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError
-
-
-def collapsed(noise=0.0, n=240, C=4, p=8, seed=0):
-    g = np.random.default_rng(seed)
-    y = np.arange(n) % C
-    basis = np.linalg.qr(g.normal(size=(p, p)))[0][:C]
-    return basis[y] + noise * g.normal(size=(n, p)), y
 
 
 def waves(n=64, k=4):
@@ -58,8 +52,8 @@ def test_a_gallery_and_weights_follow_the_same_functions():
 
 
 def test_rotated_functions_are_followed_through_a_degenerate_cluster():
-    features, y = collapsed(noise=0.02, n=400)
-    again, _ = collapsed(noise=0.02, n=400, seed=7)
+    features, y = nearly_collapsed(noise=0.02, n=400)
+    again, _ = nearly_collapsed(noise=0.02, n=400, seed=7)
     records = [phiscope.diagonalize(x, targets=y) for x in (features, again)]
     raw = [m.eigenfunctions(x)[:, :4] for m, x in zip(records, (features, again), strict=True)]
     turned = [rotate_to_classes(m).eigenfunctions(x)[:, :4] for m, x in zip(records, (features, again), strict=True)]

@@ -1,7 +1,6 @@
 """The command line: what it prints, its exit codes, and one clear sentence for every wrong use."""
 
 import json
-import math
 import os
 import signal
 import subprocess
@@ -16,8 +15,8 @@ import pytest
 import phiscope
 from phiscope.cli.main import COMMANDS, run_command
 from phiscope.errors import UnknownNameError
-from phiscope.metrics import DEFINITIONS
-from phiscope.runs import RunWriter, open_run
+from phiscope.runs import open_run
+from small_runs import written_run
 
 
 @pytest.fixture
@@ -29,18 +28,6 @@ def arrays(tmp_path):
     for name, array in made.items():
         np.save(tmp_path / f"{name}.npy", array)
     return tmp_path, made
-
-
-def written_run(path, name, *, seed=0, epochs=2, status="completed"):
-    """A small run on disk, as a study would leave it."""
-    rng = np.random.default_rng(seed)
-    writer = RunWriter.create(path, {"name": name, "splits": ["train", "test"], "task": "classification"})
-    for epoch in range(epochs):
-        features, targets = rng.normal(size=(40, 5)), np.arange(40) % 2
-        m = phiscope.diagonalize(features, head=(rng.normal(size=(2, 5)), np.zeros(2)), targets=targets)
-        writer.append(epoch, epoch, {"test_accuracy": 0.5 + seed / 8}, {"train": m, "test": m})
-    writer.finish(status)
-    return path
 
 
 def refused(capsys, *arguments):
@@ -199,54 +186,6 @@ def test_measure_refuses_unusable_files_with_one_sentence(capsys, tmp_path, feat
     paths = [str(tmp_path / word) if word.endswith(".npy") else word for word in more]
     assert sentence in refused(capsys, "measure", "--features", str(tmp_path / features), *paths)
     assert run_command(["measure", "--features", str(tmp_path / "good.npy")]) == 0  # the control
-
-
-def test_explain_prints_the_definition_row(capsys):
-    assert run_command(["explain", "dynamical_low_rank"]) == 0
-    text = " ".join(capsys.readouterr().out.split())
-    row = DEFINITIONS["dynamical_low_rank"]
-    for fact in (row.title, row.equation, row.range, row.direction, row.source, row.meaning, row.caveat):
-        assert fact in text
-
-
-def test_explain_alone_lists_every_number(capsys):
-    assert run_command(["explain"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == list(DEFINITIONS)
-
-
-def test_every_definition_can_be_explained(capsys):
-    for name in DEFINITIONS:
-        assert run_command(["explain", name]) == 0
-        assert capsys.readouterr().out.startswith(f"{name}: ")
-
-
-def test_compare_prints_final_numbers_of_each_split(capsys, tmp_path):
-    a, b = written_run(tmp_path / "a", "same"), written_run(tmp_path / "b", "same", seed=1, epochs=3)
-    assert run_command(["compare", str(a), str(b)]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    last = open_run(b).records[-1]
-    row = next(line.split() for line in lines if line.startswith("nc1 "))
-    assert row[2] == f"{last.numbers('train')['nc1']:.4g}"
-    assert [line.split()[1:] for line in lines if line.startswith("epoch")] == [["1", "2"]] * 3
-    assert [line.split()[1:] for line in lines if line.startswith("test_accuracy")] == [["0.5", "0.625"]]
-    assert lines[0].split() == ["recorded", str(a), str(b)]  # one name for both: their folders tell them apart
-    assert len({len(line) for line in lines[2:5]}) == 1  # aligned
-
-
-def test_compare_shows_a_dash_for_what_a_run_has_not(capsys, tmp_path):
-    a = written_run(tmp_path / "a", "first")
-    writer = RunWriter.create(tmp_path / "b", {"name": "second"})
-    m = phiscope.diagonalize(np.random.default_rng(0).normal(size=(30, 4)))
-    writer.append(0, None, {"loss": math.nan}, {"probe": m})
-    assert run_command(["compare", str(a), str(tmp_path / "b")]) == 0
-    text = capsys.readouterr().out
-    blocks = {block.split()[0]: block for block in text.split("\n\n")}
-    assert list(blocks) == ["recorded", "train", "test", "probe"]
-    rows = {line.split()[0]: line.split()[1:] for line in blocks["recorded"].splitlines()[2:]}
-    assert rows["loss"] == ["-", "nan"]
-    assert rows["test_accuracy"] == ["0.5", "-"]
-    assert blocks["train"].splitlines()[2].split() == ["epoch", "1", "-"]
 
 
 def test_compare_tells_of_a_torn_run_on_stderr(capsys, tmp_path):

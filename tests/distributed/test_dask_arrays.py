@@ -14,15 +14,12 @@ from hypothesis import strategies as st
 import phiscope
 from phiscope.distributed.dask_arrays import DaskTable, chunk_part, is_dask, merge_parts
 from phiscope.errors import (
-    AmbiguousHeadError,
     EmptyDataError,
     InputError,
     MissingDependencyError,
-    MissingNumberError,
     NonFiniteError,
     ShapeError,
     TargetError,
-    UnknownNameError,
 )
 from phiscope.linalg.products import STRIP
 from phiscope.moments.accumulator import MomentAccumulator
@@ -327,21 +324,3 @@ def test_without_dask_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "dask", None)
     with pytest.raises(MissingDependencyError, match=r"phiscope\[dask\]"):
         phiscope.diagonalize(lazy)
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        NonFiniteError("features hold NaN", where="features", batch=4),
-        UnknownNameError("column", "feature", ["features"]),
-        MissingNumberError("nc1", "there are no classes"),
-        AmbiguousHeadError("two heads", candidates=["a", "b"]),
-        MissingDependencyError("zarr", purpose="reading", extra="zarr"),
-    ],
-    ids=lambda error: type(error).__name__,
-)
-def test_errors_travel_between_processes_with_their_facts(error):
-    back, _ = sent_and_back(error)
-    assert type(back) is type(error)
-    assert str(back) == str(error)
-    assert vars(back) == vars(error)

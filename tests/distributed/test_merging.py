@@ -1,64 +1,17 @@
 """Merging arithmetic of many ranks, with threads for ranks: against `moments.merge` and against one accumulator."""
 
-import json
-import threading
 from functools import reduce
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.data import DataLoader, DistributedSampler
 
-from phiscope import errors
-from phiscope.distributed.crew import Crew, Share, share_of
-from phiscope.distributed.exchange import as_facts, raise_first, told_by_all
 from phiscope.distributed.merging import merged
-from phiscope.errors import EmptyDataError, NonFiniteError, RankError, ShapeError
+from phiscope.errors import EmptyDataError, ShapeError
 from phiscope.moments.accumulator import MomentAccumulator
 from phiscope.moments.moments import fold, merge, with_groups
-
-
-class Threads:
-    """Ranks as threads of one process; `largest` is the largest array of numbers that was summed."""
-
-    def __init__(self, size):
-        self.size = size
-        self.barrier = threading.Barrier(size, timeout=20)
-        self.slots = [None] * size
-        self.largest = 0
-
-    def run(self, work):
-        results, failures = [None] * self.size, [None] * self.size
-
-        def one(rank):
-            try:
-                results[rank] = work(Seat(self, rank))
-            except Exception as error:
-                failures[rank] = error
-
-        threads = [threading.Thread(target=one, args=(rank,)) for rank in range(self.size)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return results, failures
-
-
-class Seat:
-    def __init__(self, table, rank):
-        self.table, self.rank, self.size = table, rank, table.size
-
-    def total(self, array):
-        self.table.slots[self.rank] = array
-        self.table.barrier.wait()
-        shapes = {(part.shape, part.dtype) for part in self.table.slots}
-        assert len(shapes) == 1, shapes
-        whole = np.sum(self.table.slots, axis=0, dtype=array.dtype)
-        if array.dtype == np.float64:
-            self.table.largest = max(self.table.largest, array.size)
-        self.table.barrier.wait()
-        return whole
+from thread_ranks import Threads
 
 
 def rows_of(seed, n, p=5, C=3, *, offset=0.0, spread=1.0):
@@ -230,107 +183,3 @@ def test_too_few_samples_on_all_ranks(sizes):
     _, failures = Threads(2).run(lambda seat: merged(seat, parts[seat.rank]))
     assert [type(error) for error in failures] == [EmptyDataError, EmptyDataError]
     assert f"{sum(sizes)} sample" in str(failures[1])
-
-
-def test_facts_arrive_to_the_last_bit():
-    facts = [{"x": 0.1 + rank, "word": "Φ" * rank, "none": None} for rank in range(3)]
-    results, _ = Threads(3).run(lambda seat: told_by_all(seat, facts[seat.rank]))
-    assert results == [facts] * 3
-
-
-def attempted(task, size=2):
-    return Threads(size).run(lambda seat: Crew(exchange=seat, merges=True).attempt(lambda: task(seat.rank), None))
-
-
-def test_an_error_on_one_rank_is_the_same_sentence_of_the_same_class_on_all():
-    def task(rank):
-        if rank == 1:
-            raise NonFiniteError("features of batch 4 hold NaN", where="features", batch=4)
-        return rank
-
-    results, failures = attempted(task, 3)
-    assert results == [None] * 3
-    assert {str(error) for error in failures} == {"rank 1 of 3: features of batch 4 hold NaN"}
-    assert all(type(error) is NonFiniteError and (error.where, error.batch) == ("features", 4) for error in failures)
-
-
-def test_a_foreign_error_stays_itself_where_it_happened():
-    def task(rank):
-        if rank == 0:
-            raise ZeroDivisionError("oh")
-        return rank
-
-    _, failures = attempted(task)
-    assert type(failures[0]) is ZeroDivisionError
-    assert type(failures[1]) is RankError
-    assert str(failures[1]) == "rank 0 of 2 failed with ZeroDivisionError: oh"
-
-
-def test_without_errors_every_rank_keeps_its_own_result():
-    assert attempted(lambda rank: rank * 10) == ([0, 10], [None, None])
-
-
-MADE = {
-    "NonFiniteError": lambda kind: kind("text", where="w", batch=3),
-    "UnknownNameError": lambda kind: kind("number", "a", ["aa", "b"]),
-    "MissingNumberError": lambda kind: kind("a", "because"),
-    "MissingDependencyError": lambda kind: kind("dask", purpose="this", extra="dask"),
-    "HeadError": lambda kind: kind("text", candidates=("a", "b")),
-}
-MADE["NoHeadError"] = MADE["AmbiguousHeadError"] = MADE["HeadError"]
-
-
-@pytest.mark.parametrize("name", [n for n, v in vars(errors).items() if isinstance(v, type) and "Error" in n])
-def test_every_error_survives_the_way(name):
-    kind = getattr(errors, name)
-    error = MADE.get(name, lambda kind: kind("text"))(kind)
-    facts = json.loads(json.dumps(as_facts(error)))
-    with pytest.raises(kind) as caught:
-        raise_first([facts, None], 1, None)
-    assert type(caught.value) is kind
-    assert str(caught.value) == f"rank 0 of 2: {error}"
-    assert vars(caught.value) == vars(error)
-
-
-@settings(max_examples=80, deadline=None)
-@given(
-    n=st.integers(1, 60),
-    n_ranks=st.integers(2, 9),
-    shuffle=st.booleans(),
-    drop_last=st.booleans(),
-    seed=st.integers(0, 9),
-)
-def test_own_samples_of_all_ranks_are_the_samples_once(n, n_ranks, shuffle, drop_last, seed):
-    if drop_last and n < n_ranks:
-        return
-    read, own = [], []
-    for rank in range(n_ranks):
-        sampler = DistributedSampler(
-            range(n), num_replicas=n_ranks, rank=rank, shuffle=shuffle, drop_last=drop_last, seed=seed
-        )
-        share = share_of(DataLoader(range(n), batch_size=4, sampler=sampler))
-        assert share.n_ranks == n_ranks
-        read += list(sampler)
-        own += list(sampler)[: share.n_samples]
-        assert share.n_repeated == (0 if drop_last else -n % n_ranks)
-    assert len(own) == len(set(own))
-    assert set(own) == set(read)
-
-
-def test_a_sampler_with_a_rule_of_its_own_is_not_guessed():
-    class Blocks(DistributedSampler):
-        def __iter__(self):
-            return iter(range(self.rank * self.num_samples, (self.rank + 1) * self.num_samples))
-
-    sampler = Blocks(range(10), num_replicas=2, rank=0)
-    assert share_of(DataLoader(range(10), sampler=sampler)) == Share(n_ranks=2, n_samples=None, n_repeated=None)
-    assert share_of(DataLoader(range(10), shuffle=True)) is None
-    assert share_of([1, 2]) is None
-
-
-@pytest.mark.parametrize(("most", "size"), [(10, 3), (2, 3), (7, 1)])
-def test_quotas_add_up(most, size):
-    quotas = [Crew(exchange=Seat(Threads(size), rank), merges=True).quota(most) for rank in range(size)]
-    assert sum(quotas) == most
-    assert max(quotas) - min(quotas) <= 1
-    assert Crew().quota(most) == most

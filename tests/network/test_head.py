@@ -10,13 +10,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 import phiscope
-from phiscope.errors import AmbiguousHeadError, EmptyDataError, HeadError, NoHeadError, NonFiniteError
-from phiscope.network.linear_layers import linear_kind
+from phiscope.errors import AmbiguousHeadError, HeadError, NoHeadError
+from small_networks import Net, X, expected
 from untouched import untouched
 
-X = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
-IMAGES = torch.randn(9, 3, 6, 6, generator=torch.Generator().manual_seed(1))
-TOKENS = torch.randn(9, 5, 4, generator=torch.Generator().manual_seed(2))
 Named = namedtuple("Named", ["prediction", "step"])
 
 
@@ -27,33 +24,9 @@ class Answer:
     hidden: tuple
 
 
-class Net(nn.Module):
-    """Body, head, and a function of (net, features, head output) that makes the output."""
-
-    def __init__(self, ending=lambda net, phi, z: z, width=4, outputs=3):
-        super().__init__()
-        self.body = nn.Sequential(nn.Linear(width, 6), nn.Tanh())
-        self.dropout = nn.Dropout(0.5)
-        self.head = nn.Linear(6, outputs)
-        self.ending = ending
-
-    def features(self, x):
-        return self.dropout(self.body(x))
-
-    def forward(self, x):
-        phi = self.features(x)
-        return self.ending(self, phi, self.head(phi))
-
-
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
-
-
-def expected(net, x):
-    net.eval()
-    with torch.no_grad():
-        return net.features(x)
 
 
 ENDINGS = {
@@ -209,13 +182,6 @@ def test_a_layer_that_does_not_run_as_a_module():
         phiscope.split(direct, X)
 
 
-def test_a_lazy_layer_is_refused_unchanged():
-    net = nn.Sequential(nn.LazyLinear(5), nn.ReLU(), nn.Linear(5, 2))
-    with pytest.raises(HeadError, match="'0' is lazy"):
-        phiscope.split(net, X)
-    assert isinstance(net[0], nn.LazyLinear)
-
-
 def test_no_bias_tied_weights_and_the_model_itself():
     net = Net()
     net.head = nn.Linear(6, 3, bias=False)
@@ -228,131 +194,6 @@ def test_no_bias_tied_weights_and_the_model_itself():
     feature_map, head = phiscope.split(nn.Linear(4, 2), X)
     assert head.name == ""
     assert torch.equal(feature_map(X), X)
-
-
-def test_a_weight_that_is_made_anew_in_each_pass():
-    net = Net()
-    nn.utils.parametrizations.weight_norm(net.head)
-    with untouched(net):
-        feature_map, head = phiscope.split(net, X)
-    assert torch.allclose(head(feature_map(X)), net.eval()(X), atol=1e-6)
-
-
-class Conv1D(nn.Module):
-    """transformers' linear layer, which keeps its weight transposed."""
-
-    def __init__(self, nf, nx):
-        super().__init__()
-        self.nf, self.nx = nf, nx
-        self.weight, self.bias = nn.Parameter(torch.randn(nx, nf)), nn.Parameter(torch.randn(nf))
-
-    def forward(self, x):
-        return x @ self.weight + self.bias
-
-
-def test_a_transposed_linear_layer():
-    net = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), Conv1D(3, 6))
-    feature_map, head = phiscope.split(net, X)
-    assert head.weight.shape == (3, 6)
-    assert torch.allclose(head(feature_map(X)), net(X), atol=1e-5)
-
-
-CALLS = {
-    "the last counts": (lambda a, b: b, lambda p, q: q),
-    "the first counts": (lambda a, b: a, lambda p, q: p),
-    "joined": (lambda a, b: torch.cat([a, b]), lambda p, q: torch.cat([p, q])),
-    "averaged": (lambda a, b: (a + b) / 2, lambda p, q: (p + q) / 2),
-}
-
-
-@pytest.mark.parametrize("name", CALLS)
-def test_a_head_called_twice(name):
-    merge, of_features = CALLS[name]
-
-    class Twice(Net):
-        def forward(self, x):
-            return merge(self.head(self.features(x)), self.head(self.features(x.flip(-1))))
-
-    net = Twice()
-    feature_map, head = phiscope.split(net, X)
-    assert head.name == "head"
-    wanted = of_features(expected(net, X), expected(net, X.flip(-1)))
-    assert torch.allclose(feature_map(X), wanted, atol=1e-6)
-
-
-POSITIONS = {
-    "as they are": (lambda z: z, lambda phi: phi.flatten(0, 1), "as it is"),
-    "flattened": (lambda z: z.flatten(0, 1), lambda phi: phi.flatten(0, 1), "as it is"),
-    "classes second": (lambda z: z.transpose(1, 2), lambda phi: phi.flatten(0, 1), "as it is"),
-    "time first": (lambda z: z.transpose(0, 1), lambda phi: phi.transpose(0, 1).flatten(0, 1), "exchanged"),
-    "averaged": (lambda z: z.mean(1), lambda phi: phi.mean(1), "averaged"),
-    "averaged, softmax": (lambda z: z.mean(1).softmax(-1), lambda phi: phi.mean(1), "averaged"),
-    "last": (lambda z: z[:, -1], lambda phi: phi[:, -1], "one position"),
-    "each its own": (
-        lambda z: z[torch.arange(9), torch.arange(9) % 5],
-        lambda phi: phi[torch.arange(9), torch.arange(9) % 5],
-        "one position",
-    ),
-}
-
-
-@pytest.mark.parametrize("zero", [False, True], ids=["random head", "head that starts at zero"])
-@pytest.mark.parametrize("name", POSITIONS)
-def test_positions(name, zero):
-    merge, wanted, told = POSITIONS[name]
-    net = Net(lambda net, phi, z: merge(z))
-    if zero:
-        nn.init.zeros_(net.head.weight)
-    with untouched(net):
-        feature_map, head = phiscope.split(net, TOKENS)
-    assert told in head.layout
-    assert torch.allclose(feature_map(TOKENS), wanted(expected(net, TOKENS)), atol=1e-6)
-
-
-CONVOLUTIONS = {
-    "1x1, map returned": ([nn.Conv2d(5, 2, 1)], 9 * 16),
-    "1x1, then pooled": ([nn.Conv2d(5, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()], 9),
-    "pooled, then 1x1": ([nn.AdaptiveAvgPool2d(1), nn.Conv2d(5, 2, 1), nn.Flatten()], 9),
-    "pooled, then linear": ([nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(), nn.Linear(5, 2)], 9),
-    "flattened, then linear": ([nn.Flatten(), nn.Linear(80, 2)], 9),
-    "1x1 map, flattened": ([nn.Conv2d(5, 2, 1), nn.Flatten()], 9 * 16),
-    "1x1 without bias, softmax over classes": ([nn.Conv2d(5, 2, 1, bias=False)], 9 * 16),
-}
-
-
-@pytest.mark.parametrize("name", CONVOLUTIONS)
-def test_convolutional_networks(name):
-    tail, rows = CONVOLUTIONS[name]
-    net = nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.ReLU(), *tail)
-    with untouched(net):
-        feature_map, head = phiscope.split(net, IMAGES)
-    features = feature_map(IMAGES)
-    assert features.shape == (rows, head.weight.shape[1])
-    assert head.kind == ("conv1x1" if "1x1" in name else "linear")
-
-
-def test_rows_of_a_map_are_samples_first_then_height_then_width():
-    net = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.Conv2d(5, 2, 1))
-    features = phiscope.split(net, IMAGES)[0](IMAGES)
-    wanted = net[:2](IMAGES).permute(0, 2, 3, 1).reshape(-1, 5)
-    assert torch.allclose(features, wanted, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("layer", "kind"),
-    [
-        (nn.Conv2d(4, 2, 1), "conv1x1"),
-        (nn.Conv1d(4, 2, 1, padding="same"), "conv1x1"),
-        (nn.Conv2d(4, 2, 3), None),
-        (nn.Conv2d(4, 2, 1, stride=2), None),
-        (nn.Conv2d(4, 2, 1, padding=1), None),
-        (nn.Conv2d(4, 2, 1, groups=2), None),
-        (nn.Bilinear(2, 2, 2), None),
-        (nn.Embedding(2, 2), None),
-    ],
-)
-def test_what_counts_as_linear(layer, kind):
-    assert linear_kind(layer) == kind
 
 
 def test_a_hook_that_changes_the_head_is_noticed():
@@ -371,104 +212,6 @@ def test_a_linear_subclass_that_is_not_linear_is_noticed():
     net.head = Cosine(6, 3)
     with pytest.raises(HeadError, match="more than rounding explains"):
         phiscope.split(net, X)
-
-
-def test_features_are_copied_before_the_model_writes_into_them():
-    class Writes(Net):
-        def forward(self, x):
-            phi = self.features(x)
-            z = self.head(phi)
-            phi.zero_()
-            return z
-
-    net = Writes()
-    assert torch.equal(phiscope.split(net, X)[0](X), expected(net, X))
-
-
-@pytest.mark.parametrize("compile_model", [lambda net: torch.compile(net, backend="eager"), nn.DataParallel])
-def test_wrapped_models(compile_model):
-    net = Net()
-    wrapped = compile_model(net)
-    wrapped(X)
-    with untouched(net):
-        feature_map, head = phiscope.split(wrapped, X)
-    assert head.name == "head"
-    assert phiscope.split(wrapped, X, head="module.head")[1].name == "head"
-    assert torch.equal(feature_map(X), expected(net, X))
-
-
-def test_parts_that_are_compiled():
-    net = Net()
-    net.body = torch.compile(net.body, backend="eager")
-    net.head = torch.compile(net.head, backend="eager")
-    with torch.no_grad():
-        net(X)
-    feature_map, head = phiscope.split(net, X)
-    assert head.name == "head._orig_mod"
-    assert torch.equal(feature_map(X), expected(net, X))
-    in_place = Net()
-    in_place.compile(backend="eager")
-    in_place(X)
-    assert phiscope.split(in_place, X)[1].name == "head"
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
-def test_other_precisions(dtype):
-    net = Net().to(dtype)
-    feature_map, head = phiscope.split(net, X.to(dtype))
-    assert feature_map(X.to(dtype)).dtype == dtype
-    assert head.weight.dtype == dtype
-
-
-@pytest.mark.parametrize("back", [True, False])
-def test_a_model_that_switches_autocast_on_itself(back):
-    class Mixed(Net):
-        def forward(self, x):
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                z = self.head(self.features(x).float())
-            return z.float() if back else z
-
-    feature_map, head = phiscope.split(Mixed(width=64), torch.randn(50, 64))
-    assert head.name == "head"
-    assert feature_map(torch.randn(5, 64)).shape == (5, 6)
-
-
-def test_inside_inference_mode():
-    net = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3)).train()
-    with torch.inference_mode(), untouched(net):
-        _, head = phiscope.split(net, X)
-    assert head.name == "3"
-    net(X).sum().backward()  # the parameters still take gradients
-
-
-def test_a_first_batch_without_samples():
-    with pytest.raises(EmptyDataError, match="first batch"):
-        phiscope.split(Net(), [torch.empty(0, 4)])
-
-
-def test_nan_is_named():
-    net = Net()
-    with untouched(net), pytest.raises(NonFiniteError, match="batch 0 hold NaN") as caught:
-        phiscope.split(net, X / 0)
-    assert (caught.value.where, caught.value.batch) == ("features", 0)
-
-
-def test_the_feature_map_follows_the_model_and_the_head_is_a_copy():
-    net = Net()
-    feature_map, head = phiscope.split(net, X)
-    with torch.no_grad():
-        net.body[0].weight.mul_(2)
-        net.head.weight.zero_()
-    assert torch.equal(feature_map(X), expected(net, X))
-    assert head.weight.abs().sum() > 0
-
-
-def test_features_of_other_inputs_and_sizes():
-    net = Net(lambda net, phi, z: z.softmax(-1))
-    feature_map, _ = phiscope.split(net, X)
-    for size in (1, 2, 50):
-        x = torch.randn(size, 4)
-        assert torch.allclose(feature_map(x), expected(net, x), atol=1e-6)
 
 
 @settings(max_examples=40, deadline=None)

@@ -5,10 +5,12 @@ import torch
 from torch import nn
 
 import phiscope
+from layered_networks import FLAT, Twice, Y
+from phiscope.errors import UnknownNameError
+from untouched import untouched
 
 transformers = pytest.importorskip("transformers", reason="foreign networks need the package transformers")
 transformers.logging.set_verbosity_error()
-
 X = torch.randn(30, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 IDS = torch.randint(3, 50, (12, 9), generator=torch.Generator().manual_seed(0))
 MASK = torch.arange(9)[None] < (torch.arange(12) % 5 + 5)[:, None]
@@ -177,3 +179,11 @@ def test_a_position_that_the_model_picks_takes_two_passes_and_is_heard_once():
     layers = phiscope.measure_layers(net, TEXT, ["transformer.h.*", "score"], tokens="last")
     assert layers["score"].to_dict() == phiscope.measure(net, TEXT).to_dict()
     assert layers["transformer.h.1"].n_samples == 12
+
+
+@pytest.mark.parametrize(("name", "near"), [("actt", "act"), ("haed", "head"), ("z*", "a, act")])
+def test_unknown_names_offer_the_nearest(name, near):
+    net = Twice()
+    with untouched(net), pytest.raises(UnknownNameError, match=near) as caught:
+        phiscope.measure_layers(net, (FLAT, Y), [name])
+    assert caught.value.name == name

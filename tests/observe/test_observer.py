@@ -1,7 +1,5 @@
 """The observer: does not change the training, stores what it measured, says what it cost."""
 
-import time
-
 import numpy as np
 import pytest
 import torch
@@ -10,22 +8,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import phiscope
 from phiscope.errors import HeadError, InputError, NonFiniteError, RunExistsError
+from small_training import X, Y, network
 from untouched import untouched
-
-X = torch.randn(96, 1, 6, 6, generator=torch.Generator().manual_seed(0))
-Y = torch.arange(96) % 3
-
-
-def network():
-    return nn.Sequential(
-        nn.Conv2d(1, 4, 3),
-        nn.BatchNorm2d(4),
-        nn.ReLU(),
-        nn.Dropout2d(0.3),
-        nn.Flatten(),
-        nn.Dropout(0.2),
-        nn.Linear(64, 3),
-    )
 
 
 def loader(workers=0, persistent=False):
@@ -164,64 +148,6 @@ def test_the_initial_state_is_the_one_at_construction(net, tmp_path):
         phiscope.Observer(net, (X, Y), run=tmp_path / "bad", initial="then")
 
 
-def test_gallery_values_are_those_of_the_eigenfunctions(net, probe, tmp_path):
-    shuffled = DataLoader(TensorDataset(X, Y), batch_size=10, shuffle=True)
-    with phiscope.Observer(net, {**probe, "mixed": shuffled}, run=tmp_path / "r", gallery=25) as observer:
-        observer.record(epoch=0)
-        observer.record(epoch=1)
-    run = phiscope.open_run(tmp_path / "r")
-    feature_map, _ = phiscope.split(net, X)
-    for split in ("train", "test", "mixed"):
-        gallery = run.gallery(split)
-        assert gallery.inputs.shape == (25, 1, 6, 6)
-        assert gallery.targets.shape == (25,)
-        for record in run.records:
-            measured, extras = record.measurement(split), record.extras(split)
-            for centered, name in ((False, "gallery_raw"), (True, "gallery_centered")):
-                assert extras[name].shape == (25, 6)
-                wanted = measured.eigenfunctions(feature_map(torch.from_numpy(gallery.inputs)), centered=centered)
-                np.testing.assert_allclose(extras[name], wanted[:, :6], rtol=1e-3, atol=1e-4)
-    np.testing.assert_array_equal(run.gallery("train").inputs, X[:25].numpy())
-    assert set(map(tuple, run.gallery("mixed").inputs.reshape(25, -1))) != set(
-        map(tuple, X[:25].reshape(25, -1).numpy())
-    )
-
-
-@pytest.mark.parametrize("reason", ["none asked for", "samples too large", "an answer at every position"])
-def test_no_gallery_where_samples_cannot_be_shown(tmp_path, reason):
-    torch.manual_seed(0)
-    model, data, size = network(), (X, Y), 16
-    if reason == "none asked for":
-        size = 0
-    elif reason == "samples too large":
-        model = nn.Sequential(nn.AdaptiveAvgPool1d(8), nn.Linear(8, 3))
-        data = (torch.randn(4, 70_000), torch.arange(4) % 3)
-    else:
-        model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1))
-        data = X
-    with phiscope.Observer(model, data, run=tmp_path / "r", gallery=size) as observer:
-        observer.record(epoch=0)
-    run = phiscope.open_run(tmp_path / "r")
-    assert run.gallery("probe") is None
-    assert dict(run.records[0].extras("probe")) == {}
-
-
-def test_a_mapping_of_inputs_has_a_gallery(tmp_path):
-    class Words(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.embed, self.fc = nn.EmbeddingBag(9, 5), nn.Linear(5, 2)
-
-        def forward(self, input_ids, attention_mask=None):
-            return {"logits": self.fc(torch.tanh(self.embed(input_ids)))}
-
-    ids = torch.randint(9, (40, 6), generator=torch.Generator().manual_seed(0))
-    data = [{"attention_mask": torch.ones_like(ids), "input_ids": ids, "labels": torch.arange(40) % 2}]
-    with phiscope.Observer(Words(), data, run=tmp_path / "r", gallery=12) as observer:
-        observer.record(epoch=0)
-    np.testing.assert_array_equal(phiscope.open_run(tmp_path / "r").gallery("probe").inputs, ids[:12].numpy())
-
-
 def test_a_diverged_network_leaves_its_scalars(net, tmp_path):
     def diverging():
         with phiscope.Observer(net, (X, Y), run=tmp_path / "r") as observer:
@@ -269,18 +195,6 @@ def test_a_run_is_never_overwritten_but_can_go_on(net, tmp_path):
     assert len(phiscope.open_run(tmp_path / "r").records) == 2
 
 
-def test_the_header(net, tmp_path):
-    told = {"title": "mine", "settings": {"lr": 0.1}, "class_names": ["a", "b", "c"]}
-    phiscope.Observer(net, (X, Y), run=tmp_path / "r", header=told).close()
-    header = phiscope.open_run(tmp_path / "r").header
-    assert header["title"] == "mine"
-    assert header["settings"] == {"lr": 0.1}
-    assert header["class_names"] == ["a", "b", "c"]
-    assert (header["task"], header["input_shape"], header["image"]) == ("classification", [1, 6, 6], True)
-    assert header["initial_parameters"] == sum(p.numel() for p in net.parameters())
-    assert header["head"].startswith("6 (Linear")
-
-
 def test_a_compiled_model_is_observed(net, tmp_path):
     compiled = torch.compile(net, backend="eager")
     with phiscope.Observer(compiled, (X, Y), run=tmp_path / "r") as observer:
@@ -309,17 +223,6 @@ def test_bias_corrected_numbers_can_be_left_out(net, tmp_path):
     assert "dynamical_low_rank_corrected" in told[True]
     assert not any(name.endswith("_corrected") for name in told[False].to_dict())
     assert told[False]["dynamical_low_rank"] == pytest.approx(told[True]["dynamical_low_rank"], rel=1e-9)
-
-
-def test_cost_is_reported(net, tmp_path):
-    observer = phiscope.Observer(net, (X, Y), run=tmp_path / "r")
-    observer.record(epoch=0)
-    busy = observer.cost.seconds
-    time.sleep(0.2)  # the training's own time
-    after = observer.cost
-    assert after.seconds == busy > 0
-    assert after.share < busy / (busy + 0.19)
-    observer.close()
 
 
 def test_a_control_c_in_the_pass_leaves_no_trace_and_no_half_record(tmp_path):

@@ -1,8 +1,7 @@
-"""Settings, samples, one training, its file, and the engine that runs what is missing."""
+"""One training: against a plain loop, with its moments, frozen, diverged, of every kind."""
 
-import json
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,117 +9,12 @@ import torch
 from torch.nn import functional
 
 import phiscope
-from phiscope.errors import InputError, RunFormatError, UnknownNameError
-from phiscope.reproduction import engine
-from phiscope.reproduction.engine import Store, run_missing
-from phiscope.reproduction.outcome import Outcome
+from made_outcomes import TINY
 from phiscope.reproduction.probing import TOLERANCES
-from phiscope.reproduction.samples import samples_of
 from phiscope.reproduction.settings import Setup
 from phiscope.reproduction.training import cropped, learning_rate_at, train
 from phiscope.studies.architectures import build_network
 from phiscope.studies.datasets.images import load_images
-
-TINY = Setup(data="digits", n_train=120, n_test=60, width=0.04, depth=2, steps=6, points=3, batch_size=32, probe=80)
-
-
-# settings
-
-
-def test_every_setting_changes_the_file_name():
-    other = {
-        "data": "glyphs", "data_settings": (("size", 12),), "n_train": 7, "n_test": 8, "train_share": 0.3,
-        "shuffled": 0.5, "code": 1.0, "target_spread": (1.0,), "target_scale": 2.0, "network": "cnn", "width": 0.5,
-        "depth": 9, "batch_norm": False, "init_scale": 3.0, "frozen": True, "loss": "square", "optimizer": "sgd",
-        "learning_rate": 0.5, "momentum": 0.5, "betas": (0.5, 0.5), "weight_decay": 0.5, "schedule": "cosine",
-        "warmup_steps": 5, "batch_size": 5, "steps": 5, "crops": True, "points": 5, "probe": 5, "tangent": 5, "seed": 5,
-    }  # fmt: skip
-    assert set(other) == {row.name for row in fields(Setup)}
-    base = replace(Setup(data="digits"), loss="square")
-    # The square loss is the base, because a target scale needs it; cross-entropy is then what differs.
-    other["loss"] = "cross-entropy"
-    keys = {replace(base, **{name: value}).key for name, value in other.items()}
-    assert len(keys | {base.key}) == len(other) + 1
-
-
-def test_settings_survive_json():
-    setup = replace(TINY, data_settings=(("size", 12), ("color", True)), target_spread=(1.0, 2.0), loss="square")
-    assert Setup.from_facts(json.loads(json.dumps(setup.facts()))) == setup
-
-
-def test_the_key_is_the_same_in_every_process():
-    # Written down once: another key would orphan every result on disk.
-    assert Setup(data="digits").key == "digits-fcn-s0-8398e006f5e1"
-
-
-def test_measured_steps_are_logarithmic_and_end_at_the_end():
-    assert Setup(data="digits", steps=1000, points=4).measured_steps() == (0, 1, 10, 100, 1000)
-    assert Setup(data="digits", steps=5, points=1).measured_steps() == (0, 1, 5)
-    assert Setup(data="digits", steps=3, points=50).measured_steps() == (0, 1, 2, 3)
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"steps": 0}, {"batch_size": 0}, {"points": 0}, {"probe": 1}, {"shuffled": 1.5}, {"target_scale": 2.0}]
-)
-def test_impossible_settings_are_refused(wrong):
-    with pytest.raises(InputError, match=next(iter(wrong))):
-        Setup(data="digits", **wrong)
-
-
-# samples
-
-
-def test_shuffled_labels_are_the_same_labels_elsewhere():
-    plain, mixed = samples_of(TINY), samples_of(replace(TINY, shuffled=1.0))
-    assert torch.equal(plain.train_x, mixed.train_x)
-    assert torch.equal(plain.train_y.sort().values, mixed.train_y.sort().values)
-    # A random permutation keeps a tenth of ten classes: 12 of 120, with a standard deviation of 3.3.
-    assert (plain.train_y == mixed.train_y).sum() < 12 + 5 * 3.3
-    assert torch.equal(plain.test_y, mixed.test_y)
-    half = samples_of(replace(TINY, shuffled=0.5))
-    assert 60 <= (plain.train_y == half.train_y).sum() < 60 + 6 + 5 * 2.4
-
-
-def test_a_code_is_the_label_in_training_and_foreign_in_the_test():
-    plain, coded = samples_of(TINY), samples_of(replace(TINY, code=0.4))
-    assert coded.train_x.shape == (120, 1, 10, 8)
-    assert coded.input_shape == (1, 10, 8)
-    codes = coded.train_x[:, 0, :2].flatten(1)
-    expected = functional.one_hot(plain.train_y, 16) * 0.4
-    assert torch.equal(codes, expected.float())
-    pictures = coded.train_x[:, :, 2:]
-    assert (pictures.min(), pictures.max()) == (0, 1)
-    foreign = coded.test_x[:, 0, :2].flatten(1)[:, :10]
-    assert torch.equal(foreign.sum(1), torch.full((60,), 0.4))
-    assert 0 < (foreign.argmax(1) == coded.test_y).sum() < 30
-    assert not coded.further["no_code"][:, 0, :2].any()
-    assert torch.equal(coded.further["right_code"][:, 0, :2].flatten(1).argmax(1), coded.test_y)
-    assert torch.equal(coded.further["no_code"][:, :, 2:], coded.test_x[:, :, 2:])
-
-
-def test_a_code_has_no_place_in_a_table():
-    with pytest.raises(InputError, match="beside pictures"):
-        samples_of(Setup(data="addition", network="transformer", code=1.0))
-
-
-def test_whitened_targets_have_the_asked_spread():
-    made = samples_of(Setup(data="teacher", target_spread=(1.0, 2.0, 3.0), loss="square", target_scale=0.5))
-    targets = made.train_y.double()
-    covariance = torch.cov(targets.T, correction=0)
-    assert torch.allclose(covariance, torch.diag(torch.tensor([1.0, 4.0, 9.0]).double()) / 4, atol=1e-5)
-    assert torch.allclose(targets.mean(0), torch.zeros(3).double(), atol=1e-5)
-    # The test targets are changed by the training split's matrix, so they are only nearly white.
-    assert not torch.allclose(torch.cov(made.test_y.double().T), covariance, atol=1e-3)
-
-
-def test_a_spread_of_the_wrong_length_is_refused():
-    with pytest.raises(InputError, match="2 values for 3 targets"):
-        samples_of(Setup(data="teacher", target_spread=(1.0, 2.0)))
-
-
-def test_unknown_data_are_refused():
-    with pytest.raises(UnknownNameError, match="digit"):
-        samples_of(Setup(data="digitz"))
 
 
 def test_crops_are_shifts_and_mirrors():
@@ -139,9 +33,6 @@ def test_the_learning_rate_rises_and_falls():
     assert learning_rate_at(setup, 1) == 0.5
     assert learning_rate_at(setup, 51) == pytest.approx(1.0)
     assert learning_rate_at(setup, 100) == pytest.approx(1 + math.cos(math.pi * 0.99))
-
-
-# one training
 
 
 @pytest.fixture(scope="module")
@@ -231,106 +122,6 @@ def test_every_kind_of_training_runs(setup, name):
     found = train(setup)
     assert (found.status, found.why) == ("finished", "")
     assert math.isfinite(found.value(name))
-
-
-# the file
-
-
-def test_an_outcome_survives_its_file(outcome, tmp_path):
-    path = tmp_path / "deep" / "one.json"
-    outcome.save(path)
-    assert Outcome.load(path) == outcome
-    assert [file.name for file in path.parent.iterdir()] == ["one.json"]
-    # A full history of the largest family has 60 trainings: it has to stay a few megabytes.
-    assert path.stat().st_size < 40_000
-
-
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 1, "setup": {}}', '{"format": 99}', "not json"])
-def test_an_unreadable_file_is_named(tmp_path, text):
-    (tmp_path / "one.json").write_text(text)
-    with pytest.raises(RunFormatError, match=r"one\.json"):
-        Outcome.load(tmp_path / "one.json")
-
-
-# the engine
-
-
-@pytest.fixture
-def store(tmp_path):
-    """An empty store."""
-    return Store(folder=tmp_path / "outcomes")
-
-
-def _setups(n):
-    return [TINY.with_seed(seed) for seed in range(n)]
-
-
-def test_only_what_is_missing_is_run(store, monkeypatch):
-    trained = []
-    monkeypatch.setattr(engine, "train", lambda setup, **_: trained.append(setup.seed) or train(setup))
-    assert run_missing(_setups(2), store, progress=False).done == 2
-    assert run_missing([*_setups(3), *_setups(3)], store, progress=False).done == 1
-    assert trained == [0, 1, 2]
-    assert set(store.load(_setups(4))) == {setup.key for setup in _setups(3)}
-
-
-def test_a_failing_training_loses_no_other(store):
-    bad = replace(TINY, n_train=10**6)
-    found = run_missing([bad, *_setups(2)], store, progress=False)
-    assert found.done == 2
-    assert list(found.failed) == [bad.key]
-    assert "n_train" in found.failed[bad.key]
-    assert store.missing([bad]) == [bad]
-
-
-def test_a_fault_of_ours_loses_no_other_and_keeps_its_traceback(store, monkeypatch):
-    def broken(setup, **_):
-        if setup.seed == 0:
-            raise ZeroDivisionError("ours")
-        return train(setup)
-
-    monkeypatch.setattr(engine, "train", broken)
-    found = run_missing(_setups(2), store, progress=False)
-    assert found.done == 1
-    assert "Traceback" in found.failed[TINY.key]
-
-
-def test_ctrl_c_keeps_what_is_finished(store, monkeypatch):
-    def stopped(setup, **_):
-        if setup.seed == 1:
-            raise KeyboardInterrupt
-        return train(setup)
-
-    monkeypatch.setattr(engine, "train", stopped)
-    found = run_missing(_setups(3), store, progress=False)
-    assert (found.done, found.interrupted) == (1, True)
-    assert len(store.missing(_setups(3))) == 2
-    monkeypatch.undo()
-    assert run_missing(_setups(3), store, progress=False).done == 2
-
-
-def test_a_file_left_by_a_kill_is_no_outcome(store):
-    store.folder.mkdir()
-    (store.folder / "tmp123.part").write_text("{")
-    assert store.missing(_setups(1)) == _setups(1)
-    run_missing(_setups(1), store, progress=False)
-    assert len(store.load(_setups(1))) == 1
-
-
-def test_two_processes_give_the_numbers_of_one(store, tmp_path):
-    other = Store(folder=tmp_path / "others")
-    assert run_missing(_setups(3), store, jobs=2, progress=False).done == 3
-    run_missing(_setups(3), other, progress=False)
-    for key, found in store.load(_setups(3)).items():
-        assert found.points == other.load(_setups(3))[key].points
-
-
-def test_wrong_use_of_the_engine_is_refused(tmp_path):
-    with pytest.raises(InputError, match="1 or more, got 0"):
-        run_missing([], Store(folder=tmp_path), jobs=0)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="is a file"):
-        run_missing([], Store(folder=tmp_path / "file"))
 
 
 def test_numbers_in_files_are_finite(outcome):

@@ -1,7 +1,11 @@
 """Clusters of nearly equal eigenvalues, and the sampling error that makes them wider."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from phiscope import figures
 from phiscope.errors import InputError
@@ -31,3 +35,11 @@ def test_few_samples_join_what_many_tell_apart():
     assert degenerate_clusters([1.0, 0.99], n_samples=10**9) == ((0, 2),)
     with pytest.raises(InputError, match="n_samples is 0"):
         degenerate_clusters([1.0, 0.9], n_samples=0)
+
+
+@given(st.lists(st.floats(1e-6, 1e6), min_size=0, max_size=30))
+def test_clusters_are_disjoint_and_hold_only_close_neighbors(values: list[float]) -> None:
+    rho = np.sort(np.asarray(values))[::-1]
+    inside = {k for start, stop in degenerate_clusters(rho) for k in range(start, stop - 1)}
+    close = {k for k in range(len(rho) - 1) if rho[k] - rho[k + 1] < 0.05 * rho[k]}
+    assert inside == close

@@ -10,8 +10,6 @@ from phiscope import diagonalize
 from phiscope.cli.main import run_command
 from phiscope.errors import InputError, NonFiniteError
 from phiscope.moments.accumulator import MomentAccumulator
-from phiscope.moments.jackknife import leave_one_out
-from phiscope.moments.moments import fold
 from phiscope.moments.shards import Streams
 
 
@@ -38,22 +36,6 @@ def test_nothing_is_p_by_p_with_fewer_samples_than_features():
     tracemalloc.stop()
     assert "dynamical_low_rank_corrected" in m.to_dict()
     assert peak < p * p * 8 / 3
-
-
-def test_leaving_out_rows_is_leaving_out_their_scatter():
-    rng = np.random.default_rng(0)
-    accumulator = MomentAccumulator(n_shards=3)
-    accumulator.update(
-        rng.normal(size=(20, 30)), rng.normal(size=(20, 2)), rng.integers(0, 4, 20), rng.random(20) + 0.1
-    )
-    total, shards = accumulator.result_with_shards()
-    assert total.rows is not None
-    folded = [fold(shard) for shard in shards]
-    for rows, scatter in zip(leave_one_out(shards, total), leave_one_out(folded), strict=True):
-        assert rows.rows is not None
-        assert rows.n_samples == scatter.n_samples
-        np.testing.assert_allclose(rows.group_means, scatter.group_means, atol=1e-13)
-        np.testing.assert_allclose(fold(rows).within, scatter.within, atol=1e-12)
 
 
 def peak_of(call):

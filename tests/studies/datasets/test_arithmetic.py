@@ -1,4 +1,4 @@
-"""Tables of modular arithmetic and the regression set: exact against the definition, cut by seed."""
+"""Tables of modular arithmetic: exact against the definition, cut by seed."""
 
 import pytest
 import torch
@@ -9,8 +9,7 @@ import phiscope
 from phiscope.errors import InputError, UnknownNameError
 from phiscope.studies.architectures import build_network
 from phiscope.studies.datasets.arithmetic import modular_table
-from phiscope.studies.datasets.bundled import AdditionSettings, DiabetesSettings
-from phiscope.studies.datasets.regression import load_regression
+from phiscope.studies.datasets.bundled import AdditionSettings
 
 PRIMES = [2, 3, 5, 7, 11, 13, 97]
 
@@ -102,27 +101,3 @@ def test_what_cannot_be_is_one_sentence(arguments, message):
 def test_an_unknown_operation_offers_the_nearest():
     with pytest.raises(UnknownNameError, match="did you mean division"):
         modular_table("divide")
-
-
-def test_diabetes_is_the_studys():
-    ours, study = load_regression("diabetes", seed=5), DiabetesSettings().load(5)
-    assert torch.equal(ours.train_x, study.train.inputs)
-    assert torch.equal(ours.test_y, study.test.targets)
-    assert (ours.num_outputs, ours.input_shape) == (1, (10,))
-    # 342 float32 values: rounding far below 1e-5
-    torch.testing.assert_close(ours.train_y.mean(), torch.tensor(0.0), atol=1e-5, rtol=0)
-    torch.testing.assert_close(ours.train_y.std(correction=0), torch.tensor(1.0), atol=1e-5, rtol=0)
-    assert len(load_regression("diabetes", n_train=100).test_x) == 342
-
-
-def test_regression_refusals():
-    with pytest.raises(UnknownNameError, match="known are diabetes"):
-        load_regression("boston")
-    with pytest.raises(InputError, match="got 441"):
-        load_regression("diabetes", n_train=441)
-    with pytest.raises(InputError, match="got -1"):
-        load_regression("diabetes", seed=-1)
-    with pytest.raises(InputError, match=r"got 1\.5"):
-        load_regression("diabetes", seed=1.5)
-    with pytest.raises(InputError, match=r"n_train=10\.5"):
-        load_regression("diabetes", n_train=10.5)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from PIL import features
 
 from phiscope.errors import InputError, MissingDependencyError
-from phiscope.studies.datasets import glyph_shapes, glyphs
+from phiscope.studies.datasets import glyphs
 from phiscope.studies.datasets import glyphs as glyph_set
-from phiscope.studies.datasets.glyph_shapes import CHARACTERS, FACES, Shapes, font_files
+from phiscope.studies.datasets.glyph_shapes import CHARACTERS
 from phiscope.studies.datasets.glyphs import GlyphSettings, draw_glyphs
 from phiscope.studies.datasets.images import load_images
 
@@ -46,13 +46,6 @@ def test_the_pictures_are_these_to_the_bit():
     if not (2, 13) <= (major, minor) <= (2, 14):
         pytest.skip("the checksum was taken with FreeType 2.13 and 2.14; the test above holds for all")
     assert checksum(draw_glyphs(GlyphSettings(), 100, seed=0, split=0).pixels) == CHECKSUM
-
-
-def test_the_fonts_are_these():
-    """Other fonts are other data: matplotlib has shipped the same files since 2.0."""
-    told = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:8] for path in font_files()}
-    assert list(told) == [f"{face}.ttf" for face in FACES]
-    assert checksum(np.frombuffer("".join(told.values()).encode(), dtype=np.uint8)) == "1463c06e69e71f56"
 
 
 @settings(max_examples=15, deadline=None)
@@ -147,26 +140,6 @@ def test_the_affine_map_takes_the_center_to_the_middle_and_keeps_lengths():
     assert a * e - b * d == pytest.approx((1.5 / 0.8) ** 2)
 
 
-@pytest.mark.parametrize("size", [12, 28, 64])
-def test_no_character_is_cut_off_or_missing(size):
-    shapes = Shapes(size)
-    for face in range(len(FACES)):
-        seen = set()
-        for character in CHARACTERS:
-            ink = np.asarray(shapes.bitmap(face, character, 2))
-            assert ink.any()
-            assert not ink[[0, -1]].any()
-            assert not ink[:, [0, -1]].any()
-            seen.add(ink.tobytes())
-        assert len(seen) >= 60  # at small sizes a capital O and a zero of some fonts may be one picture
-
-
-def test_strokes_thicken():
-    shapes = Shapes(28)
-    ink = [int(np.asarray(shapes.bitmap(0, "S", stroke)).sum()) for stroke in range(3)]
-    assert ink[0] < ink[1] < ink[2]
-
-
 def test_the_set_by_name():
     images = load_images("glyphs", n_train=124, n_test=62, num_classes=62, size=20, color=True, difficulty=0.3, seed=5)
     assert images.train_x.shape == (124, 3, 20, 20)
@@ -240,14 +213,6 @@ def test_without_an_optional_package(monkeypatch, package, named):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingDependencyError, match=rf"{named}.*phiscope\[studies\]"):
         load_images("glyphs")
-
-
-def test_a_matplotlib_without_fonts(monkeypatch, tmp_path):
-    import matplotlib
-
-    monkeypatch.setattr(matplotlib, "get_data_path", lambda: str(tmp_path))
-    with pytest.raises(InputError, match=r"the fonts DejaVuSans.ttf, .* comes with its fonts"):
-        glyph_shapes.font_files()
 
 
 @pytest.mark.slow
