@@ -17,6 +17,36 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "phiscope"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 MODULES = sorted(SOURCE.rglob("*.py"))
+TESTS = ROOT / "tests"
+
+# Modules without a test file of their own, and the file that tests them through another door.
+TESTED_ELSEWHERE = {
+    "__main__": "cli/test_main.py",
+    "archive": "whole/test_bad_input.py",
+    "distributed/lockstep": "distributed/test_distributed.py",
+    "findings/collapse": "whole/test_naive_twins.py",
+    "findings/dimensions": "whole/test_naive_twins.py",
+    "findings/findings": "measurement/test_reading.py",
+    "findings/outputs": "whole/test_naive_twins.py",
+    "findings/targets": "whole/test_naive_twins.py",
+    "findings/wide": "measurement/test_wide.py",
+    "measurement/assemble": "spectrum/test_eigensystem.py",
+    "measurement/diagonalize": "whole/test_naive_twins.py",
+    "measurement/layer_moments": "measurement/test_measure_layers.py",
+    "measurement/ranks": "distributed/test_distributed.py",
+    "measurement/record": "whole/test_properties.py",
+    "moments/wide": "measurement/test_wide.py",
+    "observe/ranks": "distributed/test_distributed.py",
+    "typing": "whole/test_house.py",
+    "version": "whole/test_house.py",
+}
+# Test files in a package's folder that have no module's name: the package as a whole, or one module in another place.
+TEST_FILES_OF_NO_MODULE = {
+    "distributed/test_dask_cluster.py",
+    "distributed/test_distributed.py",
+    "page/test_browser.py",
+    "reproduction/test_families.py",
+}
 
 PUBLIC = [
     "DEFINITIONS",
@@ -158,6 +188,52 @@ def _nesting(node, depth=0):
 def test_the_nesting_count_counts():
     tree = ast.parse("def f():\n if a:\n  for b in c:\n   with d:\n    pass\n elif e:\n  pass\n elif g:\n  pass")
     assert _nesting(tree.body[0]) == 3
+
+
+def _untested(modules, test_files):
+    """Modules without a test file of their name in the folder of their package."""
+    return {module for module in modules if _test_file(module) not in test_files}
+
+
+def _test_file(module):
+    *folders, name = module.split("/")
+    return "/".join([*folders, f"test_{name}.py"])
+
+
+def _modules():
+    """Every module but faces and experiments, as in TESTED_ELSEWHERE."""
+    names = {path.relative_to(SOURCE).with_suffix("").as_posix() for path in MODULES if path.stem != "__init__"}
+    return {name for name in names if not name.startswith("reproduction/")}
+
+
+def _test_files():
+    return {path.relative_to(TESTS).as_posix() for path in TESTS.rglob("test_*.py")}
+
+
+def test_every_module_has_a_test_file_of_its_name_or_stands_on_the_list():
+    untested = _untested(_modules(), _test_files())
+    assert untested - set(TESTED_ELSEWHERE) == set(), "write a test file of that name, or name the one that covers it"
+    assert set(TESTED_ELSEWHERE) - untested == set(), "has a test file of its own, or is gone: take it off the list"
+    assert len(TESTED_ELSEWHERE) <= 18, "the list may only shrink"
+
+
+@pytest.mark.parametrize("module", TESTED_ELSEWHERE)
+def test_the_file_that_covers_a_module_exists(module):
+    assert TESTED_ELSEWHERE[module] in _test_files()
+
+
+def test_the_check_of_test_files_sees_a_missing_one():
+    files = _test_files()
+    assert _untested({"linalg/eigen", "lazy"}, files) == set()
+    assert _untested({"linalg/eigen"}, files - {"linalg/test_eigen.py"}) == {"linalg/eigen"}
+    # Of the same name in another package it does not count.
+    assert _untested({"runs/wide"}, files) == {"runs/wide"}
+
+
+def test_a_test_file_in_a_packages_folder_bears_a_modules_name():
+    named = {_test_file(path.relative_to(SOURCE).with_suffix("").as_posix()) for path in MODULES}
+    unnamed = {name for name in _test_files() - named if not name.startswith("whole/")}
+    assert unnamed == TEST_FILES_OF_NO_MODULE
 
 
 def test_sources_hold_no_unfinished_or_unsafe_code():
