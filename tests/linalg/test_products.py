@@ -86,16 +86,13 @@ def spent():
     return sum(int(open(f"/proc/self/task/{name}/schedstat").read().split()[0]) for name in others)
 import phiscope
 generator = np.random.default_rng(0)
-exact, fast = "exact", "fast"
-for n, p, n_classes, by_class, precision in [
-    (3000, 300, 10, 1, exact), (3000, 300, 400, 1, exact), (3000, 300, 20, 0, exact), (300, 900, 10, 1, exact),
-    (40000, 64, 10, 1, exact), (40000, 64, 10, 1, fast), (40, 20000, 4, 1, exact),
-]:
+# Rows that become a matrix, with classes and with values, and rows that stay rows.
+for n, p, n_classes, by_class in [(3000, 300, 10, 1), (3000, 300, 20, 0), (300, 900, 10, 1)]:
     features = generator.standard_normal((n, p)) + 1
     head = generator.standard_normal((n_classes, p)), np.zeros(n_classes)
     targets = generator.integers(0, n_classes, n) if by_class else generator.standard_normal((n, n_classes))
     before = spent()
-    measured = phiscope.diagonalize(features, head=head, targets=targets, precision=precision)
+    measured = phiscope.diagonalize(features, head=head, targets=targets)
     measured.to_dict(), measured.centered.eigenvectors, measured.raw.eigenvectors, measured.tolerance_curve
     print(spent() - before)
 before = spent()
@@ -112,7 +109,7 @@ def test_a_measurement_leaves_numpys_threads_asleep():
     if threads == 0 or control == 0:
         pytest.skip("NumPy's BLAS here has no thread of its own to wake")
     assert measured == [0] * len(measured)
-    assert len(measured) == 7
+    assert len(measured) == 3
 
 
 @pytest.mark.parametrize("work", [lambda x: product(x, x), row_products, lambda x: add_outer(np.eye(len(x)), x)])
