@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import phiscope
-from phiscope.analysis.restriction import restrict
+from phiscope.analysis.restriction import Restriction, restrict
 from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError, TargetError
 
 
@@ -32,6 +32,17 @@ def test_every_k_against_projecting_by_hand(centered):
         chosen = logits[np.arange(len(labels)), labels]
         entropy = np.mean(np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1)) + logits.max(1) - chosen)
         assert found.loss[k] == pytest.approx(entropy, rel=1e-9)
+
+
+def test_the_least_k_that_reaches_a_share_of_the_accuracy():
+    curve = np.array([0.1, 0.5, 0.79, 0.8, 0.8])
+    found = Restriction(centered=True, accuracy=curve, loss=np.zeros(5), nc4=None, n_samples=100)
+    assert found.least_k() == 3
+    # 0.79 is 98.75 % of what the full network reaches.
+    assert found.least_k(0.98) == 2
+    assert found.least_k(0.0) == 0
+    values = Restriction(centered=True, accuracy=None, loss=np.zeros(5), nc4=None, n_samples=100)
+    assert values.least_k() is None
 
 
 def test_nc4_counts_disagreement_with_the_nearest_class_mean():

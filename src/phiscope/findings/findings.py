@@ -9,9 +9,6 @@ import numpy as np
 
 from phiscope.moments.jackknife import Estimate
 from phiscope.moments.moments import Moments
-from phiscope.typing import FloatArray
-
-Affine = tuple[FloatArray, FloatArray]
 
 
 @dataclass
