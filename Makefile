@@ -18,7 +18,7 @@ help:
 	@echo "make test       set up, run the tests"
 	@echo "make test-slow  the tests that train for minutes"
 	@echo "make reproduction  every family of the paper at small scale (about two hours on two cores), and its docs page"
-	@echo "make bench      speed and memory beside the floors and the peers: docs/speed.md, about half an hour"
+	@echo "make bench      speed and memory beside the floors and the peers: docs/evidence/speed.md, about half an hour"
 	@echo "make lint       format check, lint, types, import contract"
 	@echo "make check      lint and test"
 
@@ -47,7 +47,7 @@ report: reports/digits.html
 
 # What was trained before is not trained again; the page is made of all that is there.
 reproduction: $(STAMP)
-	$(BIN)/phiscope reproduce --jobs $(WORKERS) --docs docs
+	$(BIN)/phiscope reproduce --jobs $(WORKERS) --docs docs/evidence
 
 test: $(STAMP)
 	$(PYTEST) -m "not slow"
@@ -77,7 +77,7 @@ check: lint test
 
 # The table of every number, from the rows that the page and `explain` read; a test keeps it up to date.
 docs: $(STAMP)
-	$(BIN)/python -c 'from phiscope.metrics.tables import definitions_page; print(definitions_page(), end="")' > docs/definitions.md
+	$(BIN)/python -c 'from phiscope.metrics.tables import definitions_page; print(definitions_page(), end="")' > docs/reference/definitions.md
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -1,14 +1,14 @@
 """Speed and memory of phiscope beside the floors and the peers, on the same features, in one interleaved run.
 
-    make bench                                    everything: writes docs/speed.json, docs/speed.md and its pictures
+    make bench                                    everything: writes speed.json, speed.md and pictures to docs/evidence
     make bench ARGS="--quick"                     small shapes, two minutes: whether everything works here
     make bench ARGS="--shapes A --repeats 3"      a part; parts are written to build/bench and leave docs alone
     make bench ARGS="--shapes 20000x256x10 --contestants pass numbers floor-symmetric-blocks --no-growth"
     make bench ARGS="--shapes D P --contestants pass numbers everything floor-symmetric-blocks floor-eigh"
-    make bench ARGS="--render docs/speed.json"    the page again, without measuring
+    make bench ARGS="--render docs/evidence/speed.json"     the page again, without measuring
 
 Every contestant of a shape has a process of its own, all with the same number of threads; they take turns, in another
-random order each round. docs/speed.md says how to read the figures.
+random order each round. docs/evidence/speed.md says how to read the figures.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from speed_parts.race import Race, Rules
 from speed_parts.tables import plain_table
 
 ROOT = Path(__file__).parents[1]
+EVIDENCE = ROOT / "docs" / "evidence"
 SHAPES = {
     "A": Shape(n=50_000, p=512, classes=10),
     "B": Shape(n=10_000, p=2048, classes=100),
@@ -133,14 +134,16 @@ def parsed(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--no-growth", dest="growth", action="store_const", const=[], help="no growth series")
     parser.add_argument("--no-memory", action="store_true", help="without the table of memory")
     parser.add_argument("--seed", type=int, default=0, help="of the features and of the order")
-    parser.add_argument("--out", type=Path, help="folder; default docs for a whole run, build/bench for a part")
+    parser.add_argument(
+        "--out", type=Path, help="folder; default docs/evidence for a whole run, build/bench for a part"
+    )
     parser.add_argument("--render", type=Path, metavar="JSON", help="make the page from this file, measure nothing")
     args = parser.parse_args(words)
     for name in ("repeats", "threads", "budget", "timeout", "memory"):
         if getattr(args, name) <= 0:
             parser.error(f"--{name} is {getattr(args, name)}, expected more than 0")
     if args.render and not args.render.is_file():
-        parser.error(f"--render {args.render} is no file; make bench writes docs/speed.json")
+        parser.error(f"--render {args.render} is no file; make bench writes docs/evidence/speed.json")
     args.whole = not (args.quick or args.shapes or args.contestants or args.growth is not None or args.no_memory)
     if args.growth is None:
         args.growth = [] if args.shapes else ["n", "p"]
@@ -244,7 +247,7 @@ def main(words: Sequence[str] | None = None) -> int:
     # Imported late: measuring needs no drawing library.
     from speed_parts.page import render
 
-    folder = args.out or (ROOT / "docs" if args.whole or args.render else ROOT / "build" / "bench")
+    folder = args.out or (EVIDENCE if args.whole or args.render else ROOT / "build" / "bench")
     folder.mkdir(parents=True, exist_ok=True)
     if args.render:
         found = json.loads(args.render.read_text(encoding="utf-8"))
@@ -252,7 +255,7 @@ def main(words: Sequence[str] | None = None) -> int:
         found = measured(args)
         (folder / "speed.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         print(f"wrote {os.path.relpath(folder / 'speed.json')}")
-    for path in render(found, ROOT / "docs" / "speed.md", folder):
+    for path in render(found, EVIDENCE / "speed.md", folder):
         print(f"wrote {os.path.relpath(path)}")
     return 0
 

@@ -1,4 +1,4 @@
-"""Make the contact sheets of docs/data.md: python docs/make_glyph_pictures.py."""
+"""Make the contact sheets of docs/guide/data.md: python docs/make_glyph_pictures.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib import pyplot
 
 from phiscope.studies.datasets.glyphs import GlyphSettings, draw_glyphs
 
-IMAGES = Path(__file__).parent / "images"
+IMAGES = Path(__file__).parent / "guide" / "images"
 COLUMNS = 20
 
 

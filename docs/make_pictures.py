@@ -14,7 +14,7 @@ from phiscope.studies import run_study
 from phiscope.studies.architectures import build_network
 from phiscope.studies.datasets.images import load_images
 
-IMAGES = Path(__file__).parent / "images"
+IMAGES = Path(__file__).parent / "guide" / "images"
 
 
 def screenshot(page_file: Path, target: Path) -> None:

@@ -22,7 +22,7 @@ from phiscope.metrics import (
     collapse,
     definition_of,
     dimension,
-    elsewhere,
+    on_request,
     richness,
 )
 from phiscope.metrics.definition import Definition
@@ -64,9 +64,9 @@ def test_the_promised_names():
 
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_numbers_that_are_read_elsewhere_say_where(name):
-    assert set(elsewhere.PLACES) == set(ELSEWHERE)
+    assert set(on_request.PLACES) == set(ELSEWHERE)
     m = phiscope.diagonalize(**CASES["n > p"])
-    with pytest.raises(MissingNumberError, match=re.escape(elsewhere.PLACES[name])):
+    with pytest.raises(MissingNumberError, match=re.escape(on_request.PLACES[name])):
         m[name]
 
 
@@ -75,7 +75,7 @@ def test_places_elsewhere_exist():
     m = phiscope.diagonalize(**case)
     found = phiscope.restrict(m, (case["features"], case["targets"]), case["head"])
     scope = {"m": m, "phiscope": SimpleNamespace(restrict=lambda *_: found), "times": [0.0, 1.0]}
-    for place in elsewhere.PLACES.values():
+    for place in on_request.PLACES.values():
         assert eval(place.split(", ")[0] if "(" not in place else place, scope | {"samples": 0, "head": 0}) is not None
 
 

@@ -252,7 +252,7 @@ def test_a_matplotlib_without_fonts(monkeypatch, tmp_path):
 
 @pytest.mark.slow
 def test_a_convolutional_network_reads_what_a_fully_connected_one_does_not():
-    """The figures of docs/data.md, with room for another machine's rounding."""
+    """The figures of docs/guide/data.md, with room for another machine's rounding."""
     from phiscope.studies.architectures import build_network
 
     images = load_images("glyphs")

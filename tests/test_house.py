@@ -17,6 +17,8 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "phiscope"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 MODULES = sorted(SOURCE.rglob("*.py"))
+FACES = sorted(SOURCE.glob("*/**/__init__.py"))
+TOP_FACES = sorted(SOURCE.glob("*/__init__.py"))
 
 PUBLIC = [
     "DEFINITIONS",
@@ -175,6 +177,33 @@ def test_every_module_says_what_it_is():
     for path in MODULES:
         docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
         assert docstring, path
+
+
+def _listed(face):
+    """File names that a face's docstring lists, in its order; folders end in a slash."""
+    return re.findall(r"^    (\w+(?:\.py|/)) +\S", ast.get_docstring(ast.parse(face)), re.M)
+
+
+@pytest.mark.parametrize("face", FACES, ids=lambda path: str(path.parent.relative_to(SOURCE)))
+def test_every_face_lists_the_modules_of_its_folder(face):
+    listed = _listed(face.read_text(encoding="utf-8"))
+    folders = {f"{path.parent.name}/" for path in face.parent.glob("*/__init__.py")}
+    assert sorted(listed) == sorted({path.name for path in face.parent.glob("*.py")} - {"__init__.py"} | folders)
+
+
+def test_the_list_of_a_face_is_read_line_by_line():
+    assert _listed('"""Charter.\n\n::\n\n    a.py  one\n    b/    two\n    c.py\n\nd.py  not in the list\n"""') == [
+        "a.py",
+        "b/",
+    ]
+
+
+@pytest.mark.parametrize("face", TOP_FACES, ids=lambda path: path.parent.name)
+def test_every_face_begins_with_the_charter_on_the_architecture_page(face):
+    charter = ast.get_docstring(ast.parse(face.read_text(encoding="utf-8"))).partition("\n")[0]
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    assert charter.endswith(".")
+    assert f"| `{face.parent.name}` | {charter.removesuffix('.')} |" in page
 
 
 def test_every_module_imports_with_the_extras_installed():

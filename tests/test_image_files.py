@@ -356,7 +356,7 @@ def test_digits_without_scikit_learn(monkeypatch):
 
 
 def test_the_python_on_the_page_runs(tmp_path, monkeypatch, capsys):
-    page = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[1] / "docs" / "guide" / "data.md").read_text(encoding="utf-8")
     write_mnist(tmp_path / "data" / "mnist", n=(1000, 30))
     write_cifar10(tmp_path / "data" / "cifar10")
     write_cifar100(tmp_path / "data" / "cifar100")

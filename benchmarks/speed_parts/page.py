@@ -1,4 +1,4 @@
-"""The page docs/speed.md: its prose stays, what stands between the marks is made from the JSON."""
+"""The page docs/evidence/speed.md: its prose stays, what stands between the marks is made from the JSON."""
 
 from __future__ import annotations
 

@@ -22,7 +22,6 @@ from phiscope.typing import FloatArray
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-
 SHOWN = 12
 """So many leading eigenfunctions are listed when a comparison is printed."""
 

@@ -26,7 +26,6 @@ from phiscope.typing import FloatArray, IntArray
 Sample = tuple[Any, Any]
 """Features (b, p) and targets (b,) or (b, c) of one batch."""
 
-
 _BLOCK = 512
 
 

@@ -23,7 +23,6 @@ NEARLY_EQUAL = 0.5
 """A cluster whose smallest eigenvalue is below this share of its largest is not rotated: grown from neighbor to
 neighbor, it is a slope and no longer a degeneracy."""
 
-
 SEEN = 1e-8
 """A direction of a cluster with a class share below this (squared norm) is not seen by the classes."""
 

@@ -19,7 +19,6 @@ LEAST_OVERLAP = 0.5
 """A match needs more than this squared overlap: of orthonormal functions at most one can hold more than half of a
 given one, so a match above it is never arbitrary."""
 
-
 ABSENT = -1
 """What `Tracks.index` holds where a track has not begun or has ended."""
 

@@ -1,3 +1,9 @@
-"""The command line: commands, options, exit codes, and what they print."""
+"""Commands, options, exit codes, and what they print.
+
+::
+
+    main.py  commands, options and exit codes
+    text.py  definitions, studies, measurements and comparisons as plain text
+"""
 
 from phiscope.cli.main import run_command as run_command

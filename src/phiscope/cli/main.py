@@ -22,6 +22,15 @@ from phiscope.reproduction.options import EXAMPLES, SUMMARY, add_options
 DONE, OUR_FAULT, WRONG_USE, STOPPED = 0, 1, 2, 130
 """Exit codes; 130 is what a shell reports for Ctrl-C."""
 
+_RUN = "Train a built-in study, observe it, and write its run and page; Ctrl-C stops it and keeps both."
+_MEASURE = (
+    "Diagonalize features from files, also larger than memory, and print every number. A PATH is a .npy file, a Zarr "
+    "folder, a Parquet file, or a folder or quoted pattern of .npy or Parquet files; PATH:NAME names an array or "
+    "columns inside."
+)
+_REPORT = "Write one self-contained page for a run, or for several side by side."
+_EXPLAIN = "Print what a number means: formula, range, direction, source."
+
 
 class _Help(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Keeps the line breaks of the examples."""
@@ -58,7 +67,8 @@ def run_command(arguments: Sequence[str]) -> int:
     except MemoryError as error:
         return _refuse(
             f"memory ran out ({error or 'no more could be had'}); it takes several matrices of columns x columns: give "
-            "--head instead of many --outputs, or see docs/wide.md for the leading eigenfunctions of wide features"
+            "--head instead of many --outputs, or see docs/guide/wide.md for the leading eigenfunctions of wide "
+            "features"
         )
     except KeyboardInterrupt:
         print("phiscope: stopped", file=sys.stderr)
@@ -245,22 +255,6 @@ def _parser() -> ArgumentParser:
     explain.add_argument("name", nargs="?", type=str, metavar="NAME", help="a number's name; without it, all names")
     add_options(command("reproduce", SUMMARY, *EXAMPLES))
     return parser
-
-
-_RUN = "Train a built-in study, observe it, and write its run and page; Ctrl-C stops it and keeps both."
-
-
-_MEASURE = (
-    "Diagonalize features from files, also larger than memory, and print every number. A PATH is a .npy file, a Zarr "
-    "folder, a Parquet file, or a folder or quoted pattern of .npy or Parquet files; PATH:NAME names an array or "
-    "columns inside."
-)
-
-
-_REPORT = "Write one self-contained page for a run, or for several side by side."
-
-
-_EXPLAIN = "Print what a number means: formula, range, direction, source."
 
 
 def _add_run(parser: ArgumentParser) -> None:

@@ -15,10 +15,8 @@ if TYPE_CHECKING:
     from phiscope.measurement.record import Measurement
     from phiscope.runs import Record, Run
 
-
 WIDTH = 100
 """Text is wrapped at this many columns."""
-
 
 _CURVES = ("eigenvalues", "quality", "utilization", "cumulative_quality", "cumulative_utilization")
 

@@ -1,7 +1,4 @@
-"""Which ranks measure together, and how they stay together when one of them fails.
-
-Which samples of a data set a rank reads, and which of them another rank reads as well.
-"""
+"""Which ranks measure together, which samples each of them reads, and how they stay together when one of them fails."""
 
 from __future__ import annotations
 
@@ -20,7 +17,6 @@ from phiscope.errors import InputError
 
 Ranks = Literal["auto", "merge", "local"] | Any
 """What `ranks=` takes: a word, or a torch process group whose ranks merge."""
-
 
 Result = TypeVar("Result")
 
@@ -82,6 +78,10 @@ class Crew:
         return len(range(self.exchange.rank, max_samples, self.exchange.size)) if max_samples > 0 else max_samples
 
 
+ALONE = Crew()
+"""One process, as without torch.distributed."""
+
+
 def crew_of(ranks: Ranks, data: Any, model: nn.Module) -> Crew:
     """Decide who measures.
 
@@ -120,10 +120,6 @@ def crew_of(ranks: Ranks, data: Any, model: nn.Module) -> Crew:
         share=share if merges and splits else None,
         alone_of=exchange.size if ranks == "auto" and not merges and exchange.size > 1 else 0,
     )
-
-
-ALONE = Crew()
-"""One process, as without torch.distributed."""
 
 
 @dataclass(frozen=True, kw_only=True)

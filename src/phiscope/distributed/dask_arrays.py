@@ -5,11 +5,9 @@ again after its worker was killed gives the same bits, and so does the whole.
 
 Each chunk deals its rows at random to all shards. Whole chunks as shards would be cheaper to send, but chunks are often
 ordered (one class a file, one day a file), and intervals made from such shards mean nothing. What this costs is bounded
-twice: a shard with at most p rows is sent as its rows, so a chunk never sends more than itself in float64, and
-`PART_BYTES` bounds the matrices of all shards together; beyond it fewer shards are gathered, and numbers come without
-intervals, then without corrected twins.
-
-Moments of a part of the samples, on their way from one process to another.
+twice: a shard with at most p rows is sent as its rows and any other as half a symmetric matrix, so a chunk never sends
+more than itself in float64, and the matrices of all shards together are bounded; where they would be more, fewer shards
+are gathered, and numbers come without intervals, then without corrected twins.
 """
 
 from __future__ import annotations
@@ -252,6 +250,27 @@ def _reach(arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
     return {name: max(-float(arrays[name].min()), float(arrays[name].max()), 0.0) for name in measured}
 
 
+def merge_parts(first: Part | None, second: Part | None) -> Part | None:
+    """The part that two parts make together: shard s with shard s, by `phiscope.moments.moments.merge`.
+
+    Args:
+        first: one part, None for no samples.
+        second: another, dealt to as many shards.
+    """
+    if first is None or second is None:
+        return second if first is None else first
+    shards = []
+    for one, other in zip(first.shards, second.shards, strict=True):
+        shards.append(merge(one, other) if one is not None and other is not None else other if one is None else one)
+    whole = None if first.whole is None or second.whole is None else first.whole | second.whole
+    return Part(
+        shards=tuple(shards),
+        reach={name: max(first.reach[name], second.reach[name]) for name in first.reach},
+        whole=whole,
+        n_rows=first.n_rows + second.n_rows,
+    )
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Part:
     """Moments of some samples, in the same shards everywhere; merge two with `merge_parts`.
@@ -307,24 +326,3 @@ def _unpack(packed: tuple[Moments, FloatArray | None] | None) -> Moments | None:
     if upper is None:
         return replace(moments, rows=np.asarray(moments.rows, dtype=np.float64))
     return replace(moments, within=unpack_symmetric(upper, sum(moments.layout[:3])))
-
-
-def merge_parts(first: Part | None, second: Part | None) -> Part | None:
-    """The part that two parts make together: shard s with shard s, by `phiscope.moments.merge`.
-
-    Args:
-        first: one part, None for no samples.
-        second: another, dealt to as many shards.
-    """
-    if first is None or second is None:
-        return second if first is None else first
-    shards = []
-    for one, other in zip(first.shards, second.shards, strict=True):
-        shards.append(merge(one, other) if one is not None and other is not None else other if one is None else one)
-    whole = None if first.whole is None or second.whole is None else first.whole | second.whole
-    return Part(
-        shards=tuple(shards),
-        reach={name: max(first.reach[name], second.reach[name]) for name in first.reach},
-        whole=whole,
-        n_rows=first.n_rows + second.n_rows,
-    )

@@ -24,7 +24,6 @@ from phiscope.errors import PhiscopeError, RankError
 LATE_SECONDS = 60.0
 """After so long a rank that waits for the others says so; torch's own time limit ends the wait."""
 
-
 _log = logging.getLogger("phiscope")
 
 

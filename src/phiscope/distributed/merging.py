@@ -1,7 +1,7 @@
 """The moments of all ranks as one, by sums of p x p arrays.
 
-`phiscope.moments.merge` joins two sets; here all ranks join at once. Each rank moves its scatter within groups to
-the means of the union, and the moved matrices are summed. Means travel as deviations from a mean that one rank
+`phiscope.moments.moments.merge` joins two sets; here all ranks join at once. Each rank moves its scatter within groups
+to the means of the union, and the moved matrices are summed. Means travel as deviations from a mean that one rank
 holds, so that a mean of 1000 spreads costs no digits.
 """
 

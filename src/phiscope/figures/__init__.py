@@ -1,7 +1,20 @@
-"""Figures as data: what a picture says, apart from who draws it.
+"""Figures as data; `draw.py` alone knows matplotlib.
 
-Every builder here returns frozen dataclasses that a test can read. ``phiscope.report`` draws them on a
-page, ``phiscope.figures.draw`` draws them for print.
+::
+
+    model.py     the parts of a figure, as frozen data
+    palette.py   colors that stay apart for color-blind readers and in gray print
+    spectra.py   the picture of the method: spectrum, cumulative quality and utilization
+    classes.py   which class lives on which eigenfunction, as diagonalized and rotated toward classes
+    overlaps.py  which eigenfunctions of one feature map live on in another
+    depth.py     where in a network features become minimal
+    history.py   every scalar over the epochs of one or several runs
+    epochs.py    a logarithmic axis for epochs, with a place for epoch 0
+    extremes.py  the samples on which an eigenfunction is largest and smallest
+    tracks.py    which eigenfunction of the last record was which before
+    draw.py      figures drawn with matplotlib, for print and notebooks
+
+Builders return frozen dataclasses that a test can read. ``phiscope.page`` draws them on a page, ``draw.py`` for print.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Which class lives on which eigenfunction, as a map.
 
-Eigenfunctions rotated toward the classes inside clusters, for pictures.
+Inside a cluster of nearly equal eigenvalues the functions that the solver returns mean nothing; rotated toward the
+classes they can be read.
 """
 
 from __future__ import annotations

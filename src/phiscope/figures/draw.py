@@ -1,6 +1,6 @@
-"""Figures as data, drawn with matplotlib for print and notebooks.
+"""Figures as data, drawn with matplotlib for print and notebooks: a measurement, layers over depth, a comparison.
 
-The picture of depth, drawn with matplotlib.
+No other module of the package knows matplotlib, and pyplot's global state is not touched.
 """
 
 from __future__ import annotations
@@ -27,10 +27,8 @@ if TYPE_CHECKING:
 
     from phiscope.measurement.record import Measurement
 
-
 DASHES = {"solid": "-", "dashed": "--", "dotted": ":"}
 """A line's dash in matplotlib's letters."""
-
 
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -42,6 +40,9 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
 }
 """What every printed figure looks like; used inside `rc_context`, so that nobody else's settings change."""
+
+NAMED = 24
+"""At most about so many layers are named on the axis."""
 
 
 def measurement_figure(measurement: Measurement) -> Drawing:
@@ -163,10 +164,6 @@ def _draw_marks(axes: Axes, panels: tuple[Panel, ...]) -> None:
             fontsize=8,
             color=INK,
         )
-
-
-NAMED = 24
-"""At most about so many layers are named on the axis."""
 
 
 def layers_figure(layers: Layers) -> Drawing:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 ROOM = 0.16
 """Epoch 0 stands left of the first one after it by this share of the axis."""
 
-
 LEAST_ROOM = 0.25
 """But by at least so many decades."""
 

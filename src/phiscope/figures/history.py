@@ -14,10 +14,8 @@ from phiscope.metrics import DEFINITIONS, Definition, definition_of
 if TYPE_CHECKING:
     from phiscope.runs import Record, Run
 
-
 DASHES: tuple[Dash, ...] = ("solid", "dashed", "dotted")
 """One for each split: the first split is solid."""
-
 
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
@@ -71,14 +69,10 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 """Section title and the numbers in it, in reading order; numbers in no group follow at the end."""
 
-
 LOG_SPAN = 50.0
 """Unbounded positive values further apart than this factor get a logarithmic axis."""
 
-
 TRAINING = "Accuracy, loss and what else the training loop recorded"
-
-
 OTHERS = "More numbers"
 
 

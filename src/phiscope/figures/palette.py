@@ -9,14 +9,11 @@ from __future__ import annotations
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#AA4499", "#E69F00", "#56B4E9", "#000000")
 """One color for each run, repeated when there are more runs."""
 
-
 GHOST = "#B5B5B5"
 """The first record, drawn behind the chosen one."""
 
-
 INK = "#1F2328"
 """Text and marks."""
-
 
 DIVERGING = (
     "#0B3C6F",
@@ -30,7 +27,6 @@ DIVERGING = (
     "#7A3005",
 )
 """Negative to positive, blue to brown through near-white."""
-
 
 SEQUENTIAL = ("#FBFBFA", "#DCEAF2", "#8DC0DD", "#2F79B5", "#0B3C6F")
 """Zero to one, white to blue."""

@@ -15,14 +15,11 @@ from phiscope.spectrum.spectrum import Spectrum
 DENSE = 40
 """So many leading eigenfunctions are always drawn one by one."""
 
-
 DRAWN = 80
 """At most about so many points of a curve are drawn; beyond ``DENSE`` they thin out evenly on a log axis."""
 
-
 FLOOR = 1e-8
 """Relative eigenvalues below this are left out of the picture: they would press the rest together."""
-
 
 CURVES: tuple[tuple[str, str, str], ...] = (
     ("eigenvalues", "Strength of each eigenfunction", "ρₖ / ρ₁"),

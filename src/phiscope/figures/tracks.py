@@ -14,7 +14,6 @@ from phiscope.figures.palette import OKABE_ITO
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "star")
 """Marker of the first seven eigenfunctions, of the next seven and so on: with the color it names a line."""
 
-
 GONE = "#9AA0A8"
 """Tracks that end before the last record."""
 

@@ -61,7 +61,6 @@ def warn_of_samples(found: Findings, moments: Moments) -> None:
 BIAS_TO_WARN_OF = 0.01
 """A bias from finite n beyond this is said, with the number of samples that would bring it below."""
 
-
 RELATIVE_BIAS_TO_WARN_OF = 0.05
 """The same for participation ratios, as a share of the number."""
 

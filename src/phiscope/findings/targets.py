@@ -37,7 +37,6 @@ def find_alignment(found: Findings, moments: Moments, covariance_squared_norm: f
 MOST_CLASS_SHARES = 2048
 """Distinct class shares up to which the spectrum of the targets is computed: one symmetric matrix of this size."""
 
-
 READOUT_NUMBERS = tuple(row.name for row in (*readout.DEFINITIONS, *collapse_distance.DEFINITIONS))
 
 

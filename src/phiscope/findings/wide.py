@@ -29,10 +29,8 @@ WHOLE_SPECTRUM = (
 )
 """Numbers that the leading eigenvalues, the trace and the norm do not determine."""
 
-
 LOOSE = 0.01
 """Eigenvalues whose bound is beyond this share of them are reported as uncertain."""
-
 
 _READ_NORM = (
     "dynamical_low_rank",

@@ -1,1 +1,10 @@
-"""What users hand in: arrays, rows that stay on disk, files, batches; read, or refused in one sentence."""
+"""What users hand in: arrays, rows that stay on disk, files, batches; read, or refused in one sentence.
+
+::
+
+    arrays.py   NumPy arrays, torch tensors, anything with DLPack or ``__array__``; heads, targets, weights, counts
+    batches.py  data in the shapes people have them, as a stream of batches
+    files.py    .npy files, folders of them, Zarr and Parquet, by path
+    parquet.py  columns of Parquet files as rows
+    rows.py     arrays of rows that are read piece by piece and never loaded as a whole
+"""

@@ -18,11 +18,7 @@ from phiscope.inputs.parquet import parquet_rows
 from phiscope.inputs.rows import Rows, as_row_source, in_a_row
 
 _NPY_MAGIC = b"\x93NUMPY"
-
-
 _PARQUET_MAGIC = b"PAR1"
-
-
 _ZARR_MARKS = ("zarr.json", ".zarray", ".zgroup")
 
 

@@ -1,18 +1,14 @@
 """All eigenvalues at once, eigenvectors when they are read: of a symmetric matrix, or from few rows.
 
-All eigenvalues of a symmetric matrix at once, its eigenvectors when they are read.
+A symmetric matrix is S = Q T Q^T with a tridiagonal T = Z diag(rho) Z^T, hence V = Q Z. That product is half of all the
+work, and coordinates of a few columns, V^T x = Z^T (Q^T x), do not need it.
 
-S = Q T Q^T with a tridiagonal T = Z diag(rho) Z^T, hence V = Q Z. That product is half of all the work, and coordinates
-of a few columns, V^T x = Z^T (Q^T x), do not need it. LAPACK's routines are called one by one, which lets other threads
-go on, too.
+For A^T A from rows of A that are fewer than columns, A^T = Q R with a small triangle R = U diag(s) W^T, so that the
+eigenvectors are Q U and the eigenvalues s^2; nothing is p x p. From the Gram matrix A A^T eigenvalues below eps rho_1
+would be noise; those of s are good down to eps^2 rho_1, and eigenvectors stay orthogonal.
 
-The spectrum of A^T A from the rows of A, fewer than columns: nothing p x p, and half of the digits no worse.
-
-A^T = Q R with a small triangle R = U diag(s) W^T, so that A^T A has eigenvectors Q U and eigenvalues s^2. From the
-Gram matrix A A^T eigenvalues below eps rho_1 would be noise; those of s are good down to eps^2 rho_1, and eigenvectors
-stay orthogonal. LAPACK's routines are called one by one, which lets other threads go on.
-
-Products of Householder reflectors, as LAPACK leaves them behind: Q x without ever forming Q.
+Q is never formed: it stays the product of Householder reflectors that LAPACK leaves behind. LAPACK's routines are
+called one by one, which lets other threads go on.
 """
 
 from __future__ import annotations
@@ -27,189 +23,19 @@ from phiscope.linalg.lapack import character, check_status, integer, pointer, ro
 from phiscope.linalg.products import product
 from phiscope.typing import FloatArray
 
-
-class FewRows:
-    """Eigenvalues, descending, and eigenvectors of A^T A, and one more direction where `beside` leaves their span.
-
-    Args:
-        rows: A, shape (r, p).
-        beside: a vector of shape (p,); what no eigenvector reaches of it is the last direction, with eigenvalue 0.
-
-    Attributes:
-        values: shape (k,), k = min(r, p) or, with `beside`, min(r + 1, p).
-
-    Raises:
-        PhiscopeError: LAPACK failed.
-
-    Source: Chan 1982, ACM Trans. Math. Softw. 8 (QR before the singular value decomposition).
-
-    Example:
-        >>> found = FewRows(np.array([[3.0, 0.0, 0.0]]), np.array([1.0, 2.0, 0.0]))
-        >>> found.values.tolist(), np.abs(found.vectors()).round(12).tolist()
-        ([9.0, 0.0], [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
-    """
-
-    def __init__(self, rows: FloatArray, beside: FloatArray | None = None) -> None:
-        self._lock = RLock()
-        n_rows, width = rows.shape
-        columns = room(width, n_rows + (beside is not None))
-        columns[:, :n_rows] = rows.T
-        if beside is not None:
-            columns[:, n_rows] = beside
-        self._reflectors: tuple[FloatArray, FloatArray] | None = (columns, _triangle(columns))
-        inner = min(n_rows, width)
-        self._rotation, singular = _rotation(np.asfortranarray(np.triu(columns[:inner, :n_rows])))
-        self.values = np.concatenate([singular**2, np.zeros(min(columns.shape) - inner)])
-        self._vectors = np.empty((width, 0))
-
-    def project(self, columns: FloatArray) -> FloatArray:
-        """V^T x, shape (k, j), for columns x of shape (p, j)."""
-        with self._lock:
-            self._prepare_for(columns.shape[1])
-            if self._reflectors is None:
-                return product(self._vectors.T, columns)
-            turned = copied(columns)
-            reflect(*self._reflectors, turned, skipped=0, transposed=True)
-            found, inner = turned[: len(self.values)].copy(), len(self._rotation)
-            found[:inner] = product(self._rotation.T, turned[:inner])
-            return found
-
-    def combine(self, coefficients: FloatArray) -> FloatArray:
-        """V c, shape (p, j), for coefficients c of shape (k, j)."""
-        with self._lock:
-            self._prepare_for(coefficients.shape[1])
-            if self._reflectors is None:
-                return product(self._vectors, coefficients)
-            inner = len(self._rotation)
-            return self._reflected(product(self._rotation, coefficients[:inner]), coefficients[inner:])
-
-    def leading(self, count: int) -> FloatArray:
-        """The first columns of V, shape (p, count), in memory of their own."""
-        with self._lock:
-            self._prepare_for(count)
-            return self._vectors[:, :count].copy(order="F") if self._reflectors is None else self._formed(count)
-
-    def vectors(self) -> FloatArray:
-        """V, shape (p, k), columns contiguous; the memory of this object, not to be written to."""
-        with self._lock:
-            if self._reflectors is not None:
-                self._vectors, self._reflectors = self._formed(len(self.values)), None
-            return self._vectors
-
-    def _prepare_for(self, n_columns: int) -> None:
-        if n_columns > MANY_COLUMNS * len(self.values):
-            self.vectors()
-
-    def _formed(self, count: int) -> FloatArray:
-        inner = len(self._rotation)
-        turned = np.zeros((inner, count))
-        turned[:, :inner] = self._rotation[:, :count]
-        return self._reflected(turned, np.eye(len(self.values), count)[inner:])
-
-    def _reflected(self, turned: FloatArray, beside: FloatArray) -> FloatArray:
-        """Q x for x made of what the triangle's own directions were turned to and what lies beside them."""
-        if self._reflectors is None:
-            raise PhiscopeError("the reflectors were given up for the eigenvectors; please report this")
-        found = room(len(self._vectors), turned.shape[1])
-        inner, size = len(turned), len(self.values)
-        found[:inner], found[inner:size], found[size:] = turned, beside, 0.0
-        reflect(*self._reflectors, found, skipped=0)
-        return found
-
-
-def _triangle(columns: FloatArray) -> FloatArray:
-    """Q R in place of the columns: R on and above the diagonal, reflectors below it; their factors are returned."""
-    factors, work = np.empty(min(columns.shape)), np.empty(1)
-    # The first call only says how much room the second one wants; so in the one below.
-    for asked in (True, False):
-        status = ctypes.c_int(0)
-        routine("dgeqrf", "int *, int *", 8)(
-            integer(columns.shape[0]), integer(columns.shape[1]), pointer(columns), spacing(columns), pointer(factors),
-            pointer(work), integer(-1 if asked else len(work)), ctypes.byref(status),
-        )  # fmt: skip
-        check_status("dgeqrf", status, columns.shape)
-        work = np.empty(int(work[0])) if asked else work
-    return factors
-
-
-def _rotation(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Left singular vectors and singular values, descending, of a matrix with no more rows than columns."""
-    height, width = matrix.shape
-    singular, rotation = np.empty(height), np.empty((height, height), order="F")
-    right = np.empty((height, width), order="F")
-    counters, work = np.empty(8 * height, dtype=np.int32), np.empty(1)
-    for asked in (True, False):
-        status = ctypes.c_int(0)
-        routine("dgesdd", "char *, int *, int *", 14)(
-            character("S"), integer(height), integer(width), pointer(matrix), spacing(matrix), pointer(singular),
-            pointer(rotation), spacing(rotation), pointer(right), spacing(right), pointer(work),
-            integer(-1 if asked else len(work)), pointer(counters), ctypes.byref(status),
-        )  # fmt: skip
-        check_status("dgesdd", status, matrix.shape)
-        work = np.empty(int(work[0])) if asked else work
-    return rotation, singular
-
-
-APART = 8
-"""Numbers left free after each column. Columns a power of two apart, as networks are wide, fall on the same lines of
-the cache; with a gap Q x takes half to four fifths of the time (measured for p = 256 to 3072 with OpenBLAS)."""
-
-
-TOGETHER = 64
-"""Reflectors applied together, as one product; LAPACK's own routines take 32, and up to twice the time."""
-
-
 MANY_COLUMNS = 0.75
 """Columns, as a share of all eigenvectors, from which on these are formed for them: it costs little more, and stays."""
-
-
-def room(height: int, width: int) -> FloatArray:
-    """Room for a matrix with contiguous columns, `APART` numbers after each."""
-    return np.empty((height + APART, width), order="F")[:height]
-
-
-def copied(columns: FloatArray) -> FloatArray:
-    """A copy laid out so."""
-    found = room(*columns.shape)
-    found[...] = columns
-    return found
-
-
-def reflect(
-    reflectors: FloatArray, factors: FloatArray, columns: FloatArray, *, skipped: int, transposed: bool = False
-) -> None:
-    """Q x or Q^T x in place, for Q = H_1 H_2 ... H_k with H_i = I - tau_i v_i v_i^T.
-
-    Args:
-        reflectors: columns contiguous, shape (d, >= k); v_i is column i, 1 at entry i + `skipped` and 0 before that,
-            neither of which is stored.
-        factors: tau, shape (k,) or longer.
-        columns: x, columns contiguous, shape (d, j); changed.
-        skipped: first entries that no reflector touches: 0 after a QR decomposition, 1 after a tridiagonal reduction.
-        transposed: Q^T x instead of Q x.
-    """
-    (size, width), n_reflectors = columns.shape, min(len(columns) - skipped, reflectors.shape[1])
-    if width == 0:
-        return
-    triangle, work = np.empty((TOGETHER, TOGETHER), order="F"), room(width, TOGETHER)
-    starts = range(0, n_reflectors, TOGETHER)
-    for start in starts if transposed else reversed(starts):
-        count, below = min(TOGETHER, n_reflectors - start), slice(start + skipped, size)
-        block, rest = reflectors[below, start:], columns[below]
-        routine("dlarft", "char *, char *, int *", 9)(
-            character("F"), character("C"), integer(len(block)), integer(count), pointer(block), spacing(block),
-            pointer(factors[start:]), pointer(triangle), spacing(triangle),
-        )  # fmt: skip
-        routine("dlarfb", "char *, char *, char *, char *, int *", 15)(
-            character("L"), character("T" if transposed else "N"), character("F"), character("C"),
-            integer(len(rest)), integer(width), integer(count), pointer(block), spacing(block),
-            pointer(triangle), spacing(triangle), pointer(rest), spacing(rest), pointer(work), spacing(work),
-        )  # fmt: skip
-
 
 LARGE = 1024
 """From this p on T is diagonalized by relatively robust representations: as fast as divide and conquer (measured with
 OpenBLAS), and p^2 doubles less."""
+
+TOGETHER = 64
+"""Reflectors applied together, as one product; LAPACK's own routines take 32, and up to twice the time."""
+
+APART = 8
+"""Numbers left free after each column. Columns a power of two apart, as networks are wide, fall on the same lines of
+the cache; with a gap Q x takes half to four fifths of the time (measured for p = 256 to 3072 with OpenBLAS)."""
 
 
 class Diagonalized:
@@ -339,3 +165,169 @@ def _by_representations(diagonal: FloatArray, beside: FloatArray) -> tuple[Float
         pointer(counters), integer(len(counters)), ctypes.byref(status),
     )  # fmt: skip
     return (values, vectors) if status.value == 0 and found.value == size else None
+
+
+class FewRows:
+    """Eigenvalues, descending, and eigenvectors of A^T A, and one more direction where `beside` leaves their span.
+
+    Args:
+        rows: A, shape (r, p).
+        beside: a vector of shape (p,); what no eigenvector reaches of it is the last direction, with eigenvalue 0.
+
+    Attributes:
+        values: shape (k,), k = min(r, p) or, with `beside`, min(r + 1, p).
+
+    Raises:
+        PhiscopeError: LAPACK failed.
+
+    Source: Chan 1982, ACM Trans. Math. Softw. 8 (QR before the singular value decomposition).
+
+    Example:
+        >>> found = FewRows(np.array([[3.0, 0.0, 0.0]]), np.array([1.0, 2.0, 0.0]))
+        >>> found.values.tolist(), np.abs(found.vectors()).round(12).tolist()
+        ([9.0, 0.0], [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+    """
+
+    def __init__(self, rows: FloatArray, beside: FloatArray | None = None) -> None:
+        self._lock = RLock()
+        n_rows, width = rows.shape
+        columns = room(width, n_rows + (beside is not None))
+        columns[:, :n_rows] = rows.T
+        if beside is not None:
+            columns[:, n_rows] = beside
+        self._reflectors: tuple[FloatArray, FloatArray] | None = (columns, _triangle(columns))
+        inner = min(n_rows, width)
+        self._rotation, singular = _rotation(np.asfortranarray(np.triu(columns[:inner, :n_rows])))
+        self.values = np.concatenate([singular**2, np.zeros(min(columns.shape) - inner)])
+        self._vectors = np.empty((width, 0))
+
+    def project(self, columns: FloatArray) -> FloatArray:
+        """V^T x, shape (k, j), for columns x of shape (p, j)."""
+        with self._lock:
+            self._prepare_for(columns.shape[1])
+            if self._reflectors is None:
+                return product(self._vectors.T, columns)
+            turned = copied(columns)
+            reflect(*self._reflectors, turned, skipped=0, transposed=True)
+            found, inner = turned[: len(self.values)].copy(), len(self._rotation)
+            found[:inner] = product(self._rotation.T, turned[:inner])
+            return found
+
+    def combine(self, coefficients: FloatArray) -> FloatArray:
+        """V c, shape (p, j), for coefficients c of shape (k, j)."""
+        with self._lock:
+            self._prepare_for(coefficients.shape[1])
+            if self._reflectors is None:
+                return product(self._vectors, coefficients)
+            inner = len(self._rotation)
+            return self._reflected(product(self._rotation, coefficients[:inner]), coefficients[inner:])
+
+    def leading(self, count: int) -> FloatArray:
+        """The first columns of V, shape (p, count), in memory of their own."""
+        with self._lock:
+            self._prepare_for(count)
+            return self._vectors[:, :count].copy(order="F") if self._reflectors is None else self._formed(count)
+
+    def vectors(self) -> FloatArray:
+        """V, shape (p, k), columns contiguous; the memory of this object, not to be written to."""
+        with self._lock:
+            if self._reflectors is not None:
+                self._vectors, self._reflectors = self._formed(len(self.values)), None
+            return self._vectors
+
+    def _prepare_for(self, n_columns: int) -> None:
+        if n_columns > MANY_COLUMNS * len(self.values):
+            self.vectors()
+
+    def _formed(self, count: int) -> FloatArray:
+        inner = len(self._rotation)
+        turned = np.zeros((inner, count))
+        turned[:, :inner] = self._rotation[:, :count]
+        return self._reflected(turned, np.eye(len(self.values), count)[inner:])
+
+    def _reflected(self, turned: FloatArray, beside: FloatArray) -> FloatArray:
+        """Q x for x made of what the triangle's own directions were turned to and what lies beside them."""
+        if self._reflectors is None:
+            raise PhiscopeError("the reflectors were given up for the eigenvectors; please report this")
+        found = room(len(self._vectors), turned.shape[1])
+        inner, size = len(turned), len(self.values)
+        found[:inner], found[inner:size], found[size:] = turned, beside, 0.0
+        reflect(*self._reflectors, found, skipped=0)
+        return found
+
+
+def _triangle(columns: FloatArray) -> FloatArray:
+    """Q R in place of the columns: R on and above the diagonal, reflectors below it; their factors are returned."""
+    factors, work = np.empty(min(columns.shape)), np.empty(1)
+    # The first call only says how much room the second one wants; so in the one below.
+    for asked in (True, False):
+        status = ctypes.c_int(0)
+        routine("dgeqrf", "int *, int *", 8)(
+            integer(columns.shape[0]), integer(columns.shape[1]), pointer(columns), spacing(columns), pointer(factors),
+            pointer(work), integer(-1 if asked else len(work)), ctypes.byref(status),
+        )  # fmt: skip
+        check_status("dgeqrf", status, columns.shape)
+        work = np.empty(int(work[0])) if asked else work
+    return factors
+
+
+def _rotation(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Left singular vectors and singular values, descending, of a matrix with no more rows than columns."""
+    height, width = matrix.shape
+    singular, rotation = np.empty(height), np.empty((height, height), order="F")
+    right = np.empty((height, width), order="F")
+    counters, work = np.empty(8 * height, dtype=np.int32), np.empty(1)
+    for asked in (True, False):
+        status = ctypes.c_int(0)
+        routine("dgesdd", "char *, int *, int *", 14)(
+            character("S"), integer(height), integer(width), pointer(matrix), spacing(matrix), pointer(singular),
+            pointer(rotation), spacing(rotation), pointer(right), spacing(right), pointer(work),
+            integer(-1 if asked else len(work)), pointer(counters), ctypes.byref(status),
+        )  # fmt: skip
+        check_status("dgesdd", status, matrix.shape)
+        work = np.empty(int(work[0])) if asked else work
+    return rotation, singular
+
+
+def reflect(
+    reflectors: FloatArray, factors: FloatArray, columns: FloatArray, *, skipped: int, transposed: bool = False
+) -> None:
+    """Q x or Q^T x in place, for Q = H_1 H_2 ... H_k with H_i = I - tau_i v_i v_i^T.
+
+    Args:
+        reflectors: columns contiguous, shape (d, >= k); v_i is column i, 1 at entry i + `skipped` and 0 before that,
+            neither of which is stored.
+        factors: tau, shape (k,) or longer.
+        columns: x, columns contiguous, shape (d, j); changed.
+        skipped: first entries that no reflector touches: 0 after a QR decomposition, 1 after a tridiagonal reduction.
+        transposed: Q^T x instead of Q x.
+    """
+    (size, width), n_reflectors = columns.shape, min(len(columns) - skipped, reflectors.shape[1])
+    if width == 0:
+        return
+    triangle, work = np.empty((TOGETHER, TOGETHER), order="F"), room(width, TOGETHER)
+    starts = range(0, n_reflectors, TOGETHER)
+    for start in starts if transposed else reversed(starts):
+        count, below = min(TOGETHER, n_reflectors - start), slice(start + skipped, size)
+        block, rest = reflectors[below, start:], columns[below]
+        routine("dlarft", "char *, char *, int *", 9)(
+            character("F"), character("C"), integer(len(block)), integer(count), pointer(block), spacing(block),
+            pointer(factors[start:]), pointer(triangle), spacing(triangle),
+        )  # fmt: skip
+        routine("dlarfb", "char *, char *, char *, char *, int *", 15)(
+            character("L"), character("T" if transposed else "N"), character("F"), character("C"),
+            integer(len(rest)), integer(width), integer(count), pointer(block), spacing(block),
+            pointer(triangle), spacing(triangle), pointer(rest), spacing(rest), pointer(work), spacing(work),
+        )  # fmt: skip
+
+
+def room(height: int, width: int) -> FloatArray:
+    """Room for a matrix with contiguous columns, `APART` numbers after each."""
+    return np.empty((height + APART, width), order="F")[:height]
+
+
+def copied(columns: FloatArray) -> FloatArray:
+    """A copy laid out so."""
+    found = room(*columns.shape)
+    found[...] = columns
+    return found

@@ -7,7 +7,8 @@ hundreds of times.
 
 What comes back is bounded, not trusted: residuals (an eigenvalue lies within each of them) and, from random columns
 that the method never sees, a bound on every eigenvalue outside and the squared norm. ARPACK and LAPACK's subset
-solver were slower, and the latter fails on isotropic features; figures in docs/wide.md.
+solver on a formed matrix are often faster (docs/guide/wide.md has figures), but bound nothing and give one spectrum
+of the two, and the latter fails on isotropic features.
 """
 
 from __future__ import annotations

@@ -1,17 +1,10 @@
 """BLAS and LAPACK routines that SciPy publishes for compiled code, called so that other threads go on.
 
-Matrix products by SciPy's BLAS on arrays as they lie, while other threads go on.
-
-SciPy's own functions copy what is picked from a larger array, and hold Python's global lock until they are done, which
-would stop a training that an observer's thread works beside. The routines are those that SciPy publishes for compiled
-code.
-
-LAPACK and BLAS routines that SciPy publishes for compiled code, called from here; other threads go on meanwhile.
-
-SciPy's own functions hold Python's global lock for as long as a routine runs, which would stop a training that an
-observer's thread works beside. Calls through ctypes let go of it.
-
-Equations with a positive definite matrix, by LAPACK and while other threads go on.
+SciPy's own functions hold Python's global lock until they are done, which would stop a training that an observer's
+thread works beside, and copy what is picked from a larger array. Calls through ctypes let go of the lock, and arrays
+are read as they lie where BLAS can read them. Products in place are here;
+whoever needs another routine takes it from `routine` and hands it what `pointer`, `integer`, `character` and `spacing`
+make.
 """
 
 from __future__ import annotations
@@ -27,7 +20,6 @@ from scipy.linalg import cython_blas, cython_lapack
 from phiscope.errors import PhiscopeError
 
 _LETTERS = {np.dtype(np.float32): ("s", ctypes.c_float), np.dtype(np.float64): ("d", ctypes.c_double)}
-
 
 HANDLED = frozenset(_LETTERS)
 """Types of numbers that BLAS is asked for here."""

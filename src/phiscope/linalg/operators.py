@@ -1,4 +1,4 @@
-"""Symmetric positive operators on feature space, held in the form that costs least."""
+"""Symmetric positive operators on feature space, held in the form that costs least or known by products."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ import numpy as np
 from phiscope.errors import InputError
 from phiscope.linalg.products import add_scatter, mirror, product, row_products
 from phiscope.typing import FloatArray
+
+Product = Callable[[FloatArray], FloatArray]
+"""S times columns, (p, b) to (p, b)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,10 +107,6 @@ class PositiveOperator:
     def dense(self) -> FloatArray:
         """The operator as a new p x p array, both triangles."""
         return mirror(self.lower().T)
-
-
-Product = Callable[[FloatArray], FloatArray]
-"""S times columns, (p, b) to (p, b)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,11 @@
-"""Products, triangles and their mirrors, sums by group; only SciPy's BLAS threads ever wake.
-
-Products of large matrices by SciPy's BLAS, so that only one set of BLAS threads is ever awake.
+"""Products, symmetric matrices and sums by group, made so that only SciPy's BLAS threads are ever awake.
 
 NumPy's wheels and SciPy's bring an OpenBLAS each, with threads of its own that go on spinning for a while after their
 work. All factorizations go to SciPy's, and so does the pass; were products between them NumPy's, the threads of both
-would take the cores from each other.
+would take the cores from each other. Sums by group in place are made on the calling thread for the same reason.
 
-Sums of rows over groups: new ones with weights, or in place and on the calling thread alone.
-
-Symmetric matrices from sums of outer products: half the work of a general product, one triangle, then a mirror.
+A symmetric matrix that is a sum of outer products takes half the work of a general product: one triangle is made, and
+mirrored where both are wanted.
 """
 
 from __future__ import annotations
@@ -27,52 +24,26 @@ from phiscope.typing import FloatArray, IntArray
 LONGEST_DOT = 10_000
 """Products that OpenBLAS takes on the calling thread in a dot product."""
 
+SMALL = 2**13
+"""Multiplications up to which no BLAS wakes its threads; NumPy has less to do around such a product."""
 
-def squared_lengths(rows: NDArray[Any]) -> NDArray[Any]:
-    """Squared norm of each row, shape (b,)."""
-    # Longer rows would wake the threads of NumPy's BLAS.
-    if hasattr(np, "vecdot") and rows.shape[1] <= LONGEST_DOT:
-        return np.asarray(np.vecdot(rows, rows))
-    return np.asarray(np.einsum("ij,ij->i", rows, rows))
+HALF_FROM = 128
+"""Rows from which on one triangle and its mirror take less time than a general product."""
 
+MIRROR_BLOCK = 256
+"""Rows and columns mirrored at a time, so that reading and writing both stay in the cache."""
 
 STRIP = 64
 """Rows of a symmetric matrix that are packed at once."""
 
+try:
+    # What csc_array @ rows calls, without its checks and its new array for the result: with a thousand groups these
+    # take four times as long as the sums. The name is SciPy's own; without it the public way serves.
+    from scipy.sparse import _sparsetools
 
-def pack_symmetric(matrix: FloatArray) -> FloatArray:
-    """The upper half of a symmetric matrix, strip by strip.
-
-    LAPACK's packed format goes entry by entry: at d = 2048 it took 36 ms and 75 ms back, this takes 6 and 13.
-
-    Args:
-        matrix: shape (d, d).
-
-    Example:
-        >>> matrix = np.arange(200.0)[:, None] + np.arange(200.0)
-        >>> packed = pack_symmetric(matrix)
-        >>> packed.size / matrix.size, bool((unpack_symmetric(packed, 200) == matrix).all())
-        (0.6544, True)
-    """
-    strips = [matrix[start : start + STRIP, start:] for start in range(0, len(matrix), STRIP)]
-    return np.concatenate([strip.ravel() for strip in strips])
-
-
-def unpack_symmetric(packed: FloatArray, width: int) -> FloatArray:
-    """The matrix of shape (width, width) that `pack_symmetric` packed."""
-    matrix = np.empty((width, width))
-    at = 0
-    for start in range(0, width, STRIP):
-        stop = min(start + STRIP, width)
-        size = (stop - start) * (width - start)
-        strip = packed[at : at + size].reshape(stop - start, width - start)
-        matrix[start:stop, start:], matrix[start:, start:stop] = strip, strip.T
-        at += size
-    return matrix
-
-
-SMALL = 2**13
-"""Multiplications up to which no BLAS wakes its threads; NumPy has less to do around such a product."""
+    csc_matvecs: Callable[..., None] | None = _sparsetools.csc_matvecs
+except (ImportError, AttributeError):
+    csc_matvecs = None
 
 
 def product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
@@ -120,14 +91,74 @@ def frobenius_norm(matrix: FloatArray) -> float:
     return math.sqrt(float(np.einsum("ij,ij->", matrix, matrix)))
 
 
-try:
-    # What csc_array @ rows calls, without its checks and its new array for the result: with a thousand groups these
-    # take four times as long as the sums. The name is SciPy's own; without it the public way serves.
-    from scipy.sparse import _sparsetools
+def squared_lengths(rows: NDArray[Any]) -> NDArray[Any]:
+    """Squared norm of each row, shape (b,)."""
+    # Longer rows would wake the threads of NumPy's BLAS.
+    if hasattr(np, "vecdot") and rows.shape[1] <= LONGEST_DOT:
+        return np.asarray(np.vecdot(rows, rows))
+    return np.asarray(np.einsum("ij,ij->i", rows, rows))
 
-    csc_matvecs: Callable[..., None] | None = _sparsetools.csc_matvecs
-except (ImportError, AttributeError):
-    csc_matvecs = None
+
+def add_scatter(scatter: FloatArray, rows: FloatArray, sign: float = 1.0, *, lower: bool = False) -> FloatArray:
+    """scatter += sign rows^T rows on one triangle, half the work of a general product; columns contiguous."""
+    if len(rows):
+        add_square(scatter, rows, scale=sign, lower=lower)
+    return scatter
+
+
+def add_outer(matrix: FloatArray, rows: FloatArray, sign: float = 1.0) -> FloatArray:
+    """A symmetric matrix += sign rows^T rows, both triangles and in place where the matrix is contiguous."""
+    if len(rows) == 0:
+        return matrix
+    whole = matrix if matrix.flags.f_contiguous else matrix.T
+    if len(rows) > HALF_FROM and whole.flags.f_contiguous:
+        return mirror(add_scatter(whole, rows, sign))
+    multiply(rows.T, rows, whole, scale=sign, kept=1.0)
+    return whole
+
+
+def mirror(upper: FloatArray) -> FloatArray:
+    """The full symmetric matrix from its upper triangle, in place; the lower one is overwritten."""
+    below = np.tri(min(MIRROR_BLOCK, len(upper)), k=-1, dtype=bool)
+    for start in range(0, len(upper), MIRROR_BLOCK):
+        stop = min(start + MIRROR_BLOCK, len(upper))
+        block = upper[start:stop, start:stop]
+        np.copyto(block, block.T.copy(), where=below[: len(block), : len(block)])
+        for low in range(stop, len(upper), MIRROR_BLOCK):
+            tile = slice(low, min(low + MIRROR_BLOCK, len(upper)))
+            upper[tile, start:stop] = upper[start:stop, tile].T
+    return upper
+
+
+def pack_symmetric(matrix: FloatArray) -> FloatArray:
+    """The upper half of a symmetric matrix, strip by strip.
+
+    LAPACK's packed format goes entry by entry: at d = 2048 it took 36 ms and 75 ms back, this takes 6 and 13.
+
+    Args:
+        matrix: shape (d, d).
+
+    Example:
+        >>> matrix = np.arange(200.0)[:, None] + np.arange(200.0)
+        >>> packed = pack_symmetric(matrix)
+        >>> packed.size / matrix.size, bool((unpack_symmetric(packed, 200) == matrix).all())
+        (0.6544, True)
+    """
+    strips = [matrix[start : start + STRIP, start:] for start in range(0, len(matrix), STRIP)]
+    return np.concatenate([strip.ravel() for strip in strips])
+
+
+def unpack_symmetric(packed: FloatArray, width: int) -> FloatArray:
+    """The matrix of shape (width, width) that `pack_symmetric` packed."""
+    matrix = np.empty((width, width))
+    at = 0
+    for start in range(0, width, STRIP):
+        stop = min(start + STRIP, width)
+        size = (stop - start) * (width - start)
+        strip = packed[at : at + size].reshape(stop - start, width - start)
+        matrix[start:stop, start:], matrix[start:, start:stop] = strip, strip.T
+        at += size
+    return matrix
 
 
 def add_to_groups(sums: NDArray[Any], rows: NDArray[Any], groups: IntArray) -> None:
@@ -162,42 +193,3 @@ def group_sums(rows: FloatArray, groups: IntArray, weights: FloatArray, n_groups
         return product(weights, rows)[None, :]
     pick = csc_array((weights, groups, np.arange(len(rows) + 1)), shape=(n_groups, len(rows)))
     return np.asarray(pick @ rows)
-
-
-MIRROR_BLOCK = 256
-"""Rows and columns mirrored at a time, so that reading and writing both stay in the cache."""
-
-
-HALF_FROM = 128
-"""Rows from which on one triangle and its mirror take less time than a general product."""
-
-
-def add_scatter(scatter: FloatArray, rows: FloatArray, sign: float = 1.0, *, lower: bool = False) -> FloatArray:
-    """scatter += sign rows^T rows on one triangle, half the work of a general product; columns contiguous."""
-    if len(rows):
-        add_square(scatter, rows, scale=sign, lower=lower)
-    return scatter
-
-
-def add_outer(matrix: FloatArray, rows: FloatArray, sign: float = 1.0) -> FloatArray:
-    """A symmetric matrix += sign rows^T rows, both triangles and in place where the matrix is contiguous."""
-    if len(rows) == 0:
-        return matrix
-    whole = matrix if matrix.flags.f_contiguous else matrix.T
-    if len(rows) > HALF_FROM and whole.flags.f_contiguous:
-        return mirror(add_scatter(whole, rows, sign))
-    multiply(rows.T, rows, whole, scale=sign, kept=1.0)
-    return whole
-
-
-def mirror(upper: FloatArray) -> FloatArray:
-    """The full symmetric matrix from its upper triangle, in place; the lower one is overwritten."""
-    below = np.tri(min(MIRROR_BLOCK, len(upper)), k=-1, dtype=bool)
-    for start in range(0, len(upper), MIRROR_BLOCK):
-        stop = min(start + MIRROR_BLOCK, len(upper))
-        block = upper[start:stop, start:stop]
-        np.copyto(block, block.T.copy(), where=below[: len(block), : len(block)])
-        for low in range(stop, len(upper), MIRROR_BLOCK):
-            tile = slice(low, min(low + MIRROR_BLOCK, len(upper)))
-            upper[tile, start:stop] = upper[start:stop, tile].T
-    return upper

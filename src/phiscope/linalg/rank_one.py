@@ -24,7 +24,6 @@ from phiscope.typing import FloatArray, IntArray
 ROUNDING = 8 * np.finfo(np.float64).eps
 """Relative to the largest entry, changes that are rounding."""
 
-
 BLOCK = 256
 """Eigenvectors formed at a time; all of them would be p x p numbers more."""
 

@@ -15,7 +15,6 @@ from phiscope.typing import FloatArray
 PROBES = 24
 """Random columns behind the bound on what was missed and the squared norm."""
 
-
 PROBE_FACTOR = 2.5 * math.sqrt(2 / math.pi)
 """A norm exceeds this times the longest probe's image with probability 2.5^-24 = 3e-10 at most."""
 

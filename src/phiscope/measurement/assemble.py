@@ -111,7 +111,6 @@ WITHOUT_SPECTRUM = frozenset(
 )
 """Numbers that norms and traces give: nobody who reads only these waits for an eigendecomposition of S."""
 
-
 FROM_SPECTRUM = frozenset({*SCALARS, "regime"} - FROM_SHARDS)
 """Numbers that may be made with the spectra, when one of them is first read."""
 

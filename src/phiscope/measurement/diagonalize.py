@@ -54,7 +54,8 @@ def diagonalize(
             (intervals up to p = 1024, above it corrected numbers only).
         k: how many leading eigenfunctions are wanted; None takes all. Beyond p = 2048 nothing else of the spectrum is
             then computed: the data are read several times, no p x p array is made where p is large, each eigenvalue
-            has a bound (`eigenvalue_bounds`), and numbers that need the whole spectrum are absent. See docs/wide.md.
+            has a bound (`eigenvalue_bounds`), and numbers that need the whole spectrum are absent; see
+            docs/guide/wide.md.
         precision: "exact" multiplies in float64. "fast" multiplies blocks of rows in float32 after subtracting a pilot
             mean and adds them up in float64: about two thirds of the time, eigenvalues off by less than 1e-6 of the
             largest one. Numbers that rest on small eigenvalues (decay exponents, ranks, collapse to below 1e-6) need

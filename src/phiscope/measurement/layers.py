@@ -14,7 +14,6 @@ from phiscope.metrics import SCALARS, definition_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-
 SHOWN = (
     "effective_dimension_centered",
     "participation_ratio_centered",

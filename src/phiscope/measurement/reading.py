@@ -24,11 +24,9 @@ BAND_ERRORS = 2.0
 """A band takes neighbors closer than so many sampling errors for one cluster. One error, which marks clusters in
 pictures, is not enough: benchmarks/coverage.py then finds bands that miss inside and at the ends of clusters."""
 
-
 HELD_OUT_RATIO = 8
 """The held-out readout has an interval from so many samples an eigenfunction on: with 6, intervals of nominal 95 % were
 found to hold the truth in 85 % of samples, with 4 in 70 %, with 8 in 92 %."""
-
 
 _BOUNDED = ("quality", "utilization", "cumulative_quality", "cumulative_utilization")
 

@@ -23,14 +23,10 @@ from phiscope.typing import FloatArray
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-
 FORMAT = 1
 """Version of the file layout of one measurement."""
 
-
 _ARRAYS = ("feature_mean", "class_means", "class_weights", "target_squares", "tolerance_curve")
-
-
 _FACTS = ("n_samples", "n_features", "n_outputs", "n_classes", "rank_tolerance", "warnings")
 
 

@@ -1,4 +1,24 @@
-"""What is measured: one file for each quantity, pure functions, and a definition row for every number."""
+"""One file for each quantity: a pure function and its definition row.
+
+::
+
+    definition.py         what a definition row is
+    dimension.py          how many features there are: dimensions of a spectrum
+    richness.py           D_LR, its curve and the used variance
+    random_head.py        D_LR of Gaussian random heads, the lazy reference
+    regime.py             which regime a network is in, and by which numbers
+    alignment.py          how eigenfunctions lie towards targets and outputs: alignment, quality, utilization
+    readout.py            what a linear head could do with these features
+    collapse.py           neural collapse of classes: NC1 to NC3, CDNV
+    class_pairs.py        products and distances of class means, by blocks
+    regression.py         neural collapse of regression targets: NRC1 to NRC3
+    collapse_distance.py  distance from collapse onto targets of any strength
+    similarity.py         similarity of two kernels on the same samples
+    comparison.py         two feature maps: CKA, overlaps, principal angles, persistence
+    movement.py           how far parameters and the tangent kernel have moved
+    on_request.py         rows of numbers that a call or a second pass gives
+    tables.py             numbers as a table, and the page of definitions
+"""
 
 from __future__ import annotations
 
@@ -12,12 +32,12 @@ from phiscope.metrics import (
     comparison,
     dimension,
     movement,
+    on_request,
     readout,
     regression,
     richness,
     similarity,
 )
-from phiscope.metrics import on_request as elsewhere
 from phiscope.metrics.definition import Definition as Definition
 
 CENTERED_TWINS = ("effective_dimension", "participation_ratio", "stable_rank")
@@ -74,20 +94,16 @@ def _collect() -> dict[str, Definition]:
 SCALARS: dict[str, Definition] = _collect()
 """Every scalar, in the order in which tables show them."""
 
-
 CURVES: dict[str, Definition] = {row.name: row for row in alignment.CURVES}
 """Every curve over k; both spectra have them."""
-
 
 COMPARISONS: dict[str, Definition] = {
     row.name: row for row in (*comparison.DEFINITIONS, *comparison.CURVES, *movement.DEFINITIONS)
 }
 """Numbers of two states, or of parameters: no measurement of one feature map has them."""
 
-
-ELSEWHERE: dict[str, Definition] = {row.name: row for row in elsewhere.DEFINITIONS}
+ELSEWHERE: dict[str, Definition] = {row.name: row for row in on_request.DEFINITIONS}
 """What a measurement gives by a call, or another pass over the samples gives."""
-
 
 DEFINITIONS: dict[str, Definition] = {**SCALARS, **CURVES, **ELSEWHERE, **COMPARISONS}
 """Every number phiscope knows, by name."""
@@ -97,8 +113,8 @@ def place_of(name: str) -> str:
     """Where a number is found that is no scalar of a measurement."""
     if name in CURVES:
         return f"it is a curve; read m.raw.{name} or m.centered.{name}"
-    if name in elsewhere.PLACES:
-        return f"it is no scalar of a measurement; read {elsewhere.PLACES[name]}"
+    if name in on_request.PLACES:
+        return f"it is no scalar of a measurement; read {on_request.PLACES[name]}"
     if name in movement.PLACES:
         return f"it is not made from features; call {movement.PLACES[name]}"
     return "it belongs to two feature maps; call phiscope.compare"

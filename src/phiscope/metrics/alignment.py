@@ -61,7 +61,6 @@ def class_target_squared_norm(shares: FloatArray) -> float:
 
 _SHARE = "0: orthogonal to the span; 1: inside it"
 
-
 DEFINITIONS = (
     Definition(
         name="target_alignment",
@@ -79,7 +78,6 @@ DEFINITIONS = (
         caveat="Needs equal strength of all class directions to reach 1; class imbalance lowers it.",
     ),
 )
-
 
 CURVES = (
     Definition(

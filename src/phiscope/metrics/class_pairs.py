@@ -13,13 +13,10 @@ from phiscope.typing import FloatArray
 PAIR_BLOCK = 256
 """Classes whose pairs with all others are held at once, as long as these stay below `PAIRS` pairs."""
 
-
 PAIRS = 2**22
-
 
 DIFFERENCES = 128
 """Up to so many classes distances are taken from differences; above it from products, which are 20 times faster."""
-
 
 CANCELS = 1e-4
 """Squared distances below this share of the two squared norms have lost digits as products and are taken anew."""

@@ -20,10 +20,8 @@ from phiscope.typing import FloatArray
 BETWEEN_TOLERANCE = 1e-10
 """Relative eigenvalue tolerance of the pseudo-inverse of S_B."""
 
-
 WELL_CONDITIONED = 1e-6
 """Reciprocal condition of S_B from which on a Cholesky factor loses no more than six digits, at a tenth of the time."""
-
 
 MANY_CLASSES = 256
 """Classes from which on the singular value decomposition of their means is worth avoiding."""
@@ -193,10 +191,7 @@ def cdnv(
 
 
 _COLLAPSE = "0: collapsed; large: far from it"
-
-
 _NC = "Papyan, Han and Donoho 2020, PNAS (arXiv:2008.08186)"
-
 
 DEFINITIONS = (
     Definition(

@@ -134,7 +134,6 @@ DEFINITIONS = (
     ),
 )
 
-
 CURVES = (
     Definition(
         name="overlap",

@@ -106,7 +106,6 @@ def srank(eigenvalues: FloatArray, delta: float = SRANK_DELTA) -> int:
 
 _FEW = "small: few directions carry the features; large: many do"
 
-
 DEFINITIONS = (
     Definition(
         name="effective_dimension",

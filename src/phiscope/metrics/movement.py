@@ -104,10 +104,9 @@ DEFINITIONS = (
     ),
 )
 
-
 PLACES = {
-    "parameter_norm": "phiscope.tangent.parameter_norm(model)",
-    "parameter_distance": "phiscope.tangent.parameter_distance(model, initial)",
-    "tangent_kernel_distance": "phiscope.tangent.tangent_kernel_distance(first, second)",
+    "parameter_norm": "phiscope.theory.tangent.parameter_norm(model)",
+    "parameter_distance": "phiscope.theory.tangent.parameter_distance(model, initial)",
+    "tangent_kernel_distance": "phiscope.theory.tangent.tangent_kernel_distance(first, second)",
 }
 """Where each of these numbers is made."""

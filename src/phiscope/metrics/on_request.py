@@ -156,7 +156,6 @@ DEFINITIONS = (
     ),
 )
 
-
 PLACES = {
     "regime": "m.regime, and m.evidence for the numbers that decided",
     "k90": "m.evidence.k90",

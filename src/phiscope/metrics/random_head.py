@@ -13,18 +13,14 @@ from phiscope.typing import FloatArray
 FEWEST_DRAWS, MOST_DRAWS = 8, 16
 """Draws of all weights, always the same ones, so that the number repeats exactly; fewer would not tell their error."""
 
-
 GOOD_ENOUGH = 2e-3
 """Standard error at which no further draws are made."""
-
 
 FEW_OUTPUTS = 32
 """Up to so many outputs, nearly all scatter comes from the strongest eigenfunctions, which are drawn more often."""
 
-
 STRONG_DRAWS = 300
 """Draws of the strongest eigenfunctions for each draw of the others, divided by r: one output scatters most."""
-
 
 MOST_STRONG_DRAWS = 128
 

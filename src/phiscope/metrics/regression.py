@@ -90,10 +90,7 @@ def nrc3(weight: FloatArray, target_covariance: FloatArray) -> float:
 
 
 _COLLAPSE = "0: collapsed; large: far from it"
-
-
 _SOURCE = "Andriopoulos et al. 2024, arXiv:2409.04180, variance-weighted here"
-
 
 DEFINITIONS = (
     Definition(

@@ -16,7 +16,6 @@ from phiscope.typing import FloatArray
 READINGS_DISAGREE = 0.02
 """From this difference on, the literal and the centered reading are reported as disagreeing."""
 
-
 TOLERANCE_MOVES = 0.05
 """From this movement over one decade of the rank tolerance on, D_LR is reported as depending on it."""
 
@@ -82,7 +81,6 @@ def used_variance(loadings: FloatArray, trace: float) -> float:
 
 
 _LAZY = "0: richest (features are the outputs, all equally strong); 1: laziest"
-
 
 DEFINITIONS = (
     Definition(

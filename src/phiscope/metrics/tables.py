@@ -1,4 +1,4 @@
-"""Numbers as a table: for the terminal and for a notebook."""
+"""Numbers as a table: for the terminal, for a notebook, and for the page of definitions."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def html_table(header: str, numbers: Mapping[str, float], notes: Notes) -> str:
 
 
 def definitions_page() -> str:
-    """The table of every number as Markdown: ``docs/definitions.md`` is this text."""
+    """The table of every number as Markdown: ``docs/reference/definitions.md`` is this text."""
     parts = [
         "# Every number",
         "",

@@ -1,1 +1,17 @@
-"""Samples become sums: count, means and centered scatter, their merge, their shards."""
+"""Samples become sums: count, means and centered scatter, their merge, their shards.
+
+::
+
+    moments.py         `Moments` and their merge
+    accumulator.py     the streaming pass: batches in, `Moments` out
+    pilots.py          what is subtracted from rows before they are squared
+    scatter.py         rows become a scatter matrix about pilot means
+    device_scatter.py  the same where the features are, on a GPU
+    precision.py       the precision of the products that moments are made of
+    shards.py          how many random shards there are, and samples dealt to them
+    jackknife.py       leaving out one shard at a time: bias correction and intervals
+    gathered.py        what one pass brought home, before any eigendecomposition
+    array_table.py     one pass over arrays in memory, here or on a device
+    row_table.py       one pass over arrays that are read block by block
+    wide.py            samples read again and again: products with their covariance, without a p x p array
+"""

@@ -24,7 +24,6 @@ from phiscope.typing import IntArray
 SHARD_BLOCK_ROWS = 512
 """Rows per matrix product of one shard."""
 
-
 MOST_CLASSES = 1_000_000
 """Class indices from here on are taken for values that were meant as floats, unless num_classes says otherwise."""
 

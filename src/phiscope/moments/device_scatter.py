@@ -17,10 +17,8 @@ from phiscope.typing import FloatArray, IntArray
 MOST_INDICATORS = 256
 """Up to so many groups are summed by a product with their indicators, which is the same in every run."""
 
-
 BLOCK_BYTES = 2**27
 """Rows are widened to the precision of the products so many bytes at a time, never as a whole."""
-
 
 Sums = tuple[Tensor, Tensor, Tensor]
 """Scatter (d, d), sum of rows (K, d) and of squared lengths (K,) of the groups."""

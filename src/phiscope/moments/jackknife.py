@@ -171,7 +171,6 @@ def standard_error(spread: FloatArray, shares: FloatArray) -> FloatArray:
 
 Result = TypeVar("Result")
 
-
 NO_INTERVAL = {
     "alpha_req": "a fitted slope follows the sorted noise of a flat spectrum, and intervals were found to miss it",
     **dict.fromkeys(("srank", "output_rank", "output_rank_raw"), "it is a whole number, which has no standard error"),

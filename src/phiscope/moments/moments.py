@@ -21,7 +21,6 @@ from phiscope.typing import FloatArray, IntArray
 GROUPS_BESIDE = 4
 """Up to a share of 1 / 4 of the columns, groups stay rows beside the scatter within them."""
 
-
 Layout = tuple[int, int, int, bool]
 """Columns of features, outputs and regression targets, and whether the targets are classes."""
 

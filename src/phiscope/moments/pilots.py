@@ -15,17 +15,14 @@ from phiscope.typing import FloatArray, IntArray
 BLOCK_ROWS, BLOCK_BYTES = 2048, 2**25
 """Rows that are taken at a time: as many as 32 MiB hold, but not fewer."""
 
-
 MOST_BLOCK_ROWS, MOST_SINGLE_ROWS = 4096, 16384
 """Most rows at a time, and most in float32: each of their products has to be added to float64 sums, so the fewer the
 better."""
-
 
 PRODUCT_ROWS, PRODUCT_BYTES = 384, 3 * 2**18
 """Rows of one product: as many as stay in the cache between being cast, shifted, summed and multiplied, but not fewer
 than BLAS multiplies at a time anyway. From 192 to 512 rows of 512 or 2,048 columns make no difference (measured with
 OpenBLAS); 2,048, which have to be fetched from memory again, take a tenth longer."""
-
 
 PLAIN_MEAN, PLAIN_MEAN_WIDE = 256.0, 1024.0
 """Group means with less than p times the within-group power, within these bounds, are not subtracted from float64 rows.
@@ -33,7 +30,6 @@ PLAIN_MEAN, PLAIN_MEAN_WIDE = 256.0, 1024.0
 The rounding that this leaves, some p eps of the spread, is what eigenvalues are dropped under anyway; subtracting costs
 as much as everything else that is done to a row before its product.
 """
-
 
 PLAIN_MEAN_SINGLE, PLAIN_COLUMNS = 64.0, 8192
 """The same for a class beside the common center in float32: so many columns divided by p, up to 64.

@@ -19,13 +19,11 @@ from phiscope.linalg.products import squared_lengths
 PRECISIONS: dict[str, type[np.floating[Any]]] = {"exact": np.float64, "fast": np.float32}
 """Of the products; sums are float64 in either."""
 
-
 PRODUCTS = {
     "exact": "float64",
     "fast": "float32 in blocks about a pilot mean, summed in float64",
 }
 """What the two are called in the conditions of a result."""
-
 
 FAST_RANGE = 1e-12, 1e15
 """Norms of a batch whose squares and their sums stay inside float32."""

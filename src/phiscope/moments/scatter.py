@@ -18,18 +18,14 @@ from phiscope.typing import FloatArray, IntArray
 CACHE_BYTES = 2**21
 """Bytes that are cast, shifted, squared and summed at a time, where the rows of a product are more."""
 
-
 TRIANGLE_BLOCK = 512
 """Columns of a float32 product that are added at a time; below the diagonal nothing is."""
-
 
 SHIFTED_AT_ONCE = 256
 """Class means whose share of the scatter is taken out at a time; a class without samples has none."""
 
-
 LEARN_ROWS = 512
 """Rows of a block that decide pilots at a time."""
-
 
 Source = tuple[Sequence[NDArray[Any]], slice | IntArray]
 """Arrays whose columns, joined, make rows, and which of their rows."""

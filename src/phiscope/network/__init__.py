@@ -1,18 +1,21 @@
-"""A network as forward feature map and head; owns the hooks and removes them.
+"""A network as feature map and head; owns the hooks and leaves no trace.
 
 ::
 
     isolation.py      run a network and leave no trace: modes, buffers, random states
-    reading.py        one raw batch as the model takes it, and its targets
+    batch.py          one raw batch as the model takes it, and its targets
+    samples.py        which rows of a pass count as samples, and the target of each
     linear_layers.py  which layers are linear, their weights as one (C, p) matrix
-    listening.py      hooks on linear layers during one pass, and their removal
-    layout.py         how a head's output becomes the model's output
-    head.py           the head itself, W and b
-    head_search.py    the last linear layer whose output is the model's output
-    head_check.py     does the head of the features give the output, within rounding
+    hooks.py          hooks on linear layers during one pass, and their removal
+    output_layout.py  how a head's output becomes the model's output
+    head.py           the last linear layer whose output is the model's: W and b, found and checked within rounding
     feature_map.py    `split`, the feature map and the head
     overhearing.py    features of a forward pass that the caller runs
     initial.py        features under earlier parameters, run once for a fixed probe
+    layer_calls.py    which modules run in a forward pass, in which order, and what each returns
+    layer_choice.py   which layers to measure: the sensible ones, or those that are asked for
+    layer_plan.py     how a layer is read, decided on the first batch
+    layer_reading.py  a layer's output as features, made inside its hook
 """
 
 from __future__ import annotations

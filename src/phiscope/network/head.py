@@ -1,10 +1,9 @@
-"""The head: the last linear layer whose output is the model's output; found, checked, kept.
+"""The head: the last linear layer whose output is the model's output; found, checked, kept as a copy.
 
-Find the head: the last linear layer whose output is the model's output.
-
-Does the head of the features give the model's output, within the rounding of its precision?
-
-The linear head of a network, as a copy.
+It is found by running a batch and comparing what layers return with what the model returns. Equal values may be a
+coincidence (a head that starts at zero, say), so the output of a layer that fits is then replaced by random numbers,
+which the model's output has to follow. Whether the features give the output as well is judged within the rounding of
+the precision that the model runs in.
 """
 
 from __future__ import annotations
@@ -23,6 +22,11 @@ from phiscope.network.batch import Batch
 from phiscope.network.hooks import Caller, LayerCall, listening, replacing
 from phiscope.network.linear_layers import LinearKind, linear_kind, linear_layers
 from phiscope.network.output_layout import Layout, relate, tensor_at, tensors_in
+
+_SHOWN = 8
+_SEED = 20240410
+
+Outputs = list[tuple[tuple[str | int, ...], Tensor]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,70 +56,6 @@ class Head:
     def __call__(self, features: Tensor) -> Tensor:
         """Return outputs (n, C) of features (n, p)."""
         return torch.nn.functional.linear(features, self.weight, self.bias)
-
-
-def beyond_rounding(
-    features: Tensor,
-    head: tuple[Tensor, Tensor | None],
-    layout: Layout,
-    expected: Tensor,
-    *,
-    precision: torch.dtype,
-) -> Tensor:
-    """How much the head of these features differs from the model's output beyond what rounding explains.
-
-    Args:
-        features: (R, p), in the precision the model ran in.
-        head: W (C, p) and b (C,) or None.
-        layout: how head outputs become model outputs; its ending is applied.
-        expected: the model's output as rows (R, C).
-        precision: dtype in which the head answered.
-
-    Returns:
-        (R, C); at most 0 where the two agree, NaN where either is not finite.
-    """
-    weight, bias = head
-    dtype = torch.promote_types(torch.promote_types(features.dtype, weight.dtype), torch.float32)
-    own, outside = _epsilon(features.dtype, precision), 4 * _epsilon(expected.dtype)
-    features, weight = features.to(dtype), weight.to(dtype)
-    linear = torch.nn.functional.linear(features, weight, None if bias is None else bias.to(dtype))
-    size = features.norm(dim=-1, keepdim=True) * weight.norm(dim=-1).max()
-    size = size + (0.0 if bias is None else bias.abs().max().to(dtype))
-    # Sums of p products in random order, in float32 also for half precision; then the rounding of the factors,
-    # which does not grow with p; then the rounding of the result.
-    bound = 8 * features.shape[-1] ** 0.5 * _epsilon(dtype) * size
-    bound = bound + 4 * _factor_rounding(features, layout, own) * size + 4 * own * linear.abs()
-    if layout.ending != "none":
-        # A softmax moves by at most twice what its logits move by.
-        bound = 2 * bound.amax(-1, keepdim=True) + outside
-    expected = expected.to(dtype)
-    excess: Tensor = (layout.ended(linear) - expected).abs() - bound - outside * expected.abs()
-    return excess
-
-
-def _epsilon(*dtypes: torch.dtype) -> float:
-    return max(float(torch.finfo(dtype).eps) for dtype in dtypes)
-
-
-def _factor_rounding(features: Tensor, layout: Layout, own: float) -> float:
-    """Relative rounding of weights and features before they are multiplied."""
-    rounding = own if own > _epsilon(features.dtype) else 0.0
-    if layout.arrangement == "averaged" or layout.calls == "mean":
-        rounding = max(rounding, own)
-    if torch.get_float32_matmul_precision() == "medium":
-        return max(rounding, 2.0**-8)
-    # CUDA convolves float32 in TF32 (11 bits) unless told otherwise, and multiplies so on request.
-    coarse = features.device.type != "cpu" or torch.get_float32_matmul_precision() == "high"
-    return max(rounding, 2.0**-11 if coarse else 0.0)
-
-
-_SHOWN = 8
-
-
-_SEED = 20240410
-
-
-Outputs = list[tuple[tuple[str | int, ...], Tensor]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -299,3 +239,58 @@ def _no_head(
 
 def _listed(names: list[str]) -> str:
     return ", ".join(repr(name) for name in names) or "none"
+
+
+def beyond_rounding(
+    features: Tensor,
+    head: tuple[Tensor, Tensor | None],
+    layout: Layout,
+    expected: Tensor,
+    *,
+    precision: torch.dtype,
+) -> Tensor:
+    """How much the head of these features differs from the model's output beyond what rounding explains.
+
+    Args:
+        features: (R, p), in the precision the model ran in.
+        head: W (C, p) and b (C,) or None.
+        layout: how head outputs become model outputs; its ending is applied.
+        expected: the model's output as rows (R, C).
+        precision: dtype in which the head answered.
+
+    Returns:
+        (R, C); at most 0 where the two agree, NaN where either is not finite.
+    """
+    weight, bias = head
+    dtype = torch.promote_types(torch.promote_types(features.dtype, weight.dtype), torch.float32)
+    own, outside = _epsilon(features.dtype, precision), 4 * _epsilon(expected.dtype)
+    features, weight = features.to(dtype), weight.to(dtype)
+    linear = torch.nn.functional.linear(features, weight, None if bias is None else bias.to(dtype))
+    size = features.norm(dim=-1, keepdim=True) * weight.norm(dim=-1).max()
+    size = size + (0.0 if bias is None else bias.abs().max().to(dtype))
+    # Sums of p products in random order, in float32 also for half precision; then the rounding of the factors,
+    # which does not grow with p; then the rounding of the result.
+    bound = 8 * features.shape[-1] ** 0.5 * _epsilon(dtype) * size
+    bound = bound + 4 * _factor_rounding(features, layout, own) * size + 4 * own * linear.abs()
+    if layout.ending != "none":
+        # A softmax moves by at most twice what its logits move by.
+        bound = 2 * bound.amax(-1, keepdim=True) + outside
+    expected = expected.to(dtype)
+    excess: Tensor = (layout.ended(linear) - expected).abs() - bound - outside * expected.abs()
+    return excess
+
+
+def _epsilon(*dtypes: torch.dtype) -> float:
+    return max(float(torch.finfo(dtype).eps) for dtype in dtypes)
+
+
+def _factor_rounding(features: Tensor, layout: Layout, own: float) -> float:
+    """Relative rounding of weights and features before they are multiplied."""
+    rounding = own if own > _epsilon(features.dtype) else 0.0
+    if layout.arrangement == "averaged" or layout.calls == "mean":
+        rounding = max(rounding, own)
+    if torch.get_float32_matmul_precision() == "medium":
+        return max(rounding, 2.0**-8)
+    # CUDA convolves float32 in TF32 (11 bits) unless told otherwise, and multiplies so on request.
+    coarse = features.device.type != "cpu" or torch.get_float32_matmul_precision() == "high"
+    return max(rounding, 2.0**-11 if coarse else 0.0)

@@ -15,7 +15,6 @@ from phiscope.network.hooks import Caller, moved
 REMEMBERED_BYTES = 2**28
 """Inputs and features that are kept, so that a fixed probe runs through the earlier network once; 256 MiB."""
 
-
 Leaves = list[tuple[tuple[str, ...], Any]]
 
 

@@ -15,8 +15,6 @@ from phiscope.network.hooks import Caller
 from phiscope.network.output_layout import tensors_in
 
 Place = tuple[str | int, ...]
-
-
 ChannelAxis = Literal["first", "last"]
 
 

@@ -14,11 +14,8 @@ from phiscope.network.head import FoundHead
 from phiscope.network.layer_calls import ModuleCall, has_weights, is_leaf
 
 Unit = Literal["block", "leaf"]
-
-
 PASSING = (nn.Dropout, nn.modules.dropout._DropoutNd, nn.Identity, nn.Flatten, nn.Unflatten)
 """In eval mode these give on what they read."""
-
 
 NEVER_RAN = "it did not run as a module in the forward pass, so it has no output"
 

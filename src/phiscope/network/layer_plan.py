@@ -12,11 +12,7 @@ from phiscope.network.layer_calls import ChannelAxis, ModuleCall
 from phiscope.network.layer_reading import Form, How, LayerReading, Maps, Tokens, time_first_answers
 
 MAPS: tuple[Maps, ...] = ("pooled", "flattened", "positions")
-
-
 TOKENS: tuple[Tokens, ...] = ("pooled", "first", "last", "positions")
-
-
 CHANNELS: tuple[ChannelAxis, ...] = ("first", "last")
 
 

@@ -17,13 +17,8 @@ import torch
 from torch import Tensor
 
 Arrangement = Literal["rows", "swapped", "picked", "averaged"]
-
-
 Reading = Literal["flat", "channels"]
-
-
 Ending = Literal["none", "softmax", "log_softmax", "sigmoid"]
-
 
 _ENDINGS: dict[Ending, Callable[[Tensor], Tensor]] = {
     "none": lambda rows: rows,

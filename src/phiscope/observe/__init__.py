@@ -1,4 +1,14 @@
-"""Watching a training: when to measure, and the observer that measures and writes the run."""
+"""When to measure during a training, and who writes the run.
+
+::
+
+    schedule.py   when to measure: every epoch, every k-th, at named epochs, at logarithmic distance
+    observer.py   `Observer`: measures a probe set and appends to a run
+    passive.py    `PassiveObserver`: measures the training's own batches in their own forward passes
+    recording.py  what both share: cost, thread, header, scalars, how a training ended
+    ranks.py      which ranks take part, and which one writes
+    gallery.py    the fixed samples on which eigenfunctions are shown
+"""
 
 from __future__ import annotations
 

@@ -16,11 +16,7 @@ from phiscope.network import FeatureMap
 from phiscope.network.batch import Batch
 
 LARGEST_SAMPLE = 65_536
-
-
 MOST_EIGENFUNCTIONS = 24
-
-
 _SHOWN_INPUTS = ("pixel_values", "input_values", "input_features", "input_ids", "inputs_embeds")
 
 

@@ -1,7 +1,4 @@
-"""The observer: measures a probe set during a training and appends to a run on disk.
-
-The data sets that an observer measures, by name.
-"""
+"""The observer: measures probe data during a training, one set or several by name, and appends to a run on disk."""
 
 from __future__ import annotations
 
@@ -31,6 +28,8 @@ from phiscope.observe.ranks import SilentWriter, Writer, watch_of
 from phiscope.observe.recording import Recording, as_number, header_of
 from phiscope.observe.schedule import schedule
 from phiscope.runs import RunWriter
+
+_MODEL_INPUTS = frozenset({"labels", "input_ids", "pixel_values", "attention_mask", "inputs_embeds", "input_values"})
 
 
 @dataclass
@@ -242,9 +241,6 @@ class Observer(Recording):
             gathered = gather_ranks(crew, self._network, run)
             measurement = measurement_of(gathered, rank_tolerance=self.rank_tolerance, provenance={"split": name})
             return measurement, crew.attempt(shown, self._network)
-
-
-_MODEL_INPUTS = frozenset({"labels", "input_ids", "pixel_values", "attention_mask", "inputs_embeds", "input_values"})
 
 
 def named_splits(probe_data: Any) -> dict[str, Any]:

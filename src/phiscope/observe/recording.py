@@ -1,14 +1,8 @@
 """What both observers share: cost, thread, header, scalars, and how a training ended.
 
-What both observers do alike: count records and cost, and say how the training ended.
-
-What observing costs the training, counted by the observer itself.
-
-Where records are finished: diagonalized and written, at once or on a thread of its own.
-
-What the header of a run says about the network and its probe data.
-
-The caller's own numbers, stored beside what is measured.
+Their common part is `Recording`. It counts what observing costs the training, and has a desk where records are
+finished, diagonalized and written, at once or on a thread of its own. The header says what a run is about as far as the
+network and its probe data show it; the caller's own numbers are stored beside what is measured.
 """
 
 from __future__ import annotations
@@ -26,6 +20,62 @@ from phiscope.errors import InputError
 from phiscope.network import FeatureMap
 from phiscope.network.batch import Batch
 from phiscope.observe.ranks import Watch, Writer
+
+
+class Recording:
+    """The common part of `Observer` and `PassiveObserver`; a context, which says at its end that the run is over."""
+
+    _watch: Watch
+    _writer: Writer
+
+    def _begin(self, *, background: bool) -> None:
+        self._stopwatch = Stopwatch()
+        self._desk: Desk = desk_for(background)
+        self._closed = False
+        self._measured = self._calls = 0
+
+    @property
+    def cost(self) -> ObserverCost:
+        """What observing has cost so far, construction included."""
+        return self._stopwatch.cost(self._measured)
+
+    def close(
+        self,
+        status: Literal["completed", "interrupted"] = "completed",
+        results: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Say how the training ended; a second call does nothing.
+
+        Args:
+            status: "completed" or "interrupted".
+            results: further text and numbers to keep with the run.
+        """
+        if self._closed or self._watch.idle:
+            return
+        self._closed = True
+        try:
+            with self._stopwatch:
+                self._desk.wait()
+        finally:
+            self._writer.finish(status, {**told_cost(self.cost), **(results or {})})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close("completed" if kind is None else "interrupted")
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InputError("this observer is closed; make a new one with resume=True to go on with the run")
+
+    def _position(self, epoch: float | None, step: int | None) -> float:
+        """Where a record stands: at its epoch, else at its step, else after those before it."""
+        position = float(self._calls if step is None else step) if epoch is None else float(epoch)
+        self._calls += 1
+        return position
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,62 +199,6 @@ def header_of(network: nn.Module, feature_map: FeatureMap, batch: Batch, splits:
         "image": shape is not None and len(shape) == 3 and shape[0] in (1, 3),
         "class_names": None,
     }
-
-
-class Recording:
-    """The common part of `Observer` and `PassiveObserver`; a context, which says at its end that the run is over."""
-
-    _watch: Watch
-    _writer: Writer
-
-    def _begin(self, *, background: bool) -> None:
-        self._stopwatch = Stopwatch()
-        self._desk: Desk = desk_for(background)
-        self._closed = False
-        self._measured = self._calls = 0
-
-    @property
-    def cost(self) -> ObserverCost:
-        """What observing has cost so far, construction included."""
-        return self._stopwatch.cost(self._measured)
-
-    def close(
-        self,
-        status: Literal["completed", "interrupted"] = "completed",
-        results: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Say how the training ended; a second call does nothing.
-
-        Args:
-            status: "completed" or "interrupted".
-            results: further text and numbers to keep with the run.
-        """
-        if self._closed or self._watch.idle:
-            return
-        self._closed = True
-        try:
-            with self._stopwatch:
-                self._desk.wait()
-        finally:
-            self._writer.finish(status, {**told_cost(self.cost), **(results or {})})
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close("completed" if kind is None else "interrupted")
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise InputError("this observer is closed; make a new one with resume=True to go on with the run")
-
-    def _position(self, epoch: float | None, step: int | None) -> float:
-        """Where a record stands: at its epoch, else at its step, else after those before it."""
-        position = float(self._calls if step is None else step) if epoch is None else float(epoch)
-        self._calls += 1
-        return position
 
 
 def as_number(name: str, value: Any) -> float:

@@ -1,4 +1,17 @@
-"""One offline page for one run, or for several runs side by side."""
+"""One offline page for one run or several.
+
+::
+
+    build.py        `report`: reads the runs, fills the template in `assets/`, writes one file
+    payload.py      everything the page's script needs, as JSON-ready data
+    frames.py       what the slider shows of every record
+    charts.py       panels and maps as plotly specifications
+    tracks.py       eigenfunctions followed through the records
+    turned.py       what changes when eigenfunctions are rotated toward the classes
+    gallery.py      the gallery samples as one picture or a few words each
+    number_rows.py  the tables of numbers under the pictures
+    words.py        what the page says in sentences
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Putting the page together: read the runs, fill the template, write one file.
 
-The drawing library, packed so that the page carries it without asking any network.
+The drawing library goes into the page, packed, so that it asks no network.
 """
 
 from __future__ import annotations
@@ -28,25 +28,6 @@ from phiscope.runs import Run, open_run
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-
-@functools.cache
-def packed_plotly() -> str:
-    """plotly.js as base64 of gzip; the page unpacks it with the browser's DecompressionStream.
-
-    Plain text would add 4.8 MB to each page, this adds 2.0 MB and unpacks in well under 0.1 s. Every
-    browser since 2023 has DecompressionStream; the page says so where it is missing.
-
-    Raises:
-        MissingDependencyError: plotly is not installed.
-    """
-    try:
-        from plotly.offline import get_plotlyjs
-    except ImportError as error:
-        raise MissingDependencyError("plotly", purpose="phiscope.report()", extra="report") from error
-    # mtime=0: the same library gives the same bytes, so two pages differ only where the runs do.
-    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 9, mtime=0)).decode("ascii")
-
 
 RunLike = Run | str | os.PathLike[str]
 
@@ -192,6 +173,24 @@ def _reference(sections: Sequence[Section]) -> list[int]:
     if not sections or sections[0].title != TRAINING:
         return []
     return [i for i, panel in enumerate(sections[0].panels) if scalar_order(panel.name)[0] < 2][:2]
+
+
+@functools.cache
+def packed_plotly() -> str:
+    """plotly.js as base64 of gzip; the page unpacks it with the browser's DecompressionStream.
+
+    Plain text would add 4.8 MB to each page, this adds 2.0 MB and unpacks in well under 0.1 s. Every
+    browser since 2023 has DecompressionStream; the page says so where it is missing.
+
+    Raises:
+        MissingDependencyError: plotly is not installed.
+    """
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise MissingDependencyError("plotly", purpose="phiscope.report()", extra="report") from error
+    # mtime=0: the same library gives the same bytes, so two pages differ only where the runs do.
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 9, mtime=0)).decode("ascii")
 
 
 def _write(text: str, output: Path) -> Path:

@@ -16,13 +16,8 @@ from phiscope.figures.spectra import FLOOR
 
 Spec = dict[str, Any]
 
-
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Helvetica, Arial, sans-serif"
-
-
 _DASHES = {"solid": "solid", "dashed": "6px,4px", "dotted": "dot"}
-
-
 _GRID = "#E8EAED"
 
 

@@ -19,18 +19,14 @@ if TYPE_CHECKING:
     from phiscope.measurement.record import Measurement
     from phiscope.runs import Record, Run
 
-
 MODES = {"raw": False, "centered": True}
 """Name of each operator and whether it is the centered one."""
-
 
 CELL_BUDGET = 300_000
 """At most about so many heat-map cells of one run go into the page; beyond, only some epochs have a map."""
 
-
 LIVE_SHARE = 0.9
 """So much of the drawn spectrum decides how far down the axis goes; the rest may run out at the bottom."""
-
 
 Frame = dict[str, Any]
 

@@ -17,10 +17,8 @@ from phiscope.page.charts import finite
 TILE = 48
 """Longest side of a sample in the picture, in pixels; larger samples are averaged down."""
 
-
 LISTED = 12
 """Inputs with at most this many numbers are written out in words."""
-
 
 SHOWN_EXTREMES = 6
 """Samples on each side of an eigenfunction in the gallery."""

@@ -21,7 +21,6 @@ from phiscope.page.words import REGIME_TITLES, moment_words
 if TYPE_CHECKING:
     from phiscope.runs import Record, Run
 
-
 Key = tuple[float, int]
 
 

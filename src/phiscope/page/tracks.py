@@ -14,9 +14,7 @@ from phiscope.page.words import moment_words
 if TYPE_CHECKING:
     from phiscope.runs import Run
 
-
 Values = NDArray[np.float64]
-
 
 PANELS = (
     ("place", "Place <i>k</i> in the spectrum"),

@@ -16,7 +16,6 @@ from phiscope.spectrum.clusters import CLUSTER_GAP, SAMPLING_ERRORS, relative_sa
 if TYPE_CHECKING:
     from phiscope.measurement.record import Measurement
 
-
 Frame = dict[str, Any]
 
 

@@ -21,14 +21,12 @@ if TYPE_CHECKING:
     from phiscope.measurement.record import Measurement
     from phiscope.runs import Record, Run
 
-
 REGIME_TITLES: Mapping[str, str] = {
     "minimal": "Minimal-feature regime",
     "extended": "Extended-feature regime",
     "intermediate": "Between the regimes",
     "coefficient": "Coefficient-learning regime",
 }
-
 
 REGIME_MEANINGS: Mapping[str, str] = {
     "minimal": "In effect the layer holds about as many features as the outputs need, and the output uses these.",

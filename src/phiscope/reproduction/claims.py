@@ -14,9 +14,7 @@ from phiscope.typing import FloatArray
 if TYPE_CHECKING:
     from phiscope.reproduction.family import Results
 
-
 Verdict = Literal["reproduced", "direction only", "not reproduced", "not run"]
-
 
 SIZE_SHARE = 0.5
 """A contrast counts as reproduced when it is at least this share of the paper's, as a ratio on a logarithmic scale.
@@ -25,17 +23,14 @@ Networks, pictures and trainings are smaller than the paper's, so equal figures 
 than half the size is another effect in the same direction.
 """
 
-
 CLEAR_SPREADS = 2.0
 """A difference is clear when it exceeds this many standard deviations over seeds (the larger of the two).
 
 With three seeds, and every seed ordered the same way besides, chance gives that in fewer than one case in twenty.
 """
 
-
 STILL = 0.02
 """A number between 0 and 1 has moved when its mean changes by more than this: the last digit the paper prints."""
-
 
 CHANCE_FACTOR = 1.5
 """Accuracy counts as chance up to this many times 1 / C: above it lie fluctuations of three seeds of 400 pictures."""

@@ -69,10 +69,7 @@ def _observed(finding: _Finding, results: Mapping[str, Results]) -> Observation 
 
 
 _ADDITION = ("addition",)
-
-
 _CODED = tuple(code.label(strength, frozen) for strength in code.STRENGTHS for frozen in (False, True))
-
 
 _ALL = (
     _Finding(

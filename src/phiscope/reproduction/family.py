@@ -16,7 +16,6 @@ from phiscope.typing import FloatArray
 
 Scale = Literal["small", "full"]
 
-
 SEEDS = (0, 1, 2)
 """Every condition is trained with each of them; more can be asked for."""
 

@@ -23,13 +23,10 @@ LETTERS = MappingProxyType(
 )
 """The name of each family by its letter."""
 
-
 SUMMARY = (
     "Set the paper's claims beside what comes out here: run the trainings that are missing, print a verdict for each "
     "claim, write a page. Ctrl-C keeps every finished training; the same command goes on from there."
 )
-
-
 EXAMPLES = ("grokking", "--jobs 2", "code --scale full --data data")
 
 

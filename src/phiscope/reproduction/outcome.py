@@ -16,10 +16,8 @@ from phiscope.reproduction.settings import Setup
 FORMAT = 1
 """Version of the file's layout."""
 
-
 DIGITS = 7
 """Significant digits that are kept; training itself is float32."""
-
 
 Status = Literal["finished", "diverged"]
 

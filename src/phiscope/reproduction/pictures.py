@@ -17,7 +17,6 @@ from phiscope.typing import FloatArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-
 _ROW_HEIGHT, _WIDTH = 2.9, 11.0
 
 

@@ -24,10 +24,8 @@ from phiscope.studies.networks import StudyNetwork
 TOLERANCES = (1e-10, 1e-4, 1e-2, 1e-1)
 """Rank tolerances at which D_LR is kept; results differ between them when the outputs' spectrum has no gap."""
 
-
 SUBSETS = (4, 2)
 """D_LR is also measured on the first 1/4 and 1/2 of the training probe, to show what the number of samples does."""
-
 
 _BATCH = 500
 

@@ -19,13 +19,8 @@ from phiscope.studies.datasets.images import load_images
 from phiscope.studies.datasets.regression import load_regression
 
 ARITHMETIC = ("addition", "subtraction", "division")
-
-
 IMAGES = ("digits", "glyphs", "mnist", "cifar10", "cifar100")
-
-
 FROM_FILES = ("mnist", "cifar10", "cifar100")
-
 
 _CODE_SEED, _SHUFFLE_SEED, _TEACHER_SEED = 71, 72, 73
 """Added to a setup's seed in disjoint streams, so that codes and shuffles do not repeat the order of the samples."""

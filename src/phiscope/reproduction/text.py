@@ -61,7 +61,7 @@ def conditions_text(summaries: Sequence[FamilySummary]) -> str:
 
 
 def markdown_page(summaries: Sequence[FamilySummary], findings: Iterable[FoundOut], *, pictures: str) -> str:
-    """The page ``docs/reproduction.md``.
+    """The page ``docs/evidence/reproduction.md``.
 
     Args:
         summaries: of all families.
@@ -79,7 +79,7 @@ def markdown_page(summaries: Sequence[FamilySummary], findings: Iterable[FoundOu
 
 _HEAD = """# The paper, reproduced
 
-This page is made by `phiscope reproduce --docs docs`; do not edit it. It sets claims of
+This page is made by `phiscope reproduce --docs docs/evidence`; do not edit it. It sets claims of
 [arXiv:2410.04264](https://arxiv.org/abs/2410.04264) beside what this software measures. The paper's figures are those
 of its v3, read from notes of a third party and not checked against it. At small scale (two CPU cores, small networks
 and pictures) equal figures cannot be asked for, so a verdict is about size and direction:

@@ -26,10 +26,7 @@ from phiscope.theory.tangent import parameter_distance, parameter_norm, tangent_
 MOST_EVALUATED = 10_000
 """Training samples on which loss and accuracy are read; test samples are all read."""
 
-
 _BATCH = 1000
-
-
 _CHECKED_EVERY = 50
 
 

@@ -1,6 +1,13 @@
-"""A run on disk: a versioned header, appended records, galleries of samples, and how it ended.
+"""A run on disk: header, records, how it ended.
 
 ::
+
+    layout.py   where the files lie, and how text gets in and out of them without loss
+    writing.py  the header once, then one record after the other
+    reading.py  everything light at once, each measurement when it is asked for
+    dataset.py  a run as one labelled xarray data set
+
+The folder, format 1::
 
     RUN/header.json                        what was trained, on what, by which versions; written once
     RUN/scalars.jsonl                      one line a record: epoch, step, scalars, all numbers of all splits

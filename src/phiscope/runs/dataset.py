@@ -17,10 +17,8 @@ if TYPE_CHECKING:
     from phiscope.measurement.record import Measurement
     from phiscope.runs.reading import Run
 
-
 CURVES = ("eigenvalues", "quality", "utilization", "cumulative_quality", "cumulative_utilization")
 """The curves of a spectrum; their centered twins end in ``_centered``."""
-
 
 Variables = dict[str, tuple[tuple[str, ...], NDArray[np.float64], dict[str, str]]]
 

@@ -16,18 +16,10 @@ from phiscope.errors import InputError, RunFormatError
 FORMAT_VERSION = 1
 """Raised whenever an older phiscope could misread what this one writes."""
 
-
 HEADER = "header.json"
-
-
 LINES = "scalars.jsonl"
-
-
 RECORDS = "records"
-
-
 END = "end.json"
-
 
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 

@@ -19,7 +19,6 @@ from phiscope.runs import layout
 if TYPE_CHECKING:
     import xarray
 
-
 UNFINISHED = "running or killed"
 """Status of a run that has not said how it ended."""
 

@@ -1,1 +1,10 @@
-"""Moments become eigenfunctions: both spectra, the spans of outputs and targets, clusters."""
+"""Moments become eigenfunctions: both spectra, the spans of outputs and targets, clusters.
+
+::
+
+    eigensystem.py  the feature operator: eigenvalues first, coordinates next, eigenvectors when read
+    spectrum.py     both spectra with quality, utilization and their curves
+    spans.py        outputs and targets as spans of functions on the probe
+    clusters.py     nearly equal eigenvalues, inside which single eigenfunctions are not determined
+    wide.py         which solver finds the leading eigenpairs of wide features
+"""

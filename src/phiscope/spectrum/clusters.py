@@ -18,7 +18,6 @@ CLUSTER_GAP = 0.05
 """Neighbors closer than this, relative to the larger one, belong to one cluster: at a gap of 5 % a change of the
 operator by 5 % of the eigenvalue already turns one eigenfunction into the other."""
 
-
 SAMPLING_ERRORS = 1.0
 """Neighbors closer than so many standard errors of the larger one belong to one cluster, too: North's rule of
 thumb. The standard error of rho_k is about rho_k sqrt(2 / n); heavier tails than Gaussian ones make it larger."""

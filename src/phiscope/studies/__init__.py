@@ -1,4 +1,13 @@
-"""The built-in studies: small trainings that show what the forward feature map does while a network learns."""
+"""Built-in trainings: `datasets/`, networks, recipes.
+
+::
+
+    datasets/         data to study: bundled, drawn, or read from files
+    networks.py       feature map and linear head: the networks of the studies
+    architectures.py  the paper's networks by name
+    recipes.py        the studies as configuration; nothing there trains
+    training.py       one training loop for every study, observed
+"""
 
 from __future__ import annotations
 

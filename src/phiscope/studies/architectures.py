@@ -21,11 +21,7 @@ from phiscope.studies.datasets.pixels import is_whole
 from phiscope.studies.networks import StudyNetwork, TransformerSettings
 
 _VGG_STAGES = MappingProxyType({11: (1, 1, 2, 2, 2), 13: (2,) * 5, 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)})
-
-
 _RESNET_STAGES = MappingProxyType({10: (1,) * 4, 18: (2,) * 4, 34: (3, 4, 6, 3)})
-
-
 _HEADS = 4
 
 
@@ -248,8 +244,6 @@ def _transformer(
 
 
 _Builder = Callable[[Sequence[int], int, float, int | None, bool | None], StudyNetwork]
-
-
 _BUILDERS: MappingProxyType[str, _Builder] = MappingProxyType(
     {"fcn": _fully_connected, "cnn": _convolutional, "vgg16": _vgg, "resnet18": _resnet, "transformer": _transformer}
 )

@@ -123,14 +123,9 @@ def _facts(settings: Any) -> dict[str, Any]:
 
 
 _DIGITS = DigitsSettings()
-
-
 _CONVNET = ConvNetSettings()
-
-
 # A constant rate of this size now and then throws a network that fits perfectly off its solution for an epoch.
 _FALLING_RATE = OptimizerSettings(learning_rate=2e-3, final_share=0.1)
-
 
 _ALL = (
     Study(
@@ -186,7 +181,6 @@ _ALL = (
         stop=StopRule(scalar="test_accuracy", at_least=0.99, records=4),
     ),
 )
-
 
 STUDIES = MappingProxyType({study.name: study for study in _ALL})
 """Every built-in study by its name."""

@@ -21,7 +21,6 @@ from phiscope.typing import FloatArray
 JACOBIAN_BYTES = 2**28
 """One block of Jacobians takes about so many bytes; two are held at a time."""
 
-
 Jacobian = Callable[[int, int], Tensor]
 """From the first to the last sample (exclusive) to their Jacobians, (b, C, number of parameters) in float64."""
 

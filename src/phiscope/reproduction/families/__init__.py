@@ -1,4 +1,17 @@
-"""The nine families of the paper's experiments, one file each."""
+"""The nine experiments of the paper as configuration, one file each.
+
+::
+
+    minimal.py        the minimal-feature regime, reached by convolutional networks in a few epochs
+    learning_rate.py  too small and too large are both less rich than the best
+    batch_norm.py     batch norm makes a deep plain network rich
+    grokking.py       modular arithmetic: the table by heart, long before the rule
+    code.py           the label written beside the picture as a weak code
+    shuffled.py       shuffled labels: as rich as true ones, and nothing generalizes
+    scaling.py        knobs with a known effect on how lazy training is
+    regression.py     neural collapse in the kernel picture, for targets of equal and unequal spread
+    poor.py           the minimal regime with poor performance
+"""
 
 from __future__ import annotations
 
@@ -29,7 +42,6 @@ _ALL = (
     regression.FAMILY,
     poor.FAMILY,
 )
-
 
 FAMILIES = MappingProxyType({family.name: family for family in _ALL})
 """Every family by its name, in the order of their letters."""

@@ -21,8 +21,6 @@ _SMALL = replace(
     steps=470,
     points=8,
 )
-
-
 _CIFAR = Setup(
     data="cifar100",
     network="vgg16",
@@ -38,9 +36,7 @@ _CIFAR = Setup(
     probe=10_000,
 )
 
-
 WITH, WITHOUT, TORCHS = "with batch norm", "without", "without, torch's own initial weights"
-
 
 FAMILY = Family(
     letter="c",

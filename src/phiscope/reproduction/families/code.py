@@ -19,17 +19,14 @@ from phiscope.reproduction.settings import Setup
 STRENGTHS = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Of the code, in units of the pixels' range; the paper does not publish its own."""
 
-
 WINDOW = 0.6
 """The strength at which the claims are read: where the last layer alone comes nearest to the paper's 74.4 %.
 
 That figure is therefore fitted; the network trained in all layers and both D_LR are not.
 """
 
-
 MODERATE = 0.6
 """The frozen network counts as far better when it is right on so many test pictures; the paper has 74 %."""
-
 
 TORCHS_OWN = 0.41
 """Standard deviation of torch's own initial weights in units of He's."""
@@ -72,8 +69,6 @@ def label(strength: float, frozen: bool) -> str:
 
 
 _FULLY, _FROZEN = label(WINDOW, False), label(WINDOW, True)
-
-
 HE = f"all layers, s = {WINDOW:g}, He's initial weights"
 
 

@@ -13,14 +13,11 @@ from phiscope.typing import FloatArray
 KNOWN = 0.98
 """Training accuracy from which on the training table counts as known by heart."""
 
-
 GROKKED = 0.95
 """Test accuracy from which on the rule counts as known: half of what commutes is right without it."""
 
-
 STARTING_TO_KNOW = 0.10
 """Test accuracy at the paper's early moment is 5 %; later than this one it is no early moment."""
-
 
 _BASE = Setup(
     data="addition",
@@ -49,7 +46,6 @@ _CONDITIONS = (
     Condition(label="no norm layers", setup=_changed(batch_norm=False), group="set-ups"),
     Condition(label="square loss", setup=_changed(loss="square"), group="set-ups"),
 )
-
 
 _RICHNESS = "dynamical_low_rank"
 
@@ -123,7 +119,6 @@ def _early_accuracy(label: str) -> Judge:
 
 
 _PAPER = "0.51 at step 200, 0.11 at step 3000"
-
 
 FAMILY = Family(
     letter="d",

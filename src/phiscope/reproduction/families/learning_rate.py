@@ -15,17 +15,12 @@ from phiscope.reproduction.settings import Setup
 RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 """Of SGD with momentum, at small scale; half a decade apart."""
 
-
 PAPER_RATES = (0.005, 0.05, 0.2)
-
 
 ALIKE = -0.5
 """Rank correlation of test accuracy and D_LR over the sweep from which on the two count as going together."""
 
-
 _SMALL = replace(GLYPHS, optimizer="sgd", momentum=0.9, learning_rate=0.1, schedule="cosine", steps=705, points=8)
-
-
 _CIFAR = Setup(
     data="cifar100",
     network="resnet18",
@@ -93,7 +88,6 @@ def _together(results: Results) -> Judgement:
 
 
 _SWEEP = tuple(label(rate) for rate in RATES)
-
 
 FAMILY = Family(
     letter="b",

@@ -11,7 +11,6 @@ from phiscope.reproduction.settings import Setup
 FEW_EPOCHS = 5.0
 """What "a few epochs" is taken to be; the paper says no number."""
 
-
 GLYPHS = Setup(
     data="glyphs",
     data_settings=(("difficulty", 0.5), ("num_classes", 10), ("size", 20)),
@@ -28,7 +27,6 @@ GLYPHS = Setup(
 )
 """The harder pictures, 20 epochs; of a size that leaves a training within a minute on one core."""
 
-
 _DIGITS = Setup(
     data="digits",
     n_train=1400,
@@ -40,8 +38,6 @@ _DIGITS = Setup(
     steps=880,
     points=12,
 )
-
-
 _CIFAR = Setup(
     data="cifar10",
     network="resnet18",
@@ -57,12 +53,8 @@ _CIFAR = Setup(
     probe=10_000,
 )
 
-
 CNN, RESNET, FCN, FROZEN = "cnn, glyphs", "resnet, glyphs", "fcn, glyphs", "frozen cnn, glyphs"
-
-
 DIGITS_CNN, DIGITS_FCN = "cnn, digits", "fcn, digits"
-
 
 FAMILY = Family(
     letter="a",

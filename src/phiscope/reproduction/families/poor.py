@@ -23,7 +23,6 @@ from phiscope.reproduction.settings import Setup
 POOR = 0.5
 """Test accuracy at or below which performance is poor, in sets of ten classes that a good network reads at 95 %."""
 
-
 FEW = 100
 """Pictures to learn from in the small training set; the network has as many epochs to fit them as it wants."""
 
@@ -33,7 +32,6 @@ def _first(conditions: tuple[Condition, ...], label: str) -> Setup:
 
 
 GOOD, SHUFFLED, CODED, LITTLE = "enough pictures", "shuffled labels", "foreign code", f"{FEW} pictures"
-
 
 _LITTLE = replace(GLYPHS, n_train=FEW, steps=400, batch_size=32, probe=FEW)
 

@@ -12,10 +12,8 @@ from phiscope.reproduction.settings import Setup
 COLLAPSED = 0.1
 """A share of variance outside the targets' span, or a D_LR, below which the features count as collapsed."""
 
-
 UNEVEN = 0.074
 """Centered D_LR at perfect collapse for targets of standard deviation 1 : 2 : 3, a closed form."""
-
 
 _TEACHER = Setup(
     data="teacher",
@@ -32,8 +30,6 @@ _TEACHER = Setup(
     steps=4400,
     target_spread=(1.0, 1.0, 1.0),
 )
-
-
 _DIABETES = Setup(
     data="diabetes",
     network="fcn",
@@ -46,7 +42,6 @@ _DIABETES = Setup(
     batch_size=32,
     steps=440,
 )
-
 
 EQUAL, UNEQUAL, NO_DECAY = "equal spread", "spread 1 : 2 : 3", "equal spread, no weight decay"
 

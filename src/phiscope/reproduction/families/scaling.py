@@ -41,10 +41,7 @@ _SWEEPS = (
     *_sweep("width", "width", (0.0625, 0.25, 1.0)),
 )
 
-
 SCALED = ("target scale 1", "target scale 0.1")
-
-
 DECAYED = ("weight decay 0", "weight decay 1")
 """Ends of the two knobs on which v3 compares."""
 
@@ -56,7 +53,6 @@ def _claim(
 
 
 _V3 = "v3: right"
-
 
 FAMILY = Family(
     letter="g",

@@ -11,7 +11,6 @@ from phiscope.reproduction.settings import Setup
 AS_RICH = 0.05
 """D_LR of both counts as the same within this; the paper's differ by 0.003, seeds of small networks by 0.02."""
 
-
 _CLEAN = Setup(
     data="digits",
     n_train=1400,
@@ -23,8 +22,6 @@ _CLEAN = Setup(
     steps=2640,
     points=10,
 )
-
-
 _CIFAR = Setup(
     data="cifar10",
     network="resnet18",

@@ -14,7 +14,6 @@ from phiscope.errors import InputError, MissingDependencyError
 
 CHARACTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-
 # The faces with all characters in the ordinary encoding. DejaVu: Bitstream Vera license, changes in the public domain.
 # STIX: STIX font license of 2010. Nothing of them is part of phiscope.
 FACES = (
@@ -35,10 +34,7 @@ FACES = (
     "STIXGeneralItalic",
     "STIXGeneralBolIta",
 )
-
-
 STROKES = 3
-
 
 # A bitmap is this much larger than the picture, so that turning and shrinking do not show its pixels.
 OVERSAMPLING = 1.5

@@ -1,9 +1,8 @@
 """Glyphs: a generated image set, characters of many fonts turned, bent, moved, cluttered and covered with noise.
 
-The set is OURS. It needs no download, has as many pictures as wanted, and is hard enough that architectures differ:
-a convolutional network reads what a fully connected one does not.
-
-The image set "glyphs": drawn when asked for, and kept in a folder when one is named.
+The set is OURS. It needs no download, has as many pictures as wanted, and is hard enough that architectures differ: a
+convolutional network reads what a fully connected one does not. Pictures are drawn when asked for, and kept when a
+folder for them is named.
 """
 
 from __future__ import annotations
@@ -23,6 +22,53 @@ from phiscope.studies.datasets.glyph_shapes import CHARACTERS, FACES, OVERSAMPLI
 from phiscope.studies.datasets.pixels import LabelledPixels, PixelSet, Request, is_whole
 
 _TRAIN, _TEST = 4000, 1000
+
+# Raised with every change that moves a pixel, so that a stored set is never taken for another one.
+DRAWING_VERSION = 1
+
+# At difficulty 1; every one falls in proportion, to nothing at 0.
+_TURN = math.radians(45)  # either way
+_SHEAR = 0.5  # either way
+_STRETCH = 0.3  # factor exp(±0.3) along, its inverse across
+_SHIFT = 0.3  # either way, in sides of the picture
+_SHRINK = 0.6  # lost of the full size, at most
+_PALE = 0.7  # lost of the full contrast, at most
+_INVERTED = 0.8  # probability of dark on bright
+_PIECES = 8  # pieces of other characters, at most
+_RAMP = 0.5  # brightness gained across the picture, at most
+_NOISE = 0.15  # standard deviation of each pixel, 1 being white
+
+_FOUR_BYTES = math.sqrt(4 * (256**2 - 1) / 12)  # standard deviation of the sum of four bytes
+_RANDOM_NUMBERS = 512  # more than a picture with eight pieces in three channels takes
+
+
+@dataclass(frozen=True, kw_only=True)
+class GlyphSettings:
+    """What the pictures look like.
+
+    Attributes:
+        num_classes: 10 to 62: digits, then capitals, then small letters.
+        size: side of a picture in pixels, 12 to 256.
+        color: three channels instead of one.
+        difficulty: 0 (upright, centered, clean; only the font varies) to 1; every distortion grows in proportion.
+
+    Raises:
+        InputError: one of them is out of its range.
+    """
+
+    num_classes: int = 10
+    size: int = 28
+    color: bool = False
+    difficulty: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not is_whole(self.num_classes, 10, len(CHARACTERS)):
+            raise InputError(f"glyphs have 10 to {len(CHARACTERS)} classes, got num_classes={self.num_classes!r}")
+        if not is_whole(self.size, 12, 256):
+            raise InputError(f"glyphs are pictures of 12 to 256 pixels a side, got size={self.size!r}")
+        hard: object = self.difficulty
+        if not (isinstance(hard, int | float) and 0 <= hard <= 1):
+            raise InputError(f"the difficulty of glyphs is a number from 0 to 1, got difficulty={self.difficulty!r}")
 
 
 def read_glyphs(
@@ -89,73 +135,6 @@ def _kept(path: Path, settings: GlyphSettings, n: int) -> LabelledPixels:
     if pixels.shape != shape or classes.shape != (n,) or pixels.dtype != np.uint8 or classes.dtype != np.int64:
         raise InputError(f"{path} does not hold {n} glyphs of shape {shape[1:]}; delete it, and they are drawn again")
     return LabelledPixels(pixels=pixels, classes=classes)
-
-
-# Raised with every change that moves a pixel, so that a stored set is never taken for another one.
-DRAWING_VERSION = 1
-
-
-# At difficulty 1; every one falls in proportion, to nothing at 0.
-_TURN = math.radians(45)  # either way
-
-
-_SHEAR = 0.5  # either way
-
-
-_STRETCH = 0.3  # factor exp(±0.3) along, its inverse across
-
-
-_SHIFT = 0.3  # either way, in sides of the picture
-
-
-_SHRINK = 0.6  # lost of the full size, at most
-
-
-_PALE = 0.7  # lost of the full contrast, at most
-
-
-_INVERTED = 0.8  # probability of dark on bright
-
-
-_PIECES = 8  # pieces of other characters, at most
-
-
-_RAMP = 0.5  # brightness gained across the picture, at most
-
-
-_NOISE = 0.15  # standard deviation of each pixel, 1 being white
-
-
-_RANDOM_NUMBERS = 512  # more than a picture with eight pieces in three channels takes
-
-
-@dataclass(frozen=True, kw_only=True)
-class GlyphSettings:
-    """What the pictures look like.
-
-    Attributes:
-        num_classes: 10 to 62: digits, then capitals, then small letters.
-        size: side of a picture in pixels, 12 to 256.
-        color: three channels instead of one.
-        difficulty: 0 (upright, centered, clean; only the font varies) to 1; every distortion grows in proportion.
-
-    Raises:
-        InputError: one of them is out of its range.
-    """
-
-    num_classes: int = 10
-    size: int = 28
-    color: bool = False
-    difficulty: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not is_whole(self.num_classes, 10, len(CHARACTERS)):
-            raise InputError(f"glyphs have 10 to {len(CHARACTERS)} classes, got num_classes={self.num_classes!r}")
-        if not is_whole(self.size, 12, 256):
-            raise InputError(f"glyphs are pictures of 12 to 256 pixels a side, got size={self.size!r}")
-        hard: object = self.difficulty
-        if not (isinstance(hard, int | float) and 0 <= hard <= 1):
-            raise InputError(f"the difficulty of glyphs is a number from 0 to 1, got difficulty={self.difficulty!r}")
 
 
 def draw_glyphs(settings: GlyphSettings, n: int, *, seed: int, split: int) -> LabelledPixels:
@@ -234,9 +213,6 @@ def _picture(settings: GlyphSettings, shapes: Shapes, number: int, rng: np.rando
     bright += noise * (_NOISE * hard / _FOUR_BYTES)
     shown: NDArray[np.uint8] = np.clip(bright * 255 + 0.5, 0, 255).astype(np.uint8)
     return shown
-
-
-_FOUR_BYTES = math.sqrt(4 * (256**2 - 1) / 12)  # standard deviation of the sum of four bytes
 
 
 def _add_piece(

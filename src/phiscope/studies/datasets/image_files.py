@@ -21,8 +21,6 @@ _MNIST_FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
-
-
 _CIFAR_PIXELS = 3 * 32 * 32
 
 

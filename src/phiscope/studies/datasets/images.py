@@ -81,7 +81,7 @@ def load_images(
                                                                                         size: resize to
     =========== ===================================== ================================= =======================
 
-    docs/data.md says where to get the files, and what each setting does.
+    docs/guide/data.md says where to get the files, and what each setting does.
 
     Args:
         name: one of the above.
