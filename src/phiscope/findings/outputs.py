@@ -101,7 +101,7 @@ def find_regime(
         evidence = RegimeEvidence(regime=None, output_rank=0, reason=reason)
         found.refuse(("regime",), reason)
         return evidence
-    # As many directions as eigenvalues above rounding, at most the features that vary and n - 1; of a cut spectrum more.
+    # Eigenvalues above rounding: at most the features that vary, and n - 1. A cut spectrum shows fewer than there are.
     n_directions = len(values) if spectrum.eigenvalue_bounds is None else min(n_features, n_samples - 1)
     evidence = decide_regime(
         output_rank=rank,

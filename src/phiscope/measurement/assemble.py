@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,11 +23,11 @@ from phiscope.linalg import dense
 from phiscope.linalg.operators import PositiveOperator
 from phiscope.measurement.record import Measurement
 from phiscope.metrics import SCALARS
-from phiscope.metrics.regime import RegimeEvidence, weak_outputs_decide
+from phiscope.metrics.regime import RegimeEvidence
 from phiscope.metrics.richness import low_rank_curve
 from phiscope.metrics.similarity import kernel_similarity
 from phiscope.moments.gathered import Gathered
-from phiscope.moments.jackknife import Resampling
+from phiscope.moments.jackknife import Estimate, Resampling
 from phiscope.moments.moments import Moments
 from phiscope.spectrum.eigensystem import diagonalize_with_mean
 from phiscope.spectrum.spans import Cut, Outputs, target_spans
@@ -148,7 +148,11 @@ class Start:
 def _with_intervals(evidence: RegimeEvidence, estimates: Mapping[str, Estimate]) -> RegimeEvidence:
     """The evidence with 95 % intervals, so that its sentence can say where one holds a threshold."""
     named = {"used_variance": "used_variance", "dynamical_low_rank": "dynamical_low_rank_centered"}
-    known = {name: interval_of(estimates[source], source) for name, source in named.items() if source in estimates}
+    known = {
+        name: estimates[source].interval(0.95, *SCALARS[source].bounds)
+        for name, source in named.items()
+        if source in estimates
+    }
     return replace(evidence, intervals=known)
 
 

@@ -293,7 +293,9 @@ class Pass:
 
     def _head_change(self, rows: Rows) -> float | None:
         before = None if self.options.initial is None else self.options.initial.weight
-        return None if before is None else relative_change(self._head(rows)[0], as_array(before, name="the initial head"))
+        return (
+            None if before is None else relative_change(self._head(rows)[0], as_array(before, name="the initial head"))
+        )
 
     def _seen(self, rows: Rows) -> Seen:
         found, model = self.feature_map.found, self.feature_map.model

@@ -133,7 +133,7 @@ class Reading:
             >>> low < 10.1 and 9.9 < high
             True
         """
-        return self.estimate(name).interval(level, *range_of(name))
+        return self.estimate(name).interval(level, *definition_of(name).bounds)
 
     def curve_interval(
         self, curve: str, *, centered: bool = True, level: float = 0.95

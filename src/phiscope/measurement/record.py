@@ -34,6 +34,21 @@ def _nothing() -> None:
     """What a late field holds that nobody gave."""
 
 
+def _stored_evidence(facts: dict[str, Any] | None) -> RegimeEvidence | None:
+    """The evidence of a file; from phiscope 0.1, whose rule was another one, the word with what it rested on."""
+    if facts is None:
+        return None
+    if "effective_dimension_centered" not in facts:
+        ends = {name: (float(low), float(high)) for name, (low, high) in facts["intervals"].items()}
+        return RegimeEvidence(**{**facts, "intervals": ends})
+    dimension, rank = facts.pop("effective_dimension_centered"), facts["output_rank"]
+    words = (
+        f"by the rule of phiscope 0.1, from k90 = {facts['k90']} and centered D_eff = {dimension:.3g} for output rank "
+        f"r = {rank}; measure again for the present rule"
+    )
+    return RegimeEvidence(**facts, effective_dimension=dimension, rule=words)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Measurement(Reading):
     """Everything phiscope found out about one feature map on one set of samples.
@@ -56,7 +71,8 @@ class Measurement(Reading):
         n_outputs: C, None without outputs.
         n_classes: number of classes, None unless the targets are classes.
         rank_tolerance: relative tolerance on the eigenvalues of F and Fc.
-        evidence: the regime with the numbers that decided; None when it cannot be told.
+        evidence: the regime with the numbers that decided, also where it cannot be told; None in records of kernels
+            and files that were written without it.
         warnings: sentences a reader has to know before trusting a number.
         provenance: where this came from: split, model, head, how features were made, versions.
         estimates: corrected values with standard errors, by the name of the plain number.
@@ -205,7 +221,7 @@ class Measurement(Reading):
         known["warnings"] = tuple(known["warnings"])
         known["effective_samples"] = facts.get("effective_samples")
         known["estimates"] = {name: Estimate(**value) for name, value in facts["estimates"].items()}
-        return cls(**known, evidence=None if evidence is None else RegimeEvidence(**evidence))
+        return cls(**known, evidence=_stored_evidence(evidence))
 
     def __str__(self) -> str:
         """The table a person reads."""

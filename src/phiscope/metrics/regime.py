@@ -116,7 +116,9 @@ class RegimeEvidence:
         """Which conditions of "minimal" do not hold, each with its numbers; empty where all hold."""
         said = []
         if self.k90 is None or self.k90 > self.allowed_k90:
-            said.append(f"the outputs use more features than they need (k90 = {self.k90}, minimal <= {self.allowed_k90})")
+            said.append(
+                f"the outputs use more features than they need (k90 = {self.k90}, minimal <= {self.allowed_k90})"
+            )
         if self.used_variance is None or self.used_variance < MINIMAL_USED_VARIANCE:
             said.append(
                 f"features outside the outputs' span dominate (U = {_short(self.used_variance)}, minimal >= "
@@ -226,7 +228,9 @@ class RegimeEvidence:
             return "whether the features have moved is not known, because the initial feature map is not"
         if similarity >= FROZEN_SIMILARITY:
             why = "the initial head is not known" if change is None else f"the head has moved by {_short(change)} only"
-            return f"S_init = {_near_one(similarity)}: the features have not moved, but {why}, so this is not coefficient"
+            return (
+                f"S_init = {_near_one(similarity)}: the features have not moved, but {why}, so this is not coefficient"
+            )
         return f"S_init = {_near_one(similarity)} (coefficient from {FROZEN_SIMILARITY:g})"
 
 

@@ -163,13 +163,15 @@ def map_frame(heat: HeatMap) -> Frame:
 def evidence_frame(measurement: Measurement) -> Frame | None:
     """The regime with the numbers that decided."""
     evidence = measurement.evidence
-    if evidence is None:
+    if evidence is None or evidence.output_rank == 0:
         return None
     return {
         "regime": evidence.regime,
         "rank": evidence.output_rank,
         "k90": evidence.k90,
-        "dimension": finite(evidence.effective_dimension_centered, 3),
+        "used": finite(evidence.used_variance, 3),
+        "cliff": finite(evidence.cliff, 3),
+        "distance": finite(evidence.dynamical_low_rank, 3),
         "similarity": finite(evidence.initial_kernel_similarity, 3),
         "sentence": evidence.sentence(),
     }

@@ -121,7 +121,7 @@ class RunWriter:
             "seconds": round(time.monotonic() - self._started, 3),
             "scalars": layout.pack_numbers(scalars, "the scalar"),
             "numbers": {s: layout.pack_numbers(m.to_dict(), "the number") for s, m in measurements.items()},
-            "regimes": {s: m.evidence.regime for s, m in measurements.items() if m.evidence is not None},
+            "regimes": {s: m.regime for s, m in measurements.items() if m.regime is not None},
             "extras": sorted(extras),
         }
         text = layout.to_text(line, "a record")

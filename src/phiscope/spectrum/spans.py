@@ -156,7 +156,7 @@ def target_spans(moments: Moments) -> TargetSpans | None:
 
 
 def are_differences(moments: Moments, n_outputs: int) -> bool:
-    """Whether centered readings take outputs modulo a common shift, which softmax does not see: several, for classes."""
+    """Whether centered readings take outputs modulo a common shift: softmax, over several outputs, does not see it."""
     return moments.classes and n_outputs > 1
 
 
