@@ -82,9 +82,9 @@ def test_places_elsewhere_exist():
 def test_the_rule_of_the_regime_is_explained_with_its_thresholds():
     """The row reads the constants, so that changing one changes the page."""
     row = definition_of("regime")
-    assert "≥ 0.99" in row.equation
-    assert "k₉₀ ≤ r + 1 and D_effᶜ ≤ 1.5 r" in row.equation
-    assert "2 r" in row.equation
+    assert "S_init ≥ 0.99 and ‖W − W₀‖ ≥ 0.01 ‖W₀‖" in row.equation
+    assert "k₉₀ ≤ r + 1, U ≥ 0.5, ρ_r / ρ_(r+1) ≥ 2 and D_LRᶜ ≤ 0.2" in row.equation
+    assert "k₉₀ ≥ 2 r" in row.equation
 
 
 def test_nothing_is_called_richness():

@@ -12,6 +12,8 @@ from phiscope.figures.depth import depth_figure
 N = 90
 X = torch.randn(N, 6, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(N) % 3
+# Eight features vary and three directions do: with three features alone there would be no word for two outputs.
+MEANS = torch.eye(3, 8) @ torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(1)))[0]
 
 
 class Collapsing(nn.Module):
@@ -19,14 +21,14 @@ class Collapsing(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.wide, self.narrow, self.still, self.head = nn.Identity(), nn.Identity(), nn.Identity(), nn.Linear(3, 3)
+        self.wide, self.narrow, self.still, self.head = nn.Identity(), nn.Identity(), nn.Identity(), nn.Linear(8, 3)
         with torch.no_grad():
-            self.head.weight.copy_(torch.eye(3))
+            self.head.weight.copy_(MEANS)
             self.head.bias.zero_()
 
     def forward(self, x):
         self.wide(x)
-        classes = torch.eye(3)[x.new_tensor(np.arange(len(x)) % 3).long()]
+        classes = (torch.eye(3) @ MEANS)[x.new_tensor(np.arange(len(x)) % 3).long()]
         return self.head(self.still(self.narrow(classes) * 2))
 
 

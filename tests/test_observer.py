@@ -112,7 +112,9 @@ def test_a_record_is_what_measure_says(net, probe, tmp_path):
         assert stored.to_dict() == pytest.approx(expected, rel=1e-12)
         assert stored.provenance["split"] == split
     assert first.to_dict() == run.records[0].measurement("train").to_dict()
-    assert first.regime == "coefficient"
+    # The initial state itself: nothing has been learned, whatever the word.
+    assert first.evidence.is_start
+    assert first.regime != "coefficient"
 
 
 def test_a_single_probe_is_called_probe(net, tmp_path):

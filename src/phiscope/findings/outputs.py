@@ -76,7 +76,7 @@ def find_regime(
     norm: float,
     *,
     n_samples: int,
-    n_features: int,
+    n_varying: int,
     head_change: float | None = None,
     project: Callable[[FloatArray], FloatArray] | None = None,
 ) -> RegimeEvidence:
@@ -88,7 +88,7 @@ def find_regime(
         outputs: None without outputs.
         norm: of the covariance.
         n_samples: n.
-        n_features: p.
+        n_varying: number of features that vary.
         head_change: norm(W - W_0) / norm(W_0), None where W_0 is not known.
         project: coordinates of columns in the centered eigenvectors; None leaves weak output directions unasked.
     """
@@ -101,15 +101,13 @@ def find_regime(
         evidence = RegimeEvidence(regime=None, output_rank=0, reason=reason)
         found.refuse(("regime",), reason)
         return evidence
-    # Eigenvalues above rounding: at most the features that vary, and n - 1. A cut spectrum shows fewer than there are.
-    n_directions = len(values) if spectrum.eigenvalue_bounds is None else min(n_features, n_samples - 1)
     evidence = decide_regime(
         output_rank=rank,
-        n_directions=n_directions,
+        n_directions=min(n_varying, n_samples - 1),
         k90=alignment.least_k_reaching(spectrum.cumulative_utilization, UTILIZATION_LEVEL),
         used_variance=found.numbers["used_variance"],
         dynamical_low_rank=found.numbers["dynamical_low_rank_centered"],
-        cliff=_cliff(values, rank),
+        cliff=_cliff(values, rank, n_varying),
         collapse_distance=found.numbers.get("collapse_distance"),
         effective_dimension=found.numbers.get("effective_dimension_centered"),
         initial_kernel_similarity=found.numbers.get("initial_kernel_similarity"),
@@ -123,8 +121,17 @@ def find_regime(
     return evidence
 
 
-def _cliff(eigenvalues: FloatArray, rank: int) -> float:
-    return float(eigenvalues[rank - 1] / eigenvalues[rank]) if rank < len(eigenvalues) else math.inf
+def count_varying(covariance: PositiveOperator, eigenvalues: FloatArray) -> int:
+    """Number of features that vary by more than rounding of the strongest direction: dead units do not count."""
+    rounding = covariance.size * np.finfo(np.float64).eps * float(eigenvalues[0]) if len(eigenvalues) else 0.0
+    return int((covariance.diagonal() > rounding).sum())
+
+
+def _cliff(eigenvalues: FloatArray, rank: int, n_varying: int) -> float:
+    """rho_r / rho_(r+1); where nothing follows but rounding, that takes the place of rho_(r+1)."""
+    rounding = n_varying * np.finfo(np.float64).eps * float(eigenvalues[0])
+    following = float(eigenvalues[rank]) if rank < len(eigenvalues) else rounding
+    return float(eigenvalues[min(rank, len(eigenvalues)) - 1]) / following
 
 
 def _said_of_weak_outputs(
@@ -150,7 +157,7 @@ def _said_of_weak_outputs(
         k90=alignment.least_k_reaching(held, UTILIZATION_LEVEL),
         used_variance=richness.used_variance(loadings, float(spectrum.eigenvalues.sum())),
         dynamical_low_rank=distance,
-        cliff=_cliff(spectrum.eigenvalues, kept),
+        cliff=_cliff(spectrum.eigenvalues, kept, evidence.n_directions),
         collapse_distance=evidence.collapse_distance,
     )
     return weak_outputs_decide(evidence, without, float(shares[kept:].sum()))

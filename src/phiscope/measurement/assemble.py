@@ -15,7 +15,14 @@ from phiscope.findings.collapse import COLLAPSE_NUMBERS, REGRESSION_NUMBERS, fin
 from phiscope.findings.corrected import FROM_SHARDS, add_shards
 from phiscope.findings.dimensions import find_dimensions, find_participation
 from phiscope.findings.findings import Findings, warn_of_samples
-from phiscope.findings.outputs import OUTPUT_NUMBERS, find_output_numbers, find_random_head, find_regime, outputs_of
+from phiscope.findings.outputs import (
+    OUTPUT_NUMBERS,
+    count_varying,
+    find_output_numbers,
+    find_random_head,
+    find_regime,
+    outputs_of,
+)
 from phiscope.findings.targets import READOUT_NUMBERS, find_alignment, find_readout, output_error, target_squares
 from phiscope.inputs.arrays import as_share
 from phiscope.lazy import LateMapping, Later
@@ -207,7 +214,7 @@ def _measured(
         outputs,
         float(np.sqrt(covariance.squared_norm())),
         n_samples=moments.n_samples,
-        n_features=moments.n_features,
+        n_varying=count_varying(covariance, centered.eigenvalues),
         head_change=start.head_change,
         project=systems.centered.project,
     )

@@ -111,7 +111,7 @@ def _measured(
     find_target_numbers(found, moments, centered, targets, head, norm)
     find_ratios(found, moments, raw, centered)
     refuse_the_rest(found, len(raw.eigenvalues))
-    evidence = find_regime(found, centered, outputs, norm, n_samples=moments.n_samples, n_features=moments.n_features)
+    evidence = find_regime(found, centered, outputs, norm, n_samples=moments.n_samples, n_varying=moments.n_features)
     warn_of_samples(found, moments)
     warn_of_norm(found, moments, solved.leading)
     warn_of_pairs(found, solved.leading)

@@ -66,7 +66,7 @@ class RegimeEvidence:
         used_variance: U.
         evenness: PR / r.
         dynamical_low_rank: D_LR = 1 - U sqrt(PR / r).
-        cliff: rho_r / rho_(r+1); infinite where nothing follows.
+        cliff: rho_r / rho_(r+1); where nothing follows but rounding, rounding takes the place of rho_(r+1).
         collapse_distance: how unlike classes or targets the features are; None without targets.
         effective_dimension: D_eff, reported beside; it decides nothing.
         initial_kernel_similarity: S_init, or None when the initial feature map is not known.
@@ -235,7 +235,7 @@ class RegimeEvidence:
 
 
 def _short(value: float | None) -> str:
-    return "not known" if value is None else "infinite" if math.isinf(value) else f"{value:.3g}"
+    return "not known" if value is None else f"{value:.3g}"
 
 
 def _near_one(value: float | None) -> str:

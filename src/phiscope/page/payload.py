@@ -59,7 +59,7 @@ def page_data(runs: Mapping[str, Run]) -> dict[str, Any]:
         ],
         "splits": list(dict.fromkeys(split for run in runs.values() for split in run.splits)),
         "ghost": GHOST,
-        "regimes": dict(REGIME_TITLES),
+        "regimes": {name: title for name, title in REGIME_TITLES.items() if name is not None},
         "gone": GONE,
         "wide": 1 / NEARLY_EQUAL,
         "log_epochs": _log_epochs(runs),

@@ -166,7 +166,7 @@ def _cliff_gauge(evidence: RegimeEvidence) -> Gauge:
         symbol=symbol,
         meaning="the cliff behind the features that the outputs need",
         value=shown,
-        at=_percent(round(100 * math.log(max(value, 1.0)) / top, 2)) if math.isfinite(value) else 100.0,
+        at=_percent(round(100 * math.log(max(value, 1.0)) / top, 2)),
         zones=(("none", 0.0, edge), ("minimal", edge, 100.0)),
         rule=f"minimal ≥ {MINIMAL_CLIFF:g}",
     )
@@ -178,10 +178,17 @@ def regime_meaning(measurement: Measurement) -> str:
     if evidence is None:
         return ""
     if evidence.regime is None:
-        return evidence.sentence().removeprefix("cannot be told: ").capitalize() + "."
+        return _capitalized(evidence.sentence().removeprefix("cannot be told: ")) + "."
+    if evidence.regime == "intermediate" and not evidence.rule:
+        return f"{REGIME_MEANINGS[evidence.regime]} Not minimal because {'; '.join(evidence.failed())}."
     if evidence.is_start:
         return f"{REGIME_MEANINGS[evidence.regime]} This is the initial state: nothing has been learned yet."
     return REGIME_MEANINGS[evidence.regime]
+
+
+def _capitalized(text: str) -> str:
+    # Not str.capitalize, which would make D_LR of d_lr.
+    return text[:1].upper() + text[1:]
 
 
 def reference_words(first: Measurement, last: Measurement) -> tuple[str, str]:
@@ -195,8 +202,7 @@ def reference_words(first: Measurement, last: Measurement) -> tuple[str, str]:
 def cliff_words(evidence: RegimeEvidence) -> tuple[str, str]:
     """How far the centered spectrum falls behind the features that the outputs need: (``"ρ₉ / ρ₁₀"``, ``"41"``)."""
     k, below = evidence.output_rank, str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
-    value = math.inf if evidence.cliff is None else evidence.cliff
-    return f"ρ{k} / ρ{k + 1}".translate(below), "infinite" if math.isinf(value) else f"{value:.3g}"
+    return f"ρ{k} / ρ{k + 1}".translate(below), number_words(evidence.cliff)
 
 
 def status_words(run: Run) -> str:
