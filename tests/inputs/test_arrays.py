@@ -1,0 +1,95 @@
+"""Reading what users hand in: the same numbers from every container; classes, counts and shares told apart."""
+
+import numpy as np
+import pytest
+import torch
+
+from phiscope.errors import InputError, TargetError
+from phiscope.inputs.arrays import as_array, as_count, as_rows, as_share, as_targets, as_weights, look_like_labels
+
+VALUES = np.array([[1.0, -2.5], [0.0, 3.0], [7.0, 0.5]])
+
+
+class OnlyArray:
+    def __array__(self, dtype=None, copy=None):
+        return VALUES
+
+
+class OnlyDLPack:
+    def __dlpack__(self, **options):
+        return torch.tensor(VALUES).__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return torch.tensor(VALUES).__dlpack_device__()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        VALUES,
+        VALUES.tolist(),
+        torch.tensor(VALUES, requires_grad=True),
+        torch.tensor(VALUES).bfloat16(),
+        torch.tensor(VALUES).half(),
+        [torch.tensor(row, requires_grad=True) for row in VALUES],
+        OnlyArray(),
+        OnlyDLPack(),
+        VALUES.astype(np.longdouble),
+    ],
+    ids=["array", "lists", "tensor", "bfloat16", "float16", "list of tensors", "__array__", "dlpack", "longdouble"],
+)
+def test_every_container_gives_the_same_numbers(given):
+    found = as_array(given, name="features")
+    assert found.dtype.itemsize <= 8
+    np.testing.assert_array_equal(found, VALUES)
+
+
+def test_arrays_are_read_where_they_lie():
+    assert np.shares_memory(as_rows(VALUES, name="features", letter="p"), VALUES)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "shape"),
+    [
+        (np.array([0, 2, 1]), np.int64, (3,)),
+        (np.array([[0], [2], [1]], dtype=np.uint8), np.int64, (3,)),
+        (np.array([True, False, True]), np.int64, (3,)),
+        (np.array([0.0, 1.0, 2.0]), np.float64, (3, 1)),
+        (np.zeros((3, 2), dtype=np.float16), np.float64, (3, 2)),
+    ],
+)
+def test_integers_are_classes_and_floats_are_values(given, kind, shape):
+    found = as_targets(given)
+    assert (found.dtype, found.shape) == (kind, shape)
+
+
+def test_an_index_beyond_int64_does_not_become_negative():
+    assert as_targets(np.array([2**64 - 1], dtype=np.uint64)).tolist() == [2**63 - 1]
+    with pytest.raises(TargetError, match="for one-hot rows pass"):
+        as_targets(np.eye(3, dtype=int))
+
+
+def test_weights_are_ones_or_what_was_given():
+    assert as_weights(None, 3, batch=0).tolist() == [1.0, 1.0, 1.0]
+    assert as_weights([0, 2, 1], 3, batch=0).dtype == np.float64
+
+
+@pytest.mark.parametrize("value", [True, 1.0, "3", None, 0, -2])
+def test_a_count_is_a_whole_number(value):
+    with pytest.raises(InputError, match="expected a whole number of at least 1"):
+        as_count(value, name="k")
+    assert as_count(np.int8(3), name="k") == as_count(torch.tensor(3), name="k") == 3
+    assert as_count(0, name="k", least=0) == 0
+
+
+@pytest.mark.parametrize("value", [1, 1.5, -0.1, float("nan"), "0.5", None, [0.1, 0.2]])
+def test_a_share_is_below_one(value):
+    with pytest.raises(InputError, match="expected 0 <= tolerance < 1, for example 1e-6"):
+        as_share(value, name="tolerance", example="1e-6")
+    assert as_share(np.float32(0.5), name="tolerance", example="1e-6") == 0.5
+
+
+def test_floats_that_name_classes_look_like_labels():
+    assert look_like_labels(np.array([0.0, 2.0, 1.0, 1.0, 0.0])) == 3
+    for values in ([0.0, 2.0, 2.0], [1.0, 2.0, 1.0], [0.0, 0.5, 1.0], [0.0, 0.0], np.arange(9.0)):
+        assert look_like_labels(np.array(values)) == 0

@@ -1,0 +1,137 @@
+"""Data in every accepted shape arrive as the same batches; everything else gets one clear sentence."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+import phiscope
+from phiscope.errors import EmptyDataError, InputError, ShapeError
+from phiscope.inputs.batches import batches_of, is_shuffling, known_length, peeked
+
+N = 300
+X = torch.randn(N, 4, generator=torch.Generator().manual_seed(0))
+Y = torch.randint(3, (N,), generator=torch.Generator().manual_seed(1))
+NET = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3))
+
+
+class Streamed(IterableDataset):
+    def __iter__(self):
+        return iter(zip(X, Y, strict=True))
+
+
+class TableLike:
+    """What Hugging Face's datasets look like from outside."""
+
+    column_names = ("input", "labels")
+
+    def with_format(self, kind):
+        assert kind == "torch"
+        return [{"input": x, "labels": y} for x, y in zip(X, Y, strict=True)]
+
+
+def generator():
+    for start in range(0, N, 50):
+        yield X[start : start + 50], Y[start : start + 50]
+
+
+SAME_DATA = {
+    "pair of tensors": lambda: (X, Y),
+    "pair of arrays": lambda: (X.numpy(), Y.numpy()),
+    "array and list": lambda: (X.numpy(), Y.tolist()),
+    "float64 array": lambda: (X.double().numpy(), Y.numpy()),
+    "read-only array": lambda: (np.broadcast_to(X.numpy(), X.shape), Y.numpy()),
+    "mapping of tensors": lambda: {"input": X, "labels": Y},
+    "mapping by another name": lambda: {"image": X, "label": Y},
+    "mapping and targets": lambda: ({"input": X}, Y),
+    "dataset": lambda: TensorDataset(X, Y),
+    "iterable dataset": Streamed,
+    "table": TableLike,
+    "loader": lambda: DataLoader(TensorDataset(X, Y), batch_size=37),
+    "loader, last batch of one": lambda: DataLoader(TensorDataset(X, Y), batch_size=N - 1),
+    "loader with workers": lambda: DataLoader(TensorDataset(X, Y), batch_size=64, num_workers=2),
+    "loader without batches": lambda: DataLoader(list(generator()), batch_size=None),
+    "list of batches": lambda: list(generator()),
+    "generator": generator,
+    "mapping batches": lambda: [{"input": x, "labels": y} for x, y in generator()],
+    "batches as tuples of inputs": lambda: [((x,), y) for x, y in generator()],
+}
+
+
+@pytest.mark.parametrize("name", SAME_DATA)
+def test_every_form_of_data_gives_the_same_measurement(name):
+    measured = phiscope.measure(NET, SAME_DATA[name]())
+    expected = phiscope.diagonalize(NET[:2](X), head=(NET[2].weight, NET[2].bias), targets=Y)
+    assert measured.n_samples == N
+    assert measured.n_classes == 3
+    # Features agree to float32 rounding of different batch sizes; sums to float64.
+    assert measured.to_dict() == pytest.approx(expected.to_dict(), rel=2e-4)
+
+
+def test_control_other_data_give_another_measurement():
+    measured = phiscope.measure(NET, (2 * X, Y)).to_dict()
+    expected = phiscope.measure(NET, (X, Y)).to_dict()
+    assert measured != pytest.approx(expected, rel=2e-4)
+
+
+@pytest.mark.parametrize("data", [X, X.numpy(), (X,), (X, None), [X[:100], X[100:]], {"input": X}, TensorDataset(X)])
+def test_inputs_alone(data):
+    measured = phiscope.measure(NET, data)
+    assert measured.n_samples == N
+    assert measured.n_classes is None
+    assert measured.provenance["targets"] == "none"
+
+
+def test_a_pair_is_data_and_a_list_is_batches():
+    assert len(list(batches_of((X, Y)))) == 2
+    assert [len(batch) for batch in batches_of([X, X])] == [N, N]
+
+
+@pytest.mark.parametrize("data", [[], DataLoader([]), iter(()), torch.empty(0, 4), (torch.empty(0, 4), torch.empty(0))])
+def test_no_batch_is_an_error(data):
+    with pytest.raises(EmptyDataError, match="no batch"):
+        phiscope.measure(NET, data)
+
+
+def test_a_used_up_generator_says_so():
+    data = generator()
+    list(data)
+    with pytest.raises(EmptyDataError, match="used up"):
+        phiscope.measure(NET, data)
+
+
+def test_one_sample_is_an_error():
+    with pytest.raises(EmptyDataError, match="1 sample came"):
+        phiscope.measure(NET, (X[:1], Y[:1]))
+
+
+@pytest.mark.parametrize("data", [3, None, "digits", X[0, 0]])
+def test_what_is_no_data_is_an_error(data):
+    with pytest.raises(InputError, match="expected a DataLoader"):
+        phiscope.measure(NET, data)
+
+
+def test_lengths_that_differ_are_an_error():
+    with pytest.raises(ShapeError, match=r"differ in length: \[299, 300\]"):
+        phiscope.measure(NET, (X, Y[:-1]))
+
+
+def test_batches_of_three_parts_are_an_error():
+    with pytest.raises(InputError, match="3 parts"):
+        phiscope.measure(NET, TensorDataset(X, Y, Y))
+
+
+def test_peeking_loses_nothing():
+    first, stream = peeked(iter([1, 2, 3]))
+    assert first == 1
+    assert list(stream) == [1, 2, 3]
+
+
+def test_known_length_and_shuffling():
+    loader = DataLoader(TensorDataset(X), batch_size=100, shuffle=True)
+    assert known_length(loader) == 3
+    assert known_length(generator()) is None
+    assert is_shuffling(loader)
+    assert not is_shuffling(DataLoader(TensorDataset(X)))
+    assert not is_shuffling(X)

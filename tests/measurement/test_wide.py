@@ -1,0 +1,195 @@
+"""Leading eigenfunctions of wide features: every number and curve as by full decomposition, within its bounds."""
+
+import math
+
+import numpy as np
+import pytest
+
+import phiscope
+from phiscope.errors import EmptyDataError, InputError, MissingNumberError, NonFiniteError, ShapeError, TargetError
+from phiscope.findings.wide import WHOLE_SPECTRUM
+from phiscope.measurement import wide
+from phiscope.moments.row_table import RowTable
+from phiscope.spectrum.wide import Limits
+
+ON_SAMPLES = Limits(formed_first=0, memory=0)
+LAPACK = Limits(formed_first=0, most_products=2)
+ROADS = {"formed": Limits(), "samples": ON_SAMPLES, "lapack": LAPACK}
+
+
+def leading(features, k, outputs=None, head=None, targets=None, *, weights=None, **options):
+    """The k leading eigenfunctions however small p is, where `diagonalize` would take the whole spectrum."""
+    parts = {"features": features, "outputs": outputs, "targets": targets, "weights": weights}
+    return wide.diagonalize_leading(RowTable(parts), k, head, **options)
+
+
+def data(n=900, p=160, classes=5, seed=0):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, classes, n)
+    x = rng.standard_normal((n, p)) / np.sqrt(np.arange(1, p + 1)) + 0.3 * rng.standard_normal((classes, p))[y] + 0.5
+    head = rng.standard_normal((classes, p)), rng.standard_normal(classes)
+    return x, head, y, rng.random(n) * (rng.random(n) < 0.9)
+
+
+@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("n", [900, 120])
+def test_every_number_and_curve_agrees_with_the_whole_decomposition(road, n):
+    x, head, y, weights = data(n=n)
+    m = leading(x, 12, head=head, targets=y, weights=weights, limits=ROADS[road])
+    full = phiscope.diagonalize(x, head=head, targets=y, weights=weights)
+    exact = road != "samples"
+    for name, value in m.to_dict().items():
+        assert value == pytest.approx(full[name], rel=1e-6 if exact else 2e-2, abs=1e-9), name
+    assert {*m.absent, *m.numbers} >= set(full.numbers)
+    assert set(WHOLE_SPECTRUM) - {"regime"} <= set(m.absent)
+    assert any("estimated from random probes" in text for text in m.warnings) != exact
+    for which in ("raw", "centered"):
+        part, whole = getattr(m, which), getattr(full, which)
+        assert (np.abs(part.eigenvalues - whole.eigenvalues[:12]) <= part.eigenvalue_bounds).all()
+        for curve in ("quality", "utilization", "cumulative_quality", "cumulative_utilization"):
+            assert np.abs(getattr(part, curve) - getattr(whole, curve)[:12]).max() < 1e-6, curve
+        signs = np.einsum("pk,pk->k", part.eigenvectors, whole.eigenvectors[:, :12])
+        assert (signs > 0.999).all()
+    assert np.abs(m.class_means - full.class_means).max() < 1e-12
+    assert m.provenance["solver"].startswith("LAPACK") == (road == "lapack")
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_regression_and_measured_outputs(width):
+    x, _, _, _ = data(p=120)
+    rng = np.random.default_rng(3)
+    target = x[:, :width] + 0.1 * rng.standard_normal((len(x), width))
+    outputs = np.tanh(x @ rng.standard_normal((120, width)))
+    head = rng.standard_normal((width, 120)), None
+    m = leading(x, 10, outputs, head, target)
+    full = phiscope.diagonalize(x, outputs, head, target)
+    assert {"nrc1", "nrc2", "nrc3", "target_alignment", "target_alignment_whitened"} <= set(m.numbers)
+    for name, value in m.to_dict().items():
+        assert value == pytest.approx(full[name], rel=1e-6, abs=1e-9), name
+    assert any("not head(features)" in text for text in m.warnings)
+    with pytest.raises(MissingNumberError, match="needs the whole spectrum, and only the 10 leading"):
+        m["readout_r2"]
+
+
+def test_nrc1_needs_as_many_eigenvalues_as_targets():
+    x, _, _, _ = data(p=120)
+    m = leading(x, 2, targets=x[:, :4])
+    assert "nrc1" not in m
+    assert "leading eigenvalues" in m.absent["nrc1"]
+
+
+def test_a_tiny_spread_within_far_apart_classes_keeps_its_digits():
+    rng = np.random.default_rng(4)
+    y = np.arange(400) % 4
+    x = 10.0 * np.eye(4, 80)[y] + 1e-6 * rng.standard_normal((400, 80)) + 100.0
+    m = leading(x, 4, targets=y, limits=ON_SAMPLES)
+    full = phiscope.diagonalize(x, targets=y)
+    assert m["nc1"] == pytest.approx(full["nc1"], rel=1e-6)
+    assert m["cdnv"] == pytest.approx(full["cdnv"], rel=1e-6)
+
+
+@pytest.mark.parametrize("limits", [Limits(), ON_SAMPLES])
+def test_constant_features_have_one_raw_function_and_no_centered_one(limits):
+    m = leading(np.full((50, 80), 0.3), 5, targets=np.arange(50) % 2, limits=limits)
+    assert m.raw.eigenvalues == pytest.approx([80 * 0.09])
+    assert len(m.centered.eigenvalues) == 0
+    assert m["participation_ratio"] == pytest.approx(1.0)
+    for name in ("participation_ratio_centered", "target_alignment"):
+        with pytest.raises(MissingNumberError, match="covariance is zero"):
+            m[name]
+
+
+def test_zero_features():
+    m = leading(np.zeros((50, 80)), 5)
+    assert len(m.raw.eigenvalues) == len(m.centered.eigenvalues) == 0
+
+
+def test_a_memory_map_gives_what_the_array_gives_and_the_seed_decides(tmp_path):
+    x, head, y, _ = data(p=120)
+    np.save(tmp_path / "x.npy", x.astype(np.float32))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    first = leading(mapped, 8, head=head, targets=y, limits=ON_SAMPLES)
+    again = leading(x.astype(np.float32), 8, head=head, targets=y, limits=ON_SAMPLES)
+    assert first.to_dict() == again.to_dict()
+    other = leading(mapped, 8, head=head, targets=y, limits=Limits(formed_first=0, memory=0, seed=1))
+    assert other.raw.eigenvalues == pytest.approx(first.raw.eigenvalues, rel=1e-8)
+
+
+def test_blocks_change_nothing(monkeypatch):
+    x, head, y, weights = data(p=120)
+    one = leading(x, 8, head=head, targets=y, weights=weights, limits=ON_SAMPLES)
+    monkeypatch.setattr("phiscope.moments.wide.BLOCK_BYTES", 1)
+    many = leading(x, 8, head=head, targets=y, weights=weights, limits=ON_SAMPLES)
+    for name, value in one.to_dict().items():
+        assert many[name] == pytest.approx(value, rel=1e-9), name
+    monkeypatch.setattr("phiscope.moments.wide.BLOCK_BYTES", 1)
+    gram = leading(x[:110], 8, limits=LAPACK)
+    full = phiscope.diagonalize(x[:110])
+    assert gram.raw.eigenvalues == pytest.approx(full.raw.eigenvalues[:8], rel=1e-10)
+
+
+def test_diagonalize_with_k_keeps_all_numbers_where_the_whole_spectrum_is_cheap():
+    x, head, y, _ = data()
+    m, full = (phiscope.diagonalize(x, head=head, targets=y, k=k) for k in (9, None))
+    assert m.to_dict() == full.to_dict()
+    assert m.raw.eigenvectors.shape == (160, 9)
+    assert np.array_equal(m.centered.cumulative_quality, full.centered.cumulative_quality[:9])
+    assert m.raw.eigenvalue_bounds.max() < 1e-10
+    assert full.raw.eigenvalue_bounds is None
+    assert m.interval("participation_ratio") == full.interval("participation_ratio")
+
+
+def test_diagonalize_with_k_takes_the_wide_road_above(monkeypatch, tmp_path):
+    monkeypatch.setattr(wide, "WHOLE", 100)
+    x, head, y, _ = data()
+    m = phiscope.diagonalize(x, head=head, targets=y, k=9)
+    assert "block Krylov" in m.provenance["solver"]
+    m.save(tmp_path / "m.safetensors")
+    loaded = phiscope.Measurement.load(tmp_path / "m.safetensors")
+    assert np.array_equal(loaded.raw.eigenvalue_bounds, m.raw.eigenvalue_bounds)
+    assert loaded.absent == m.absent
+    assert m.eigenfunctions(x).shape == (900, 9)
+    assert "block Krylov" not in str(m)
+    with pytest.raises(MissingNumberError, match="whole spectrum"):
+        m.readout_curve([0.0])
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"k": 0}, InputError, "k is 0, expected a whole number"),
+        ({"k": 2.5}, InputError, "k is 2.5"),
+        ({"features": np.ones(4)}, ShapeError, "expected \\(n, p\\)"),
+        ({"features": np.array([[1.0, np.nan]] * 3)}, NonFiniteError, "NaN or Inf \\(sample 0\\)"),
+        ({"features": np.full((3, 2), 1e40)}, InputError, "rescale"),
+        ({"weights": [1.0, 0.0, 0.0]}, EmptyDataError, "1 samples came"),
+        ({"targets": np.array([0, 1, -1])}, TargetError, "from -1 to 1"),
+        ({"targets": np.array([0, 1])}, ShapeError, "features have 3 samples but targets have 2"),
+        ({"targets": np.array([0, 1, 5]), "num_classes": 4}, TargetError, "below 4"),
+        ({"num_classes": 4}, TargetError, "without integer targets"),
+        ({"outputs": np.ones((3, 2)), "head": (np.ones((3, 2)), None)}, ShapeError, "outputs have C = 2"),
+        ({"head": (np.ones((3, 5)), None)}, ShapeError, "head weight"),
+    ],
+)
+def test_bad_input_is_one_sentence(change, error, words):
+    with pytest.raises(error, match=words) as caught:
+        leading(**{"features": np.arange(6.0).reshape(3, 2), "k": 1, **change})
+    assert "\n" not in str(caught.value)
+
+
+def test_trace_held_is_the_share_of_the_kept_eigenvalues():
+    x = np.diag(np.sqrt(np.arange(8.0, 0.0, -1.0)))
+    m = leading(x, 3)
+    assert float(m.provenance["raw_trace_held"]) == pytest.approx((8 + 7 + 6) / 36, rel=1e-5)
+    assert math.isclose(m["stable_rank"], 36 / 8, rel_tol=1e-9)
+
+
+@pytest.mark.parametrize("intervals", [True, False])
+def test_narrow_features_gather_the_shards_that_were_asked_for(intervals):
+    """Cut spectra take nothing away from numbers, nor what was wished for them."""
+    features = np.random.default_rng(0).standard_normal((400, 6)) * np.arange(1, 7)
+    cut, whole = (phiscope.diagonalize(features, k=k, intervals=intervals) for k in (2, None))
+    assert cut.to_dict() == whole.to_dict()
+    assert ("participation_ratio_corrected" in cut.to_dict()) == intervals
+    if intervals:
+        assert cut.interval("participation_ratio") == whole.interval("participation_ratio")

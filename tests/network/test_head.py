@@ -1,0 +1,233 @@
+"""Where the head is: every way a head's output becomes the model's output, and every way it does not."""
+
+from collections import namedtuple
+from dataclasses import dataclass
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import phiscope
+from phiscope.errors import AmbiguousHeadError, HeadError, NoHeadError
+from small_networks import Net, X, expected
+from untouched import untouched
+
+Named = namedtuple("Named", ["prediction", "step"])
+
+
+@dataclass
+class Answer:
+    loss: float
+    logits: torch.Tensor
+    hidden: tuple
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+ENDINGS = {
+    "as it is": lambda net, phi, z: z,
+    "flattened": lambda net, phi, z: z.flatten(),
+    "unsqueezed": lambda net, phi, z: z[:, None, :],
+    "a copy": lambda net, phi, z: z.clone(),
+    "double": lambda net, phi, z: z.double(),
+    "half": lambda net, phi, z: z.half(),
+    "softmax": lambda net, phi, z: z.softmax(-1),
+    "log-softmax": lambda net, phi, z: z.log_softmax(-1),
+    "sigmoid": lambda net, phi, z: z.sigmoid(),
+    "tuple": lambda net, phi, z: (z, phi),
+    "second of a tuple": lambda net, phi, z: (phi, z),
+    "nested": lambda net, phi, z: [{"out": (None, z)}, 3],
+    "named tuple": lambda net, phi, z: Named(z, 3),
+    "mapping": lambda net, phi, z: {"out": z, "features": phi},
+    "dataclass": lambda net, phi, z: Answer(0.0, z, (phi,)),
+    "logits beside an equal layer": lambda net, phi, z: {"hidden": net.body[0](X), "logits": z},
+    "logits and probabilities": lambda net, phi, z: (z.softmax(-1), z),
+}
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_the_head_is_found_through(name):
+    net = Net(ENDINGS[name])
+    with untouched(net):
+        feature_map, head = phiscope.split(net, X)
+    assert head.name == "head"
+    assert head.kind == "linear"
+    assert torch.equal(head.weight, net.head.weight)
+    assert torch.equal(head.bias, net.head.bias)
+    assert set(head.candidates) == {"body.0", "head"}
+    assert torch.equal(feature_map(X), expected(net, X))
+
+
+CHANGED = {
+    "relu": lambda net, phi, z: z.relu(),
+    "in-place relu": lambda net, phi, z: z.relu_(),
+    "scaled": lambda net, phi, z: 2 * z,
+    "scaled in place": lambda net, phi, z: z.mul_(2),
+    "residual": lambda net, phi, z: z + phi[:, :3],
+    "sliced": lambda net, phi, z: z[:, :2],
+    "product": lambda net, phi, z: z * z,
+    "sum": lambda net, phi, z: z.sum(-1),
+    "normalized": lambda net, phi, z: z / z.norm(dim=-1, keepdim=True),
+    "features only": lambda net, phi, z: phi,
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_changed_output_is_not_the_head(name):
+    net = Net(CHANGED[name])
+    with untouched(net), pytest.raises(NoHeadError, match="'head' returned") as caught:
+        phiscope.split(net, X)
+    assert "head" in caught.value.candidates
+    assert "head=" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_chosen_head_is_checked(name):
+    with pytest.raises(NoHeadError, match="chosen layer does not"):
+        phiscope.split(Net(CHANGED[name]), X, head="head")
+
+
+def test_a_head_that_starts_at_zero_is_not_mistaken():
+    class TwoZeros(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.early, self.head, self.late = (nn.Linear(4, 3) for _ in range(3))
+            for layer in (self.early, self.head, self.late):
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+        def forward(self, x):
+            x = x + self.early(x).sum(-1, keepdim=True)
+            z = self.head(x)
+            self.late(x)
+            return z.clone()
+
+    feature_map, head = phiscope.split(TwoZeros(), X)
+    assert head.name == "head"
+    assert torch.equal(feature_map(X), X)
+
+
+def test_the_last_of_two_that_agree():
+    net = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 3, bias=False), nn.Identity())
+    nn.init.eye_(net[1].weight)
+    assert phiscope.split(net, X)[1].name == "1"
+
+
+def two_heads(merge):
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.left, self.right = nn.Linear(4, 3), nn.Linear(4, 2)
+
+        def forward(self, x):
+            return merge(self.left(x.tanh()), self.right(x.tanh()))
+
+    return Two()
+
+
+def test_two_heads_need_a_choice():
+    net = two_heads(lambda a, b: (a, b))
+    with untouched(net), pytest.raises(AmbiguousHeadError, match="choose one with head=") as caught:
+        phiscope.split(net, X)
+    assert caught.value.candidates == ("left", "right")
+    for choice in ("left", net.left):
+        assert phiscope.split(net, X, head=choice)[1].weight.shape == (3, 4)
+    assert phiscope.split(net, X, head="right")[1].name == "right"
+
+
+def test_logits_come_first():
+    net = two_heads(lambda a, b: {"auxiliary": a, "logits": b})
+    assert phiscope.split(net, X)[1].name == "right"
+    assert phiscope.split(net, X, head="left")[1].name == "left"
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        ("haed", "no layer named 'haed'.*'head'"),
+        ("body.1", "Tanh, not a linear layer"),
+        ("body", r"inside it are 'body\.0'"),
+        (nn.Linear(6, 3), "not a layer of this model"),
+        ("body.0", "chosen layer does not produce"),
+    ],
+)
+def test_a_wrong_choice_says_what_to_do(head, message):
+    net = Net()
+    with untouched(net), pytest.raises(NoHeadError, match=message):
+        phiscope.split(net, X, head=head)
+
+
+def test_a_model_without_linear_layers():
+    with pytest.raises(NoHeadError, match="no linear layer or 1x1 convolution"):
+        phiscope.split(nn.Sequential(nn.Flatten(), nn.ReLU()), X)
+
+
+def test_an_output_without_tensors():
+    with pytest.raises(HeadError, match="returned a int without"):
+        phiscope.split(Net(lambda net, phi, z: 3), X)
+
+
+def test_a_layer_that_does_not_run_as_a_module():
+    net = Net(lambda net, phi, z: nn.functional.linear(phi, net.head.weight))
+    with pytest.raises(NoHeadError):
+        phiscope.split(net, X)
+    direct = Net(lambda net, phi, z: net.other(phi))
+    direct.other, direct.forward = nn.Linear(6, 3), lambda x: direct.other.forward(direct.features(x))
+    with pytest.raises(NoHeadError, match="'other' did not run"):
+        phiscope.split(direct, X)
+
+
+def test_no_bias_tied_weights_and_the_model_itself():
+    net = Net()
+    net.head = nn.Linear(6, 3, bias=False)
+    assert phiscope.split(net, X)[1].bias is None
+    tied = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    tied[2].weight = tied[0].weight
+    feature_map, head = phiscope.split(tied, X)
+    assert head.name == "2"
+    assert torch.allclose(head(feature_map(X)), tied(X), atol=1e-6)
+    feature_map, head = phiscope.split(nn.Linear(4, 2), X)
+    assert head.name == ""
+    assert torch.equal(feature_map(X), X)
+
+
+def test_a_hook_that_changes_the_head_is_noticed():
+    net = Net()
+    net.head.register_forward_hook(lambda module, args, output: 2 * output)
+    with pytest.raises(HeadError, match=r"not the model's output of batch 0.*changed by a hook"):
+        phiscope.split(net, X)
+
+
+def test_a_linear_subclass_that_is_not_linear_is_noticed():
+    class Cosine(nn.Linear):
+        def forward(self, x):
+            return nn.functional.linear(nn.functional.normalize(x), nn.functional.normalize(self.weight))
+
+    net = Net()
+    net.head = Cosine(6, 3)
+    with pytest.raises(HeadError, match="more than rounding explains"):
+        phiscope.split(net, X)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.integers(1, 5),
+    width=st.integers(1, 5),
+    outputs=st.integers(1, 5),
+    name=st.sampled_from(sorted({*ENDINGS} - {"logits beside an equal layer"})),
+    seed=st.integers(0, 100),
+)
+def test_any_small_shape(size, width, outputs, name, seed):
+    torch.manual_seed(seed)
+    net = Net(ENDINGS[name], width=width, outputs=outputs)
+    if outputs == 1 and "softmax" in name:
+        return  # a softmax of one output is 1 everywhere: nothing to find
+    x = torch.randn(size, width)
+    feature_map, head = phiscope.split(net, x)
+    assert head.name == "head"
+    assert torch.equal(feature_map(x), expected(net, x))

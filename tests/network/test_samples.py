@@ -1,0 +1,127 @@
+"""Which rows of a pass are samples: positions, masks, labels that are left out or shifted."""
+
+import pytest
+import torch
+from torch import nn
+
+import phiscope
+from phiscope.errors import EmptyDataError, ShapeError
+from phiscope.measurement.assemble import measurement_of
+from phiscope.measurement.network_pass import PassOptions, run_pass
+from phiscope.network.isolation import isolated
+from plain_network import N, X, Y, from_arrays, network, same
+
+
+def test_ignored_labels_are_left_out():
+    labels = torch.where(torch.arange(N) % 4 == 0, -100, Y)
+    kept = labels != -100
+    net = network()
+    measured = phiscope.measure(net, [(X[:70], labels[:70]), (X[70:], labels[70:])])
+    assert measured.n_samples == int(kept.sum())
+    assert measured.provenance["left_out"].startswith("30 ")
+    assert same(measured, from_arrays(net, Y[kept], X[kept]))
+    with pytest.raises(EmptyDataError, match="120 were left out"):
+        phiscope.measure(net, (X, torch.full((N,), -100)))
+
+
+class Tagger(nn.Module):
+    """Answers at every position."""
+
+    def __init__(self, outputs=3):
+        super().__init__()
+        self.body, self.head = nn.Linear(4, 6), nn.Linear(6, outputs)
+
+    def forward(self, x, attention_mask=None):
+        return self.head(torch.tanh(self.body(x)))
+
+
+POSITIONS = torch.randn(20, 5, 4, generator=torch.Generator().manual_seed(3))
+TAGS = torch.arange(100).reshape(20, 5) % 3
+
+
+def uncorrected(net, batch):
+    with isolated(net):
+        feature_map = phiscope.split(net, [batch])[0]
+        return measurement_of(run_pass(feature_map, iter([batch]), PassOptions(corrected=False)).result())
+
+
+def test_positions_are_samples_when_labels_are():
+    net = Tagger()
+    measured = phiscope.measure(net, (POSITIONS, TAGS))
+    assert measured.n_samples == 100
+    assert measured.provenance["targets"] == "classes, one for each position"
+    assert same(uncorrected(net, (POSITIONS, TAGS)), uncorrected(net, (POSITIONS.flatten(0, 1), TAGS.flatten())))
+    # Five positions of one sample are not five independent samples: they stay in one shard.
+    flat = phiscope.measure(net, (POSITIONS.flatten(0, 1), TAGS.flatten()))
+    corrected = "dynamical_low_rank_corrected"
+    assert measured[corrected] != pytest.approx(flat[corrected], rel=1e-4)
+    ignoring = TAGS.clone()
+    ignoring[:, -2:] = -100
+    assert same(phiscope.measure(net, (POSITIONS, ignoring)), phiscope.measure(net, (POSITIONS[:, :3], TAGS[:, :3])))
+
+
+def test_positions_with_values():
+    measured = phiscope.measure(Tagger(1), (POSITIONS, POSITIONS[..., 0]))
+    assert (measured.n_samples, measured.n_classes) == (100, None)
+
+
+def test_one_label_a_sample_does_not_fit_positions():
+    with pytest.raises(ShapeError, match=r"\(20,\).*20 x 5 positions"):
+        phiscope.measure(Tagger(), (POSITIONS, TAGS[:, 0]))
+
+
+def test_masked_positions_without_targets():
+    mask = torch.ones(20, 5, dtype=torch.long)
+    mask[:, 3:] = 0
+    net = Tagger()
+    measured = phiscope.measure(net, {"x": POSITIONS, "attention_mask": mask})
+    assert measured.n_samples == 60
+    assert "attention mask" in measured.provenance["targets"]
+    assert same(measured, phiscope.measure(net, POSITIONS[:, :3]))
+
+
+class NextForCausalLM(nn.Module):
+    """Predicts the next token, in transformers' naming."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.head = nn.Embedding(7, 5), nn.Linear(5, 7)
+
+    def forward(self, input_ids):
+        return {"logits": self.head(torch.tanh(self.embed(input_ids)))}
+
+
+class Next(NextForCausalLM):
+    """Two generations down it is still a causal model."""
+
+
+class Plain(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = NextForCausalLM()
+
+    def forward(self, input_ids):
+        return self.inner(input_ids)
+
+
+def test_causal_models_shift_labels_by_one():
+    words = torch.randint(7, (20, 6), generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    shifted = phiscope.measure(Next(), {"input_ids": words, "labels": words})
+    torch.manual_seed(0)
+    by_hand = phiscope.measure(Plain(), (words[:, :-1], words[:, 1:]))
+    assert shifted.n_samples == 100
+    assert "shifted by one" in shifted.provenance["targets"]
+    assert shifted.to_dict() == pytest.approx(by_hand.to_dict(), rel=1e-5)
+    # Targets that somebody has shifted already are taken as they are.
+    torch.manual_seed(0)
+    taken = phiscope.measure(Next(), (words[:, :-1], words[:, 1:]))
+    assert taken.to_dict() == pytest.approx(by_hand.to_dict(), rel=1e-5)
+
+
+def test_labels_that_repeat_the_inputs_are_warned_of():
+    words = torch.randint(7, (20, 6), generator=torch.Generator().manual_seed(0))
+    measured = phiscope.measure(Plain(), (words, words))
+    assert any("repeat the inputs" in warning for warning in measured.warnings)
+    measured = phiscope.measure(Plain(), (words, words.flip(1)))
+    assert not any("repeat the inputs" in warning for warning in measured.warnings)

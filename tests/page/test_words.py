@@ -1,0 +1,58 @@
+"""What the page says in sentences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+import phiscope
+from phiscope.page.words import gauges, settings_words, shared_facts, unique_labels
+from synthetic_runs import Recipe, write_run
+
+
+def test_gauges_stay_on_their_scale() -> None:
+    from phiscope.metrics.regime import decide_regime
+
+    for k90, rank, cliff in ((1, 1, 1.0), (9, 9, 7.0), (500, 9, 1e12), (1, 99, 2.0)):
+        evidence = decide_regime(
+            output_rank=rank,
+            n_directions=1000,
+            k90=k90,
+            used_variance=0.5,
+            dynamical_low_rank=0.3,
+            cliff=cliff,
+            initial_kernel_similarity=1.2,
+        )
+        for gauge in gauges(evidence):
+            assert 0 <= gauge.at <= 100
+            assert gauge.zones[0][1] == 0
+            assert gauge.zones[-1][2] == 100
+            assert all(start <= end for _, start, end in gauge.zones)
+
+
+def test_words_about_runs(tmp_path: Path) -> None:
+    a = write_run(tmp_path / "a", Recipe(epochs=(0,), header={"name": "same"}))
+    b = write_run(tmp_path / "b", Recipe(epochs=(0,), header={"name": "same", "model": "another"}))
+    assert unique_labels([a, b]) == ("same", "same (2)")
+    assert ("Task", "classification, 4 classes") in shared_facts([a, b])
+    assert "Network" not in dict(shared_facts([a, b]))
+    assert shared_facts([a]) == ()
+    assert settings_words({"seed": 0, "warmup": 0, "stages": [[1]]}) == "seed 0"
+
+
+def test_a_word_comes_with_what_speaks_against_the_other():
+    from phiscope.page.words import REGIME_MEANINGS, regime_meaning
+
+    rng = np.random.default_rng(0)
+    noise = 0.01 * rng.normal(size=(4000, 24))
+    strong = np.pad(rng.normal(size=(4000, 6)) * np.r_[3.0, 1.5, 1.0, 0.7, 0.5, 0.3], ((0, 0), (0, 18))) + noise
+    flat = np.pad(rng.normal(size=(4000, 6)), ((0, 0), (0, 18))) + noise
+    head = (np.eye(6, 24), np.zeros(6))
+    uneven, even = (phiscope.diagonalize(features, head=head) for features in (strong, flat))
+    assert uneven.regime == "intermediate"
+    assert even.regime == "minimal"
+    assert "features of unequal strength, PR / r = " in regime_meaning(uneven)
+    assert regime_meaning(even) == REGIME_MEANINGS["minimal"]
+    none = phiscope.diagonalize(flat[:, :6], head=(np.eye(6), np.zeros(6)))
+    assert regime_meaning(none).startswith("Output rank r = 6 is more than half of the 6 directions")

@@ -1,0 +1,30 @@
+"""Findings beside the paper's claims: numbered, and withdrawn where the numbers do not show them."""
+
+from made_outcomes import SEEDS, made
+from phiscope.reproduction.discoveries import findings
+from phiscope.reproduction.families import code
+from phiscope.reproduction.summary import summarize
+
+
+def test_findings_keep_their_numbers_when_some_are_missing(summaries):
+    every = list(findings(summaries))
+    assert [finding.number for finding in every] == list(range(1, len(every) + 1))
+    some = list(findings([summary for summary in summaries if summary.family.name != "grokking"]))
+    assert [finding.number for finding in some] == [one.number for one in every if "grokking" not in one.command]
+    assert all(finding.command.startswith("phiscope reproduce ") and "–" not in finding.text for finding in every)
+
+
+def test_a_finding_that_the_numbers_do_not_show_says_so():
+    def told(right, wrong):
+        outcomes = {}
+        for strength in code.STRENGTHS:
+            for frozen in (False, True):
+                setup = next(c.setup for c in code.FAMILY.small if c.label == code.label(strength, frozen))
+                accuracy = right if frozen and strength == code.WINDOW else wrong
+                for seed in SEEDS:
+                    outcomes[setup.with_seed(seed).key] = made(setup.with_seed(seed), {"test_accuracy": accuracy})
+        summary = summarize(code.FAMILY, outcomes, scale="small")
+        return next(one.text for one in findings([summary]) if "right strength" in one.title)
+
+    assert "Not so" not in told(0.9, 0.1)
+    assert told(0.2, 0.1).endswith("(Not so in these trainings.)")

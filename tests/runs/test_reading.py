@@ -1,0 +1,146 @@
+"""Reading runs back: every number and array, damage, versions."""
+
+import time
+
+import numpy as np
+import pytest
+
+import phiscope
+from phiscope.errors import InputError, RunError, RunFormatError, UnknownNameError
+from phiscope.runs import RunWriter, open_run, reading
+from small_runs import measured
+
+
+def test_round_trip_keeps_every_number_and_array(writer, measurement):
+    test = measured(seed=1)
+    values = np.arange(12.0).reshape(4, 3)
+    extras = {"train": {"gallery_raw": values}}
+    writer.append(0, 0, {"train_loss": 2.5}, {"train": measurement, "test": test}, extras)
+    run = open_run(writer.path)
+    (record,) = run.records
+    assert (record.index, record.epoch, record.step, record.splits) == (0, 0.0, 0, ("train", "test"))
+    assert record.scalars == {"train_loss": 2.5}
+    assert record.numbers("test") == test.to_dict()
+    assert record.numbers() == measurement.to_dict()
+    assert record.regime("train") == measurement.regime
+    back = record.measurement("train")
+    assert back.to_dict() == measurement.to_dict()
+    np.testing.assert_array_equal(back.centered.eigenvectors, measurement.centered.eigenvectors)
+    np.testing.assert_array_equal(back.raw.quality, measurement.raw.quality)
+    np.testing.assert_array_equal(record.extras("train")["gallery_raw"], values)
+    assert record.extras("test") == {}
+
+
+def test_measurements_are_read_only_when_asked_for(writer, measurement, monkeypatch):
+    for epoch in range(3):
+        writer.append(epoch, None, {}, {"train": measurement})
+    opened = []
+    load = phiscope.Measurement.load
+    monkeypatch.setattr(phiscope.Measurement, "load", lambda path: opened.append(path) or load(path))
+    run = open_run(writer.path)
+    assert [row["epoch"] for row in run.table("train")] == [0, 1, 2]
+    run.records[1].numbers("train")
+    assert opened == []
+    first = run.records[1].measurement("train")
+    assert run.records[1].measurement("train") is first
+    assert [path.name for path in opened] == ["000001.train.safetensors"]
+
+
+def test_a_record_of_scalars_alone_says_so(writer, measurement):
+    writer.append(1, None, {"train_loss": 1.0}, {})
+    record = open_run(writer.path).records[0]
+    assert record.splits == ()
+    with pytest.raises(RunError, match=r"epoch 1.*scalars only"):
+        record.measurement()
+    writer.append(2, None, {}, {"train": measurement})
+    with pytest.raises(UnknownNameError, match="did you mean train"):
+        open_run(writer.path).records[1].measurement("trian")
+
+
+def test_table_keeps_a_scalar_with_a_taken_name(writer, measurement):
+    writer.append(1, 5, {"nc1": 7.0, "epoch": 9.0, "loss": 1.0}, {"train": measurement})
+    (row,) = open_run(writer.path).table("train")
+    assert row["nc1"] == measurement["nc1"]
+    assert row["recorded_nc1"] == 7.0
+    assert row["epoch"] == 1
+    assert row["recorded_epoch"] == 9.0
+    with pytest.raises(UnknownNameError, match="no split named 'valid'"):
+        open_run(writer.path).table("valid")
+
+
+def test_gallery_round_trip(writer):
+    inputs = np.arange(24, dtype=np.float32).reshape(3, 1, 2, 4)
+    writer.save_gallery("train", inputs, np.array([2, 0, 1]))
+    writer.save_gallery("test", inputs)
+    run = open_run(writer.path)
+    np.testing.assert_array_equal(run.gallery("train").inputs, inputs)
+    assert run.gallery("train").inputs.dtype == np.float32
+    np.testing.assert_array_equal(run.gallery("train").targets, [2, 0, 1])
+    assert run.gallery("test").targets is None
+    assert run.gallery("other") is None
+    with pytest.raises(InputError, match="3 inputs"):
+        writer.save_gallery("train", inputs, np.array([1]))
+    with pytest.raises(InputError, match="cannot be stored"):
+        writer.save_gallery("train", np.array(["a", "b"]))
+
+
+def test_a_damaged_line_is_named_and_the_others_stay(writer):
+    for epoch in range(3):
+        writer.append(epoch, None, {}, {})
+    lines = writer.path / "scalars.jsonl"
+    first, _, last = lines.read_text().splitlines()
+    lines.write_text(f'{first}\n{{"index": 1}}\n{last}\n')
+    run = open_run(writer.path)
+    assert [record.index for record in run.records] == [0, 2]
+    assert "line 2 of scalars.jsonl" in run.warnings[0]
+
+
+def test_a_damaged_or_missing_measurement_is_one_clear_error(writer, measurement):
+    writer.append(0, None, {}, {"train": measurement}, {"train": {"x": np.ones(3)}})
+    record = open_run(writer.path).records[0]
+    for name in ("000000.train.safetensors", "000000.train.extras.safetensors"):
+        path = writer.path / "records" / name
+        path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(RunFormatError, match=r"000000\.train\.safetensors"):
+        record.measurement("train")
+    with pytest.raises(RunFormatError, match="extras"):
+        record.extras("train")
+    (writer.path / "records" / "000000.train.safetensors").unlink()
+    with pytest.raises(RunFormatError, match="cannot be read"):
+        record.measurement("train")
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        ('{"format_version": 99, "phiscope_version": "9.1"}', r"format 99.*phiscope 9\.1.*upgrade"),
+        ('{"format_version": "1"}', "no usable format_version"),
+        ("{", "cannot be read"),
+        ("[]", "should hold a JSON object"),
+    ],
+)
+def test_an_unusable_header_is_one_clear_sentence(writer, content, match):
+    (writer.path / "header.json").write_text(content)
+    with pytest.raises(RunFormatError, match=match) as caught:
+        open_run(writer.path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(RunFormatError, match=match):
+        RunWriter.create(writer.path, {}, resume=True)
+
+
+def test_a_folder_without_a_run(tmp_path):
+    with pytest.raises(RunFormatError, match="does not exist"):
+        open_run(tmp_path / "nothing")
+    with pytest.raises(RunFormatError, match=r"no header\.json"):
+        open_run(tmp_path)
+
+
+def test_the_cache_sees_a_file_that_was_written_anew(writer, measurement):
+    writer.append(0, None, {}, {"train": measurement})
+    record = open_run(writer.path).records[0]
+    before = record.measurement("train")
+    other = measured(seed=9)
+    time.sleep(0.01)
+    other.save(writer.path / "records" / "000000.train.safetensors")
+    assert record.measurement("train").to_dict() == other.to_dict() != before.to_dict()
+    assert reading._load_measurement.cache_info().maxsize == 32

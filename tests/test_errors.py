@@ -1,0 +1,37 @@
+"""Every exception keeps its facts on the way to another process."""
+
+import pickle
+
+import pytest
+
+from phiscope.errors import (
+    AmbiguousHeadError,
+    MissingDependencyError,
+    MissingNumberError,
+    NonFiniteError,
+    UnknownNameError,
+)
+
+
+def sent_and_back(part):
+    """A part after a journey between processes, and the bytes that it took."""
+    sent = pickle.dumps(part, protocol=5)
+    return pickle.loads(sent), len(sent)  # noqa: S301 - made by the line above
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NonFiniteError("features hold NaN", where="features", batch=4),
+        UnknownNameError("column", "feature", ["features"]),
+        MissingNumberError("nc1", "there are no classes"),
+        AmbiguousHeadError("two heads", candidates=["a", "b"]),
+        MissingDependencyError("zarr", purpose="reading", extra="zarr"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_travel_between_processes_with_their_facts(error):
+    back, _ = sent_and_back(error)
+    assert type(back) is type(error)
+    assert str(back) == str(error)
+    assert vars(back) == vars(error)

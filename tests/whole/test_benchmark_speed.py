@@ -1,0 +1,103 @@
+"""The benchmark runs, tells the truth about failures, and fills its page."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def parts(monkeypatch):
+    """The benchmark's own modules."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import speed_parts.cases
+    import speed_parts.contestants
+    import speed_parts.page
+    import speed_parts.race
+
+    return speed_parts
+
+
+def run(*words, folder):
+    command = [sys.executable, str(FOLDER / "speed.py"), *words, "--out", str(folder)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=240)
+
+
+def test_one_run_measures_floors_ours_and_a_peer(tmp_path):
+    names = ["pass", "pass-fast", "numbers", "one-number", "sklearn-covariance-f64"]
+    done = run(
+        "--shapes", "3000x24x3", "--contestants", *names, "--repeats", "2", "--no-growth", folder=tmp_path
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (case,) = json.loads((tmp_path / "speed.json").read_text())["cases"]
+    for name in (*names, "floor-symmetric-blocks", "floor-eigh"):
+        row = case["rows"][name]
+        assert "reason" not in row, row
+        assert len(row["cpu"]) == 2
+        assert min(row["cpu"]) > 0
+    assert case["rows"]["numbers"]["relative_error"] < 1e-10
+    assert 1e-10 < case["rows"]["pass-fast"]["relative_error"] < 1e-2
+    page = (tmp_path / "speed.md").read_text()
+    assert "24" in page
+    assert "no shards" in page
+
+
+def test_a_shape_that_is_none_is_refused(tmp_path):
+    done = run("--shapes", "3000", folder=tmp_path)
+    assert done.returncode == 2
+    assert "'3000' is no shape, expected A, B, C, D, P or NxPxC" in done.stderr
+
+
+def test_features_are_those_of_the_reference(parts):
+    shape = parts.cases.Shape(n=500, p=20, classes=4)
+    case = parts.cases.make_case(shape)
+    expected = np.linalg.eigvalsh(np.cov(case.features.T.astype(np.float64), bias=True))[::-1]
+    found = parts.cases.reference_of(case)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    assert parts.cases.worst_error(expected, found)[0] < 1e-9
+    assert parts.cases.worst_error(expected[:-5], found)[0] > 1e-3
+
+
+def test_who_fails_says_so(parts, tmp_path):
+    shape = parts.cases.Shape(n=400, p=16, classes=2)
+    parts.cases.save_case(shape, tmp_path, reference=True)
+    rules = parts.race.Rules(repeats=2, threads=1, timeout=30, budget=30, memory=2**30)
+    (tmp_path / "targets.npy").unlink()
+    with parts.race.Race(["pass"], rules, lambda words: None) as race:
+        rows = race.take(tmp_path, ["pass"])
+    assert "targets.npy" in rows["pass"]["reason"]
+
+
+def test_a_page_without_a_mark_is_an_error(parts):
+    with pytest.raises(ValueError, match="no marks <!-- made: tables -->"):
+        parts.page.filled("nothing here", {"tables": "x"})
+
+
+def printed(script, *words):
+    command = [sys.executable, str(FOLDER / script), *words]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=240)
+
+
+def test_the_cost_of_observing_is_told_as_shares(tmp_path):
+    words = ["--width", "0.0625", "--batch", "16", "--probe", "40", "--repeats", "3"]
+    done = printed("overhead.py", *words, "--json", str(tmp_path / "cost.json"))
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "cost.json").read_text())
+    assert len(found["step"]) == len(found["passive step"]) == 3
+    assert min(found["record"]) > 0
+    assert "of a step" in done.stdout
+    assert "of an epoch" in done.stdout
+
+
+def test_the_accelerator_benchmark_runs_on_a_cpu_and_asks_for_a_device():
+    done = printed("accelerator.py", "--device", "cpu", "--p", "32", "--n", "3000", "--repeats", "1")
+    assert done.returncode == 0, done.stderr
+    assert "| 32 | 3,000 |" in done.stdout
