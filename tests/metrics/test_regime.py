@@ -28,6 +28,12 @@ def regime_of(eigenvalues, r, rotate=0.0):
     return diagonalize(Q * np.sqrt(eigenvalues), outputs=Q @ W.T)
 
 
+def simplex(C, p=None):
+    """C unit vectors in R^p whose cosines are -1/(C - 1)."""
+    vectors = (np.eye(C) - 1 / C) * np.sqrt(C / (C - 1))
+    return vectors if p is None else vectors @ orthonormal(p, C).T
+
+
 def collapsed(C, per_class, p=None, offset=0.0):
     """phi . phi' = a1 + a2 C 1[y = y']: the minimal-feature network, balanced."""
     V = simplex(C, p) + offset
@@ -55,7 +61,8 @@ def test_regimes():
 def test_ten_collapsed_classes_in_a_flat_tail_of_noise_are_minimal():
     """D_eff counts the tail (it would be above 2 r here) and decides nothing."""
     X, V, y = collapsed(10, 300, 128)
-    noisy = X + 0.6 * np.sqrt(9 / 128) * np.abs(V).max() * np.random.default_rng(0).normal(size=X.shape)
+    # Noise of .6 of the means' own norm, spread over 128 directions.
+    noisy = X + 0.6 / np.sqrt(128) * np.random.default_rng(0).normal(size=X.shape)
     m = diagonalize(noisy, head=(3 * V, None), targets=y)
     assert m["effective_dimension_centered"] > 18
     assert m["output_rank"] == 9

@@ -39,6 +39,8 @@ def test_split_names_never_leave_the_folder_or_collide(tmp_path, measurement, sp
     assert {path.name for path in tmp_path.iterdir()} == {"run"}
 
 
+# Chance bytes may look like text with a strange escape before they look like nothing.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_no_file_of_a_run_is_a_pickle(writer, measurement):
     writer.append(0, 0, {"x": 1.0}, {"train": measurement}, {"train": {"x": np.ones(3)}})
     writer.save_gallery("train", np.ones((2, 3)))
