@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from phiscope.errors import InputError, NonFiniteError, ShapeError
 from phiscope.inputs.arrays import as_count, as_rows
 from phiscope.lazy import LateField
 from phiscope.measurement.reading import Reading
+from phiscope.measurement.stored import check_array, check_facts, part_from, spectrum_from
 from phiscope.metrics.regime import Regime, RegimeEvidence
 from phiscope.metrics.tables import html_table, text_table
 from phiscope.moments.jackknife import Estimate, Resampling
@@ -32,6 +33,17 @@ _ARRAYS = ("feature_mean", "class_means", "class_weights", "target_squares", "to
 
 
 _FACTS = ("n_samples", "n_features", "n_outputs", "n_classes", "rank_tolerance", "warnings")
+
+
+def _array_shapes(p: int, n_classes: int | None) -> dict[str, tuple[int | None, ...]]:
+    """The shapes that the arrays of a file have to have; None stands for any length."""
+    return {
+        "feature_mean": (p,),
+        "class_means": (n_classes, p),
+        "class_weights": (n_classes,),
+        "target_squares": (2,),
+        "tolerance_curve": (None, 3),
+    }
 
 
 def _nothing() -> None:
@@ -172,7 +184,11 @@ class Measurement(Reading):
         return measurement_figure(self)
 
     def save(self, path: str | PathLike[str], *, keep_eigenvectors: int | None = None) -> None:
-        """Write one safetensors file without pickle; `keep_eigenvectors` stores only that many leading ones."""
+        """Write one safetensors file without pickle; `keep_eigenvectors` stores only that many leading ones.
+
+        Raises:
+            RunWriteError: the file cannot be written.
+        """
         kept = None if keep_eigenvectors is None else as_count(keep_eigenvectors, name="keep_eigenvectors", least=0)
         arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
         for centered in (False, True):
@@ -195,21 +211,24 @@ class Measurement(Reading):
         """Read a file written by `save`.
 
         Raises:
-            RunFormatError: the file is unreadable or was written by a newer phiscope.
+            RunFormatError: the file is unreadable or was written by a newer phiscope; an array is missing, not float64,
+                or of another shape than K, p and the number of classes say.
         """
         needed = (*_FACTS, "numbers", "absent", "provenance", "estimates", "evidence")
         arrays, facts = read_record(path, kind="measurement", newest=FORMAT, needed=needed)
-        spectra = {
-            name: Spectrum(**{row.name: arrays.get(f"{name}.{row.name}") for row in fields(Spectrum)})  # type: ignore[arg-type]
-            for name in ("raw", "centered")
-        }
-        evidence = facts.pop("evidence")
+        check_facts(path, facts)
+        p, c = facts["n_features"], facts["n_classes"]
         known: dict[str, Any] = {name: facts[name] for name in (*_FACTS, "numbers", "absent", "provenance")}
-        known.update(spectra, **{name: arrays.get(name) for name in _ARRAYS})
+        known |= {name: spectrum_from(path, arrays, name, p) for name in ("raw", "centered")}
+        for name, shape in _array_shapes(p, c).items():
+            check_array(path, name, arrays.get(name), shape, needed=name == "feature_mean")
+            known[name] = arrays.get(name)
         known["warnings"] = tuple(known["warnings"])
         known["effective_samples"] = facts.get("effective_samples")
-        known["estimates"] = {name: Estimate(**value) for name, value in facts["estimates"].items()}
-        return cls(**known, evidence=None if evidence is None else RegimeEvidence(**evidence))
+        known["estimates"] = {name: part_from(path, Estimate, value, {}) for name, value in facts["estimates"].items()}
+        evidence = facts["evidence"]
+        words = {"regime": get_args(Regime)}
+        return cls(**known, evidence=None if evidence is None else part_from(path, RegimeEvidence, evidence, words))
 
     def __str__(self) -> str:
         """The table a person reads."""
