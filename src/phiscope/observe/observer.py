@@ -26,11 +26,13 @@ from phiscope.network.batch import Batch
 from phiscope.network.hooks import own_tensors
 from phiscope.network.initial import InitialFeatures
 from phiscope.network.isolation import isolated, unwrapped
+from phiscope.observe.desk import OnError
 from phiscope.observe.gallery import Gallery, gallery_values, kept_gallery
 from phiscope.observe.ranks import SilentWriter, Writer, watch_of
-from phiscope.observe.recording import Recording, as_number, header_of
+from phiscope.observe.recording import Recording, as_number, header_of, leave_nothing
 from phiscope.observe.schedule import schedule
-from phiscope.runs import RunWriter
+from phiscope.runs import KEPT_EIGENVECTORS, RunWriter
+from phiscope.runs.initial import load_initial, save_initial
 
 
 @dataclass
@@ -53,19 +55,24 @@ class Observer(Recording):
         max_samples: samples measured of each split; None = all.
         device: where to measure; None = where the parameters are.
         initial: the state to compare features with: "now", parameters and buffers by name, or None for no
-            comparison. A resumed run needs them by name, because its model is no longer the initial one.
-        resume: go on with the run in the folder.
-        keep_eigenvectors: store this many eigenvectors a measurement; None = all.
+            comparison. It is stored in the run, once, and a resumed observer takes it from there.
+        resume: go on with the run in the folder, or begin it where there is none. A first record at an epoch that the
+            run has already begins a branch; nothing is deleted (see `Run.branch`).
+        keep_eigenvectors: store this many leading eigenvectors a measurement, as many as pictures show; None = all.
         corrected: also measure the bias-corrected numbers; without them a record of 512 features takes a quarter of
             the time.
         background: diagonalize and write on a thread of its own while the training goes on; only the pass over the
             probe data holds it up. An error in writing is then raised by the next `record` or by `close`.
+        on_error: when a record cannot be written (a full disk, a deleted folder): "raise" a RunError, or "warn" and go
+            on; the next record tries again.
         ranks: under torch.distributed, "merge" measures the samples of all ranks, each of which makes an observer and
             records; rank 0 writes, and all get the same. "local" observes this rank alone. "auto" merges when a
             loader has a `DistributedSampler`; otherwise rank 0 observes and the others do nothing. See `measure`.
 
     Raises:
         RunExistsError: the folder holds a run and resume is False.
+        RunLockedError: somebody else writes this run.
+        RunWriteError: the folder cannot be written.
         HeadError: the head was not found.
         InputError: the schedule or the probe data cannot be used.
 
@@ -92,13 +99,14 @@ class Observer(Recording):
     device: torch.device | str | None = None
     initial: Mapping[str, Tensor] | Literal["now"] | None = "now"
     resume: bool = False
-    keep_eigenvectors: int | None = None
+    keep_eigenvectors: int | None = KEPT_EIGENVECTORS
     corrected: bool = True
     background: bool = False
+    on_error: OnError = "raise"
     ranks: Ranks = "auto"
 
     def __post_init__(self) -> None:
-        self._begin(background=self.background)
+        self._begin(background=self.background, on_error=self.on_error)
         self._schedule = schedule(self.every)
         self._network = unwrapped(self.model)
         self._where = None if self.device is None else torch.device(self.device)
@@ -109,19 +117,26 @@ class Observer(Recording):
                 self._prepare()
 
     def _prepare(self) -> None:
-        initial = self._kept_initial()
+        self._check_initial()
         apart = self._taken_apart()
         self._feature_map = None if apart is None else apart[0]
-        self._initial_features = {
-            name: InitialFeatures(apart[0], initial)
-            for name in self._splits
-            if initial is not None and apart is not None
-        }
         self._writer = self._watch.crew.attempt(partial(self._made_writer, apart), self._network)
-        self._galleries = {name: self._kept_gallery(name) for name in self._splits}
+        try:
+            initial = self._kept_initial()
+            self._initial_features = {
+                name: InitialFeatures(apart[0], initial)
+                for name in self._splits
+                if initial is not None and apart is not None
+            }
+            self._galleries = {name: self._kept_gallery(name) for name in self._splits}
+        except BaseException:
+            self._writer.close()
+            raise
 
     def record(self, *, epoch: float | None = None, step: int | None = None, **scalars: Any) -> Measurement | None:
         """Store the caller's scalars, and measure every split when the schedule says so.
+
+        A second call for the moment of the last record measures nothing; its scalars join that record, as with `note`.
 
         Args:
             epoch: epochs trained so far, 0 before the first; None takes the step, or counts the calls.
@@ -129,20 +144,28 @@ class Observer(Recording):
             scalars: numbers to store beside, such as train_loss=0.12; one-element tensors are read.
 
         Returns:
-            The measurement of the first split; None when none was due.
+            The measurement of the first split; None when none was due, or the moment is recorded already.
 
         Raises:
             NonFiniteError: the features have become NaN or Inf; the scalars are stored all the same.
             InputError: the observer is closed, or a scalar is not a number.
+            RunError: the record cannot be written, and on_error is "raise".
         """
         self._check_open()
         if self._watch.idle:
             return None
         numbers = {name: as_number(name, value) for name, value in scalars.items()}
-        with self._stopwatch:
-            return self._recorded(self._position(epoch, step), step, numbers)
+        try:
+            with self._stopwatch:
+                return self._recorded(self._position(epoch, step), step, numbers)
+        except KeyboardInterrupt:
+            leave_nothing(self._network)
+            raise
 
     def _recorded(self, position: float, step: int | None, numbers: Mapping[str, float]) -> Measurement | None:
+        if self._is_recorded(position, step):
+            self._desk.do(partial(self._writer.note, position, step, numbers))
+            return None
         measurements: dict[str, Measurement] = {}
         shown: dict[str, Tensor] = {}
         try:
@@ -155,20 +178,44 @@ class Observer(Recording):
             # A diverged network cannot be measured, but its losses are what shows that it diverged.
             self._desk.do(partial(self._writer.append, position, step, numbers, {}))
             raise
-        self._desk.do(partial(self._finish, position, step, numbers, measurements, shown))
+        self._store(position, step, partial(self._finish, position, step, numbers, measurements, shown))
         return next(iter(measurements.values()), None)
 
-    def _kept_initial(self) -> Mapping[str, Tensor] | None:
+    def _check_initial(self) -> None:
         if isinstance(self.initial, str) and self.initial != "now":
             raise InputError(f"initial={self.initial!r}; expected 'now', tensors by name, or None")
         if self._watch.crew.sharded and isinstance(self.initial, Mapping):
             raise InputError("FSDP holds the weights in parts, which no others can stand in for; pass initial=None")
-        if self.initial == "now":
-            if self.resume or self._watch.crew.sharded:
-                # The model of a resumed run has already moved: it must not pass for the initial one.
-                return None
-            return {name: tensor.clone() for name, tensor in own_tensors(self._network).items()}
-        return None if self.initial is None else {k: v.detach().clone() for k, v in self.initial.items()}
+
+    def _kept_initial(self) -> Mapping[str, Tensor] | None:
+        """The state that features are compared with; the writing rank knows it, and lends it to the others."""
+        if self.initial is None or self._watch.crew.sharded:
+            return None
+        known = self._watch.crew.attempt(self._known_initial, self._network)
+        if self.resume and self._watch.crew.exchange is not None:
+            known = self._watch.crew.exchange.lent(known, 0)
+            known = (
+                None if known is None else {name: tensor.to(self._device_of(name)) for name, tensor in known.items()}
+            )
+        return known
+
+    def _known_initial(self) -> Mapping[str, Tensor] | None:
+        own = own_tensors(self._network)
+        writer = self._writer
+        stored = load_initial(writer.path, own) if self.resume and isinstance(writer, RunWriter) else None
+        if isinstance(self.initial, Mapping):
+            known = {name: tensor.detach().clone() for name, tensor in self.initial.items()}
+        elif stored is not None or (isinstance(writer, RunWriter) and writer.n_records):
+            # Where a run kept nothing, its model has moved since: it must not pass for the initial one.
+            return stored
+        else:
+            known = {name: tensor.clone() for name, tensor in own.items()}
+        if isinstance(writer, RunWriter) and not writer.n_records:
+            save_initial(writer.path, known)
+        return known
+
+    def _device_of(self, name: str) -> torch.device:
+        return own_tensors(self._network)[name].device
 
     def _taken_apart(self) -> tuple[FeatureMap, Batch] | None:
         """The network on a first batch; None on a rank that has none."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phiscope.archive import write_arrays, writing
-from phiscope.errors import InputError, RunError, RunExistsError, RunFormatError, RunLockedError
+from phiscope.errors import InputError, RunError, RunExistsError, RunFormatError, RunWriteError
 from phiscope.measurement.record import Measurement
 from phiscope.runs import layout
 from phiscope.runs.branches import Moment, Place, TrainingLine
@@ -255,9 +255,12 @@ class RunWriter:
         if not self._lock.held:
             raise RunError(f"this writer of {self.path} has finished; make a new one with resume=True to go on")
         if not self._lock.is_in_place:
-            raise RunLockedError(
-                f"the folder {self.path} was deleted, moved or made anew by somebody else while this run was written; "
-                "nothing more is written, and the training is untouched"
+            reason = "deleted, moved or made anew by somebody else"
+            raise RunWriteError(
+                f"the run's folder {self.path} was {reason} while it was written; nothing more is written to it, and "
+                "the training is untouched",
+                path=str(self.path),
+                reason=reason,
             )
         self._journal.settle()
 
