@@ -81,9 +81,11 @@ def sprite_of(images: NDArray[np.uint8]) -> Sprite:
         raise MissingDependencyError("pillow", purpose="phiscope.report()", extra="report") from error
     # Averaging whole blocks keeps the picture free of a resampling filter's halos.
     block = max(1, -(-max(images.shape[1:3]) // TILE))
-    height, width = images.shape[1] // block, images.shape[2] // block
-    cut = images[:, : height * block, : width * block].astype(np.float64)
-    means = cut.reshape(len(images), height, block, width, block, -1).mean(axis=(2, 4))
+    # A signal of one row is thinner than a block.
+    rows_each, columns_each = min(block, images.shape[1]), min(block, images.shape[2])
+    height, width = images.shape[1] // rows_each, images.shape[2] // columns_each
+    cut = images[:, : height * rows_each, : width * columns_each].astype(np.float64)
+    means = cut.reshape(len(images), height, rows_each, width, columns_each, -1).mean(axis=(2, 4))
     tiles = means.round().astype(np.uint8)
     columns = int(np.ceil(np.sqrt(len(tiles))))
     rows = -(-len(tiles) // columns)

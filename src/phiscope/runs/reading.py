@@ -297,7 +297,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
 def _header_problems(header: dict[str, Any]) -> list[str]:
     """Take out of a header what cannot be used; return what it was, in sentences."""
     problems = []
-    for key in ("splits", "class_names"):
+    for key in ("splits", "class_names", "input_shape"):
         value = header.get(key)
         if value is not None and not (isinstance(value, list) and all(isinstance(name, str | int) for name in value)):
             problems.append(f"{key} in {layout.HEADER} is {value!r:.40}, expected a list of names; it is left out")
