@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from phiscope.distributed import Ranks, crew_of
 from phiscope.errors import InputError
 from phiscope.inputs.batches import is_shuffling, known_length, peeked
+from phiscope.inputs.progress import bar_of
 from phiscope.measurement.assemble import Gathered
 from phiscope.measurement.network_pass import Pass, batches_here
 from phiscope.measurement.ranks import gather_ranks
@@ -239,8 +239,7 @@ def run_batches(
         precision=precision,
     )
     read = with_targets(batches, feature_map.reader(), targets)
-    disabled = None if progress is None else not progress
-    with tqdm(read, total=total, disable=disabled, desc="measuring", unit="batch", leave=False) as bar:
+    with bar_of(read, shown=progress, total=total, desc="measuring", unit="batch", leave=False) as bar:
         for index, batch in enumerate(bar):
             left = None if max_samples is None else max_samples - running.n_samples
             running.add(batch, index, left)

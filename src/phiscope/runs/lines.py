@@ -127,7 +127,7 @@ def _checked(line: Line) -> Line:
     line["extras"] = _names(line.get("extras", []))
     line["branch"] = _whole(line.get("branch", 0))
     line["lineage"] = [(_whole(branch), _whole(last)) for branch, last in line.get("lineage", [])]
-    line["absorbs"] = [_whole(index) for index in line.get("absorbs", [])]
+    line["absorbs"] = [_whole(index, below=line["index"]) for index in line.get("absorbs", [])]
     line["early"] = bool(line.get("early", False))
     return line
 
@@ -136,8 +136,8 @@ def _checked_note(line: Line) -> Line:
     return {"note": _whole(line["note"]), "scalars": layout.unpack_numbers(line["scalars"])}
 
 
-def _whole(value: Any, *, least: int = 0) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < FARTHEST:
+def _whole(value: Any, *, least: int = 0, below: int = FARTHEST) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < below:
         raise ValueError(f"{value!r:.40} is no index")
     return value
 
