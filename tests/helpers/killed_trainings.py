@@ -33,7 +33,7 @@ def main(folder: Path, mode: str, number: int, count: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     torch.set_num_threads(1)
     net, data = nn.Linear(4, 3), (torch.randn(40, 4), torch.arange(40) % 3)
-    with phiscope.Observer(net, data, run=folder / "first") as observer:
+    with phiscope.Observer(net, data, run=folder / f"{mode}-first") as observer:
         observer.record(epoch=0)  # what is imported on use is there for all forks
     for trial in range(count):
         facts = stopped(folder / f"{mode}-{trial}", mode, number, float(rng.uniform(0, LONGEST_WAIT)))
