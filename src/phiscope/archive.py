@@ -136,6 +136,19 @@ def read_bytes(path: str | PathLike[str], *, limit: int) -> bytes:
         raise RunFormatError(f"{path} cannot be read: {error}") from error
 
 
+def parsed(content: bytes) -> Any:
+    """JSON from UTF-8, text that no file could hold refused.
+
+    Raises:
+        ValueError: it is no JSON, no UTF-8, or has half a character in a text.
+        RecursionError: it nests too deep.
+    """
+    value = json.loads(content.decode("utf-8"))
+    if b"\\ud" in content.lower():
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    return value
+
+
 def read_arrays(path: str | PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Read back what `write_arrays` wrote.
 
@@ -147,7 +160,7 @@ def read_arrays(path: str | PathLike[str]) -> tuple[dict[str, NDArray[Any]], dic
     try:
         _refuse_hollow(Path(path))
         with safe_open(str(path), framework="numpy") as file:
-            facts = json.loads((file.metadata() or {})[_KEY])
+            facts = parsed((file.metadata() or {})[_KEY].encode())
             if not isinstance(facts, dict):
                 raise RunFormatError(f"{path} has no facts in its header; it comes from another program")
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (no mapping)

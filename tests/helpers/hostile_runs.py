@@ -298,10 +298,10 @@ def _fact_cases(name: str) -> Iterator[tuple[str, Case]]:
         return lambda folder: _resaved(folder / name, one)
 
     paths = [(key,) for key in FACT_KEYS] + [("evidence", key) for key in EVIDENCE_KEYS]
-    paths += [("estimates", "effective_dimension_centered"), ("estimates", "effective_dimension_centered", "value")]
+    paths += [("estimates", "dynamical_low_rank"), ("estimates", "dynamical_low_rank", "value")]
     paths += [
-        ("estimates", "effective_dimension_centered", "freedom"),
-        ("estimates", "effective_dimension_centered", "later"),
+        ("estimates", "dynamical_low_rank", "freedom"),
+        ("estimates", "dynamical_low_rank", "later"),
     ]
     paths += [("numbers", "dynamical_low_rank"), ("absent", "nrc1"), ("provenance", "split")]
     for path in paths:

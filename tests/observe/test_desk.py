@@ -37,18 +37,21 @@ def test_an_error_of_the_last_job_comes_with_the_end_and_once():
     desk.close()
 
 
+def finished(desk, job):
+    desk.do(job)
+    desk.wait()
+
+
 @pytest.mark.parametrize("kind", [Inline, Background])
 def test_a_full_disk_can_be_said_instead_of_raised_and_nothing_else_can(kind):
     desk, done = kind("warn"), []
     with pytest.warns(UserWarning, match=r"No space left on device\); this record is not stored"):
-        desk.do(full)
-        desk.wait()
+        finished(desk, full)
     desk.do(lambda: done.append(1))
     with pytest.warns(UserWarning, match="No space left"):
         desk.now(full)
     with pytest.raises(ZeroDivisionError):
-        desk.do(broken)
-        desk.wait()
+        finished(desk, broken)
     desk.close()
     assert done == [1]
     with pytest.raises(InputError, match="'raise' or 'warn'"):

@@ -136,7 +136,9 @@ def test_the_page_shows_one_line_and_says_that_there_are_others(folder, tmp_path
     page = phiscope.report([run], tmp_path / "page.html").read_text()
     assert "6 records, epochs 0 to 5; 2 more on branches that the training left" in page
     assert json.loads(page[page.index('id="data">') + 10 :].split("</script>")[0])["runs"][0]["epochs"] == shown(run)
-    assert "5 records, epochs 0 to 4; 3 more on branches" in phiscope.report([run.branch(0)], tmp_path / "b").read_text()
+    assert (
+        "5 records, epochs 0 to 4; 3 more on branches" in phiscope.report([run.branch(0)], tmp_path / "b").read_text()
+    )
 
 
 def test_late_and_early_scalars(folder):

@@ -14,7 +14,7 @@ from phiscope.errors import InputError, NonFiniteError, ShapeError
 from phiscope.inputs.arrays import as_count, as_rows
 from phiscope.lazy import LateField
 from phiscope.measurement.reading import Reading
-from phiscope.measurement.stored import check_array, check_facts, part_from, spectrum_from
+from phiscope.measurement.stored import check_array, check_facts, check_moments, part_from, spectrum_from
 from phiscope.metrics.regime import Regime, RegimeEvidence
 from phiscope.metrics.tables import html_table, text_table
 from phiscope.moments.jackknife import Estimate, Resampling
@@ -223,6 +223,7 @@ class Measurement(Reading):
         for name, shape in _array_shapes(p, c).items():
             check_array(path, name, arrays.get(name), shape, needed=name == "feature_mean")
             known[name] = arrays.get(name)
+        check_moments(path, known)
         known["warnings"] = tuple(known["warnings"])
         known["effective_samples"] = facts.get("effective_samples")
         known["estimates"] = {name: part_from(path, Estimate, value, {}) for name, value in facts["estimates"].items()}

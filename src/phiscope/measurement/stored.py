@@ -26,6 +26,14 @@ _LONGEST = {"eigenvalues": 1, "eigenvectors": 2}
 """What every spectrum has, with its number of axes; all other curves have the length of the eigenvalues."""
 
 
+_ROUNDING = 1e-6
+"""Entries of unit vectors and shares may be above 1 by this much."""
+
+
+_LARGEST_MEAN = 1e150
+"""Features of this size have no finite square, and cannot have been measured."""
+
+
 def spectrum_from(path: str | PathLike[str], arrays: Arrays, name: str, n_features: int) -> Spectrum:
     """One spectrum of a file.
 
@@ -52,7 +60,32 @@ def spectrum_from(path: str | PathLike[str], arrays: Arrays, name: str, n_featur
     rho = found["eigenvalues"]
     if not (np.isfinite(rho) & (rho > 0)).all():  # type: ignore[operator, arg-type]
         raise RunFormatError(f"{path} has {name}.eigenvalues that are not positive; it is damaged")
+    vectors = found["eigenvectors"]
+    if not (np.abs(vectors) <= 1 + _ROUNDING).all():  # type: ignore[arg-type]
+        raise RunFormatError(f"{path} has {name}.eigenvectors that are no unit vectors; it is damaged")
     return Spectrum(**found)  # type: ignore[arg-type]
+
+
+def check_moments(path: str | PathLike[str], arrays: Mapping[str, Any]) -> None:
+    """Refuse means and shares that no samples can have.
+
+    Args:
+        path: the file, for errors.
+        arrays: ``feature_mean``, ``class_means`` and ``class_weights``, the last two None without classes.
+
+    Raises:
+        RunFormatError: a mean is not finite or its square is not, or a share is outside 0..1.
+    """
+    mean, means, weights = (arrays[name] for name in ("feature_mean", "class_means", "class_weights"))
+    good = bool((np.abs(mean) < _LARGEST_MEAN).all())
+    if weights is not None:
+        good &= bool(((weights >= 0) & (weights <= 1 + _ROUNDING)).all())
+    if means is not None:
+        # A class that never occurs has no mean.
+        there = means if weights is None else means[weights > 0]
+        good &= bool((np.abs(there) < _LARGEST_MEAN).all()) and not np.isinf(means).any()
+    if not good:
+        raise RunFormatError(f"{path} has means or class weights that no samples can have; it is damaged")
 
 
 def check_array(

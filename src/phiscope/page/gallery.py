@@ -22,6 +22,10 @@ LISTED = 12
 """Inputs with at most this many numbers are written out in words."""
 
 
+LARGEST_VALUE = 1e150
+"""No eigenfunction that was measured has such values."""
+
+
 SHOWN_EXTREMES = 6
 """Samples on each side of an eigenfunction in the gallery."""
 
@@ -121,10 +125,14 @@ def target_words(targets: NDArray[Any] | None, class_names: tuple[str, ...] | No
 
 
 def gallery_values(stored: NDArray[Any] | None) -> NDArray[np.float64] | None:
-    """Stored values of eigenfunctions on the gallery samples, shape (g, k); None when there are none."""
+    """Stored values of eigenfunctions on the gallery samples, shape (g, k); None when there are none.
+
+    What is infinite, or so large that its square is, becomes NaN: it can only come from a damaged file.
+    """
     if stored is None or stored.ndim != 2 or not stored.size:
         return None
-    return np.asarray(stored, dtype=np.float64)
+    values = np.asarray(stored, dtype=np.float64)
+    return np.where(np.abs(values) < LARGEST_VALUE, values, np.nan)
 
 
 def gallery_frame(values: NDArray[np.float64] | None) -> list[list[Any]] | None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from phiscope.archive import is_file, read_bytes, write_atomically, writing
+from phiscope.archive import is_file, parsed, read_bytes, write_atomically, writing
 from phiscope.errors import InputError, RunFormatError
 
 FORMAT_VERSION = 2
@@ -94,19 +94,6 @@ def unpack_numbers(packed: Mapping[str, float | str]) -> dict[str, float]:
             raise TypeError(f"{name} is {value}, expected a number")
         numbers[name] = _NOT_FINITE[value] if isinstance(value, str) else float(value)
     return numbers
-
-
-def parsed(content: bytes) -> Any:
-    """JSON from UTF-8, text that no file could hold refused.
-
-    Raises:
-        ValueError: it is no JSON, no UTF-8, or has half a character in a text.
-        RecursionError: it nests too deep.
-    """
-    value = json.loads(content.decode("utf-8"))
-    if b"\\ud" in content.lower():
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
-    return value
 
 
 def read_object(path: Path) -> dict[str, Any]:

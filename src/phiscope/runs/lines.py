@@ -11,13 +11,12 @@ Lines without a branch, which is all of format 1, lie on branch 0.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from phiscope.archive import read_bytes
+from phiscope.archive import parsed, read_bytes
 from phiscope.runs import layout
 
 Line = dict[str, Any]
@@ -28,7 +27,7 @@ LARGEST = 2**32
 
 
 FARTHEST = 2**53
-"""No index, step or branch lies beyond."""
+"""No index, step, epoch or branch lies beyond."""
 
 
 SHOWN_WARNINGS = 20
@@ -81,7 +80,7 @@ def read_lines(folder: Path) -> Lines:
     # Not splitlines(): that also splits at characters which JSON allows inside a text.
     for number, raw in enumerate(content[:size].split(b"\n")[:-1], start=1):
         try:
-            line = layout.parsed(raw)
+            line = parsed(raw)
             if "note" in line:
                 notes.append(_checked_note(line))
             else:
@@ -143,8 +142,8 @@ def _whole(value: Any, *, least: int = 0, below: int = FARTHEST) -> int:
 
 
 def _finite(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{value!r:.40} is no moment")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -FARTHEST <= value <= FARTHEST:
+        raise ValueError(f"{value!r:.40} is no moment")  # also NaN and infinity
     return float(value)
 
 

@@ -25,6 +25,10 @@ UNFINISHED = "running or killed"
 """Status of a run that has not said how it ended."""
 
 
+MOST_SPLITS = 1000
+"""So many splits a header may name."""
+
+
 STATUSES = ("completed", "interrupted", "failed")
 """How a run may end: by itself, stopped by somebody, or by an error."""
 
@@ -301,6 +305,9 @@ def _header_problems(header: dict[str, Any]) -> list[str]:
         value = header.get(key)
         if value is not None and not (isinstance(value, list) and all(isinstance(name, str | int) for name in value)):
             problems.append(f"{key} in {layout.HEADER} is {value!r:.40}, expected a list of names; it is left out")
+            header[key] = None
+        elif key == "splits" and value is not None and len(value) > MOST_SPLITS:
+            problems.append(f"{layout.HEADER} names {len(value)} splits; only those that were measured are shown")
             header[key] = None
     return problems
 
