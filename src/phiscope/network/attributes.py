@@ -70,8 +70,10 @@ class PlainState:
         def undo() -> None:
             for key in [key for key in space if key not in kept and key not in left_out]:
                 del space[key]
-            changed = {key: value for key, value in kept.items() if key not in space or space[key] is not value}
-            space.update(changed)
+            for key, value in kept.items():
+                # Not update(): a Counter would add.
+                if key not in space or space[key] is not value:
+                    space[key] = value
 
         self._undo.append(undo)
         for key, value in kept.items():
