@@ -25,6 +25,10 @@ from phiscope.errors import RunFormatError, RunWriteError
 _KEY = "phiscope"
 
 
+PLAIN_FILES = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+"""Flags with which a file is opened: no link is followed, no pipe is waited for, no byte is translated."""
+
+
 _SPARSE_FROM = 2**30
 """From this size on, a file that holds next to nothing on the disk is refused: reading it would fill the memory."""
 
@@ -75,16 +79,13 @@ def write_atomically(path: str | PathLike[str], content: bytes) -> None:
     with writing(target):
         try:
             # A link that somebody put there would send the content elsewhere.
-            with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NO_LINKS, 0o666), "wb") as file:
+            with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | PLAIN_FILES, 0o666), "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
-
-
-_NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 
 
 def write_arrays(path: str | PathLike[str], arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
@@ -123,7 +124,7 @@ def read_bytes(path: str | PathLike[str], *, limit: int) -> bytes:
     """
     try:
         # A pipe without a writer would let a plain open wait for ever.
-        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+        with open(os.open(path, os.O_RDONLY | PLAIN_FILES & ~getattr(os, "O_NOFOLLOW", 0)), "rb") as file:
             facts = os.fstat(file.fileno())
             if not stat.S_ISREG(facts.st_mode):
                 raise RunFormatError(f"{path} is no regular file, expected one written by phiscope")

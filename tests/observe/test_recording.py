@@ -339,3 +339,17 @@ def test_a_run_keeps_the_eigenvectors_that_pictures_show(tmp_path):
         assert back.raw.eigenvectors.shape == (100, stored)
         assert len(back.raw.eigenvalues) == 100
     assert np.isfinite(back.raw.eigenvalues).all()
+
+
+def test_a_resumed_run_keeps_its_gallery(net, tmp_path):
+    def resumed(data, epoch):
+        with phiscope.Observer(net, data, run=tmp_path / "r", resume=True, gallery=10) as observer:
+            observer.record(epoch=epoch)
+
+    resumed((X, Y), 0)
+    resumed((X, Y), 1)
+    with pytest.warns(UserWarning, match="the first samples of 'probe' are others"):
+        resumed((X.flip(0), Y.flip(0)), 2)
+    run = phiscope.open_run(tmp_path / "r")
+    np.testing.assert_array_equal(run.gallery("probe").inputs, X[:10].numpy())
+    assert [len(record.extras()) for record in run.records] == [2, 2, 0]

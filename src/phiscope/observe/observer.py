@@ -5,6 +5,7 @@ The data sets that an observer measures, by name.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
@@ -113,8 +114,12 @@ class Observer(Recording):
         self._splits = named_splits(self.probe_data)
         self._watch = watch_of(self.ranks, self._splits, self._network)
         if not self._watch.idle:
-            with self._stopwatch:
-                self._prepare()
+            try:
+                with self._stopwatch:
+                    self._prepare()
+            except KeyboardInterrupt:
+                leave_nothing(self._network)
+                raise
 
     def _prepare(self) -> None:
         self._check_initial()
@@ -247,8 +252,13 @@ class Observer(Recording):
             if feature_map is None or not self._watch.writes:
                 return None
             shown = kept_gallery(feature_map, batches_of(data), self.gallery)
-            if shown is not None:
-                self._writer.save_gallery(name, shown.inputs, shown.targets)
+            if shown is not None and not self._writer.save_gallery(name, shown.inputs, shown.targets):
+                warnings.warn(
+                    f"the first samples of {name!r} are others than those the run shows (a loader that shuffles?), so "
+                    "the records from here on have no gallery; give the observer a probe in fixed order",
+                    stacklevel=2,
+                )
+                return None
             return shown
 
         with isolated(self._network, data=data, device=self._where):

@@ -97,8 +97,12 @@ class PassiveObserver(Recording):
         self._watch = watch_of(self.ranks, {self.split: self.example}, self._network)
         self._modes: set[bool] = set()
         if not self._watch.idle:
-            with self._stopwatch, isolated(self._network, data=self.example):
-                self._feature_map, self._writer = self._watch.crew.attempt(self._prepared, self._network)
+            try:
+                with self._stopwatch, isolated(self._network, data=self.example):
+                    self._feature_map, self._writer = self._watch.crew.attempt(self._prepared, self._network)
+            except KeyboardInterrupt:
+                leave_nothing(self._network)
+                raise
             self._read = BatchReader(self._network, None, placement(self._network)[1])
             self._window = self._new_window()
 

@@ -32,8 +32,8 @@ class Writer(Protocol):
     def go_on_from(self, index: int) -> None:
         """Stand at a record."""
 
-    def save_gallery(self, split: str, inputs: Any, targets: Any) -> None:
-        """Keep the samples that eigenfunctions are shown on."""
+    def save_gallery(self, split: str, inputs: Any, targets: Any) -> bool:
+        """Keep the samples that eigenfunctions are shown on; False when the run has others."""
 
     def finish(self, status: Any, results: Any = None, reason: Any = None) -> None:
         """Say how the training ended."""
@@ -57,8 +57,9 @@ class SilentWriter:
     def go_on_from(self, index: int) -> None:
         """Do nothing."""
 
-    def save_gallery(self, split: str, inputs: Any, targets: Any) -> None:
+    def save_gallery(self, split: str, inputs: Any, targets: Any) -> bool:
         """Do nothing."""
+        return True
 
     def finish(self, status: Any, results: Any = None, reason: Any = None) -> None:
         """Do nothing."""

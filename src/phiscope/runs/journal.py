@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from phiscope.archive import writing
+from phiscope.archive import PLAIN_FILES, writing
 from phiscope.errors import RunError, RunLockedError
 from phiscope.runs import layout
 from phiscope.runs.lines import Lines
@@ -79,7 +79,7 @@ class Journal:
         with writing(self._path):
             file = self._opened()
             try:
-                whole = os.pread(file, len(attempt.line) + 1, attempt.start) == attempt.line
+                whole = _read_at(file, len(attempt.line) + 1, attempt.start) == attempt.line
             finally:
                 os.close(file)
         if whole:
@@ -92,8 +92,7 @@ class Journal:
 
     def _opened(self) -> int:
         made = 0 if self._size else os.O_CREAT
-        links = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-        file = os.open(self._path, os.O_RDWR | made | links, 0o666)
+        file = os.open(self._path, os.O_RDWR | made | PLAIN_FILES, 0o666)
         if not stat.S_ISREG(os.fstat(file).st_mode):
             os.close(file)
             raise RunError(f"{self._path} is no regular file; the run cannot be written")
@@ -101,7 +100,7 @@ class Journal:
 
     def _cut_known_tail(self, file: int) -> None:
         size = os.fstat(file).st_size
-        last = os.pread(file, len(self._last), self._size - len(self._last))
+        last = _read_at(file, len(self._last), self._size - len(self._last))
         if size < self._size or last != self._last:
             raise RunLockedError(
                 f"{self._path} is not as this writer left it (it has {size} bytes, expected {self._size} and the same "
@@ -109,7 +108,7 @@ class Journal:
             )
         if size == self._size:
             return
-        tail = os.pread(file, size - self._size, self._size)
+        tail = _read_at(file, size - self._size, self._size)
         own = self._attempt is not None and self._attempt.line.startswith(tail)
         if not own and tail != self._torn:
             raise RunLockedError(
@@ -119,7 +118,17 @@ class Journal:
         os.ftruncate(file, self._size)
 
 
+def _read_at(file: int, count: int, start: int) -> bytes:
+    # Not os.pread, which Windows has not.
+    os.lseek(file, start, os.SEEK_SET)
+    content = b""
+    while len(content) < count and (part := os.read(file, count - len(content))):
+        content += part
+    return content
+
+
 def _write_all(file: int, content: bytes, start: int) -> None:
+    os.lseek(file, start, os.SEEK_SET)
     written = 0
     while written < len(content):
-        written += os.pwrite(file, content[written:], start + written)
+        written += os.write(file, content[written:])

@@ -12,7 +12,7 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-from phiscope.archive import read_bytes, writing
+from phiscope.archive import PLAIN_FILES, read_bytes, writing
 from phiscope.errors import RunFormatError, RunLockedError
 
 fcntl: Any = None
@@ -54,9 +54,8 @@ class WriterLock:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / LOCK
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         with writing(self.path):
-            self._file = os.open(self.path, flags, 0o666)
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | PLAIN_FILES, 0o666)
         self._close = weakref.finalize(self, os.close, self._file)
         try:
             if not stat.S_ISREG(os.fstat(self._file).st_mode):
@@ -103,7 +102,7 @@ class WriterLock:
         text = json.dumps({"process": os.getpid(), "host": socket.gethostname()})
         with writing(self.path):
             os.ftruncate(self._file, 0)
-            os.pwrite(self._file, text.encode(), 0)
+            os.write(self._file, text.encode())
 
     def _holder(self) -> str:
         try:

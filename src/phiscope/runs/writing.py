@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from phiscope.archive import write_arrays, writing
+from phiscope.archive import is_file, read_arrays, write_arrays, writing
 from phiscope.errors import InputError, RunError, RunExistsError, RunFormatError, RunWriteError
 from phiscope.measurement.record import Measurement
 from phiscope.runs import layout
@@ -198,24 +198,33 @@ class RunWriter:
         """Number of the last record on the line of training, -1 before the first."""
         return -1 if self._line.last is None else self._line.last.index
 
-    def save_gallery(self, split: str, inputs: NDArray[Any], targets: NDArray[Any] | None = None) -> None:
-        """Keep the samples that this run's eigenfunctions are shown on.
+    def save_gallery(self, split: str, inputs: NDArray[Any], targets: NDArray[Any] | None = None) -> bool:
+        """Keep the samples that this run's eigenfunctions are shown on; those of a resumed run stay as they are.
 
         Args:
             split: name of the split.
             inputs: shape (g, ...), one sample a row.
             targets: shape (g,) or (g, c), or None.
 
+        Returns:
+            Whether these are the run's samples now; False when the run has others, which its records belong to.
+
         Raises:
             InputError: the arrays are not numeric or differ in their number of samples.
             RunWriteError: the file cannot be written.
+            RunFormatError: the file that is there is damaged.
         """
         arrays = {"inputs": np.asarray(inputs)}
         if targets is not None:
             arrays["targets"] = np.asarray(targets)
         if len({len(array) for array in arrays.values()}) > 1:
             raise InputError(f"the gallery of {split!r} has {len(inputs)} inputs but not as many targets")
-        _save_arrays(layout.gallery_file(self.path, split), arrays)
+        path = layout.gallery_file(self.path, split)
+        if self.n_records and is_file(path):
+            there, _ = read_arrays(path)
+            return set(there) == set(arrays) and all(np.array_equal(there[name], arrays[name]) for name in arrays)
+        _save_arrays(path, arrays)
+        return True
 
     def finish(
         self,
