@@ -46,8 +46,8 @@ def test_no_file_of_a_run_is_a_pickle(writer, measurement):
     writer.save_gallery("train", np.ones((2, 3)))
     writer.finish()
     files = [path for path in writer.path.rglob("*") if path.is_file()]
-    assert {path.suffix for path in files} == {".json", ".jsonl", ".safetensors"}
-    assert len(files) == 6
+    assert {path.suffix for path in files} == {".json", ".jsonl", ".safetensors", ".lock"}
+    assert len(files) == 7
     for path in files:
         with pytest.raises((ValueError, IndexError)):
             list(pickletools.genops(path.read_bytes()))

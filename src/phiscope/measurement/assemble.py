@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,7 +30,7 @@ from phiscope.linalg import dense
 from phiscope.linalg.operators import PositiveOperator
 from phiscope.measurement.record import Measurement
 from phiscope.metrics import SCALARS
-from phiscope.metrics.regime import RegimeEvidence
+from phiscope.metrics.regime import Regime, RegimeEvidence
 from phiscope.metrics.richness import low_rank_curve
 from phiscope.metrics.similarity import kernel_similarity
 from phiscope.moments.gathered import Gathered
@@ -94,7 +94,7 @@ def measurement_from_moments(
         estimates=lambda: rest().estimates,
         raw=lambda: whole().raw,
         centered=lambda: whole().centered,
-        evidence=lambda: _with_intervals(whole().evidence, rest().estimates),
+        evidence=lambda: _complete(whole().evidence, rest().estimates, start),
         n_outputs=moments.n_outputs or (None if head is None else len(head[0])),
         rank_tolerance=rank_tolerance,
         target_squares=target_squares(moments),
@@ -146,21 +146,25 @@ class Start:
     Attributes:
         similarity: S_init, None where the initial features are not known.
         head_change: norm(W - W_0) / norm(W_0), None where the initial head is not known.
+        word: gives the regime that the initial state read, asked when the evidence is first read; None where nobody
+            measured it.
     """
 
     similarity: float | None = None
     head_change: float | None = None
+    word: Callable[[], Regime | None] | None = None
 
 
-def _with_intervals(evidence: RegimeEvidence, estimates: Mapping[str, Estimate]) -> RegimeEvidence:
-    """The evidence with 95 % intervals, so that its sentence can say where one holds a threshold."""
+def _complete(evidence: RegimeEvidence, estimates: Mapping[str, Estimate], start: Start | None) -> RegimeEvidence:
+    """The evidence with what its sentence adds: 95 % intervals that may hold a threshold, and the word at the start."""
     named = {"used_variance": "used_variance", "dynamical_low_rank": "dynamical_low_rank_centered"}
     known = {
         name: estimates[source].interval(0.95, *SCALARS[source].bounds)
         for name, source in named.items()
         if source in estimates
     }
-    return replace(evidence, intervals=known)
+    word = None if start is None or start.word is None or evidence.is_start else start.word()
+    return replace(evidence, intervals=known, initial_regime=word)
 
 
 def _in_order(numbers: Mapping[str, float]) -> dict[str, float]:
@@ -274,7 +278,11 @@ def _record(moments: Moments, **known: Any) -> Measurement:
 
 
 def measurement_of(
-    gathered: Gathered, *, rank_tolerance: float = 1e-4, provenance: Mapping[str, str] | None = None
+    gathered: Gathered,
+    *,
+    rank_tolerance: float = 1e-4,
+    provenance: Mapping[str, str] | None = None,
+    initial_word: Callable[[], Regime | None] | None = None,
 ) -> Measurement:
     """Diagonalize what one pass gathered, and read every number.
 
@@ -282,6 +290,7 @@ def measurement_of(
         gathered: moments, head and provenance of the pass.
         rank_tolerance: relative tolerance on the eigenvalues of the outputs' moments.
         provenance: further entries.
+        initial_word: gives the regime that the initial state read; see `Start`.
     """
     warnings = list(gathered.warnings)
     similarity = None if gathered.paired is None else _similarity(gathered.paired)
@@ -294,7 +303,7 @@ def measurement_of(
         rank_tolerance=rank_tolerance,
         provenance={**gathered.provenance, **(provenance or {})},
         warnings=warnings,
-        start=Start(similarity=similarity, head_change=gathered.head_change),
+        start=Start(similarity=similarity, head_change=gathered.head_change, word=initial_word),
     )
 
 

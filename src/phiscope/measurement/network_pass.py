@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from phiscope.distributed import Crew
 from phiscope.errors import EmptyDataError, InputError
 from phiscope.inputs.arrays import as_array, as_head, check_reach, classes_of_head
 from phiscope.inputs.batches import batches_of, peeked
+from phiscope.inputs.progress import bar_of
 from phiscope.metrics.movement import relative_change
 from phiscope.moments.accumulator import MomentAccumulator
 from phiscope.moments.gathered import Gathered
@@ -155,8 +155,7 @@ def run_pass(feature_map: FeatureMap, batches: Iterator[Any], options: PassOptio
     """
     running = Pass(feature_map=feature_map, options=options)
     read = with_targets(batches, feature_map.reader(), options.targets)
-    disabled = None if options.progress is None else not options.progress
-    with tqdm(read, total=options.total, disable=disabled, desc="measuring", unit="batch", leave=False) as bar:
+    with bar_of(read, shown=options.progress, total=options.total, desc="measuring", unit="batch", leave=False) as bar:
         for index, batch in enumerate(bar):
             left = None if options.max_samples is None else options.max_samples - running.n_samples
             running.add(batch, index, left)

@@ -211,8 +211,11 @@ def status_words(run: Run) -> str:
         return ""
     until = f" up to {moment_words(run.records[-1])}" if run.records else ""
     count = f"{len(run.records)} record{'s' if len(run.records) != 1 else ''}"
+    why = f" ({run.reason})" if run.reason else ""
     if run.status == "interrupted":
-        return f"This run was interrupted by its user; all that was recorded{until} is shown ({count})."
+        return f"This run was interrupted by its user{why}; all that was recorded{until} is shown ({count})."
+    if run.status == "failed":
+        return f"This run failed{why}; all that was recorded{until} is shown ({count})."
     return f"This run is still going or was killed; all that was recorded{until} is shown ({count})."
 
 
@@ -294,7 +297,8 @@ def recorded_words(run: Run) -> str:
     first, last = run.records[0], run.records[-1]
     count = f"{len(run.records)} record{'s' if len(run.records) != 1 else ''}"
     span = f"epoch {first.epoch:g}" if first is last else f"epochs {first.epoch:g} to {last.epoch:g}"
-    return f"{count}, {span}" + (f", on {' and '.join(run.splits)}" if run.splits else "")
+    left = f"; {run.hidden} more on branches that the training left" if run.hidden else ""
+    return f"{count}, {span}" + (f", on {' and '.join(run.splits)}" if run.splits else "") + left
 
 
 def unique_labels(runs: Sequence[Run]) -> tuple[str, ...]:
