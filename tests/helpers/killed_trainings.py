@@ -74,9 +74,9 @@ def _train(run: Path, mode: str, pipe: int) -> int:
     net = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3))
     x, y = torch.randn(40, 4), torch.arange(40) % 3
     observer = _observer(net, (x, y), run, mode)
-    os.write(pipe, b"begun\n")
     try:
         with observer:
+            os.write(pipe, b"begun\n")  # inside, so that Ctrl-C finds the block open
             _loop(net, x, y, observer, pipe)
     except KeyboardInterrupt:
         pass

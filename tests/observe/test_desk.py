@@ -8,7 +8,7 @@ import time
 import pytest
 
 from phiscope.errors import InputError, RunWriteError
-from phiscope.observe.desk import Background, Inline, desk_for
+from phiscope.observe.desk import Background, Inline, _Job, desk_for
 
 
 def full():
@@ -103,3 +103,14 @@ def test_no_thread_is_left():
     assert threading.enumerate() == before
     desk.do(lambda: None)  # the desk can be used again
     desk.close()
+
+
+def test_a_job_that_two_threads_are_given_is_done_once():
+    done = []
+    job = _Job(lambda: (time.sleep(0.2), done.append(1)))
+    threads = [threading.Thread(target=job) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+        assert done == [1]

@@ -18,6 +18,7 @@ def outcomes(folder, mode, signal, count):
         check=True,
         timeout=1500,
     )
+    sys.stderr.write(done.stderr)  # shown when the test fails
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -32,8 +33,9 @@ def check_killed(found, mode):
 
 def check_interrupted(found):
     for facts in found:
-        assert set(facts["acknowledged"]) <= set(map(int, facts["epochs"]))
-        assert facts["left"] == {"hooks": 0, "training": True, "gradients": True, "trains": True}
+        assert "error" not in facts, facts
+        assert set(facts["acknowledged"]) <= set(map(int, facts["epochs"])), facts
+        assert facts["left"] == {"hooks": 0, "training": True, "gradients": True, "trains": True}, facts
         assert facts["status"] == "interrupted"
         assert facts["exit"] == 0
 

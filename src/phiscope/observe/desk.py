@@ -10,6 +10,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import Literal, Protocol
 
 from phiscope.errors import InputError, RunError
@@ -80,21 +81,23 @@ class Inline:
 
 
 class _Job:
-    """One record on its way; the thread does it once, however often it is handed over."""
+    """One record on its way; it is done once, however often it is handed over."""
 
     def __init__(self, task: Callable[[], None]) -> None:
         self._task = task
         self._done = False
+        # Ctrl-C in the start of a thread can make the pool forget it, and start a second one.
+        self._one_at_a_time = Lock()
         self.error: BaseException | None = None
 
     def __call__(self) -> None:
-        if self._done:
-            return
-        try:
-            self._task()
-        except BaseException as error:
-            self.error = error  # raised by the desk, in the training's thread
-        finally:
+        with self._one_at_a_time:
+            if self._done:
+                return
+            try:
+                self._task()
+            except BaseException as error:
+                self.error = error  # raised by the desk, in the training's thread
             self._done = True
 
 
@@ -146,8 +149,7 @@ class Background:
         failure = None
         while self._jobs:
             job = self._jobs[0]
-            # Handed over again: Ctrl-C may have come before the first time. One thread does one after the other, so
-            # that this one is done when the second call of it is.
+            # Handed over again: Ctrl-C may have come before the first time. When this call of it is over, it is done.
             self._pool().submit(job).result()
             failure = failure or job.error
             self._jobs.popleft()
