@@ -282,3 +282,30 @@ def test_a_block_whose_cleanup_never_ran_is_put_back(moody):
     put_back(moody)
     assert hooks.deafened(moody) == 0
     assert isolation._open.get(moody, []) == []
+
+
+class HooksItself(nn.Module):
+    """Puts a hook into its own layer in its first pass and remembers it, as models of transformers do."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(4, 6), nn.Linear(6, 3)
+
+    def forward(self, x):
+        if not hasattr(self, "hooked"):
+            self.body.register_forward_hook(lambda *_: None)
+            self.hooked = True
+        return self.head(self.body(x))
+
+
+def test_a_network_that_hooks_itself_does_so_once():
+    net, data = HooksItself(), (torch.randn(30, 4), torch.arange(30) % 3)
+    for _ in range(3):
+        phiscope.measure(net, data)
+        assert net.hooked
+        assert len(net.body._forward_hooks) == 1
+    # The control: what is added without hooks goes again.
+    plain = nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 3))
+    with isolated(plain):
+        plain.note = 1
+    assert not hasattr(plain, "note")

@@ -47,6 +47,7 @@ class PlainState:
         self._seen: set[int] = set()
         self._undo: list[Undo] = []
         self._watched: list[tuple[str, Callable[[], bool]]] = []
+        self._model, self._n_hooks, self._additions_stay = model, _count_hooks(model), False
         # Sharded wrappers keep the state of their collectives in attributes: taking that back would break them.
         for name, module in () if any(map(_is_sharded, model.modules())) else model.named_modules():
             if not (isinstance(module, LazyModuleMixin) and module.has_uninitialized_params()):  # type: ignore[misc]
@@ -54,7 +55,12 @@ class PlainState:
                 self._keep_namespace(vars(module), name, _TORCH_OWN, own, 0)
 
     def put_back(self) -> None:
-        """Put back everything that can be; a second call changes nothing."""
+        """Put back everything that can be; a second call changes nothing.
+
+        A network that has put hooks of its own into itself in its first pass remembers that it did: without what it
+        added to remember by, it would put them in again, and twice.
+        """
+        self._additions_stay = _count_hooks(self._model) != self._n_hooks
         for undo in self._undo:
             undo()
 
@@ -68,7 +74,8 @@ class PlainState:
         kept = {key: value for key, value in space.items() if key not in left_out}
 
         def undo() -> None:
-            for key in [key for key in space if key not in kept and key not in left_out]:
+            added = [] if self._additions_stay else [key for key in space if key not in kept and key not in left_out]
+            for key in added:
                 del space[key]
             for key, value in kept.items():
                 # Not update(): a Counter would add.
@@ -213,3 +220,7 @@ def _owners(data: Any, depth: int) -> Iterator[Any]:
     for name in _PARTS:
         # Not getattr: a property may do anything, such as opening a file.
         yield from _owners(getattr(data, "__dict__", {}).get(name), depth + 1)
+
+
+def _count_hooks(model: nn.Module) -> int:
+    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
