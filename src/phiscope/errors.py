@@ -16,7 +16,9 @@
     ├── RankError             another process failed with a foreign error, or did not answer
     ├── RunError              a run on disk
     │   ├── RunFormatError    unreadable, or written by a newer phiscope
-    │   └── RunExistsError    writing would overwrite an existing run
+    │   ├── RunExistsError    writing would overwrite an existing run
+    │   ├── RunLockedError    somebody else is writing this run
+    │   └── RunWriteError     a file cannot be written: a full disk, no permission, a deleted folder
     └── MissingDependencyError  an optional library is not installed (also an ImportError)
 
 Messages are one sentence: what came, what was expected, what to do. The command line prints them
@@ -141,6 +143,24 @@ class RunFormatError(RunError):
 
 class RunExistsError(RunError):
     """Writing here would overwrite an existing run."""
+
+
+class RunLockedError(RunError):
+    """Somebody else is writing this run, and two writers would destroy each other's records."""
+
+
+class RunWriteError(RunError):
+    """A file cannot be written; the message names it and the system's reason.
+
+    Attributes:
+        path: the file, as text.
+        reason: what the system says, such as ``"No space left on device"``.
+    """
+
+    def __init__(self, message: str, *, path: str, reason: str) -> None:
+        super().__init__(message)
+        self.path = path
+        self.reason = reason
 
 
 class MissingDependencyError(PhiscopeError, ImportError):

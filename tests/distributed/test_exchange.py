@@ -20,6 +20,7 @@ MADE = {
     "UnknownNameError": lambda kind: kind("number", "a", ["aa", "b"]),
     "MissingNumberError": lambda kind: kind("a", "because"),
     "MissingDependencyError": lambda kind: kind("dask", purpose="this", extra="dask"),
+    "RunWriteError": lambda kind: kind("text", path="runs/a/header.json", reason="No space left on device"),
     "HeadError": lambda kind: kind("text", candidates=("a", "b")),
 }
 MADE["NoHeadError"] = MADE["AmbiguousHeadError"] = MADE["HeadError"]

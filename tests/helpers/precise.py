@@ -53,13 +53,17 @@ def numbers(features, outputs, labels, tolerance=1e-4):
     S = moment(X, X, w) - m * m.T
     F = moment(f, f, w)
     Fc, Bc = F - fb * fb.T, moment(X, f, w) - m * fb.T
-    inverse, centered_inverse = pseudo_inverse(F, tolerance), pseudo_inverse(Fc, tolerance)
-    rank = sum(1 for v in mp.eigsy(Fc, eigvals_only=True) if v > tolerance * max(mp.eigsy(Fc, eigvals_only=True)))
+    # Centered readings of classes take outputs modulo a common shift.
+    shift = mp.eye(f.cols) - mp.ones(f.cols) / f.cols if f.cols > 1 else mp.eye(1)
+    Fd, Bd = shift * Fc * shift, Bc * shift
+    inverse, centered_inverse = pseudo_inverse(F, tolerance), pseudo_inverse(Fd, tolerance)
+    strengths = mp.eigsy(Fd, eigvals_only=True)
+    rank = sum(1 for v in strengths if v > tolerance * max(strengths))
     found = dimensions(S + m * m.T, "") | dimensions(S, "_centered")
     projector = inverse * Fc * inverse * Fc
     found["dynamical_low_rank"] = 1 - trace(inverse * Bc.T * Bc) / (mp.sqrt(trace(projector)) * norm(S))
-    found["dynamical_low_rank_centered"] = 1 - trace(centered_inverse * Bc.T * Bc) / (mp.sqrt(rank) * norm(S))
-    found["used_variance"] = trace(centered_inverse * Bc.T * Bc) / trace(S)
+    found["dynamical_low_rank_centered"] = 1 - trace(centered_inverse * Bd.T * Bd) / (mp.sqrt(rank) * norm(S))
+    found["used_variance"] = trace(centered_inverse * Bd.T * Bd) / trace(S)
 
     share = [mp.mpf(int((labels == c).sum())) / n for c in range(C)]
     mu = [moment(X, mp.matrix([int(y == c) for y in labels]), w) / share[c] for c in range(C)]

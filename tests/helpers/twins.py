@@ -65,6 +65,18 @@ def scaled(s, A, centered):
     return np.sqrt(s.share)[:, None] * A
 
 
+def differences(s):
+    """The outputs of centered readings: for classes modulo a common shift, which softmax does not see."""
+    if s.labels is None or s.outputs.shape[1] < 2:
+        return s.outputs
+    return s.outputs - s.outputs.mean(axis=1, keepdims=True)
+
+
+def output_span(s, centered):
+    """Span of the outputs, centered: of their differences."""
+    return span(scaled(s, differences(s) if centered else s.outputs, centered), s.rank_tolerance)
+
+
 def span(A, tolerance):
     """Orthonormal basis (n, r) of the column space; directions below `tolerance` of the largest eigenvalue are out."""
     U, singular, _ = np.linalg.svd(A, full_matrices=False)
@@ -88,7 +100,7 @@ def quality(s, centered):
 
 def utilization(s, centered):
     U = spectrum(s, centered)[1]
-    return ((span(scaled(s, s.outputs, centered), s.rank_tolerance).T @ U) ** 2).sum(axis=0)
+    return ((output_span(s, centered).T @ U) ** 2).sum(axis=0)
 
 
 def cumulative_quality(s, centered):
@@ -96,7 +108,7 @@ def cumulative_quality(s, centered):
 
 
 def cumulative_utilization(s, centered):
-    return np.cumsum(utilization(s, centered)) / span(scaled(s, s.outputs, centered), s.rank_tolerance).shape[1]
+    return np.cumsum(utilization(s, centered)) / output_span(s, centered).shape[1]
 
 
 def effective_dimension(s, centered=False):
@@ -151,28 +163,28 @@ def centering(s):
 def dynamical_low_rank(s):
     """Project on the span of the raw outputs, then centre both n x n operators."""
     J = centering(s)
-    projector = kernel(span(scaled(s, s.outputs, False), s.rank_tolerance))
+    projector = kernel(output_span(s, False))
     return 1 - cka(kernel(scaled(s, s.features, True)), J @ projector @ J)
 
 
 def dynamical_low_rank_centered(s):
     """Project on the span of the centred outputs."""
-    projector = kernel(span(scaled(s, s.outputs, True), s.rank_tolerance))
+    projector = kernel(output_span(s, True))
     return 1 - cka(kernel(scaled(s, s.features, True)), projector)
 
 
 def used_variance(s):
     A = scaled(s, s.features, True)
-    inside = span(scaled(s, s.outputs, True), s.rank_tolerance)
+    inside = output_span(s, True)
     return np.linalg.norm(inside.T @ A) ** 2 / np.linalg.norm(A) ** 2
 
 
 def output_rank(s):
-    return span(scaled(s, s.outputs, True), s.rank_tolerance).shape[1]
+    return output_span(s, True).shape[1]
 
 
 def output_rank_raw(s):
-    return span(scaled(s, s.outputs, False), s.rank_tolerance).shape[1]
+    return output_span(s, False).shape[1]
 
 
 def target_alignment(s):

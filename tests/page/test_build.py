@@ -90,7 +90,7 @@ def test_the_page_asks_no_network(tmp_path: Path) -> None:
         (Recipe(epochs=(0,), status=None), "still going or was killed"),
         (Recipe(epochs=(), status=None), "Nothing measured yet"),
         (Recipe(epochs=(0,)), "one measurement only"),
-        (Recipe(epochs=(0, 1), outputs=False), "Regime not decided"),
+        (Recipe(epochs=(0, 1), outputs=False), "Regime cannot be told"),
         (Recipe(epochs=(0, 1), classes=None, splits=("probe",), side=0), "rank of the outputs"),
         (Recipe(epochs=(0, 1), classes=1), "synthetic"),
     ],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from phiscope.figures import history_sections
 from phiscope.metrics import DEFINITIONS
-from phiscope.page.number_rows import absent_numbers, curve_rows, section_rows
+from phiscope.page.number_rows import absent_numbers, curve_rows, last_values, section_rows
 from phiscope.page.words import number_words
 from synthetic_runs import Recipe, write_run
 
@@ -20,7 +20,7 @@ def test_the_picture_is_explained_by_its_definitions() -> None:
 def test_rows_hold_the_last_value_of_each_split_of_each_run(tmp_path: Path) -> None:
     recipes = {"a": Recipe(epochs=(0, 1)), "b": Recipe(epochs=(0, 1, 2), splits=("train",), classes=None)}
     runs = {name: write_run(tmp_path / name, recipe) for name, recipe in recipes.items()}
-    rows = {row.name: row for section in history_sections(runs) for row in section_rows(section, runs)}
+    rows = {row.name: row for section in history_sections(runs) for row in section_rows(section, last_values(runs))}
     row = rows["dynamical_low_rank"]
     assert row.definition is DEFINITIONS["dynamical_low_rank"]
     assert [(index, label) for index, label, _ in row.values] == [(0, "a"), (1, "b")]

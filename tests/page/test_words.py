@@ -14,9 +14,15 @@ from synthetic_runs import Recipe, write_run
 def test_gauges_stay_on_their_scale() -> None:
     from phiscope.metrics.regime import decide_regime
 
-    for k90, rank in ((1, 1), (9, 9), (500, 9), (1, 99)):
+    for k90, rank, cliff in ((1, 1, 1.0), (9, 9, 7.0), (500, 9, 1e12), (1, 99, 2.0)):
         evidence = decide_regime(
-            output_rank=rank, k90=k90, effective_dimension_centered=float(k90), initial_kernel_similarity=1.2
+            output_rank=rank,
+            n_directions=1000,
+            k90=k90,
+            used_variance=0.5,
+            dynamical_low_rank=0.3,
+            cliff=cliff,
+            initial_kernel_similarity=1.2,
         )
         for gauge in gauges(evidence):
             assert 0 <= gauge.at <= 100
@@ -35,13 +41,18 @@ def test_words_about_runs(tmp_path: Path) -> None:
     assert settings_words({"seed": 0, "warmup": 0, "stages": [[1]]}) == "seed 0"
 
 
-def test_a_minimal_word_that_d_lr_contradicts_is_said_to_hold_by_the_rule_only():
+def test_a_word_comes_with_what_speaks_against_the_other():
     from phiscope.page.words import REGIME_MEANINGS, regime_meaning
 
     rng = np.random.default_rng(0)
-    strong = rng.normal(size=(4000, 6)) * np.r_[3.0, 1.5, 1.0, 0.7, 0.5, 0.3]
-    uneven = phiscope.diagonalize(strong, head=(np.eye(6), np.zeros(6)))
-    even = phiscope.diagonalize(rng.normal(size=(4000, 6)), head=(np.eye(6), np.zeros(6)))
-    assert uneven.regime == even.regime == "minimal"
-    assert "By the rule below only" in regime_meaning(uneven)
+    noise = 0.01 * rng.normal(size=(4000, 24))
+    strong = np.pad(rng.normal(size=(4000, 6)) * np.r_[3.0, 1.5, 1.0, 0.7, 0.5, 0.3], ((0, 0), (0, 18))) + noise
+    flat = np.pad(rng.normal(size=(4000, 6)), ((0, 0), (0, 18))) + noise
+    head = (np.eye(6, 24), np.zeros(6))
+    uneven, even = (phiscope.diagonalize(features, head=head) for features in (strong, flat))
+    assert uneven.regime == "intermediate"
+    assert even.regime == "minimal"
+    assert "features of unequal strength, PR / r = " in regime_meaning(uneven)
     assert regime_meaning(even) == REGIME_MEANINGS["minimal"]
+    none = phiscope.diagonalize(flat[:, :6], head=(np.eye(6), np.zeros(6)))
+    assert regime_meaning(none).startswith("Output rank r = 6 is more than half of the 6 directions")

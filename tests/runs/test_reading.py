@@ -120,6 +120,7 @@ def test_a_damaged_or_missing_measurement_is_one_clear_error(writer, measurement
     ],
 )
 def test_an_unusable_header_is_one_clear_sentence(writer, content, match):
+    writer.close()
     (writer.path / "header.json").write_text(content)
     with pytest.raises(RunFormatError, match=match) as caught:
         open_run(writer.path)

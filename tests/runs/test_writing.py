@@ -33,7 +33,7 @@ def test_finish_says_how_it_ended(writer):
     run = open_run(writer.path)
     assert run.status == "interrupted"
     assert run.results == {"test_accuracy": 0.5}
-    with pytest.raises(InputError, match="'completed' or 'interrupted'"):
+    with pytest.raises(InputError, match="'completed', 'interrupted' or 'failed'"):
         writer.finish("done")
 
 
@@ -72,6 +72,7 @@ def test_a_torn_last_line_is_left_out_and_cut_off_on_resume(writer, measurement)
         run = open_run(writer.path)
         assert [record.epoch for record in run.records] == [0, 1]
         assert "torn" in run.warnings[0]
+    writer.close()
     again = RunWriter.create(writer.path, {}, resume=True)
     again.append(2, None, {"x": 2}, {"train": measurement})
     run = open_run(writer.path)
@@ -125,7 +126,7 @@ def test_a_run_killed_at_any_moment_opens_with_each_completed_record(tmp_path):
         assert child.stdout is not None
         announced = int(child.stdout.readline())  # the import is over, records are being written
         assert announced >= before  # the run was resumed, not begun anew
-        time.sleep(float(rng.uniform(0, 0.12)))
+        time.sleep(float(rng.uniform(0.02, 0.25)))
         child.send_signal(signal.SIGKILL)
         announced = max([announced, *(int(line) for line in child.stdout.read().split("\n")[:-1] if line)])
         child.wait()
@@ -141,7 +142,7 @@ def test_a_run_killed_at_any_moment_opens_with_each_completed_record(tmp_path):
     assert before > 8  # the control: records were written at all
     RunWriter.create(tmp_path / "run", {}, resume=True)
     suffixes = {path.suffix for path in (tmp_path / "run").rglob("*") if path.is_file()}
-    assert suffixes == {".json", ".jsonl", ".safetensors"}
+    assert suffixes == {".json", ".jsonl", ".safetensors", ".lock"}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         open_run(tmp_path / "run")

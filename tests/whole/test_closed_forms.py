@@ -58,7 +58,8 @@ def test_minimal_features(C, p):
         assert m.raw.cumulative_quality[C - 1] == pytest.approx(1, abs=EXACT)
     assert m.centered.cumulative_quality[C - 2] == pytest.approx(1, abs=EXACT)
     assert m.centered.cumulative_utilization[C - 2] == pytest.approx(1, abs=EXACT)
-    assert m.regime == "minimal"
+    # In R^C there is no room for more than twice as many features as outputs, and so no word.
+    assert m.regime == ("minimal" if C == 2 or p is not None else None)
 
 
 def test_minimal_features_cosines():

@@ -47,7 +47,11 @@ TEST_FILES_OF_NO_MODULE = {
     "distributed/test_dask_cluster.py",
     "distributed/test_distributed.py",
     "page/test_browser.py",
+    "page/test_growth.py",
     "reproduction/test_families.py",
+    "runs/test_format1.py",
+    "runs/test_hostile.py",
+    "runs/test_kills.py",
 }
 
 PUBLIC = [

@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from phiscope.distributed.exchange import Exchange, stacked
+from phiscope.network.hooks import Ear
 from phiscope.network.isolation import placement
 
 
@@ -71,15 +72,17 @@ def in_step(exchange: Exchange, model: nn.Module) -> Iterator[None]:
     An exception inside leaves only after the other ranks are done. Meant for the inside of `isolated`.
     """
     steps = Lockstep(exchange, model)
-    # First of all hooks: FSDP's own gathers the weights.
-    hook = model.register_forward_pre_hook(steps.announce, prepend=True, with_kwargs=True)
+    ear = Ear()
     try:
+        # First of all hooks: FSDP's own gathers the weights.
+        ear.before(model, steps.announce, first=True)
         yield
     finally:
         try:
             steps.answer()
         finally:
-            hook.remove()
+            ear.on = False
+            ear.close()
             _reshard(model)
 
 

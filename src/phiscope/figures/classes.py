@@ -27,7 +27,8 @@ def columns_shown(measurement: Measurement, *, centered: bool) -> int:
     """How many leading eigenfunctions a map shows: a few more than the regime could need."""
     needed = measurement.n_classes
     if needed is None:
-        needed = measurement.evidence.output_rank if measurement.evidence is not None else EXTRA
+        evidence = measurement.evidence
+        needed = evidence.output_rank if evidence is not None and evidence.output_rank else EXTRA
     # A stored measurement may keep fewer eigenvectors than eigenvalues.
     return int(min(needed + EXTRA, spectrum_of(measurement, centered=centered).eigenvectors.shape[1]))
 

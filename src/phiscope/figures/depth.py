@@ -41,15 +41,15 @@ def depth_figure(layers: Layers) -> DepthFigure:
         layers: from `measure_layers`.
 
     Returns:
-        Three panels. The first has the minimal regime's two numbers, centered D_eff and k90, with the output
-        rank r marked; in the third 1 means that r eigenfunctions of a layer (or all) hold what the network puts out.
+        Three panels. The first has centered D_eff and k90, with the output rank r marked; in the third 1 means that r
+        eigenfunctions of a layer (or all) hold what the network puts out.
     """
     x = Axis(title="layer", low=0.5, high=max(len(layers), 1) + 0.5, whole=True)
     evidence = [one.evidence for one in layers.values()]
     rank = layers.output_rank
     marks = () if rank is None else (Mark(at=rank, label=f"output rank r = {rank}", axis="y"),)
     dimensions = [one.numbers.get("effective_dimension_centered", math.nan) for one in layers.values()]
-    first = [math.nan if one is None else float(one.k90) for one in evidence]
+    first = [math.nan if one is None or one.k90 is None else float(one.k90) for one in evidence]
     panels = (
         Panel(
             name="dimension",

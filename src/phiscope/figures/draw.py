@@ -104,14 +104,12 @@ def _draw_clusters(axes: Axes, measurement: Measurement) -> None:
 
 def _headline(measurement: Measurement) -> str:
     facts = f"n = {measurement.n_samples} samples, p = {measurement.n_features} features"
-    if measurement.evidence is None:
+    if measurement.evidence is None or measurement.evidence.output_rank == 0:
         return facts
-    word = measurement.evidence.regime
-    return (
-        f"{word} regime: k90 = {measurement.evidence.k90}, centered D_eff = "
-        f"{measurement.evidence.effective_dimension_centered:.3g}, output rank r = "
-        f"{measurement.evidence.output_rank}; {facts}"
-    )
+    evidence = measurement.evidence
+    word = "regime cannot be told" if evidence.regime is None else f"{evidence.regime} regime"
+    distance = "" if evidence.dynamical_low_rank is None else f", D_LR = {evidence.dynamical_low_rank:.3g}"
+    return f"{word}: k90 = {evidence.k90}, output rank r = {evidence.output_rank}{distance}; {facts}"
 
 
 def _draw_panel(axes: Axes, pair: tuple[Panel, ...]) -> None:

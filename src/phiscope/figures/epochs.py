@@ -9,6 +9,9 @@ from dataclasses import dataclass
 ROOM = 0.16
 """Epoch 0 stands left of the first one after it by this share of the axis."""
 
+MOST_DECADES = 30
+"""No training has so many; between its epochs lies a number that is damaged."""
+
 LEAST_ROOM = 0.25
 """But by at least so many decades."""
 
@@ -41,7 +44,8 @@ def log_epochs(epochs: Iterable[float]) -> LogEpochs | None:
         epochs: where something was recorded.
 
     Returns:
-        The axis, or None when a logarithm does not help: fewer than two positive epochs, or a negative one.
+        The axis, or None when a logarithm does not help: fewer than two positive epochs, a negative one, or more than
+        thirty decades.
 
     Example:
         >>> axis = log_epochs([0, 1, 10, 100])
@@ -55,7 +59,9 @@ def log_epochs(epochs: Iterable[float]) -> LogEpochs | None:
     if len(positive) < 2 or found[0] < 0:
         return None
     first, last = positive[0], positive[-1]
-    decades = math.log10(last / first)
+    decades = math.log10(last) - math.log10(first)
+    if decades > MOST_DECADES:
+        return None
     room = max(LEAST_ROOM, ROOM * decades)
     zero = first / 10**room if found[0] == 0 else None
     edge = 10 ** (0.02 * (decades + room))

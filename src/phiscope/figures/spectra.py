@@ -71,7 +71,7 @@ def feature_marks(measurement: Measurement, *, centered: bool) -> tuple[Mark, ..
             if centered
             else Mark(at=classes, label=f"{classes} classes"),
         )
-    if measurement.evidence is None:
+    if measurement.evidence is None or measurement.evidence.output_rank == 0:
         return ()
     rank = measurement.evidence.output_rank
     if centered:

@@ -44,7 +44,7 @@ class TrackPicture:
     """Tracks of one split and operator.
 
     Attributes:
-        records: indices of the records that are compared.
+        records: positions of the records that are compared, among those of the run.
         lines: those that reach the last record by their place there, then those that end before.
         functions: the largest number of eigenfunctions at a record.
         n_samples: samples on which overlaps are judged.
@@ -67,7 +67,7 @@ def track_picture(values: Sequence[tuple[int, NDArray[np.float64]]], moments: Se
     on the same samples; so the stored values on the gallery samples are compared.
 
     Args:
-        values: index of a record and its eigenfunctions on the same samples in the same order, shape (g, k).
+        values: position of a record and its eigenfunctions on the same samples in the same order, shape (g, k).
         moments: words for each of these records, such as ``epoch 3``.
 
     Returns:

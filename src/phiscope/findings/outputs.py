@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -11,11 +12,17 @@ from phiscope.linalg.operators import PositiveOperator
 from phiscope.linalg.products import frobenius_norm
 from phiscope.metrics import alignment, richness
 from phiscope.metrics.random_head import random_head_distance
-from phiscope.metrics.regime import UTILIZATION_LEVEL, RegimeEvidence, decide_regime
+from phiscope.metrics.regime import (
+    UTILIZATION_LEVEL,
+    WEAK_OUTPUT,
+    RegimeEvidence,
+    decide_regime,
+    weak_outputs_decide,
+)
 from phiscope.moments.moments import Moments
-from phiscope.spectrum.spans import Cut, OutputFunctions, Outputs, affine_outputs, measured_outputs
+from phiscope.spectrum.spans import Cut, OutputFunctions, Outputs, affine_outputs, are_differences, measured_outputs
 from phiscope.spectrum.spectrum import Spectrum
-from phiscope.typing import AffineHead
+from phiscope.typing import AffineHead, FloatArray
 
 OUTPUT_NUMBERS = tuple(row.name for row in richness.DEFINITIONS)
 
@@ -63,27 +70,97 @@ def _warn_of_tolerance(found: Findings, functions: OutputFunctions, covariance_n
 
 
 def find_regime(
-    found: Findings, spectrum: Spectrum, output_rank: int, initial_kernel_similarity: float | None
-) -> RegimeEvidence | None:
-    """The regime, or None with the reason noted under ``"regime"``."""
-    dimension_centered = found.numbers.get("effective_dimension_centered")
-    if output_rank == 0 or spectrum.cumulative_utilization is None or dimension_centered is None:
-        found.refuse(("regime",), "it needs features and outputs that vary over the samples")
-        return None
-    k90 = alignment.least_k_reaching(spectrum.cumulative_utilization, UTILIZATION_LEVEL)
-    if k90 is None:
-        found.refuse(
-            ("regime",),
-            f"the centered Pihat(k) never reaches {UTILIZATION_LEVEL:g}: the outputs are not an affine function of "
-            "these features",
-        )
-        return None
-    return decide_regime(
-        output_rank=output_rank,
-        k90=k90,
-        effective_dimension_centered=dimension_centered,
-        initial_kernel_similarity=initial_kernel_similarity,
+    found: Findings,
+    spectrum: Spectrum,
+    outputs: Outputs | None,
+    norm: float,
+    *,
+    n_samples: int,
+    n_varying: int,
+    head_change: float | None = None,
+    project: Callable[[FloatArray], FloatArray] | None = None,
+) -> RegimeEvidence:
+    """The regime with the numbers that decided; where it cannot be told, the reason is noted under ``"regime"``, too.
+
+    Args:
+        found: with every number that decides, in ``numbers``.
+        spectrum: centered, whole or its leading part.
+        outputs: None without outputs.
+        norm: of the covariance.
+        n_samples: n.
+        n_varying: number of features that vary.
+        head_change: norm(W - W_0) / norm(W_0), None where W_0 is not known.
+        project: coordinates of columns in the centered eigenvectors; None leaves weak output directions unasked.
+    """
+    rank = 0 if outputs is None else outputs.centered_span.rank
+    values = spectrum.eigenvalues
+    if outputs is None or rank == 0 or spectrum.cumulative_utilization is None or not len(values):
+        reason = "neither outputs nor a head were given"
+        if outputs is not None:
+            reason = "it needs features and outputs that vary over the samples"
+        evidence = RegimeEvidence(regime=None, output_rank=0, reason=reason)
+        found.refuse(("regime",), reason)
+        return evidence
+    evidence = decide_regime(
+        output_rank=rank,
+        n_directions=min(n_varying, n_samples - 1),
+        k90=alignment.least_k_reaching(spectrum.cumulative_utilization, UTILIZATION_LEVEL),
+        used_variance=found.numbers["used_variance"],
+        dynamical_low_rank=found.numbers["dynamical_low_rank_centered"],
+        cliff=_cliff(values, rank, n_varying),
+        collapse_distance=found.numbers.get("collapse_distance"),
+        effective_dimension=found.numbers.get("effective_dimension_centered"),
+        initial_kernel_similarity=found.numbers.get("initial_kernel_similarity"),
+        head_change=head_change,
     )
+    if evidence.regime is None:
+        found.refuse(("regime",), evidence.sentence())
+    if project is not None:
+        said = _said_of_weak_outputs(evidence, spectrum, outputs, norm, project)
+        found.warnings += [said] * bool(said)
+    return evidence
+
+
+def count_varying(covariance: PositiveOperator, eigenvalues: FloatArray) -> int:
+    """Number of features that vary by more than rounding of the strongest direction: dead units do not count."""
+    rounding = covariance.size * np.finfo(np.float64).eps * float(eigenvalues[0]) if len(eigenvalues) else 0.0
+    return int((covariance.diagonal() > rounding).sum())
+
+
+def _cliff(eigenvalues: FloatArray, rank: int, n_varying: int) -> float:
+    """rho_r / rho_(r+1); where nothing follows but rounding, that takes the place of rho_(r+1)."""
+    rounding = n_varying * np.finfo(np.float64).eps * float(eigenvalues[0])
+    following = float(eigenvalues[rank]) if rank < len(eigenvalues) else rounding
+    return float(eigenvalues[min(rank, len(eigenvalues)) - 1]) / following
+
+
+def _said_of_weak_outputs(
+    evidence: RegimeEvidence,
+    spectrum: Spectrum,
+    outputs: Outputs,
+    norm: float,
+    project: Callable[[FloatArray], FloatArray],
+) -> str:
+    """What the word would be without output directions that hold next to nothing of the output variance."""
+    rank = evidence.output_rank
+    shares = outputs.centered.spectrum[:rank] / outputs.centered.spectrum[:rank].sum()
+    kept = int((shares >= WEAK_OUTPUT).sum())
+    distance = richness.low_rank_distance(outputs.centered, norm, kept) if kept < rank else None
+    if distance is None:
+        return ""
+    loadings = outputs.centered.centered_loadings(kept)
+    projected = project(loadings)
+    held = np.cumsum(np.einsum("kj,kj->k", projected, projected) / spectrum.eigenvalues) / kept
+    without = decide_regime(
+        output_rank=kept,
+        n_directions=evidence.n_directions,
+        k90=alignment.least_k_reaching(held, UTILIZATION_LEVEL),
+        used_variance=richness.used_variance(loadings, float(spectrum.eigenvalues.sum())),
+        dynamical_low_rank=distance,
+        cliff=_cliff(spectrum.eigenvalues, kept, evidence.n_directions),
+        collapse_distance=evidence.collapse_distance,
+    )
+    return weak_outputs_decide(evidence, without, float(shares[kept:].sum()))
 
 
 RANDOM_HEAD_ERROR = 0.005
@@ -118,7 +195,9 @@ def outputs_of(
     """Measured outputs go before the head's; where both are known they have to agree."""
     if not moments.n_outputs:
         mean = moments.mean[: moments.n_features]
-        return None if head is None else affine_outputs(covariance, mean, head, cut)
+        if head is None:
+            return None
+        return affine_outputs(covariance, mean, head, cut, differences=are_differences(moments, len(head[0])))
     if head is not None:
         measured, expected = moments.cross_covariance("outputs"), covariance.apply(head[0].T)
         distance, size = frobenius_norm(measured - expected), frobenius_norm(expected)

@@ -25,7 +25,6 @@ WHOLE_SPECTRUM = (
     "head_excess_loss",
     "discriminant_information",
     "nc1_bounded",
-    "regime",
 )
 """Numbers that the leading eigenvalues, the trace and the norm do not determine."""
 

@@ -6,5 +6,6 @@
     batches.py  data in the shapes people have them, as a stream of batches
     files.py    .npy files, folders of them, Zarr and Parquet, by path
     parquet.py  columns of Parquet files as rows
+    progress.py a bar for people who watch; no line and no thread for those who do not
     rows.py     arrays of rows that are read piece by piece and never loaded as a whole
 """

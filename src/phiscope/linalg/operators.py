@@ -51,6 +51,13 @@ class PositiveOperator:
             total += float(np.einsum("ij,ij->", self._rows(), self._rows()))
         return total
 
+    def diagonal(self) -> FloatArray:
+        """Diagonal entries, shape (p,)."""
+        found = np.zeros(self.size) if self.matrix is None else self.scale * np.diagonal(self.matrix)
+        if self.rows is not None:
+            found = found + np.einsum("ij,ij->j", self.rows, self.rows)
+        return np.asarray(found)
+
     def squared_norm(self) -> float:
         """Squared Frobenius norm, the sum of squared eigenvalues; no eigendecomposition, never p x p from rows."""
         return self._squared_norm

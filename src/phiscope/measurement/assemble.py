@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,14 @@ from phiscope.findings.collapse import COLLAPSE_NUMBERS, REGRESSION_NUMBERS, fin
 from phiscope.findings.corrected import FROM_SHARDS, add_shards
 from phiscope.findings.dimensions import find_dimensions, find_participation
 from phiscope.findings.findings import Findings, warn_of_samples
-from phiscope.findings.outputs import OUTPUT_NUMBERS, find_output_numbers, find_random_head, find_regime, outputs_of
+from phiscope.findings.outputs import (
+    OUTPUT_NUMBERS,
+    count_varying,
+    find_output_numbers,
+    find_random_head,
+    find_regime,
+    outputs_of,
+)
 from phiscope.findings.targets import READOUT_NUMBERS, find_alignment, find_readout, output_error, target_squares
 from phiscope.inputs.arrays import as_share
 from phiscope.lazy import LateMapping, Later
@@ -23,11 +30,11 @@ from phiscope.linalg import dense
 from phiscope.linalg.operators import PositiveOperator
 from phiscope.measurement.record import Measurement
 from phiscope.metrics import SCALARS
-from phiscope.metrics.regime import RegimeEvidence, weak_outputs_decide
+from phiscope.metrics.regime import Regime, RegimeEvidence
 from phiscope.metrics.richness import low_rank_curve
 from phiscope.metrics.similarity import kernel_similarity
 from phiscope.moments.gathered import Gathered
-from phiscope.moments.jackknife import Resampling
+from phiscope.moments.jackknife import Estimate, Resampling
 from phiscope.moments.moments import Moments
 from phiscope.spectrum.eigensystem import diagonalize_with_mean
 from phiscope.spectrum.spans import Cut, Outputs, target_spans
@@ -42,7 +49,7 @@ def measurement_from_moments(
     rank_tolerance: float = 1e-4,
     provenance: Mapping[str, str] | None = None,
     warnings: Iterable[str] = (),
-    initial_kernel_similarity: float | None = None,
+    start: Start | None = None,
     shards: Sequence[Moments] = (),
     ranks: tuple[int, int] | None = None,
 ) -> Measurement:
@@ -54,7 +61,7 @@ def measurement_from_moments(
         rank_tolerance: relative tolerance on the eigenvalues of F and Fc, 0 <= tolerance < 1.
         provenance: where the samples came from, stored with the result.
         warnings: what the caller already has to warn of.
-        initial_kernel_similarity: S_init from a paired pass, None without an initial state.
+        start: how far features and head have moved; None without an initial state.
         shards: moments of disjoint random shards of the same samples, for corrections and intervals.
         ranks: raw and centered output rank to use instead of the tolerance.
 
@@ -75,7 +82,7 @@ def measurement_from_moments(
     def again(part: Moments) -> Measurement:
         return measurement_from_moments(part, head=head, rank_tolerance=rank_tolerance, ranks=found_ranks)
 
-    whole = Later(lambda: _measured(early, moments, covariance, outputs, head, initial_kernel_similarity))
+    whole = Later(lambda: _measured(early, moments, covariance, outputs, head, start or Start()))
     rest = Later(lambda: add_shards(whole().found, moments, shards, outputs, head, cut))
     numbers = LateMapping(early.numbers, FROM_SPECTRUM - early.numbers.keys(), lambda: _in_order(whole().found.numbers))
     absent = LateMapping({}, FROM_SPECTRUM, lambda: whole().found.absent)
@@ -87,7 +94,7 @@ def measurement_from_moments(
         estimates=lambda: rest().estimates,
         raw=lambda: whole().raw,
         centered=lambda: whole().centered,
-        evidence=lambda: whole().evidence,
+        evidence=lambda: _complete(whole().evidence, rest().estimates, start),
         n_outputs=moments.n_outputs or (None if head is None else len(head[0])),
         rank_tolerance=rank_tolerance,
         target_squares=target_squares(moments),
@@ -129,7 +136,35 @@ class _Whole:
     found: Findings
     raw: Spectrum
     centered: Spectrum
-    evidence: RegimeEvidence | None
+    evidence: RegimeEvidence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """How far a network has moved from its initial state.
+
+    Attributes:
+        similarity: S_init, None where the initial features are not known.
+        head_change: norm(W - W_0) / norm(W_0), None where the initial head is not known.
+        word: gives the regime that the initial state read, asked when the evidence is first read; None where nobody
+            measured it.
+    """
+
+    similarity: float | None = None
+    head_change: float | None = None
+    word: Callable[[], Regime | None] | None = None
+
+
+def _complete(evidence: RegimeEvidence, estimates: Mapping[str, Estimate], start: Start | None) -> RegimeEvidence:
+    """The evidence with what its sentence adds: 95 % intervals that may hold a threshold, and the word at the start."""
+    named = {"used_variance": "used_variance", "dynamical_low_rank": "dynamical_low_rank_centered"}
+    known = {
+        name: estimates[source].interval(0.95, *SCALARS[source].bounds)
+        for name, source in named.items()
+        if source in estimates
+    }
+    word = None if start is None or start.word is None or evidence.is_start else start.word()
+    return replace(evidence, intervals=known, initial_regime=word)
 
 
 def _in_order(numbers: Mapping[str, float]) -> dict[str, float]:
@@ -142,7 +177,7 @@ def _find_without_spectrum(
     """`WITHOUT_SPECTRUM`, as far as there is what they need."""
     squared_norm = covariance.squared_norm()
     if outputs is None:
-        found.refuse((*OUTPUT_NUMBERS, "regime"), "neither outputs nor a head were given")
+        found.refuse(OUTPUT_NUMBERS, "neither outputs nor a head were given")
     else:
         find_output_numbers(found, outputs, float(np.sqrt(squared_norm)), covariance.trace(), tolerance)
     if moments.classes or moments.n_values:
@@ -156,7 +191,7 @@ def _measured(
     covariance: PositiveOperator,
     outputs: Outputs | None,
     head: AffineHead | None,
-    similarity: float | None,
+    start: Start,
 ) -> _Whole:
     """Both spectra and every number that needs no shards."""
     found = deepcopy(early)
@@ -164,11 +199,8 @@ def _measured(
     systems = diagonalize_with_mean(covariance, moments.mean[: moments.n_features])
     raw, centered = both_spectra(systems, targets, outputs)
     find_dimensions(found, raw.eigenvalues, centered.eigenvalues, min(moments.n_samples, moments.n_features))
-    evidence = None
     if outputs is not None:
         find_random_head(found, centered, outputs.centered_span.rank)
-        evidence = find_regime(found, centered, outputs.centered_span.rank, similarity)
-        _warn_of_weak_outputs(found, evidence, centered, outputs, systems.centered.project)
     if targets is None:
         found.refuse(("target_alignment", *READOUT_NUMBERS), "no targets were given")
     else:
@@ -176,29 +208,22 @@ def _measured(
         error = None if outputs is None else output_error(moments, head, outputs.variance)
         find_readout(found, moments, centered, error, targets.centered, norm)
     _find_collapse_of_either_kind(found, moments, centered, head)
-    if similarity is None:
+    if start.similarity is None:
         found.refuse(("initial_kernel_similarity",), "the feature map at initialization is not known here")
     else:
-        found.numbers["initial_kernel_similarity"] = similarity
+        found.numbers["initial_kernel_similarity"] = start.similarity
+    evidence = find_regime(
+        found,
+        centered,
+        outputs,
+        float(np.sqrt(covariance.squared_norm())),
+        n_samples=moments.n_samples,
+        n_varying=count_varying(covariance, centered.eigenvalues),
+        head_change=start.head_change,
+        project=systems.centered.project,
+    )
     warn_of_samples(found, moments)
     return _Whole(found=found, raw=raw, centered=centered, evidence=evidence)
-
-
-def _warn_of_weak_outputs(
-    found: Findings,
-    evidence: RegimeEvidence | None,
-    centered: Spectrum,
-    outputs: Outputs,
-    project: Callable[[FloatArray], FloatArray],
-) -> None:
-    def cumulative_utilization(kept: int) -> FloatArray:
-        projected = project(outputs.centered.centered_loadings(kept))
-        shares = np.einsum("kj,kj->k", projected, projected) / centered.eigenvalues
-        return np.asarray(np.cumsum(shares) / kept)
-
-    if evidence is not None:
-        said = weak_outputs_decide(evidence, outputs.centered.spectrum, cumulative_utilization)
-        found.warnings += [said] * bool(said)
 
 
 def _find_collapse_of_either_kind(
@@ -253,7 +278,11 @@ def _record(moments: Moments, **known: Any) -> Measurement:
 
 
 def measurement_of(
-    gathered: Gathered, *, rank_tolerance: float = 1e-4, provenance: Mapping[str, str] | None = None
+    gathered: Gathered,
+    *,
+    rank_tolerance: float = 1e-4,
+    provenance: Mapping[str, str] | None = None,
+    initial_word: Callable[[], Regime | None] | None = None,
 ) -> Measurement:
     """Diagonalize what one pass gathered, and read every number.
 
@@ -261,6 +290,7 @@ def measurement_of(
         gathered: moments, head and provenance of the pass.
         rank_tolerance: relative tolerance on the eigenvalues of the outputs' moments.
         provenance: further entries.
+        initial_word: gives the regime that the initial state read; see `Start`.
     """
     warnings = list(gathered.warnings)
     similarity = None if gathered.paired is None else _similarity(gathered.paired)
@@ -273,7 +303,7 @@ def measurement_of(
         rank_tolerance=rank_tolerance,
         provenance={**gathered.provenance, **(provenance or {})},
         warnings=warnings,
-        initial_kernel_similarity=similarity,
+        start=Start(similarity=similarity, head_change=gathered.head_change, word=initial_word),
     )
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from phiscope.distributed import crew_of
 from phiscope.errors import EmptyDataError, InputError
 from phiscope.inputs.arrays import classes_of_head
 from phiscope.inputs.batches import batches_of, is_shuffling, known_length, peeked
+from phiscope.inputs.progress import bar_of
 from phiscope.measurement.layer_moments import HeadRows, LayerMoments
 from phiscope.measurement.layers import Layers
 from phiscope.moments.shards import shards_for_all
@@ -107,8 +107,8 @@ def measure_layers(
         plan = _planned(feature_map, feature_map.reader()(first), layers, wanted)
         gathered = _Pass(feature_map=feature_map, plan=plan)
         read = with_targets(batches, feature_map.reader(), targets)
-        disabled = None if progress is None else not progress
-        with tqdm(read, total=known_length(data), disable=disabled, desc="layers", unit="batch", leave=False) as bar:
+        words: dict[str, Any] = {"total": known_length(data), "desc": "layers", "unit": "batch", "leave": False}
+        with bar_of(read, shown=progress, **words) as bar:
             gathered.read(bar, max_samples)
         # A generator with array targets is not asked for more samples than were wanted.
         read.close()

@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from phiscope.distributed import Crew
 from phiscope.errors import EmptyDataError, InputError
-from phiscope.inputs.arrays import as_head, check_reach, classes_of_head
+from phiscope.inputs.arrays import as_array, as_head, check_reach, classes_of_head
 from phiscope.inputs.batches import batches_of, peeked
+from phiscope.inputs.progress import bar_of
+from phiscope.metrics.movement import relative_change
 from phiscope.moments.accumulator import MomentAccumulator
 from phiscope.moments.gathered import Gathered
 from phiscope.moments.moments import Moments
@@ -23,7 +24,7 @@ from phiscope.network import FeatureMap, Rows
 from phiscope.network.batch import Batch, with_targets
 from phiscope.network.initial import InitialFeatures
 from phiscope.network.samples import LABELS_REPEAT, Samples, labels_are_inputs, samples_of, units_of
-from phiscope.typing import FloatArray
+from phiscope.typing import AffineHead
 
 
 def batches_here(crew: Crew, data: Any, max_samples: int | None) -> Iterator[Any] | None:
@@ -96,12 +97,14 @@ class RankPart:
         shards: moments of this rank's disjoint shards; empty when no sample counted.
         paired: the same for initial and present features together; None without an initial state.
         head: W (C, p) and b (C,), copies.
+        head_change: norm(W - W_0) / norm(W_0); None without an initial state.
         seen: about the pass.
     """
 
     shards: Sequence[Moments]
     paired: Sequence[Moments] | None
-    head: tuple[FloatArray, FloatArray]
+    head: AffineHead
+    head_change: float | None
     seen: Seen
 
 
@@ -152,8 +155,7 @@ def run_pass(feature_map: FeatureMap, batches: Iterator[Any], options: PassOptio
     """
     running = Pass(feature_map=feature_map, options=options)
     read = with_targets(batches, feature_map.reader(), options.targets)
-    disabled = None if options.progress is None else not options.progress
-    with tqdm(read, total=options.total, disable=disabled, desc="measuring", unit="batch", leave=False) as bar:
+    with bar_of(read, shown=options.progress, total=options.total, desc="measuring", unit="batch", leave=False) as bar:
         for index, batch in enumerate(bar):
             left = None if options.max_samples is None else options.max_samples - running.n_samples
             running.add(batch, index, left)
@@ -267,6 +269,7 @@ class Pass:
             shards=shards,
             head=self._head(self.last),
             paired=None if self.options.initial is None or self.paired is None else self.paired.result(),
+            head_change=self._head_change(self.last),
             provenance=seen.provenance(),
             warnings=seen.warnings(),
         )
@@ -279,12 +282,19 @@ class Pass:
             shards=_shards(self.moments, self.n_samples),
             paired=None if self.options.initial is None else _shards(self.paired, self.n_samples),
             head=self._head(self.last),
+            head_change=self._head_change(self.last),
             seen=self._seen(self.last),
         )
 
-    def _head(self, rows: Rows) -> tuple[FloatArray, FloatArray]:
+    def _head(self, rows: Rows) -> AffineHead:
         # Copies, as `as_head` makes them: the training goes on writing into the parameters.
         return as_head((rows.weight, rows.bias), rows.features.shape[1])
+
+    def _head_change(self, rows: Rows) -> float | None:
+        before = None if self.options.initial is None else self.options.initial.weight
+        return (
+            None if before is None else relative_change(self._head(rows)[0], as_array(before, name="the initial head"))
+        )
 
     def _seen(self, rows: Rows) -> Seen:
         found, model = self.feature_map.found, self.feature_map.model

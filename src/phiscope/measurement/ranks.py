@@ -73,6 +73,7 @@ def unite(crew: Crew, exchange: Exchange, part: RankPart | None) -> Gathered:
         shards=shards,
         head=_lent_head(exchange, part, holders[0], told[holders[0]]["head"]["shape"]),
         paired=paired,
+        head_change=told[holders[0]]["head_change"],
         provenance={**seen.provenance(), **_about(crew, exchange)},
         warnings=(*seen.warnings(), *_doubts(crew)),
     )
@@ -84,6 +85,7 @@ def _facts(part: RankPart) -> dict[str, Any]:
         "seen": asdict(part.seen),
         "head": {"shape": list(weight.shape), "size": float(np.abs(weight).sum() + np.abs(bias).sum())},
         "paired": part.paired is not None,
+        "head_change": part.head_change,
     }
 
 

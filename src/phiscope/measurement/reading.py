@@ -133,10 +133,7 @@ class Reading:
             >>> low < 10.1 and 9.9 < high
             True
         """
-        low, high = self.estimate(name).interval(level)
-        row = definition_of(name)
-        floor, ceiling = -math.inf if row.low is None else row.low, math.inf if row.high is None else row.high
-        return max(low, floor), min(high, ceiling)
+        return self.estimate(name).interval(level, *definition_of(name).bounds)
 
     def curve_interval(
         self, curve: str, *, centered: bool = True, level: float = 0.95

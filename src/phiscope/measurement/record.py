@@ -14,6 +14,7 @@ from phiscope.errors import InputError, NonFiniteError, ShapeError
 from phiscope.inputs.arrays import as_count, as_rows
 from phiscope.lazy import LateField
 from phiscope.measurement.reading import Reading
+from phiscope.measurement.stored import check_array, check_facts, check_moments, evidence_from, part_from, spectrum_from
 from phiscope.metrics.regime import Regime, RegimeEvidence
 from phiscope.metrics.tables import html_table, text_table
 from phiscope.moments.jackknife import Estimate, Resampling
@@ -28,6 +29,17 @@ FORMAT = 1
 
 _ARRAYS = ("feature_mean", "class_means", "class_weights", "target_squares", "tolerance_curve")
 _FACTS = ("n_samples", "n_features", "n_outputs", "n_classes", "rank_tolerance", "warnings")
+
+
+def _array_shapes(p: int, n_classes: int | None) -> dict[str, tuple[int | None, ...]]:
+    """The shapes that the arrays of a file have to have; None stands for any length."""
+    return {
+        "feature_mean": (p,),
+        "class_means": (n_classes, p),
+        "class_weights": (n_classes,),
+        "target_squares": (2,),
+        "tolerance_curve": (None, 3),
+    }
 
 
 def _nothing() -> None:
@@ -56,7 +68,8 @@ class Measurement(Reading):
         n_outputs: C, None without outputs.
         n_classes: number of classes, None unless the targets are classes.
         rank_tolerance: relative tolerance on the eigenvalues of F and Fc.
-        evidence: the regime with the numbers that decided; None when it cannot be told.
+        evidence: the regime with the numbers that decided, also where it cannot be told; None in records of kernels
+            and files that were written without it.
         warnings: sentences a reader has to know before trusting a number.
         provenance: where this came from: split, model, head, how features were made, versions.
         estimates: corrected values with standard errors, by the name of the plain number.
@@ -168,7 +181,11 @@ class Measurement(Reading):
         return measurement_figure(self)
 
     def save(self, path: str | PathLike[str], *, keep_eigenvectors: int | None = None) -> None:
-        """Write one safetensors file without pickle; `keep_eigenvectors` stores only that many leading ones."""
+        """Write one safetensors file without pickle; `keep_eigenvectors` stores only that many leading ones.
+
+        Raises:
+            RunWriteError: the file cannot be written.
+        """
         kept = None if keep_eigenvectors is None else as_count(keep_eigenvectors, name="keep_eigenvectors", least=0)
         arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
         for centered in (False, True):
@@ -191,21 +208,23 @@ class Measurement(Reading):
         """Read a file written by `save`.
 
         Raises:
-            RunFormatError: the file is unreadable or was written by a newer phiscope.
+            RunFormatError: the file is unreadable or was written by a newer phiscope; an array is missing, not float64,
+                or of another shape than K, p and the number of classes say.
         """
         needed = (*_FACTS, "numbers", "absent", "provenance", "estimates", "evidence")
         arrays, facts = read_record(path, kind="measurement", newest=FORMAT, needed=needed)
-        spectra = {
-            name: Spectrum(**{row.name: arrays.get(f"{name}.{row.name}") for row in fields(Spectrum)})  # type: ignore[arg-type]
-            for name in ("raw", "centered")
-        }
-        evidence = facts.pop("evidence")
+        check_facts(path, facts)
+        p, c = facts["n_features"], facts["n_classes"]
         known: dict[str, Any] = {name: facts[name] for name in (*_FACTS, "numbers", "absent", "provenance")}
-        known.update(spectra, **{name: arrays.get(name) for name in _ARRAYS})
+        known |= {name: spectrum_from(path, arrays, name, p) for name in ("raw", "centered")}
+        for name, shape in _array_shapes(p, c).items():
+            check_array(path, name, arrays.get(name), shape, needed=name == "feature_mean")
+            known[name] = arrays.get(name)
+        check_moments(path, known)
         known["warnings"] = tuple(known["warnings"])
         known["effective_samples"] = facts.get("effective_samples")
-        known["estimates"] = {name: Estimate(**value) for name, value in facts["estimates"].items()}
-        return cls(**known, evidence=None if evidence is None else RegimeEvidence(**evidence))
+        known["estimates"] = {name: part_from(path, Estimate, value, {}) for name, value in facts["estimates"].items()}
+        return cls(**known, evidence=evidence_from(path, facts["evidence"]))
 
     def __str__(self) -> str:
         """The table a person reads."""

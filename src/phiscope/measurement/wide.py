@@ -17,7 +17,7 @@ import torch
 from phiscope.errors import ShapeError
 from phiscope.findings.dimensions import find_ratios
 from phiscope.findings.findings import Findings, warn_of_samples
-from phiscope.findings.outputs import OUTPUT_NUMBERS, find_output_numbers, outputs_of
+from phiscope.findings.outputs import OUTPUT_NUMBERS, find_output_numbers, find_regime, outputs_of
 from phiscope.findings.wide import find_target_numbers, refuse_the_rest, residual_share, warn_of_norm, warn_of_pairs
 from phiscope.inputs.arrays import as_count, as_head, as_share, as_targets, classes_of_head
 from phiscope.linalg.krylov import Leading, Pairs, rounding_of
@@ -111,6 +111,7 @@ def _measured(
     find_target_numbers(found, moments, centered, targets, head, norm)
     find_ratios(found, moments, raw, centered)
     refuse_the_rest(found, len(raw.eigenvalues))
+    evidence = find_regime(found, centered, outputs, norm, n_samples=moments.n_samples, n_varying=moments.n_features)
     warn_of_samples(found, moments)
     warn_of_norm(found, moments, solved.leading)
     warn_of_pairs(found, solved.leading)
@@ -132,6 +133,7 @@ def _measured(
         rank_tolerance=tolerance,
         warnings=tuple(found.warnings),
         tolerance_curve=curve,
+        evidence=evidence,
         provenance=_provenance(moments, solved),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,3 +46,8 @@ class Definition:
     high: float | None = None
     ours: bool = False
     caveat: str = ""
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Least and largest value, infinite where there is none."""
+        return -math.inf if self.low is None else self.low, math.inf if self.high is None else self.high

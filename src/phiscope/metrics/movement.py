@@ -24,6 +24,21 @@ def squared_parameter_norm(parameters: Iterable[FloatArray]) -> float:
     return math.fsum(float(np.vdot(part, part)) for part in parameters)
 
 
+def relative_change(present: FloatArray, before: FloatArray) -> float:
+    """Norm of W - W_0 over the norm of W_0; infinite where only W_0 is zero, 0 where both are.
+
+    Args:
+        present: W, any shape.
+        before: W_0, of the same shape.
+
+    Example:
+        >>> relative_change(np.array([[3.0, 4.0]]), np.array([[3.0, 0.0]])).__round__(6)
+        1.333333
+    """
+    moved, size = dense.length(present - before), dense.length(before)
+    return moved / size if size > 0 else math.inf if moved > 0 else 0.0
+
+
 def kernel_distance(first: FloatArray, second: FloatArray) -> float:
     """1 - <K_a, K_b> / (norm K_a norm K_b) of two kernels that are not centered; 0..1.
 

@@ -9,8 +9,12 @@ from phiscope.metrics.definition import Definition
 from phiscope.metrics.regime import (
     EXTENDED_RATIO,
     FROZEN_SIMILARITY,
-    MINIMAL_DIMENSION_RATIO,
+    HEAD_MOVED,
+    MINIMAL_CLIFF,
+    MINIMAL_COLLAPSE,
+    MINIMAL_DISTANCE,
     MINIMAL_EXTRA_FEATURES,
+    MINIMAL_USED_VARIANCE,
     UTILIZATION_LEVEL,
 )
 
@@ -19,18 +23,20 @@ DEFINITIONS = (
         name="regime",
         title="regime",
         symbol="regime",
-        range="coefficient, minimal, extended or intermediate",
+        range="coefficient, minimal, extended, intermediate, or none where it cannot be told",
         direction="minimal: about as many features as outputs; extended: many more; coefficient: as at the start",
         centering="centered",
-        equation=f"coefficient: S_init ≥ {FROZEN_SIMILARITY:g}; else minimal: k₉₀ ≤ r + {MINIMAL_EXTRA_FEATURES} and "
-        f"D_effᶜ ≤ {MINIMAL_DIMENSION_RATIO:g} r; else extended: k₉₀ ≥ {EXTENDED_RATIO:g} r or D_effᶜ ≥ "
-        f"{EXTENDED_RATIO:g} r; else intermediate",
-        meaning="Which kind of learning the features show, decided by four numbers that are printed with the word.",
+        equation=f"coefficient: S_init ≥ {FROZEN_SIMILARITY:g} and ‖W − W₀‖ ≥ {HEAD_MOVED:g} ‖W₀‖; else none where "
+        f"r > p′/2; else minimal: k₉₀ ≤ r + {MINIMAL_EXTRA_FEATURES}, U ≥ {MINIMAL_USED_VARIANCE:g}, ρ_r / ρ_(r+1) ≥ "
+        f"{MINIMAL_CLIFF:g} and D_LRᶜ ≤ {MINIMAL_DISTANCE:g} (or distance to collapse ≤ {MINIMAL_COLLAPSE:g}); else "
+        f"extended: k₉₀ ≥ {EXTENDED_RATIO:g} r and k₉₀ > r + {MINIMAL_EXTRA_FEATURES}; else intermediate",
+        meaning="Which kind of learning the features show, decided by numbers that are printed with the word; p′ is "
+        "how many directions the features have on these samples.",
         needs=("features", "outputs"),
         source="Words from arXiv:2410.04264 v1; the thresholds are phiscope's own",
         ours=True,
-        caveat="A rule and not a grade: a network can be minimal and generalize poorly. D_eff has no lower bound in "
-        "it, and without the initial feature map the coefficient test is skipped.",
+        caveat="A rule and not a grade: a network can be minimal and generalize poorly. Without the initial network "
+        "the coefficient test is skipped. Where the rule is blind stands in docs/guide/regimes.md.",
     ),
     Definition(
         name="k90",

@@ -1,17 +1,15 @@
-"""Which regime a network is in, and by which numbers.
+"""Which regime a network is in, by which numbers, and when that cannot be told.
 
-Source of the words: arXiv:2410.04264 v1. The thresholds are phiscope's own: the papers give words
-and no numbers. They are module constants so that a reader can see and cite them.
+Source of the words: arXiv:2410.04264 v1. The thresholds are phiscope's own: the papers give words and no numbers. They
+are module constants so that a reader can see and cite them. Where the rule is blind is told in docs/guide/regimes.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
-
-from phiscope.metrics.alignment import least_k_reaching
-from phiscope.typing import FloatArray
 
 Regime = Literal["coefficient", "minimal", "extended", "intermediate"]
 
@@ -21,70 +19,258 @@ UTILIZATION_LEVEL = 0.9
 FROZEN_SIMILARITY = 0.99
 """Initial kernel similarity from which on the feature map counts as unmoved."""
 
+HEAD_MOVED = 0.01
+"""Relative distance of the head's weights from their start from which on the head counts as moved."""
+
 MINIMAL_EXTRA_FEATURES = 1
 """The minimal regime allows this many eigenfunctions beyond the output rank before Pihat(k) reaches the level."""
 
-MINIMAL_DIMENSION_RATIO = 1.5
-"""The minimal regime needs a centered effective dimension of at most this many output ranks."""
+MINIMAL_USED_VARIANCE = 0.5
+"""In the minimal regime the outputs' features dominate: at least this share of the feature variance is theirs."""
+
+MINIMAL_CLIFF = 2.0
+"""In the minimal regime they are set apart: rho_r is at least so many times rho_(r+1)."""
+
+MINIMAL_DISTANCE = 0.2
+"""In the minimal regime they are equally strong: centered D_LR is at most this; between the rich figures of
+arXiv:2410.04264 v3 (at most .11) and its lazy ones (from .51)."""
+
+MINIMAL_COLLAPSE = 0.1
+"""Or the features are as unequal as classes or targets are: the distance to collapse is at most this."""
 
 EXTENDED_RATIO = 2.0
-"""From this many output ranks on, in k90 or in centered effective dimension, the features are extended."""
+"""From this many output ranks on in k90 the features are extended."""
 
+TOLD_SHARE = 0.5
+"""With an output rank above this share of all directions of the features, k90 cannot reach 2 r: no word is given."""
+
+REACHABLE_SHARE = 1 / 3
+"""From this share on ordinary features do not reach "extended", which the sentence says."""
 
 WEAK_OUTPUT = 0.01
-"""Output directions with less than this share of the output variance are too weak to keep a network from being minimal
-in silence: softmax logits sum to nearly a constant, and what is left of that sum can be any function."""
+"""Output directions with less than this share of the output variance may not decide in silence."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RegimeEvidence:
-    """The regime of a network together with the numbers that decided.
+    """The regime of a network, or that it cannot be told, together with the numbers that decided.
+
+    All readings are centered; for classes the outputs are taken as logit differences.
 
     Attributes:
-        regime: ``"coefficient"``, ``"minimal"``, ``"extended"`` or ``"intermediate"``.
-        output_rank: r = rank(Fc), the number of independent centered outputs.
-        k90: least k with centered Pihat(k) >= 0.9.
-        effective_dimension_centered: D_eff of the centered spectrum.
+        regime: ``"coefficient"``, ``"minimal"``, ``"extended"``, ``"intermediate"``, or None where it cannot be told.
+        output_rank: r, the number of independent centered outputs; 0 without outputs that vary.
+        n_directions: p', how many directions the features have on these samples: at most the number of features that
+            vary, and n - 1.
+        k90: least k with Pihat(k) >= 0.9; None where it is never reached.
+        used_variance: U.
+        evenness: PR / r.
+        dynamical_low_rank: D_LR = 1 - U sqrt(PR / r).
+        cliff: rho_r / rho_(r+1); where nothing follows but rounding, rounding takes the place of rho_(r+1).
+        collapse_distance: how unlike classes or targets the features are; None without targets.
+        effective_dimension: D_eff, reported beside; it decides nothing.
         initial_kernel_similarity: S_init, or None when the initial feature map is not known.
+        head_change: norm(W - W_0) / norm(W_0), or None when the initial head is not known.
+        initial_regime: the word that the initial state already read, where that is known.
+        intervals: 95 % intervals of `used_variance` and `dynamical_low_rank`, where there are any.
+        reason: why there are no numbers to decide by; empty otherwise.
+        rule: empty, or by which earlier rule the word of a stored record was found.
     """
 
-    regime: Regime
+    regime: Regime | None
     output_rank: int
-    k90: int
-    effective_dimension_centered: float
+    n_directions: int = 0
+    k90: int | None = None
+    used_variance: float | None = None
+    evenness: float | None = None
+    dynamical_low_rank: float | None = None
+    cliff: float | None = None
+    collapse_distance: float | None = None
+    effective_dimension: float | None = None
     initial_kernel_similarity: float | None = None
+    head_change: float | None = None
+    initial_regime: Regime | None = None
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    reason: str = ""
+    rule: str = ""
+
+    @property
+    def is_start(self) -> bool:
+        """Whether this is the initial state itself: nothing has moved."""
+        return self.initial_kernel_similarity is not None and self.head_change is not None and not self._moved()
+
+    def _moved(self) -> bool:
+        similarity, change = self.initial_kernel_similarity, self.head_change
+        return (similarity is not None and similarity < 1 - 1e-9) or (change is not None and change > 0)
+
+    @property
+    def allowed_k90(self) -> int:
+        """The most leading eigenfunctions that "minimal" allows."""
+        return self.output_rank + MINIMAL_EXTRA_FEATURES
+
+    def is_extended(self) -> bool:
+        """Whether the outputs use significantly more features than they need."""
+        return self.k90 is not None and self.k90 >= EXTENDED_RATIO * self.output_rank and self.k90 > self.allowed_k90
+
+    def failed(self) -> list[str]:
+        """Which conditions of "minimal" do not hold, each with its numbers; empty where all hold."""
+        said = []
+        if self.k90 is None or self.k90 > self.allowed_k90:
+            said.append(
+                f"the outputs use more features than they need (k90 = {self.k90}, minimal <= {self.allowed_k90})"
+            )
+        if self.used_variance is None or self.used_variance < MINIMAL_USED_VARIANCE:
+            said.append(
+                f"features outside the outputs' span dominate (U = {_short(self.used_variance)}, minimal >= "
+                f"{MINIMAL_USED_VARIANCE:g}{self._within_error('used_variance', MINIMAL_USED_VARIANCE)})"
+            )
+        if self.cliff is None or self.cliff < MINIMAL_CLIFF:
+            said.append(
+                f"no cliff sets the first r features apart (rho_r / rho_(r+1) = {_short(self.cliff)}, minimal >= "
+                f"{MINIMAL_CLIFF:g})"
+            )
+        if not (self._even() or self._collapsed()):
+            said.append(self._uneven_words())
+        return said
+
+    def _even(self) -> bool:
+        return self.dynamical_low_rank is not None and self.dynamical_low_rank <= MINIMAL_DISTANCE
+
+    def _collapsed(self) -> bool:
+        return self.collapse_distance is not None and self.collapse_distance <= MINIMAL_COLLAPSE
+
+    def _uneven_words(self) -> str:
+        used, evenness = self.used_variance or 0.0, self.evenness or 0.0
+        unused = used <= math.sqrt(max(evenness, 0.0))
+        cause = (
+            f"unused variance, U = {_short(self.used_variance)}"
+            if unused
+            else f"features of unequal strength, PR / r = {_short(self.evenness)}"
+        )
+        beside = "" if self.collapse_distance is None else f", distance to collapse {_short(self.collapse_distance)}"
+        return (
+            f"D_LR = {_short(self.dynamical_low_rank)} is above {MINIMAL_DISTANCE:g} mostly by {cause}{beside}"
+            f"{self._within_error('dynamical_low_rank', MINIMAL_DISTANCE)}"
+        )
+
+    def _within_error(self, name: str, threshold: float) -> str:
+        low, high = self.intervals.get(name, (math.nan, math.nan))
+        return ", within its error" if low <= threshold <= high else ""
 
     def sentence(self) -> str:
         """The decision with its numbers, as one sentence."""
-        r = self.output_rank
-        if self.initial_kernel_similarity is None:
-            first = "the coefficient test was skipped because the initial feature map is not known"
-        else:
-            first = f"S_init = {self.initial_kernel_similarity:.4g} (coefficient from {FROZEN_SIMILARITY:g})"
+        if self.rule:
+            return f"{self.regime}: {self.rule}"
+        said = [self._decision(), self._coefficient_words()]
+        if self.is_start:
+            said.append("this is the initial state, before any training")
+        elif self.initial_regime is not None and self.initial_regime == self.regime:
+            said.append(f"the initial state already read {self.regime}: the word says nothing about learning")
+        return "; ".join(part for part in said if part)
+
+    def _decision(self) -> str:
+        if self.regime is None:
+            return f"cannot be told: {self.reason or self._why_not_told()}"
+        if self.regime == "coefficient":
+            return (
+                f"coefficient: the features have not moved (S_init = {_near_one(self.initial_kernel_similarity)} >= "
+                f"{FROZEN_SIMILARITY:g}) and the head has, by {_short(self.head_change)} of its norm"
+            )
+        return f"{self.regime}: {self._numbers()}{self._because()}"
+
+    def _why_not_told(self) -> str:
+        if self.k90 is None:
+            return (
+                f"the centered Pihat(k) never reaches {UTILIZATION_LEVEL:g}: the outputs are not an affine function of "
+                "these features"
+            )
         return (
-            f"{self.regime}: k90 = {self.k90} and centered D_eff = {self.effective_dimension_centered:.3g} "
-            f"for output rank r = {r} (minimal: k90 <= {r + MINIMAL_EXTRA_FEATURES} and D_eff <= "
-            f"{MINIMAL_DIMENSION_RATIO * r:g}; extended: k90 >= {EXTENDED_RATIO * r:g} or D_eff >= "
-            f"{EXTENDED_RATIO * r:g}); {first}"
+            f"output rank r = {self.output_rank} is more than half of the {self.n_directions} directions that the "
+            "features have on these samples, so that k90 cannot reach 2 r; read D_LR = "
+            f"{_short(self.dynamical_low_rank)} beside its value for a random head instead"
         )
+
+    def _numbers(self) -> str:
+        return (
+            f"k90 = {self.k90} for output rank r = {self.output_rank}, U = {_short(self.used_variance)}, cliff "
+            f"{_short(self.cliff)}, D_LR = {_short(self.dynamical_low_rank)}"
+        )
+
+    def _because(self) -> str:
+        if self.regime == "minimal":
+            return self._minimal_words()
+        if self.regime == "extended":
+            return f" (extended: k90 >= {EXTENDED_RATIO * self.output_rank:g})"
+        reach = ""
+        if self.output_rank > REACHABLE_SHARE * self.n_directions:
+            reach = (
+                f"; with r above a third of the {self.n_directions} directions of the features, extended is out of "
+                "reach of ordinary ones"
+            )
+        return f": not minimal because {'; '.join(self.failed())}{reach}"
+
+    def _minimal_words(self) -> str:
+        error = self._within_error("dynamical_low_rank", MINIMAL_DISTANCE)
+        used = self._within_error("used_variance", MINIMAL_USED_VARIANCE)
+        said = f" (minimal: k90 <= {self.allowed_k90}, U >= {MINIMAL_USED_VARIANCE:g}{used}, cliff >= {MINIMAL_CLIFF:g}"
+        if self._even():
+            return f"{said}, D_LR <= {MINIMAL_DISTANCE:g}{error})"
+        return (
+            f"{said}); D_LR is above {MINIMAL_DISTANCE:g}{error} because the classes or targets are unequal: the "
+            f"distance to collapse is {_short(self.collapse_distance)} (minimal <= {MINIMAL_COLLAPSE:g})"
+        )
+
+    def _coefficient_words(self) -> str:
+        similarity, change = self.initial_kernel_similarity, self.head_change
+        if self.regime == "coefficient" or self.is_start or (self.regime is None and not self.output_rank):
+            return ""
+        if similarity is None:
+            return "whether the features have moved is not known, because the initial feature map is not"
+        if similarity >= FROZEN_SIMILARITY:
+            why = "the initial head is not known" if change is None else f"the head has moved by {_short(change)} only"
+            return (
+                f"S_init = {_near_one(similarity)}: the features have not moved, but {why}, so this is not coefficient"
+            )
+        return f"S_init = {_near_one(similarity)} (coefficient from {FROZEN_SIMILARITY:g})"
+
+
+def _short(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.3g}"
+
+
+def _near_one(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.4g}"
 
 
 def decide_regime(
     *,
     output_rank: int,
-    k90: int,
-    effective_dimension_centered: float,
+    n_directions: int,
+    k90: int | None,
+    used_variance: float,
+    dynamical_low_rank: float,
+    cliff: float,
+    collapse_distance: float | None = None,
+    effective_dimension: float | None = None,
     initial_kernel_similarity: float | None = None,
+    head_change: float | None = None,
 ) -> RegimeEvidence:
-    """Decide the regime from its four numbers.
+    """Decide the regime from named numbers, all of the centered spectrum.
 
-    The tests run in this order: unmoved feature map, minimal, extended, else intermediate.
+    The tests run in this order: unmoved features under a moved head, cannot be told, minimal, extended, else
+    intermediate.
 
     Args:
         output_rank: r = rank(Fc), at least 1.
-        k90: least k with centered Pihat(k) >= 0.9.
-        effective_dimension_centered: D_eff of the centered spectrum, at least 1.
+        n_directions: p', directions of the features on these samples.
+        k90: least k with Pihat(k) >= 0.9, at least 1; None where it is never reached: no word is given then.
+        used_variance: U, 0..1.
+        dynamical_low_rank: D_LR, 0..1.
+        cliff: rho_r / rho_(r+1), >= 1.
+        collapse_distance: 0..1, None without targets.
+        effective_dimension: D_eff; decides nothing.
         initial_kernel_similarity: S_init in 0..1, or None to skip the first test.
+        head_change: norm(W - W_0) / norm(W_0), or None to skip the first test.
 
     Returns:
         The regime with the numbers that decided.
@@ -92,38 +278,53 @@ def decide_regime(
     Source: words from arXiv:2410.04264 v1; thresholds are phiscope's own.
 
     Example:
-        >>> decide_regime(output_rank=9, k90=9, effective_dimension_centered=9.2).regime
+        >>> decide_regime(
+        ...     output_rank=9, n_directions=128, k90=9, used_variance=0.94, dynamical_low_rank=0.02, cliff=26.0
+        ... ).regime
         'minimal'
     """
-    if initial_kernel_similarity is not None and initial_kernel_similarity >= FROZEN_SIMILARITY:
-        regime: Regime = "coefficient"
-    elif (
-        k90 <= output_rank + MINIMAL_EXTRA_FEATURES
-        and effective_dimension_centered <= MINIMAL_DIMENSION_RATIO * output_rank
-    ):
-        regime = "minimal"
-    elif k90 >= EXTENDED_RATIO * output_rank or effective_dimension_centered >= EXTENDED_RATIO * output_rank:
-        regime = "extended"
-    else:
-        regime = "intermediate"
-    return RegimeEvidence(
-        regime=regime,
+    # D_LR = 1 - U sqrt(PR / r), exactly.
+    evenness = ((1 - dynamical_low_rank) / used_variance) ** 2 if used_variance > 0 else 0.0
+    numbers = RegimeEvidence(
+        regime=None,
         output_rank=output_rank,
+        n_directions=n_directions,
         k90=k90,
-        effective_dimension_centered=effective_dimension_centered,
+        used_variance=used_variance,
+        evenness=evenness,
+        dynamical_low_rank=dynamical_low_rank,
+        cliff=cliff,
+        collapse_distance=collapse_distance,
+        effective_dimension=effective_dimension,
         initial_kernel_similarity=initial_kernel_similarity,
+        head_change=head_change,
     )
+    return with_word(numbers)
 
 
-def weak_outputs_decide(
-    evidence: RegimeEvidence, strengths: FloatArray, cumulative_utilization: Callable[[int], FloatArray]
-) -> str:
-    """Say when a network would be minimal but for output directions that hold next to nothing; otherwise nothing.
+def with_word(numbers: RegimeEvidence) -> RegimeEvidence:
+    """The evidence with the word that its numbers decide."""
+    return replace(numbers, regime=_word(numbers))
+
+
+def _word(numbers: RegimeEvidence) -> Regime | None:
+    similarity, change = numbers.initial_kernel_similarity, numbers.head_change
+    if similarity is not None and change is not None and similarity >= FROZEN_SIMILARITY and change >= HEAD_MOVED:
+        return "coefficient"
+    if numbers.k90 is None or numbers.output_rank > TOLD_SHARE * numbers.n_directions:
+        return None
+    if not numbers.failed():
+        return "minimal"
+    return "extended" if numbers.is_extended() else "intermediate"
+
+
+def weak_outputs_decide(evidence: RegimeEvidence, without: RegimeEvidence, share: float) -> str:
+    """Say when output directions that hold next to nothing decide the word; otherwise nothing.
 
     Args:
         evidence: the regime and what decided.
-        strengths: eigenvalues of Fc, descending, shape (J,), J >= r.
-        cumulative_utilization: centered Pihat(k) of the span of the given number of strongest output directions.
+        without: the same without output directions below `WEAK_OUTPUT` of the output variance.
+        share: what these hold of the output variance, 0..1.
 
     Returns:
         A sentence for the warnings, empty when such directions decide nothing.
@@ -131,23 +332,16 @@ def weak_outputs_decide(
     Source: phiscope's own.
 
     Example:
-        >>> import numpy as np
-        >>> evidence = decide_regime(output_rank=3, k90=9, effective_dimension_centered=2.1)
-        >>> weak_outputs_decide(evidence, np.array([1.0, 1.0, 1e-3]), lambda kept: np.array([0.5, 1.0])).split(":")[0]
+        >>> numbers = dict(n_directions=50, used_variance=0.9, dynamical_low_rank=0.1, cliff=5.0)
+        >>> evidence = decide_regime(output_rank=3, k90=9, **numbers)
+        >>> weak_outputs_decide(evidence, decide_regime(output_rank=2, k90=2, **numbers), 5e-4).split(":")[0]
         'extended rests on 1 of 3 output directions that hold 0.05 % of the output variance'
     """
-    r = evidence.output_rank
-    shares = strengths[:r] / strengths[:r].sum()
-    kept = int((shares >= WEAK_OUTPUT).sum())
-    if evidence.regime in ("coefficient", "minimal") or kept == r:
+    if evidence.regime in ("coefficient", None) or without.regime == evidence.regime:
         return ""
-    if evidence.effective_dimension_centered > MINIMAL_DIMENSION_RATIO * kept:
-        return ""
-    k90 = least_k_reaching(cumulative_utilization(kept), UTILIZATION_LEVEL)
-    if k90 is None or k90 > kept + MINIMAL_EXTRA_FEATURES:
-        return ""
-    weak = shares[kept:].sum()
+    r, kept = evidence.output_rank, without.output_rank
     return (
-        f"{evidence.regime} rests on {r - kept} of {r} output directions that hold {100 * weak:.2g} % of the output "
-        f"variance: without them k90 = {k90} for r = {kept}, and the regime is minimal, as with a larger rank_tolerance"
+        f"{evidence.regime} rests on {r - kept} of {r} output directions that hold {100 * share:.2g} % of the output "
+        f"variance: without them, as with a larger rank_tolerance, it is {without.regime or 'not to be told'} (k90 = "
+        f"{without.k90} for r = {kept})"
     )

@@ -21,6 +21,7 @@ class Gathered:
         shards: moments of disjoint random shards of the same samples; empty or one gives no intervals.
         head: W (C, p) and b (C,) at the time of the pass, copies; None where no head belongs to the features.
         paired: joint moments of initial and present features; None without an initial state.
+        head_change: norm(W - W_0) / norm(W_0) since the initial state; None without one.
         provenance: where the samples came from.
         warnings: what a reader has to know.
 
@@ -36,5 +37,6 @@ class Gathered:
     shards: Sequence[Moments] = ()
     head: AffineHead | None = None
     paired: Moments | None = None
+    head_change: float | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

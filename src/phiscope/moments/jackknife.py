@@ -7,6 +7,7 @@ The shards of a measurement, and the measurement repeated without each of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
@@ -128,11 +129,16 @@ class Estimate:
     error: float
     freedom: int
 
-    def interval(self, level: float) -> tuple[float, float]:
-        """Student's t interval for the population value.
+    def interval(self, level: float, floor: float = -math.inf, ceiling: float = math.inf) -> tuple[float, float]:
+        """Student's t interval for the population value, low <= high.
+
+        The value is clipped to the range before anything is added: a corrected value may lie outside, and an interval
+        about it would end up beside the range, upside down once it is clipped.
 
         Args:
             level: nominal coverage, 0 < level < 1.
+            floor: least possible value.
+            ceiling: largest possible value.
 
         Raises:
             InputError: the level is not between 0 and 1.
@@ -140,7 +146,8 @@ class Estimate:
         if not 0 < level < 1:
             raise InputError(f"level is {level}, expected a coverage between 0 and 1, for example 0.95")
         reach = float(scipy.stats.t.ppf((1 + level) / 2, self.freedom)) * self.error
-        return self.value - reach, self.value + reach
+        center = min(max(self.value, floor), ceiling)
+        return max(center - reach, floor), min(center + reach, ceiling)
 
 
 def corrected_value(value: FloatArray, left_out: FloatArray, shares: FloatArray) -> FloatArray:

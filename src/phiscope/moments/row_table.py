@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from phiscope.errors import InputError, NonFiniteError, ShapeError
 from phiscope.inputs.arrays import look_like_labels
+from phiscope.inputs.progress import bar_of
 from phiscope.inputs.rows import Rows, as_row_source, is_stored
 from phiscope.moments.accumulator import MomentAccumulator
 from phiscope.moments.gathered import Gathered
@@ -148,10 +148,10 @@ class RowTable:
         """
         n = self._rows["features"].shape[0]
         accumulator = MomentAccumulator(num_classes=num_classes, n_shards=n_shards, precision=precision)
-        disabled = None if self.progress is None else not self.progress
         whole: frozenset[float] | None = frozenset()
         start = 0
-        with tqdm(total=n, disable=disabled, desc="measuring", unit="row", unit_scale=True, leave=False) as bar:
+        words: dict[str, Any] = {"desc": "measuring", "unit": "row", "unit_scale": True, "leave": False}
+        with bar_of(shown=self.progress, total=n, **words) as bar:
             for index, block in enumerate(self._blocks()):
                 stop = start + len(block["features"])
                 try:

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from phiscope.errors import EmptyDataError, NonFiniteError, ShapeError, TargetError
 from phiscope.inputs.arrays import as_targets, as_weights, check_reach
+from phiscope.inputs.progress import bar_of
 from phiscope.inputs.rows import Rows, as_row_source
 from phiscope.linalg.operators import PositiveOperator, ProductOperator
 from phiscope.linalg.products import add_scatter, product
@@ -80,9 +80,8 @@ class Sweeps:
         streams = [part.blocks(size) for part in parts if part is not None]
         start = 0
         self._passes += 1
-        disabled = None if self._progress is None else not self._progress
-        words = f"pass {self._passes}"
-        with tqdm(total=self.n_rows, disable=disabled, desc=words, unit="row", unit_scale=True, leave=False) as bar:
+        words: dict[str, Any] = {"desc": f"pass {self._passes}", "unit": "row", "unit_scale": True, "leave": False}
+        with bar_of(shown=self._progress, total=self.n_rows, **words) as bar:
             for block in zip(*streams, strict=True):
                 several = len(block) > 1
                 rows = np.concatenate(block, axis=1, dtype=np.float64) if several else block[0].astype(np.float64)

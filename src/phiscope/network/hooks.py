@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from phiscope.network.batch import Batch
 from phiscope.network.isolation import placement
@@ -58,8 +59,65 @@ class Caller:
         return torch.func.functional_call(self.model, dict(self.tensors), batch.args, kwargs)
 
 
-@dataclass
-class _Ear:
+@dataclass(eq=False)
+class Ear:
+    """Hooks that hear something only while they are switched on.
+
+    Ctrl-C can come between the registration of a hook and the note of how to remove it. Such a hook stays, and does
+    nothing: switching off needs no list of hooks. `deafened` removes it.
+
+    Attributes:
+        on: whether the hooks of this ear do anything.
+    """
+
+    on: bool = True
+    _handles: list[RemovableHandle] = field(default_factory=list)
+
+    def before(self, module: nn.Module, hook: Callable[..., Any], *, first: bool = False) -> None:
+        """Call a hook with (module, args, kwargs) before the module runs; `first` = before all other hooks."""
+        handle = module.register_forward_pre_hook(_Hook(self, hook), prepend=first, with_kwargs=True)
+        self._handles.append(handle)
+
+    def after(self, module: nn.Module, hook: Callable[..., Any]) -> None:
+        """Call a hook after the module has run."""
+        self._handles.append(module.register_forward_hook(_Hook(self, hook)))
+
+    def close(self) -> None:
+        """Switch off, then remove the hooks."""
+        self.on = False
+        while self._handles:
+            self._handles[-1].remove()
+            self._handles.pop()
+
+
+class _Hook:
+    """A hook with the switch it obeys."""
+
+    def __init__(self, ear: Ear, hook: Callable[..., Any]) -> None:
+        self.ear = ear
+        self._hook = hook
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Do what the hook does, or nothing."""
+        return self._hook(*args, **kwargs) if self.ear.on else None
+
+
+def deafened(model: nn.Module) -> int:
+    """Remove every hook of this package that Ctrl-C left on a network; return how many there were."""
+    count = 0
+    for module in model.modules():
+        for hooks in (module._forward_hooks, module._forward_pre_hooks):
+            left = {key: hook for key, hook in hooks.items() if isinstance(hook, _Hook)}
+            for key, hook in left.items():
+                hook.ear.on = False
+                hooks.pop(key)
+                module._forward_pre_hooks_with_kwargs.pop(key, None)
+            count += len(left)
+    return count
+
+
+@dataclass(kw_only=True)
+class _Notes:
     keep_features: bool
     keep_outputs: bool
     calls: dict[str, list[LayerCall]] = field(default_factory=dict)
@@ -115,13 +173,16 @@ def listening(
     Yields:
         The calls of each layer by name, in order; layers that did not run are absent.
     """
-    ear = _Ear(keep_features=keep_features, keep_outputs=keep_outputs)
-    with ExitStack() as stack:
+    notes = _Notes(keep_features=keep_features, keep_outputs=keep_outputs)
+    ear = Ear()
+    try:
         for name, module in layers.items():
-            hook = module.register_forward_pre_hook(ear.before(name), with_kwargs=True)
-            stack.callback(hook.remove)
-            stack.callback(module.register_forward_hook(ear.after(name)).remove)
-        yield ear.calls
+            ear.before(module, notes.before(name))
+            ear.after(module, notes.after(name))
+        yield notes.calls
+    finally:
+        ear.on = False
+        ear.close()
 
 
 @contextmanager
@@ -145,11 +206,13 @@ def replacing(module: nn.Module, *, seed: int) -> Iterator[list[Tensor]]:
         # A copy goes out: the model may write into it.
         return channels_back(layer, numbers).clone()
 
-    registered = module.register_forward_hook(hook)
+    ear = Ear()
     try:
+        ear.after(module, hook)
         yield told
     finally:
-        registered.remove()
+        ear.on = False
+        ear.close()
 
 
 def moved(tensors: dict[str, Tensor], device: torch.device | None) -> dict[str, Tensor]:

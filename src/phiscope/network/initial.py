@@ -33,6 +33,8 @@ class InitialFeatures:
         self._call = Caller(feature_map.model, moved(dict(tensors), feature_map.device))
         self._kept: dict[int, tuple[Leaves, Tensor]] = {}
         self._room = REMEMBERED_BYTES
+        self.weight: Tensor | None = None
+        """W_0 of the head, shape (C, p); None before the first batch."""
 
     def __call__(self, batch: Batch, index: int) -> Tensor:
         """Return features (R, p) of one batch; meant for the inside of `isolated`.
@@ -45,7 +47,8 @@ class InitialFeatures:
         kept = self._kept.get(index)
         if kept is not None and _same(kept[0], leaves):
             return kept[1]
-        features = self._feature_map.rows(batch, call=self._call, index=index).features
+        rows = self._feature_map.rows(batch, call=self._call, index=index)
+        features, self.weight = rows.features, rows.weight
         size = features.nbytes + sum(leaf.nbytes for _, leaf in leaves if isinstance(leaf, Tensor))
         if kept is None and size <= self._room:
             self._room -= size

@@ -7,13 +7,18 @@ change without being asked is put back here, also after an exception or Ctrl-C.
 from __future__ import annotations
 
 import random
+import warnings
+import weakref
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from phiscope.network.attributes import PlainState, Undo, generator_undo, generators_of
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -49,31 +54,124 @@ def isolated(model: nn.Module, *, data: object = None, device: torch.device | No
     """Evaluate a network inside this block; afterwards it and every random state are as before.
 
     Inside: eval mode, no gradients, autocast off, compiled parts run eagerly. Afterwards, whatever happened:
-    the train/eval flag of each submodule, buffers, embeddings that renormalize themselves, and the random
-    states of Python, NumPy, torch (CPU, CUDA, MPS) and of the generators a DataLoader carries.
+    the train/eval flag of each submodule, buffers, embeddings that renormalize themselves, plain attributes of
+    modules, and the random states of Python, NumPy, torch (CPU, CUDA, MPS) and of the generators that a DataLoader,
+    its samplers, its data set and that data set's transforms carry. An attribute that cannot be put back is named in a
+    warning, once.
 
     Args:
         model: the network, already unwrapped.
         data: a DataLoader, whose own generators are kept as well; anything else is ignored.
         device: where the pass runs; None when that is where the parameters are.
     """
-    devices = {parameter.device.type for parameter in model.parameters()} | {"cpu"}
-    devices |= set() if device is None else {device.type}
-    if "cuda" in devices and torch.cuda.is_available():
-        # A seed given before CUDA starts is applied at its start: start it before the state is read.
-        torch.cuda.init()  # type: ignore[no-untyped-call]
-    with ExitStack() as stack:
-        stack.enter_context(_random_states_kept(data))
-        stack.enter_context(_modes_kept(model))
-        stack.enter_context(_tensors_kept(model))
-        if has_compiled_part(model):
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
-        stack.enter_context(torch.no_grad())
-        for kind in sorted(devices - {"meta"}):
-            # Inside autocast even `z.float() @ w.float()` comes back as bfloat16.
-            stack.enter_context(torch.autocast(kind, enabled=False))
-        model.eval()
+    undo: list[Undo] = []
+    _open.setdefault(model, []).append(undo)
+    try:
+        devices = {parameter.device.type for parameter in model.parameters()} | {"cpu"}
+        devices |= set() if device is None else {device.type}
+        if "cuda" in devices and torch.cuda.is_available():
+            # A seed given before CUDA starts is applied at its start: start it before the state is read.
+            torch.cuda.init()  # type: ignore[no-untyped-call]
+        _keep(undo, model, data)
+        _enter(undo, model, devices)
         yield
+    finally:
+        _take_back(undo)
+        _open[model] = [one for one in _open.get(model, ()) if one]
+
+
+_open: weakref.WeakKeyDictionary[nn.Module, list[list[Undo]]] = weakref.WeakKeyDictionary()
+
+
+def put_back(model: nn.Module) -> None:
+    """Undo what a block of `isolated` left, when Ctrl-C came just between its end and its cleanup.
+
+    Args:
+        model: the network, unwrapped; no block of it may be open in the caller.
+    """
+    for undo in reversed(_open.pop(model, [])):
+        _take_back(undo)
+
+
+def _take_back(undo: list[Undo]) -> None:
+    """Undo everything, the last first; Ctrl-C and errors are raised when all is as it was."""
+    failure: BaseException | None = None
+    while undo:
+        try:
+            undo[-1]()
+            undo.pop()
+        except KeyboardInterrupt as error:
+            failure = error  # every step can be done twice, so it is done again
+        except Exception as error:
+            failure = failure or error
+            undo.pop()
+    if failure is not None:
+        raise failure
+
+
+def _keep(undo: list[Undo], model: nn.Module, data: object) -> None:
+    """Note what a pass may move, before anything is moved."""
+    undo.extend(_random_states(data))
+    modes = [(module, module.training) for module in model.modules()]
+
+    def modes_back() -> None:
+        for module, training in modes:
+            # Not module.train(training): that would also switch the children, and may be overridden.
+            module.training = training
+
+    undo.append(modes_back)
+    plain = PlainState(model)
+
+    def plain_back() -> None:
+        plain.put_back()
+        _name_moved(model, plain.moved())
+
+    undo.append(plain_back)
+    undo.append(_tensors_back(model))
+
+
+def _enter(undo: list[Undo], model: nn.Module, devices: set[str]) -> None:
+    """Eval mode, no gradients, no autocast, nothing compiled."""
+    if has_compiled_part(model):
+        _enter_block(undo, torch.compiler.set_stance("force_eager"), lambda: None)
+    graded = torch.is_grad_enabled()
+    undo.append(lambda: torch._C._set_grad_enabled(graded))
+    torch._C._set_grad_enabled(False)
+    for kind in sorted(devices - {"meta"}):
+        # Inside autocast even `z.float() @ w.float()` comes back as bfloat16.
+        on = torch.is_autocast_enabled(kind)
+        _enter_block(undo, torch.autocast(kind, enabled=False), partial(torch.set_autocast_enabled, kind, on))
+    model.eval()
+
+
+def _enter_block(undo: list[Undo], block: AbstractContextManager[Any], again: Undo) -> None:
+    """Enter a block; leaving it happens once, and then what can be done twice."""
+    entered: list[AbstractContextManager[Any]] = []
+
+    def leave() -> None:
+        while entered:
+            entered.pop().__exit__(None, None, None)
+        again()
+
+    undo.append(leave)
+    block.__enter__()
+    entered.append(block)
+
+
+_named: weakref.WeakKeyDictionary[nn.Module, set[str]] = weakref.WeakKeyDictionary()
+
+
+def _name_moved(model: nn.Module, names: list[str]) -> None:
+    """Say once what a forward pass moves that cannot be put back."""
+    known = _named.setdefault(model, set())
+    new = [name for name in names if name not in known]
+    known.update(new)
+    if new:
+        warnings.warn(
+            f"a forward pass of {type(model).__name__} changes {', '.join(new)}, which phiscope cannot put back: a "
+            "training that reads it goes another way when it is observed; keep such state in a buffer",
+            stacklevel=2,
+        )
 
 
 def has_compiled_part(model: nn.Module) -> bool:
@@ -82,21 +180,9 @@ def has_compiled_part(model: nn.Module) -> bool:
     return any(hasattr(m, "_orig_mod") or m._compiled_call_impl is not None for m in model.modules())
 
 
-@contextmanager
-def _modes_kept(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            # Not module.train(training): that would also switch the children, and may be overridden.
-            module.training = training
-
-
-@contextmanager
-def _tensors_kept(model: nn.Module) -> Iterator[None]:
+def _tensors_back(model: nn.Module) -> Undo:
     kept = [
-        (module._buffers, name, buffer, buffer.detach().clone(), buffer._version)
+        (module._buffers, name, buffer, buffer.detach().clone(), [buffer._version])
         for module in model.modules()
         for name, buffer in module._buffers.items()
         if buffer is not None and not buffer.is_inference()
@@ -108,15 +194,17 @@ def _tensors_kept(model: nn.Module) -> Iterator[None]:
         if getattr(module, "max_norm", None) is not None
         and isinstance(weight := getattr(module, "weight", None), nn.Parameter)
     ]
-    try:
-        yield
-    finally:
+
+    def undo() -> None:
         for owner, name, buffer, copy, version in kept:
             owner[name] = buffer
-            if buffer._version != version:
+            if buffer._version != version[0]:
                 _rewrite(buffer, copy)
+                version[0] = buffer._version
         for weight, copy in renormalizing:
             _rewrite(weight, copy)
+
+    return undo
 
 
 @torch.no_grad()
@@ -124,34 +212,18 @@ def _rewrite(tensor: Tensor, copy: Tensor) -> None:
     tensor.copy_(copy)
 
 
-@contextmanager
-def _random_states_kept(data: object) -> Iterator[None]:
-    python_state = random.getstate()
-    numpy_state = np.random.get_state()
-    torch_state = torch.get_rng_state()
-    on_cuda = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    cuda_states = torch.cuda.get_rng_state_all() if on_cuda else None
-    mps_state = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
-    own = [(generator, generator.get_state()) for generator in _generators_of(data)]
-    try:
-        yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
-        torch.set_rng_state(torch_state)
-        if cuda_states is not None:
-            torch.cuda.set_rng_state_all(cuda_states)
-        if mps_state is not None:
-            torch.mps.set_rng_state(mps_state)
-        for generator, state in own:
-            generator.set_state(state)
-
-
-def _generators_of(data: Any) -> list[torch.Generator]:
-    batch_sampler = getattr(data, "batch_sampler", None)
-    owners = (data, getattr(data, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None))
-    found = {id(g): g for o in owners if isinstance(g := getattr(o, "generator", None), torch.Generator)}
-    return list(found.values())
+def _random_states(data: object) -> list[Undo]:
+    """What puts the random states back: of Python, NumPy, torch, and of generators that the data hold."""
+    undo: list[Undo] = [
+        partial(random.setstate, random.getstate()),
+        partial(np.random.set_state, np.random.get_state()),
+        partial(torch.set_rng_state, torch.get_rng_state()),
+    ]
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        undo.append(partial(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all()))
+    if torch.backends.mps.is_available():
+        undo.append(partial(torch.mps.set_rng_state, torch.mps.get_rng_state()))
+    return [*undo, *map(generator_undo, generators_of(data))]
 
 
 def placement(model: nn.Module) -> tuple[torch.device, torch.dtype]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from phiscope.network.batch import Batch
-from phiscope.network.hooks import Caller
+from phiscope.network.hooks import Caller, Ear
 from phiscope.network.output_layout import tensors_in
 
 Place = tuple[str | int, ...]
@@ -56,11 +56,11 @@ def module_calls(call: Caller, batch: Batch) -> list[ModuleCall]:
 
     Meant for the inside of `isolated`. One tensor is kept alive at a time.
     """
-    ear = _Ear()
-    with _all_listened(call.model, ear):
+    notes = _Notes()
+    with _all_listened(call.model, notes):
         call(batch)
-    totals = Counter(one.name for one in ear.calls)
-    return [replace(one, calls=totals[one.name]) for one in ear.calls]
+    totals = Counter(one.name for one in notes.calls)
+    return [replace(one, calls=totals[one.name]) for one in notes.calls]
 
 
 def is_leaf(module: nn.Module) -> bool:
@@ -74,7 +74,7 @@ def has_weights(module: nn.Module) -> bool:
 
 
 @dataclass
-class _Ear:
+class _Notes:
     calls: list[ModuleCall] = field(default_factory=list)
     seen: Counter[str] = field(default_factory=Counter)
     width: tuple[int, ChannelAxis] | None = None
@@ -120,14 +120,17 @@ class _Ear:
 
 
 @contextmanager
-def _all_listened(model: nn.Module, ear: _Ear) -> Iterator[None]:
-    with ExitStack() as stack:
+def _all_listened(model: nn.Module, notes: _Notes) -> Iterator[None]:
+    ear = Ear()
+    try:
         for name, module in model.named_modules():
             if name:
-                hook = module.register_forward_pre_hook(ear.before(name), with_kwargs=True)
-                stack.callback(hook.remove)
-                stack.callback(module.register_forward_hook(ear.after(name)).remove)
+                ear.before(module, notes.before(name))
+                ear.after(module, notes.after(name))
         yield
+    finally:
+        ear.on = False
+        ear.close()
 
 
 def _width(module: nn.Module) -> tuple[int, ChannelAxis] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from phiscope.errors import InputError, ShapeError
 from phiscope.network.batch import Batch
+from phiscope.network.hooks import Ear
 from phiscope.network.layer_calls import ChannelAxis, ModuleCall
 from phiscope.network.output_layout import tensor_at
 
@@ -222,13 +223,16 @@ def layers_listened(model: nn.Module, readings: Sequence[LayerReading], mask: Te
     def starts(*_: Any) -> None:
         heard.passes += 1
 
-    with ExitStack() as stack:
+    ear = Ear()
+    try:
         # Finding the position a model picks may take a second pass, with another head output.
-        stack.callback(model.register_forward_pre_hook(starts).remove)
+        ear.before(model, starts)
         for name, by_call in by_module.items():
-            module = next(iter(by_call.values())).source.module
-            stack.callback(module.register_forward_hook(_hook(heard, name, by_call, mask)).remove)
+            ear.after(next(iter(by_call.values())).source.module, _hook(heard, name, by_call, mask))
         yield heard
+    finally:
+        ear.on = False
+        ear.close()
 
 
 def _hook(heard: Heard, name: str, by_call: dict[int, LayerReading], mask: Tensor | None) -> Callable[..., None]:

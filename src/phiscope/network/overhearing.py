@@ -11,7 +11,7 @@ from torch import nn
 
 from phiscope.errors import HeadError, InputError
 from phiscope.network.feature_map import FeatureMap, Rows
-from phiscope.network.hooks import LayerCall, listening
+from phiscope.network.hooks import Ear, LayerCall, listening
 from phiscope.network.isolation import has_compiled_part
 
 
@@ -87,9 +87,11 @@ def overhearing(feature_map: FeatureMap) -> Iterator[Overheard]:
         heard.training = module.training
 
     with listening({found.name: found.module}, keep_features=True) as calls:
-        hook = model.register_forward_hook(note)
+        ear = Ear()
         try:
+            ear.after(model, note)
             yield heard
         finally:
-            hook.remove()
+            ear.on = False
+            ear.close()
     heard.calls = calls.get(found.name, [])

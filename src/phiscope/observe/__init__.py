@@ -5,7 +5,8 @@
     schedule.py   when to measure: every epoch, every k-th, at named epochs, at logarithmic distance
     observer.py   `Observer`: measures a probe set and appends to a run
     passive.py    `PassiveObserver`: measures the training's own batches in their own forward passes
-    recording.py  what both share: cost, thread, header, scalars, how a training ended
+    recording.py  what both share: cost, header, late words, checkpoints, how a training ended
+    desk.py       where records are finished and written, at once or on a thread; what becomes of a failure
     ranks.py      which ranks take part, and which one writes
     gallery.py    the fixed samples on which eigenfunctions are shown
 """

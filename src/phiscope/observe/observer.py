@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
@@ -18,16 +19,19 @@ from phiscope.measurement.assemble import measurement_of
 from phiscope.measurement.network_pass import Pass, PassOptions, batches_here, run_pass
 from phiscope.measurement.ranks import gather_ranks
 from phiscope.measurement.record import Measurement
+from phiscope.metrics.regime import Regime
 from phiscope.network import FeatureMap, split_on
 from phiscope.network.batch import Batch
 from phiscope.network.hooks import own_tensors
 from phiscope.network.initial import InitialFeatures
 from phiscope.network.isolation import isolated, unwrapped
+from phiscope.observe.desk import OnError
 from phiscope.observe.gallery import Gallery, gallery_values, kept_gallery
 from phiscope.observe.ranks import SilentWriter, Writer, watch_of
-from phiscope.observe.recording import Recording, as_number, header_of
+from phiscope.observe.recording import Recording, as_number, header_of, leave_nothing
 from phiscope.observe.schedule import schedule
-from phiscope.runs import RunWriter
+from phiscope.runs import KEPT_EIGENVECTORS, RunWriter, open_run
+from phiscope.runs.initial import load_initial, save_initial
 
 _MODEL_INPUTS = frozenset({"labels", "input_ids", "pixel_values", "attention_mask", "inputs_embeds", "input_values"})
 
@@ -52,19 +56,24 @@ class Observer(Recording):
         max_samples: samples measured of each split; None = all.
         device: where to measure; None = where the parameters are.
         initial: the state to compare features with: "now", parameters and buffers by name, or None for no
-            comparison. A resumed run needs them by name, because its model is no longer the initial one.
-        resume: go on with the run in the folder.
-        keep_eigenvectors: store this many eigenvectors a measurement; None = all.
+            comparison. It is stored in the run, once, and a resumed observer takes it from there.
+        resume: go on with the run in the folder, or begin it where there is none. A first record at an epoch that the
+            run has already begins a branch; nothing is deleted (see `Run.branch`).
+        keep_eigenvectors: store this many leading eigenvectors a measurement, as many as pictures show; None = all.
         corrected: also measure the bias-corrected numbers; without them a record of 512 features takes a quarter of
             the time.
         background: diagonalize and write on a thread of its own while the training goes on; only the pass over the
             probe data holds it up. An error in writing is then raised by the next `record` or by `close`.
+        on_error: when a record cannot be written (a full disk, a deleted folder): "raise" a RunError, or "warn" and go
+            on; the next record tries again.
         ranks: under torch.distributed, "merge" measures the samples of all ranks, each of which makes an observer and
             records; rank 0 writes, and all get the same. "local" observes this rank alone. "auto" merges when a
             loader has a `DistributedSampler`; otherwise rank 0 observes and the others do nothing. See `measure`.
 
     Raises:
         RunExistsError: the folder holds a run and resume is False.
+        RunLockedError: somebody else writes this run.
+        RunWriteError: the folder cannot be written.
         HeadError: the head was not found.
         InputError: the schedule or the probe data cannot be used.
 
@@ -91,36 +100,49 @@ class Observer(Recording):
     device: torch.device | str | None = None
     initial: Mapping[str, Tensor] | Literal["now"] | None = "now"
     resume: bool = False
-    keep_eigenvectors: int | None = None
+    keep_eigenvectors: int | None = KEPT_EIGENVECTORS
     corrected: bool = True
     background: bool = False
+    on_error: OnError = "raise"
     ranks: Ranks = "auto"
 
     def __post_init__(self) -> None:
-        self._begin(background=self.background)
+        self._begin(background=self.background, on_error=self.on_error)
         self._schedule = schedule(self.every)
         self._network = unwrapped(self.model)
         self._where = None if self.device is None else torch.device(self.device)
         self._splits = named_splits(self.probe_data)
         self._watch = watch_of(self.ranks, self._splits, self._network)
         if not self._watch.idle:
-            with self._stopwatch:
-                self._prepare()
+            try:
+                with self._stopwatch:
+                    self._prepare()
+            except KeyboardInterrupt:
+                leave_nothing(self._network)
+                raise
 
     def _prepare(self) -> None:
-        initial = self._kept_initial()
+        self._check_initial()
         apart = self._taken_apart()
         self._feature_map = None if apart is None else apart[0]
-        self._initial_features = {
-            name: InitialFeatures(apart[0], initial)
-            for name in self._splits
-            if initial is not None and apart is not None
-        }
         self._writer = self._watch.crew.attempt(partial(self._made_writer, apart), self._network)
-        self._galleries = {name: self._kept_gallery(name) for name in self._splits}
+        self._initial_words = initial_words(self._writer)
+        try:
+            initial = self._kept_initial()
+            self._initial_features = {
+                name: InitialFeatures(apart[0], initial)
+                for name in self._splits
+                if initial is not None and apart is not None
+            }
+            self._galleries = {name: self._kept_gallery(name) for name in self._splits}
+        except BaseException:
+            self._writer.close()
+            raise
 
     def record(self, *, epoch: float | None = None, step: int | None = None, **scalars: Any) -> Measurement | None:
         """Store the caller's scalars, and measure every split when the schedule says so.
+
+        A second call for the moment of the last record measures nothing; its scalars join that record, as with `note`.
 
         Args:
             epoch: epochs trained so far, 0 before the first; None takes the step, or counts the calls.
@@ -128,20 +150,28 @@ class Observer(Recording):
             scalars: numbers to store beside, such as train_loss=0.12; one-element tensors are read.
 
         Returns:
-            The measurement of the first split; None when none was due.
+            The measurement of the first split; None when none was due, or the moment is recorded already.
 
         Raises:
             NonFiniteError: the features have become NaN or Inf; the scalars are stored all the same.
             InputError: the observer is closed, or a scalar is not a number.
+            RunError: the record cannot be written, and on_error is "raise".
         """
         self._check_open()
         if self._watch.idle:
             return None
         numbers = {name: as_number(name, value) for name, value in scalars.items()}
-        with self._stopwatch:
-            return self._recorded(self._position(epoch, step), step, numbers)
+        try:
+            with self._stopwatch:
+                return self._recorded(self._position(epoch, step), step, numbers)
+        except KeyboardInterrupt:
+            leave_nothing(self._network)
+            raise
 
     def _recorded(self, position: float, step: int | None, numbers: Mapping[str, float]) -> Measurement | None:
+        if self._is_recorded(position, step):
+            self._desk.do(partial(self._writer.note, position, step, numbers))
+            return None
         measurements: dict[str, Measurement] = {}
         shown: dict[str, Tensor] = {}
         try:
@@ -154,20 +184,44 @@ class Observer(Recording):
             # A diverged network cannot be measured, but its losses are what shows that it diverged.
             self._desk.do(partial(self._writer.append, position, step, numbers, {}))
             raise
-        self._desk.do(partial(self._finish, position, step, numbers, measurements, shown))
+        self._store(position, step, partial(self._finish, position, step, numbers, measurements, shown))
         return next(iter(measurements.values()), None)
 
-    def _kept_initial(self) -> Mapping[str, Tensor] | None:
+    def _check_initial(self) -> None:
         if isinstance(self.initial, str) and self.initial != "now":
             raise InputError(f"initial={self.initial!r}; expected 'now', tensors by name, or None")
         if self._watch.crew.sharded and isinstance(self.initial, Mapping):
             raise InputError("FSDP holds the weights in parts, which no others can stand in for; pass initial=None")
-        if self.initial == "now":
-            if self.resume or self._watch.crew.sharded:
-                # The model of a resumed run has already moved: it must not pass for the initial one.
-                return None
-            return {name: tensor.clone() for name, tensor in own_tensors(self._network).items()}
-        return None if self.initial is None else {k: v.detach().clone() for k, v in self.initial.items()}
+
+    def _kept_initial(self) -> Mapping[str, Tensor] | None:
+        """The state that features are compared with; the writing rank knows it, and lends it to the others."""
+        if self.initial is None or self._watch.crew.sharded:
+            return None
+        known = self._watch.crew.attempt(self._known_initial, self._network)
+        if self.resume and self._watch.crew.exchange is not None:
+            known = self._watch.crew.exchange.lent(known, 0)
+            known = (
+                None if known is None else {name: tensor.to(self._device_of(name)) for name, tensor in known.items()}
+            )
+        return known
+
+    def _known_initial(self) -> Mapping[str, Tensor] | None:
+        own = own_tensors(self._network)
+        writer = self._writer
+        stored = load_initial(writer.path, own) if self.resume and isinstance(writer, RunWriter) else None
+        if isinstance(self.initial, Mapping):
+            known = {name: tensor.detach().clone() for name, tensor in self.initial.items()}
+        elif stored is not None or (isinstance(writer, RunWriter) and writer.n_records):
+            # Where a run kept nothing, its model has moved since: it must not pass for the initial one.
+            return stored
+        else:
+            known = {name: tensor.clone() for name, tensor in own.items()}
+        if isinstance(writer, RunWriter) and not writer.n_records:
+            save_initial(writer.path, known)
+        return known
+
+    def _device_of(self, name: str) -> torch.device:
+        return own_tensors(self._network)[name].device
 
     def _taken_apart(self) -> tuple[FeatureMap, Batch] | None:
         """The network on a first batch; None on a rank that has none."""
@@ -199,8 +253,13 @@ class Observer(Recording):
             if feature_map is None or not self._watch.writes:
                 return None
             shown = kept_gallery(feature_map, batches_of(data), self.gallery)
-            if shown is not None:
-                self._writer.save_gallery(name, shown.inputs, shown.targets)
+            if shown is not None and not self._writer.save_gallery(name, shown.inputs, shown.targets):
+                warnings.warn(
+                    f"the first samples of {name!r} are others than those the run shows (a loader that shuffles?), so "
+                    "the records from here on have no gallery; give the observer a probe in fixed order",
+                    stacklevel=2,
+                )
+                return None
             return shown
 
         with isolated(self._network, data=data, device=self._where):
@@ -215,6 +274,9 @@ class Observer(Recording):
         shown: Mapping[str, Tensor],
     ) -> None:
         """Read everything that was left for later, and write it."""
+        for name, measured in measurements.items():
+            if measured.evidence is not None and measured.evidence.is_start:
+                self._initial_words[name] = measured.regime
         extras = {name: gallery_values(features, measurements[name]) for name, features in shown.items()}
         self._writer.append(position, step, numbers, measurements, extras)
 
@@ -239,7 +301,12 @@ class Observer(Recording):
 
         with isolated(self._network, data=data, device=self._where):
             gathered = gather_ranks(crew, self._network, run)
-            measurement = measurement_of(gathered, rank_tolerance=self.rank_tolerance, provenance={"split": name})
+            measurement = measurement_of(
+                gathered,
+                rank_tolerance=self.rank_tolerance,
+                provenance={"split": name},
+                initial_word=partial(self._initial_words.get, name),
+            )
             return measurement, crew.attempt(shown, self._network)
 
 
@@ -256,3 +323,12 @@ def named_splits(probe_data: Any) -> dict[str, Any]:
         raise InputError("probe data given as a mapping need split names as keys, for example {'train': ...}")
     # A generator gives its batches once, and every record reads them again.
     return {name: list(data) if isinstance(data, Iterator) else data for name, data in named.items()}
+
+
+def initial_words(writer: Writer) -> dict[str, Regime | None]:
+    """The regime that the initial state read, by split, from the first record of a run that goes on."""
+    if not isinstance(writer, RunWriter) or not writer.n_records:
+        return {}
+    records = open_run(writer.path).records
+    measured = {} if not records else {name: records[0].measurement(name) for name in records[0].splits}
+    return {name: one.regime for name, one in measured.items() if one.evidence is not None and one.evidence.is_start}

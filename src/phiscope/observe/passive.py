@@ -24,9 +24,10 @@ from phiscope.network import FeatureMap, split_on
 from phiscope.network.batch import BatchReader
 from phiscope.network.isolation import isolated, placement, unwrapped
 from phiscope.network.overhearing import Overheard, check_can_overhear, overhearing
+from phiscope.observe.desk import OnError
 from phiscope.observe.ranks import SilentWriter, Writer, watch_of
-from phiscope.observe.recording import Recording, as_number, header_of
-from phiscope.runs import RunWriter
+from phiscope.observe.recording import Recording, as_number, header_of, leave_nothing
+from phiscope.runs import KEPT_EIGENVECTORS, RunWriter
 
 _MOVING = (
     "the features were gathered from {} forward passes of the training while the weights changed{}; they are not "
@@ -54,8 +55,9 @@ class PassiveObserver(Recording):
         rank_tolerance: relative tolerance on the eigenvalues of the outputs' moments.
         corrected: also measure the bias-corrected numbers and intervals.
         background: diagonalize and write on a thread of its own while the training goes on.
-        keep_eigenvectors: store this many eigenvectors a measurement; None = all.
-        resume: go on with the run in the folder.
+        on_error: see `Observer`.
+        keep_eigenvectors: see `Observer`.
+        resume: see `Observer`.
         ranks: see `Observer`; with "merge" the batches of all ranks count, and all ranks have to record.
 
     Raises:
@@ -85,18 +87,23 @@ class PassiveObserver(Recording):
     rank_tolerance: float = 1e-4
     corrected: bool = True
     background: bool = False
-    keep_eigenvectors: int | None = None
+    on_error: OnError = "raise"
+    keep_eigenvectors: int | None = KEPT_EIGENVECTORS
     resume: bool = False
     ranks: Ranks = "auto"
 
     def __post_init__(self) -> None:
-        self._begin(background=self.background)
+        self._begin(background=self.background, on_error=self.on_error)
         self._network = unwrapped(self.model)
         self._watch = watch_of(self.ranks, {self.split: self.example}, self._network)
         self._modes: set[bool] = set()
         if not self._watch.idle:
-            with self._stopwatch, isolated(self._network, data=self.example):
-                self._feature_map, self._writer = self._watch.crew.attempt(self._prepared, self._network)
+            try:
+                with self._stopwatch, isolated(self._network, data=self.example):
+                    self._feature_map, self._writer = self._watch.crew.attempt(self._prepared, self._network)
+            except KeyboardInterrupt:
+                leave_nothing(self._network)
+                raise
             self._read = BatchReader(self._network, None, placement(self._network)[1])
             self._window = self._new_window()
 
@@ -131,8 +138,12 @@ class PassiveObserver(Recording):
         if self._watch.idle:
             yield
             return
-        with overhearing(self._feature_map) as heard:
-            yield
+        try:
+            with overhearing(self._feature_map) as heard:
+                yield
+        except KeyboardInterrupt:
+            leave_nothing(self._network)
+            raise
         with self._stopwatch, torch.no_grad():
             self._add(raw, heard)
 
@@ -152,24 +163,33 @@ class PassiveObserver(Recording):
             scalars: numbers to store beside, such as train_loss=0.12.
 
         Returns:
-            The measurement; None when no batch has passed since the last record.
+            The measurement; None when no batch has passed since the last record. Without a batch, scalars for the
+            moment of the last record join it, as with `note`.
 
         Raises:
             EmptyDataError: only one sample has passed.
             InputError: the observer is closed, or a scalar is not a number.
+            RunError: the record cannot be written, and on_error is "raise".
         """
         self._check_open()
         if self._watch.idle:
             return None
         numbers = {name: as_number(name, value) for name, value in scalars.items()}
-        with self._stopwatch:
-            return self._recorded(self._position(epoch, step), step, numbers)
+        try:
+            with self._stopwatch:
+                return self._recorded(self._position(epoch, step), step, numbers)
+        except KeyboardInterrupt:
+            leave_nothing(self._network)
+            raise
 
     def _recorded(self, position: float, step: int | None, numbers: Mapping[str, float]) -> Measurement | None:
         window, mode = self._window, self._mode()
         self._window = self._new_window()
         if window.n_samples == 0 and not self._watch.crew.merges:
-            self._desk.do(partial(self._writer.append, position, step, numbers, {}))
+            if self._is_recorded(position, step):
+                self._desk.do(partial(self._writer.note, position, step, numbers))
+            else:
+                self._store(position, step, partial(self._writer.append, position, step, numbers, {}))
             return None
         try:
             gathered = self._gathered(window)
@@ -184,7 +204,8 @@ class PassiveObserver(Recording):
             provenance={"split": self.split, "passive": "features of the training's own forward passes"},
         )
         self._measured += 1
-        self._desk.do(partial(self._writer.append, position, step, numbers, {self.split: measurement}))
+        job = partial(self._writer.append, position, step, numbers, {self.split: measurement})
+        self._store(position, step, job)
         return measurement
 
     def _gathered(self, window: Pass) -> Gathered:

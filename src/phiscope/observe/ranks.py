@@ -15,26 +15,56 @@ from phiscope.distributed import Crew, Ranks, crew_of
 class Writer(Protocol):
     """What an observer needs of the writer of a run; see `phiscope.runs.RunWriter`."""
 
+    @property
+    def header(self) -> Mapping[str, Any]:
+        """What the header file says."""
+
+    @property
+    def last_index(self) -> int:
+        """Number of the record where the training stands."""
+
     def append(self, epoch: float, step: int | None, scalars: Any, measurements: Any, extras: Any = None) -> None:
         """Add a record."""
 
-    def save_gallery(self, split: str, inputs: Any, targets: Any) -> None:
-        """Keep the samples that eigenfunctions are shown on."""
+    def note(self, epoch: float | None, step: int | None, scalars: Any) -> None:
+        """Add scalars to a record."""
 
-    def finish(self, status: Any, results: Any = None) -> None:
+    def go_on_from(self, index: int) -> None:
+        """Stand at a record."""
+
+    def save_gallery(self, split: str, inputs: Any, targets: Any) -> bool:
+        """Keep the samples that eigenfunctions are shown on; False when the run has others."""
+
+    def finish(self, status: Any, results: Any = None, reason: Any = None) -> None:
         """Say how the training ended."""
+
+    def close(self) -> None:
+        """Let go of the run."""
 
 
 class SilentWriter:
     """Writes nothing: rank 0 does."""
 
+    header: Mapping[str, Any] = {}
+    last_index = -1
+
     def append(self, epoch: float, step: int | None, scalars: Any, measurements: Any, extras: Any = None) -> None:
         """Do nothing."""
 
-    def save_gallery(self, split: str, inputs: Any, targets: Any) -> None:
+    def note(self, epoch: float | None, step: int | None, scalars: Any) -> None:
         """Do nothing."""
 
-    def finish(self, status: Any, results: Any = None) -> None:
+    def go_on_from(self, index: int) -> None:
+        """Do nothing."""
+
+    def save_gallery(self, split: str, inputs: Any, targets: Any) -> bool:
+        """Do nothing."""
+        return True
+
+    def finish(self, status: Any, results: Any = None, reason: Any = None) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
         """Do nothing."""
 
 

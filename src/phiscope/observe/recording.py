@@ -1,81 +1,32 @@
-"""What both observers share: cost, thread, header, scalars, and how a training ended.
-
-Their common part is `Recording`. It counts what observing costs the training, and has a desk where records are
-finished, diagonalized and written, at once or on a thread of its own. The header says what a run is about as far as the
-network and its probe data show it; the caller's own numbers are stored beside what is measured.
-"""
+"""What both observers share: counting records and cost, late words, checkpoints, the header, the end of a training."""
 
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Self
 
 from torch import Tensor, nn
 
-from phiscope.errors import InputError
+from phiscope.errors import InputError, RunError
 from phiscope.network import FeatureMap
 from phiscope.network.batch import Batch
+from phiscope.network.hooks import deafened
+from phiscope.network.isolation import put_back
+from phiscope.observe.desk import OnError, desk_for
 from phiscope.observe.ranks import Watch, Writer
+from phiscope.runs.writing import check_status
+
+STATE_FORMAT = 1
+"""Version of what `state_dict` gives."""
 
 
-class Recording:
-    """The common part of `Observer` and `PassiveObserver`; a context, which says at its end that the run is over."""
-
-    _watch: Watch
-    _writer: Writer
-
-    def _begin(self, *, background: bool) -> None:
-        self._stopwatch = Stopwatch()
-        self._desk: Desk = desk_for(background)
-        self._closed = False
-        self._measured = self._calls = 0
-
-    @property
-    def cost(self) -> ObserverCost:
-        """What observing has cost so far, construction included."""
-        return self._stopwatch.cost(self._measured)
-
-    def close(
-        self,
-        status: Literal["completed", "interrupted"] = "completed",
-        results: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Say how the training ended; a second call does nothing.
-
-        Args:
-            status: "completed" or "interrupted".
-            results: further text and numbers to keep with the run.
-        """
-        if self._closed or self._watch.idle:
-            return
-        self._closed = True
-        try:
-            with self._stopwatch:
-                self._desk.wait()
-        finally:
-            self._writer.finish(status, {**told_cost(self.cost), **(results or {})})
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close("completed" if kind is None else "interrupted")
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise InputError("this observer is closed; make a new one with resume=True to go on with the run")
-
-    def _position(self, epoch: float | None, step: int | None) -> float:
-        """Where a record stands: at its epoch, else at its step, else after those before it."""
-        position = float(self._calls if step is None else step) if epoch is None else float(epoch)
-        self._calls += 1
-        return position
+LONGEST_REASON = 500
+"""So many letters of an exception's message are kept with the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,53 +80,6 @@ def told_cost(cost: ObserverCost) -> dict[str, Any]:
     return {"observer_seconds": round(cost.seconds, 3), "observer_share": round(cost.share, 4)}
 
 
-class Desk(Protocol):
-    """Finishes records in the order they come."""
-
-    def do(self, job: Callable[[], None]) -> None:
-        """Finish a record, now or soon."""
-
-    def wait(self) -> None:
-        """Return when every record is finished; an error of one is raised here at the latest."""
-
-
-class Inline:
-    """Finishes each record before the training goes on."""
-
-    def do(self, job: Callable[[], None]) -> None:
-        """Do it now."""
-        job()
-
-    def wait(self) -> None:
-        """Nothing is left to do."""
-
-
-class Background:
-    """Finishes records on one thread of its own, at most one behind: what waits keeps p x p arrays alive."""
-
-    def __init__(self) -> None:
-        self._thread: ThreadPoolExecutor | None = None
-        self._last: Future[None] | None = None
-
-    def do(self, job: Callable[[], None]) -> None:
-        """Wait for the record before this one, then hand this one over."""
-        self.wait()
-        # A daemon would be cut off in the middle of a file; this thread is joined when the interpreter ends.
-        self._thread = self._thread or ThreadPoolExecutor(max_workers=1, thread_name_prefix="phiscope-observer")
-        self._last = self._thread.submit(job)
-
-    def wait(self) -> None:
-        """Wait for the last record, and raise what went wrong with it."""
-        last, self._last = self._last, None
-        if last is not None:
-            last.result()
-
-
-def desk_for(background: bool) -> Desk:
-    """The desk that an observer asks for."""
-    return Background() if background else Inline()
-
-
 def header_of(network: nn.Module, feature_map: FeatureMap, batch: Batch, splits: Iterable[str]) -> dict[str, Any]:
     """Describe a run.
 
@@ -199,6 +103,184 @@ def header_of(network: nn.Module, feature_map: FeatureMap, batch: Batch, splits:
         "image": shape is not None and len(shape) == 3 and shape[0] in (1, 3),
         "class_names": None,
     }
+
+
+class Recording:
+    """The common part of `Observer` and `PassiveObserver`; a context, which says at its end that the run is over."""
+
+    _watch: Watch
+    _writer: Writer
+    _network: nn.Module
+
+    def _begin(self, *, background: bool, on_error: OnError) -> None:
+        self._stopwatch = Stopwatch()
+        self._desk = desk_for(background, on_error)
+        self._closed = False
+        self._measured = self._calls = 0
+        self._latest: tuple[float, int | None] | None = None
+
+    @property
+    def cost(self) -> ObserverCost:
+        """What observing has cost so far, construction included."""
+        return self._stopwatch.cost(self._measured)
+
+    def note(self, *, epoch: float | None = None, step: int | None = None, **scalars: Any) -> None:
+        """Store scalars that come late, or before the record of their epoch; nothing is measured.
+
+        Args:
+            epoch: of the record they belong to; None takes the step, else the last record.
+            step: optimizer steps, where they tell records of one epoch apart.
+            scalars: numbers, such as eval_loss=0.2; a name that is there already gets the new value.
+
+        Raises:
+            InputError: the observer is closed, or a scalar is not a number.
+        """
+        self._check_open()
+        if self._watch.idle:
+            return
+        numbers = {name: as_number(name, value) for name, value in scalars.items()}
+        at = step if epoch is None else epoch
+        with self._stopwatch:
+            self._desk.do(partial(self._writer.note, None if at is None else float(at), step, numbers))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the training stands in the run, for a checkpoint: plain numbers and text; waits for what is on its way.
+
+        `load_state_dict` of an observer with resume=True goes on from there, and what was recorded later stays in the
+        run as a branch that the training left.
+        """
+        self._desk.wait()
+        epoch, step = self._latest or (None, None)
+        facts = {} if self._watch.idle else {"run": self._writer.header.get("id"), "record": self._writer.last_index}
+        return {"format": STATE_FORMAT, "epoch": epoch, "step": step, "calls": self._calls, **facts}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state_dict` was called.
+
+        Args:
+            state: what it returned.
+
+        Raises:
+            InputError: it is none of an observer.
+            RunError: it belongs to another run, or this run does not have its last record.
+        """
+        if not isinstance(state, Mapping) or state.get("format") != STATE_FORMAT or "calls" not in state:
+            raise InputError(f"the state of an observer is what state_dict() gave, got {state!r:.80}")
+        self._check_open()
+        self._desk.wait()
+        if not self._watch.idle and self._watch.writes:
+            own, given = self._writer.header.get("id"), state.get("run")
+            if given is not None and given != own:
+                raise RunError(
+                    f"the checkpoint belongs to the run with id {given}, and this observer writes {own}; make it with "
+                    "resume=True and that run's folder, or leave its state out"
+                )
+            self._writer.go_on_from(int(state.get("record", -1)))
+        self._calls = int(state["calls"])
+        self._latest = None if state["epoch"] is None else (float(state["epoch"]), state["step"])
+
+    def close(
+        self,
+        status: Literal["completed", "interrupted", "failed"] = "completed",
+        results: Mapping[str, Any] | None = None,
+        *,
+        reason: str | None = None,
+    ) -> None:
+        """Say how the training ended; a second call does nothing, unless Ctrl-C came into the first.
+
+        Args:
+            status: "completed", "interrupted" by somebody, or "failed".
+            results: further text and numbers to keep with the run.
+            reason: why it ended so, kept with the run.
+
+        Raises:
+            InputError: the status is none of the three.
+            RunError: the last record or the end cannot be written, and on_error is "raise".
+        """
+        check_status(status)
+        if self._closed or self._watch.idle:
+            return
+        end = partial(self._end, status, results, reason)
+        try:
+            with self._stopwatch:
+                self._desk.close()
+        except Exception:
+            end()
+            raise
+        end()
+
+    def _end(self, status: str, results: Mapping[str, Any] | None, reason: str | None) -> None:
+        try:
+            self._desk.now(partial(self._finish_run, status, results, reason))
+        except Exception:
+            self._let_go()
+            raise
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._writer.close()
+        leave_nothing(self._network)
+        self._closed = True
+
+    def _finish_run(self, status: str, results: Mapping[str, Any] | None, reason: str | None) -> None:
+        self._writer.finish(status, {**told_cost(self.cost), **(results or {})}, reason)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        status, reason = how_it_ended(error)
+        try:
+            self.close(status, reason=reason)
+        except KeyboardInterrupt:
+            # The last record is still on its way; it is waited for once more.
+            self.close("interrupted")
+            raise
+        except RunError as failure:
+            if error is None:
+                raise
+            # What ended the training says more than the disk that could not keep it.
+            warnings.warn(f"{failure}; the end of the run is not stored", stacklevel=2)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InputError("this observer is closed; make a new one with resume=True to go on with the run")
+
+    def _position(self, epoch: float | None, step: int | None) -> float:
+        """Where a record stands: at its epoch, else at its step, else after those before it."""
+        position = float(self._calls if step is None else step) if epoch is None else float(epoch)
+        self._calls += 1
+        return position
+
+    def _is_recorded(self, position: float, step: int | None) -> bool:
+        """Whether the last record stands at this moment, so that what comes is a late word about it."""
+        return self._latest is not None and self._latest[0] == position and step in (None, self._latest[1])
+
+    def _store(self, position: float, step: int | None, job: Callable[[], None]) -> None:
+        self._desk.do(job)
+        self._latest = (position, step)
+
+
+def leave_nothing(network: nn.Module) -> None:
+    """Put back what Ctrl-C left between the end of a block and its cleanup; no block may be open."""
+    put_back(network)
+    deafened(network)
+
+
+def how_it_ended(error: BaseException | None) -> tuple[Literal["completed", "interrupted", "failed"], str | None]:
+    """Status and reason by the exception that left an observer's block.
+
+    Example:
+        >>> how_it_ended(None), how_it_ended(KeyboardInterrupt()), how_it_ended(ValueError("no"))
+        (('completed', None), ('interrupted', None), ('failed', 'ValueError: no'))
+    """
+    if error is None:
+        return "completed", None
+    if isinstance(error, Exception):
+        return "failed", f"{type(error).__name__}: {error}"[:LONGEST_REASON]
+    return "interrupted", None
 
 
 def as_number(name: str, value: Any) -> float:

@@ -21,7 +21,7 @@ from phiscope.figures.history import TRAINING, scalar_order
 from phiscope.figures.palette import DIVERGING, GHOST, SEQUENTIAL, run_color
 from phiscope.page import words
 from phiscope.page.charts import gradient, history_spec
-from phiscope.page.number_rows import absent_numbers, curve_rows, section_rows
+from phiscope.page.number_rows import LastValues, absent_numbers, curve_rows, last_values, section_rows
 from phiscope.page.payload import page_data
 from phiscope.page.tracks import PANELS
 from phiscope.runs import Run, open_run
@@ -67,6 +67,7 @@ def page_text(runs: Mapping[str, Run]) -> str:
     data = page_data(runs)
     sections = history_sections(runs)
     shared = words.shared_facts(list(runs.values()))
+    values = last_values(runs)
     cards = [_card(index, label, run, shared) for index, (label, run) in enumerate(runs.items())]
     return environment.get_template("page.html").render(
         title=_title(cards),
@@ -75,7 +76,7 @@ def page_text(runs: Mapping[str, Run]) -> str:
         turnable=any(reason == "" for run in data["runs"] for reason in run["unturned"].values()),
         shared=shared,
         reference=_reference(sections),
-        sections=[_section(section, runs) for section in sections],
+        sections=[_section(section, values) for section in sections],
         curves=curve_rows(),
         absent=absent_numbers(runs),
         data=data | {"history": [history_spec(p) for s in sections for p in s.panels]},
@@ -102,7 +103,11 @@ def _environment() -> Environment:
         undefined=jinja2.StrictUndefined,
     )
     # Without spaces the data are a tenth smaller.
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": (",", ":")}
+    environment.policies["json.dumps_kwargs"] = {
+        "sort_keys": True,
+        "separators": (",", ":"),
+        "allow_nan": False,  # no browser reads NaN, and all pictures would be dead
+    }
     environment.filters["subscripts"] = _subscripts
     return environment
 
@@ -139,13 +144,12 @@ def _card(index: int, label: str, run: Run, shared: Sequence[tuple[str, str]]) -
         "status": words.status_words(run),
         "facts": [fact for fact in words.facts(run) if fact not in shared],
         "results": words.results_words(run),
-        "cliff": words.cliff_words(measurement) if measurement is not None else None,
-        "lowness": words.number_words(measurement.numbers.get("dynamical_low_rank")) if measurement else "–",
+        "lowness": words.number_words(measurement.numbers.get("dynamical_low_rank_centered")) if measurement else "–",
         "reference": words.reference_words(measured[0].measurement(), measurement) if measurement else ("–", "–"),
         "warnings": words.gathered_warnings(run),
-        "evidence": evidence,
+        "evidence": evidence if evidence is not None and evidence.output_rank else None,
         "measurement": measurement,
-        "gauges": words.gauges(evidence) if evidence is not None else (),
+        "gauges": words.gauges(evidence) if evidence is not None and evidence.output_rank else (),
         "regime": words.REGIME_TITLES[evidence.regime] if evidence is not None else "",
         "meaning": words.regime_meaning(measurement) if measurement is not None else "",
         "split": last.splits[0] if last is not None else "",
@@ -157,12 +161,12 @@ def _card(index: int, label: str, run: Run, shared: Sequence[tuple[str, str]]) -
     }
 
 
-def _section(section: Section, runs: Mapping[str, Run]) -> dict[str, Any]:
+def _section(section: Section, values: Mapping[str, LastValues]) -> dict[str, Any]:
     lines = {line.label: line for panel in section.panels for line in panel.lines}
     return {
         "title": section.title,
         "panels": section.panels,
-        "rows": section_rows(section, runs),
+        "rows": section_rows(section, values),
         "labels": sorted(lines.values(), key=lambda line: (line.color, line.dash != "solid")),
         "measured": section.title != TRAINING,
     }

@@ -42,8 +42,8 @@ def run_frames(run: Run) -> Frame:
         ``widest``, the largest k.
     """
     frames = _Frames(run)
-    for record in run.records:
-        frames.add(record)
+    for position, record in enumerate(run.records):
+        frames.add(position, record)
     return frames.result()
 
 
@@ -63,7 +63,7 @@ class _Frames:
         self._last_map: dict[tuple[str, str], HeatMap] = {}
         self._lowest, self._widest, self._cells = 1.0, 1, 0
 
-    def add(self, record: Record) -> None:
+    def add(self, position: int, record: Record) -> None:
         for split in self._run.splits:
             measurement = record.measurement(split) if split in record.splits else None
             self._regimes[split].append(None if measurement is None else evidence_frame(measurement))
@@ -79,7 +79,7 @@ class _Frames:
                 if measurement is not None:
                     self._unturned[split] = obstacle(measurement, centered=centered)
                 if values is not None:
-                    self._tracks[split][mode].add(record.index, values, None if turn is None else turn.values)
+                    self._tracks[split][mode].add(position, values, None if turn is None else turn.values)
 
     def _add_curves(self, split: str, mode: str, measurement: Measurement | None, centered: bool) -> None:
         frame = None if measurement is None else curve_frame(measurement, centered=centered)
@@ -163,13 +163,15 @@ def map_frame(heat: HeatMap) -> Frame:
 def evidence_frame(measurement: Measurement) -> Frame | None:
     """The regime with the numbers that decided."""
     evidence = measurement.evidence
-    if evidence is None:
+    if evidence is None or evidence.output_rank == 0:
         return None
     return {
         "regime": evidence.regime,
         "rank": evidence.output_rank,
         "k90": evidence.k90,
-        "dimension": finite(evidence.effective_dimension_centered, 3),
+        "used": finite(evidence.used_variance, 3),
+        "cliff": finite(evidence.cliff, 3),
+        "distance": finite(evidence.dynamical_low_rank, 3),
         "similarity": finite(evidence.initial_kernel_similarity, 3),
         "sentence": evidence.sentence(),
     }

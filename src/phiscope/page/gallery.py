@@ -20,6 +20,9 @@ TILE = 48
 LISTED = 12
 """Inputs with at most this many numbers are written out in words."""
 
+LARGEST_VALUE = 1e150
+"""No eigenfunction that was measured has such values."""
+
 SHOWN_EXTREMES = 6
 """Samples on each side of an eigenfunction in the gallery."""
 
@@ -79,9 +82,11 @@ def sprite_of(images: NDArray[np.uint8]) -> Sprite:
         raise MissingDependencyError("pillow", purpose="phiscope.report()", extra="report") from error
     # Averaging whole blocks keeps the picture free of a resampling filter's halos.
     block = max(1, -(-max(images.shape[1:3]) // TILE))
-    height, width = images.shape[1] // block, images.shape[2] // block
-    cut = images[:, : height * block, : width * block].astype(np.float64)
-    means = cut.reshape(len(images), height, block, width, block, -1).mean(axis=(2, 4))
+    # A signal of one row is thinner than a block.
+    rows_each, columns_each = min(block, images.shape[1]), min(block, images.shape[2])
+    height, width = images.shape[1] // rows_each, images.shape[2] // columns_each
+    cut = images[:, : height * rows_each, : width * columns_each].astype(np.float64)
+    means = cut.reshape(len(images), height, rows_each, width, columns_each, -1).mean(axis=(2, 4))
     tiles = means.round().astype(np.uint8)
     columns = int(np.ceil(np.sqrt(len(tiles))))
     rows = -(-len(tiles) // columns)
@@ -117,10 +122,14 @@ def target_words(targets: NDArray[Any] | None, class_names: tuple[str, ...] | No
 
 
 def gallery_values(stored: NDArray[Any] | None) -> NDArray[np.float64] | None:
-    """Stored values of eigenfunctions on the gallery samples, shape (g, k); None when there are none."""
+    """Stored values of eigenfunctions on the gallery samples, shape (g, k); None when there are none.
+
+    What is infinite, or so large that its square is, becomes NaN: it can only come from a damaged file.
+    """
     if stored is None or stored.ndim != 2 or not stored.size:
         return None
-    return np.asarray(stored, dtype=np.float64)
+    values = np.asarray(stored, dtype=np.float64)
+    return np.where(np.abs(values) < LARGEST_VALUE, values, np.nan)
 
 
 def gallery_frame(values: NDArray[np.float64] | None) -> list[list[Any]] | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from phiscope.figures import Section
+from phiscope.figures.history import split_of_scalar
 from phiscope.figures.spectra import CURVES
 from phiscope.metrics import DEFINITIONS, Definition
 from phiscope.page.words import number_words
@@ -59,18 +60,67 @@ def curve_rows() -> tuple[Definition, ...]:
     return tuple(DEFINITIONS[name] for name in names)
 
 
-def section_rows(section: Section, runs: Mapping[str, Run]) -> tuple[Row, ...]:
-    """One row for each panel of a section."""
+class LastValues:
+    """The last value of everything in one run, gathered in one walk through its records.
+
+    Args:
+        index: position of the run on the page.
+        run: the run.
+    """
+
+    def __init__(self, index: int, run: Run) -> None:
+        self._measured: dict[str, dict[str, Cell]] = {}
+        self._recorded: dict[str, dict[str, Cell]] = {}
+        last: dict[str, Record] = {}
+        ever: dict[str, dict[str, None]] = {}
+        scalars: dict[str, float] = {}
+        for record in run.records:
+            scalars |= record.scalars
+            for split in record.splits:
+                last[split] = record
+                ever.setdefault(split, {}).update(dict.fromkeys(record.line["numbers"][split]))
+        for split in (split for split in run.splits if split in last):
+            numbers = last[split].numbers(split)
+            for name in ever[split]:
+                text = number_words(numbers.get(name))
+                cell = Cell(run=index, split=split, name=name, text=text, caption=split)
+                self._measured.setdefault(name, {})[split] = cell
+        for full, value in scalars.items():
+            split, rest = split_of_scalar(full, run.splits)
+            cell = Cell(run=index, split="", name=full, text=number_words(value), caption=split or "recorded")
+            self._recorded.setdefault(rest, {})[full] = cell
+
+    def measured(self, name: str) -> tuple[Cell, ...]:
+        """One cell a split that has ever had the number; its value at the split's last record."""
+        return tuple(self._measured.get(name, {}).values())
+
+    def recorded(self, name: str) -> tuple[Cell, ...]:
+        """One cell a scalar of that name without its split."""
+        return tuple(self._recorded.get(name, {}).values())
+
+
+def last_values(runs: Mapping[str, Run]) -> dict[str, LastValues]:
+    """The last values of several runs by label."""
+    return {label: LastValues(index, run) for index, (label, run) in enumerate(runs.items())}
+
+
+def section_rows(section: Section, values: Mapping[str, LastValues]) -> tuple[Row, ...]:
+    """One row for each panel of a section.
+
+    Args:
+        section: panels of numbers that belong together.
+        values: from `last_values`.
+    """
     rows = []
     for panel in section.panels:
         definition = DEFINITIONS.get(panel.name)
-        values = []
-        for index, (label, run) in enumerate(runs.items()):
+        found = []
+        for index, (label, of_run) in enumerate(values.items()):
             # A loop may record a number that no measurement has, such as nc4.
-            cells = (definition and _measured(index, run, panel.name)) or _recorded(index, run, panel.name)
+            cells = (definition and of_run.measured(panel.name)) or of_run.recorded(panel.name)
             if cells:
-                values.append((index, label, cells))
-        rows.append(Row(name=panel.name, title=panel.title, definition=definition, values=tuple(values)))
+                found.append((index, label, cells))
+        rows.append(Row(name=panel.name, title=panel.title, definition=definition, values=tuple(found)))
     return tuple(rows)
 
 
@@ -84,30 +134,3 @@ def absent_numbers(runs: Mapping[str, Run]) -> tuple[tuple[str, str], ...]:
             if title not in reasons.setdefault(reason, []):
                 reasons[reason].append(title)
     return tuple((", ".join(titles), reason) for reason, titles in reasons.items())
-
-
-def _last_measured(run: Run, split: str) -> Record | None:
-    return next((record for record in reversed(run.records) if split in record.splits), None)
-
-
-def _measured(index: int, run: Run, name: str) -> tuple[Cell, ...]:
-    cells = []
-    for split in run.splits:
-        last = _last_measured(run, split)
-        if last is not None and any(name in r.numbers(split) for r in run.records if split in r.splits):
-            text = number_words(last.numbers(split).get(name))
-            cells.append(Cell(run=index, split=split, name=name, text=text, caption=split))
-    return tuple(cells)
-
-
-def _recorded(index: int, run: Run, name: str) -> tuple[Cell, ...]:
-    from phiscope.figures.history import split_of_scalar
-
-    found = {full: split_of_scalar(full, run.splits) for record in run.records for full in record.scalars}
-    cells = []
-    for full, (split, rest) in found.items():
-        if rest == name:
-            last = next(record for record in reversed(run.records) if full in record.scalars)
-            text = number_words(last.scalars[full])
-            cells.append(Cell(run=index, split="", name=full, text=text, caption=split or "recorded"))
-    return tuple(cells)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from phiscope.analysis.rotation import NEARLY_EQUAL
@@ -59,7 +61,7 @@ def page_data(runs: Mapping[str, Run]) -> dict[str, Any]:
         ],
         "splits": list(dict.fromkeys(split for run in runs.values() for split in run.splits)),
         "ghost": GHOST,
-        "regimes": dict(REGIME_TITLES),
+        "regimes": {name: title for name, title in REGIME_TITLES.items() if name is not None},
         "gone": GONE,
         "wide": 1 / NEARLY_EQUAL,
         "log_epochs": _log_epochs(runs),
@@ -92,8 +94,12 @@ def _key(record: Record, several: bool) -> Key:
 
 def _latest(run: Run, shared: _Shared) -> list[int]:
     """For each slider position the run's latest measured record by then, -1 before its first."""
-    moments = [(i, _key(record, shared.several)) for i, record in enumerate(run.records) if record.splits]
-    return [max((i for i, moment in moments if moment <= position), default=-1) for position in shared.positions]
+    moments = sorted((_key(record, shared.several), i) for i, record in enumerate(run.records) if record.splits)
+    # A run of an older format may step back: of the records up to a moment, the last one stored counts.
+    latest = list(accumulate((i for _, i in moments), max))
+    keys = [key for key, _ in moments]
+    places = [bisect_right(keys, position) for position in shared.positions]
+    return [latest[place - 1] if place else -1 for place in places]
 
 
 def _run_data(index: int, label: str, run: Run, frame: dict[str, Any], shared: _Shared) -> dict[str, Any]:

@@ -36,7 +36,13 @@ class TrackValues:
         self._turned: list[tuple[int, Values]] = []
 
     def add(self, record: int, plain: Values, turned: Values | None) -> None:
-        """One record's values, shape (g, k); the rotated ones are None where rotating is impossible."""
+        """One record's values, shape (g, k); the rotated ones are None where rotating is impossible.
+
+        Args:
+            record: position among the run's records: their numbers have gaps where one was left out.
+            plain: values of the eigenfunctions on the gallery samples.
+            turned: of the rotated ones.
+        """
         self._plain.append((record, plain))
         if turned is not None:
             self._turned.append((record, turned))
@@ -50,8 +56,7 @@ class TrackValues:
 
 
 def _picture_frame(values: list[tuple[int, Values]], run: Run) -> dict[str, Any]:
-    words = {record.index: moment_words(record) for record in run.records}
-    return picture_frame(track_picture(values, [words[index] for index, _ in values]))
+    return picture_frame(track_picture(values, [moment_words(run.records[position]) for position, _ in values]))
 
 
 def picture_frame(picture: TrackPicture) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from phiscope.figures.history import scalar_order
-from phiscope.figures.spectra import feature_marks, spectrum_of
 from phiscope.metrics.regime import (
     EXTENDED_RATIO,
     FROZEN_SIMILARITY,
-    MINIMAL_DIMENSION_RATIO,
-    MINIMAL_EXTRA_FEATURES,
+    MINIMAL_CLIFF,
+    MINIMAL_COLLAPSE,
+    MINIMAL_DISTANCE,
+    MINIMAL_USED_VARIANCE,
     RegimeEvidence,
 )
 
@@ -21,17 +22,20 @@ if TYPE_CHECKING:
     from phiscope.measurement.record import Measurement
     from phiscope.runs import Record, Run
 
-REGIME_TITLES: Mapping[str, str] = {
+REGIME_TITLES: Mapping[str | None, str] = {
     "minimal": "Minimal-feature regime",
     "extended": "Extended-feature regime",
     "intermediate": "Between the regimes",
     "coefficient": "Coefficient-learning regime",
+    None: "Regime cannot be told",
 }
 
 REGIME_MEANINGS: Mapping[str, str] = {
-    "minimal": "In effect the layer holds about as many features as the outputs need, and the output uses these.",
-    "extended": "In effect the layer holds at least twice the features the outputs need, or the output spreads so.",
-    "intermediate": "In effect the layer holds more features than the outputs need, but fewer than twice as many.",
+    "minimal": "The layer holds about as many features as the outputs need: they dominate, are set apart from all "
+    "others, and are equally strong.",
+    "extended": "The outputs draw on at least twice as many features as they need.",
+    "intermediate": "The layer is neither down to the features that the outputs need, nor do these draw on twice as "
+    "many.",
     "coefficient": "The features are (nearly) those of the untrained network; only their weights in the head changed.",
 }
 
@@ -79,43 +83,63 @@ def moment_words(record: Record, *, with_step: bool = False) -> str:
 
 def gauges(evidence: RegimeEvidence) -> tuple[Gauge, ...]:
     """The numbers that decided the regime, each on a scale with the regimes' zones."""
-    rank = max(evidence.output_rank, 1)
-    found = [
-        _ratio_gauge(
-            symbol="k_90",
-            meaning="hold 90 % of the output",
-            value=float(evidence.k90),
-            minimal=rank + MINIMAL_EXTRA_FEATURES,
-            extended=EXTENDED_RATIO * rank,
-        ),
-        _ratio_gauge(
-            symbol="D_effᶜ",
-            meaning="effective features",
-            value=evidence.effective_dimension_centered,
-            minimal=MINIMAL_DIMENSION_RATIO * rank,
-            extended=EXTENDED_RATIO * rank,
-        ),
-    ]
-    similarity = evidence.initial_kernel_similarity
-    if similarity is not None:
-        edge = 100 * FROZEN_SIMILARITY
+    found = []
+    if evidence.k90 is not None:
+        found.append(_count_gauge(evidence.k90, evidence.allowed_k90, EXTENDED_RATIO * max(evidence.output_rank, 1)))
+    if evidence.used_variance is not None:
+        edge = 100 * MINIMAL_USED_VARIANCE
         found.append(
             Gauge(
-                symbol="S_init",
-                meaning="similarity to the start",
-                value=number_words(similarity),
-                at=min(max(100 * similarity, 0.0), 100.0),
-                zones=(("none", 0.0, edge), ("coefficient", edge, 100.0)),
-                rule=f"coefficient ≥ {FROZEN_SIMILARITY:g}",
+                symbol="U",
+                meaning="of the feature variance is used",
+                value=number_words(evidence.used_variance),
+                at=_percent(100 * evidence.used_variance),
+                zones=(("none", 0.0, edge), ("minimal", edge, 100.0)),
+                rule=f"minimal ≥ {MINIMAL_USED_VARIANCE:g}",
             )
         )
-    return tuple(found)
+    if evidence.cliff is not None:
+        found.append(_cliff_gauge(evidence))
+    if evidence.dynamical_low_rank is not None:
+        edge = 100 * MINIMAL_DISTANCE
+        uneven = f" or distance to collapse ≤ {MINIMAL_COLLAPSE:g}" if evidence.collapse_distance is not None else ""
+        found.append(
+            Gauge(
+                symbol="D_LRᶜ",
+                meaning="from features that are the outputs",
+                value=number_words(evidence.dynamical_low_rank),
+                at=_percent(100 * evidence.dynamical_low_rank),
+                zones=(("minimal", 0.0, edge), ("none", edge, 100.0)),
+                rule=f"minimal ≤ {MINIMAL_DISTANCE:g}{uneven}",
+            )
+        )
+    return (*found, *_start_gauges(evidence.initial_kernel_similarity))
 
 
-def _ratio_gauge(*, symbol: str, meaning: str, value: float, minimal: float, extended: float) -> Gauge:
-    """A logarithmic scale: a layer may fill a hundred times more dimensions than the outputs need."""
-    low = math.log(max(min(value, minimal) / 2, 0.5))
-    high = math.log(2 * max(value, extended))
+def _start_gauges(similarity: float | None) -> tuple[Gauge, ...]:
+    if similarity is None:
+        return ()
+    edge = 100 * FROZEN_SIMILARITY
+    return (
+        Gauge(
+            symbol="S_init",
+            meaning="similarity to the start",
+            value=number_words(similarity),
+            at=_percent(100 * similarity),
+            zones=(("none", 0.0, edge), ("coefficient", edge, 100.0)),
+            rule=f"coefficient ≥ {FROZEN_SIMILARITY:g}",
+        ),
+    )
+
+
+def _percent(at: float) -> float:
+    return min(max(at, 0.0), 100.0)
+
+
+def _count_gauge(k90: int, minimal: float, extended: float) -> Gauge:
+    """A logarithmic scale: outputs may draw on a hundred times more features than they need."""
+    low = math.log(max(min(k90, minimal) / 2, 0.5))
+    high = math.log(2 * max(k90, extended))
 
     def percent(position: float) -> float:
         return round(100 * (math.log(max(position, 1e-9)) - low) / (high - low), 2)
@@ -124,55 +148,61 @@ def _ratio_gauge(*, symbol: str, meaning: str, value: float, minimal: float, ext
     edges = (0.0, percent(minimal), max(percent(minimal), percent(extended)), 100.0)
     names = ("minimal", "intermediate", "extended")
     return Gauge(
-        symbol=symbol,
-        meaning=meaning,
-        value=f"{value:.3g}",
-        at=min(max(percent(value), 0.0), 100.0),
+        symbol="k_90",
+        meaning="hold 90 % of the output",
+        value=f"{k90:.3g}",
+        at=_percent(percent(k90)),
         zones=tuple((name, edges[i], edges[i + 1]) for i, name in enumerate(names)),
-        rule=f"minimal ≤ {minimal:g}, extended ≥ {extended:g}",
+        rule=f"minimal ≤ {minimal:g}, extended ≥ {max(extended, minimal + 1):g}",
     )
 
 
-UNEVEN = 0.2
-"""From this D_LR on, a minimal regime is said to hold by the rule only."""
+def _cliff_gauge(evidence: RegimeEvidence) -> Gauge:
+    """From 1, no cliff at all, to ten times the threshold on a logarithmic scale."""
+    value, top = float(evidence.cliff or 1.0), math.log(10 * MINIMAL_CLIFF)
+    edge = round(100 * math.log(MINIMAL_CLIFF) / top, 2)
+    symbol, shown = cliff_words(evidence)
+    return Gauge(
+        symbol=symbol,
+        meaning="the cliff behind the features that the outputs need",
+        value=shown,
+        at=_percent(round(100 * math.log(max(value, 1.0)) / top, 2)),
+        zones=(("none", 0.0, edge), ("minimal", edge, 100.0)),
+        rule=f"minimal ≥ {MINIMAL_CLIFF:g}",
+    )
 
 
 def regime_meaning(measurement: Measurement) -> str:
-    """What the regime says in one or two sentences; where D_LR speaks against the word, that too."""
-    if measurement.regime is None:
+    """What the regime says in one or two sentences; where it cannot be told, why."""
+    evidence = measurement.evidence
+    if evidence is None:
         return ""
-    meaning = REGIME_MEANINGS[measurement.regime]
-    distance = measurement.numbers.get("dynamical_low_rank", 0.0)
-    if measurement.regime == "minimal" and distance > UNEVEN:
-        return (
-            f"By the rule below only: D_LR = {distance:.2f} says that the features are of uneven strength or that "
-            "weaker ones stay beside those the outputs use. Look for the cliff in the picture."
-        )
-    return meaning
+    if evidence.regime is None:
+        return _capitalized(evidence.sentence().removeprefix("cannot be told: ")) + "."
+    if evidence.regime == "intermediate" and not evidence.rule:
+        return f"{REGIME_MEANINGS[evidence.regime]} Not minimal because {'; '.join(evidence.failed())}."
+    if evidence.is_start:
+        return f"{REGIME_MEANINGS[evidence.regime]} This is the initial state: nothing has been learned yet."
+    return REGIME_MEANINGS[evidence.regime]
+
+
+def _capitalized(text: str) -> str:
+    # Not str.capitalize, which would make D_LR of d_lr.
+    return text[:1].upper() + text[1:]
 
 
 def reference_words(first: Measurement, last: Measurement) -> tuple[str, str]:
     """D_LR at the first record, and of a random head on the last features: what the value is to be read against."""
-    names = (first, "dynamical_low_rank"), (last, "dynamical_low_rank_random_head")
+    names = (first, "dynamical_low_rank_centered"), (last, "dynamical_low_rank_random_head")
     values = [measurement.numbers.get(name) for measurement, name in names]
     start, lazy = ("–" if value is None else f"{value:.3g}" for value in values)
     return start, lazy
 
 
-def cliff_words(measurement: Measurement) -> tuple[str, str] | None:
-    """How far the spectrum falls where minimal features would end: (``"ρ₁₀ / ρ₁₁"``, ``"41"``).
-
-    The raw spectrum at the number of classes, the centered one at the output rank in regression; None when
-    neither is known or nothing lies beyond.
-    """
-    centered = measurement.n_classes is None
-    marks = feature_marks(measurement, centered=centered)
-    rho = spectrum_of(measurement, centered=centered).eigenvalues
-    if not marks or not 1 <= marks[0].at < rho.size:
-        return None
-    k = int(marks[0].at)
-    below = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
-    return f"ρ{k} / ρ{k + 1}".translate(below), f"{rho[k - 1] / rho[k]:.3g}"
+def cliff_words(evidence: RegimeEvidence) -> tuple[str, str]:
+    """How far the centered spectrum falls behind the features that the outputs need: (``"ρ₉ / ρ₁₀"``, ``"41"``)."""
+    k, below = evidence.output_rank, str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+    return f"ρ{k} / ρ{k + 1}".translate(below), number_words(evidence.cliff)
 
 
 def status_words(run: Run) -> str:
@@ -181,8 +211,11 @@ def status_words(run: Run) -> str:
         return ""
     until = f" up to {moment_words(run.records[-1])}" if run.records else ""
     count = f"{len(run.records)} record{'s' if len(run.records) != 1 else ''}"
+    why = f" ({run.reason})" if run.reason else ""
     if run.status == "interrupted":
-        return f"This run was interrupted by its user; all that was recorded{until} is shown ({count})."
+        return f"This run was interrupted by its user{why}; all that was recorded{until} is shown ({count})."
+    if run.status == "failed":
+        return f"This run failed{why}; all that was recorded{until} is shown ({count})."
     return f"This run is still going or was killed; all that was recorded{until} is shown ({count})."
 
 
@@ -264,7 +297,8 @@ def recorded_words(run: Run) -> str:
     first, last = run.records[0], run.records[-1]
     count = f"{len(run.records)} record{'s' if len(run.records) != 1 else ''}"
     span = f"epoch {first.epoch:g}" if first is last else f"epochs {first.epoch:g} to {last.epoch:g}"
-    return f"{count}, {span}" + (f", on {' and '.join(run.splits)}" if run.splits else "")
+    left = f"; {run.hidden} more on branches that the training left" if run.hidden else ""
+    return f"{count}, {span}" + (f", on {' and '.join(run.splits)}" if run.splits else "") + left
 
 
 def unique_labels(runs: Sequence[Run]) -> tuple[str, ...]:

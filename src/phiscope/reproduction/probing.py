@@ -82,7 +82,7 @@ class Probe:
         if final:
             numbers |= {name: short(value) for name, value in _slow_numbers(gathered, measured).items()}
             numbers |= {name: short(value) for name, value in self._fewer(split).items()}
-        return Reading(numbers=numbers, regime=measured.regime or "unknown")
+        return Reading(numbers=numbers, regime=measured.regime or "cannot be told")
 
     def _gather(self, split: str, *, corrected: bool, n: int | None = None) -> Gathered:
         inputs, targets = (part[:n] for part in self.samples[split])
@@ -109,7 +109,7 @@ def _batches(inputs: Tensor, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]
 def _numbers(measured: Measurement) -> dict[str, float]:
     numbers = {name: value for name, value in measured.to_dict().items() if not name.endswith("_corrected")}
     evidence = measured.evidence
-    if evidence is not None:
+    if evidence is not None and evidence.k90 is not None:
         numbers["k90"] = evidence.k90
         numbers |= _at_rank("pihat_rank", measured.centered.cumulative_utilization, evidence.output_rank)
         numbers |= _gap("gap_centered", measured.centered.eigenvalues, evidence.output_rank)

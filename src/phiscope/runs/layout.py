@@ -10,16 +10,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from phiscope.archive import write_atomically
+from phiscope.archive import is_file, parsed, read_bytes, write_atomically, writing
 from phiscope.errors import InputError, RunFormatError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised whenever an older phiscope could misread what this one writes."""
 
 HEADER = "header.json"
 LINES = "scalars.jsonl"
 RECORDS = "records"
 END = "end.json"
+
+INITIAL = "initial.safetensors"
+
+LARGEST_TEXT = 2**26
+"""Largest header and end of a run that is read, in bytes."""
+
+KEPT_EIGENVECTORS = 64
+"""So many leading eigenvectors of each operator a run keeps unless told otherwise: all that a picture shows."""
 
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -69,7 +77,12 @@ def pack_numbers(numbers: Mapping[str, Any], what: str) -> dict[str, float | str
 
 def unpack_numbers(packed: Mapping[str, float | str]) -> dict[str, float]:
     """The inverse of ``pack_numbers``."""
-    return {n: _NOT_FINITE[v] if isinstance(v, str) else float(v) for n, v in packed.items()}
+    numbers = {}
+    for name, value in packed.items():
+        if isinstance(value, bool):
+            raise TypeError(f"{name} is {value}, expected a number")
+        numbers[name] = _NOT_FINITE[value] if isinstance(value, str) else float(value)
+    return numbers
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -79,12 +92,20 @@ def read_object(path: Path) -> dict[str, Any]:
         RunFormatError: the file cannot be read or is not a JSON object.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        value = parsed(read_bytes(path, limit=LARGEST_TEXT))
+    except (OSError, ValueError, RecursionError) as error:
         raise RunFormatError(f"{path} cannot be read: {error}") from error
     if not isinstance(value, dict):
         raise RunFormatError(f"{path} should hold a JSON object, found {type(value).__name__}")
     return value
+
+
+def folder_exists(folder: Path) -> bool:
+    """Whether anything is there; False also where the path itself is impossible."""
+    try:
+        return folder.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def read_header(folder: Path) -> dict[str, Any]:
@@ -93,9 +114,9 @@ def read_header(folder: Path) -> dict[str, Any]:
     Raises:
         RunFormatError: there is no run here, or a newer phiscope wrote it.
     """
-    if not folder.exists():
+    if not folder_exists(folder):
         raise RunFormatError(f"there is no run at {folder}: the folder does not exist")
-    if not (folder / HEADER).is_file():
+    if not is_file(folder / HEADER):
         raise RunFormatError(f"there is no run at {folder}: it has no {HEADER}")
     header = read_object(folder / HEADER)
     version = header.get("format_version")
@@ -110,56 +131,40 @@ def read_header(folder: Path) -> dict[str, Any]:
     return header
 
 
-def read_lines(folder: Path) -> tuple[list[dict[str, Any]], list[str], int]:
-    """The completed lines of ``scalars.jsonl``.
-
-    Returns:
-        The lines, warnings about ignored ones, and the size in bytes of the part that ends with a
-        completed line: a writer that resumes cuts the rest off.
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that after a kill either the old or the new content is there, never a part.
 
     Raises:
-        RunFormatError: the file is there and cannot be read.
+        RunWriteError: the file cannot be written.
     """
-    try:
-        content = (folder / LINES).read_bytes()
-    except FileNotFoundError:
-        return [], [], 0
-    except OSError as error:
-        raise RunFormatError(f"{folder / LINES} cannot be read: {error}") from error
-    size = content.rfind(b"\n") + 1
-    warnings = []
-    if size < len(content):
-        warnings.append(f"the last line of {LINES} was torn while it was written; that record is left out")
-    lines = []
-    for number, line in enumerate(content[:size].splitlines(), start=1):
-        try:
-            lines.append(_checked(json.loads(line)))
-        except (ValueError, KeyError, TypeError):
-            warnings.append(f"line {number} of {LINES} cannot be read; that record is left out")
-    return lines, warnings, size
-
-
-def _checked(line: dict[str, Any]) -> dict[str, Any]:
-    line["index"] = int(line["index"])
-    line["epoch"], line["seconds"] = float(line["epoch"]), float(line["seconds"])
-    line["step"] = None if line["step"] is None else int(line["step"])
-    line["scalars"] = unpack_numbers(line["scalars"])
-    line["numbers"] = {split: unpack_numbers(packed) for split, packed in line["numbers"].items()}
-    return line
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that after a kill either the old or the new content is there, never a part."""
     write_atomically(path, text.encode())
     sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the folder's list of names is on the disk: a file that was renamed into it now stays."""
+    """Wait until the folder's list of names is on the disk: a file that was renamed into it now stays.
+
+    Raises:
+        RunWriteError: the folder is gone or cannot be synced.
+    """
     if os.name == "nt":
         return  # Windows has no way to flush a folder; it journals renames itself
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with writing(folder):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, so that none of them is gone after a power cut.
+
+    Raises:
+        RunWriteError: it cannot be made.
+    """
+    with writing(folder):
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        for made in missing:
+            sync_folder(made.parent)

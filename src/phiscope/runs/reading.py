@@ -5,22 +5,31 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from phiscope.archive import read_arrays
+from phiscope.archive import is_file, read_arrays
 from phiscope.errors import RunError, RunFormatError, UnknownNameError
 from phiscope.measurement.record import Measurement
 from phiscope.runs import layout
+from phiscope.runs.lines import on_branch, read_lines
 
 if TYPE_CHECKING:
     import xarray
 
 UNFINISHED = "running or killed"
 """Status of a run that has not said how it ended."""
+
+
+MOST_SPLITS = 1000
+"""So many splits a header may name."""
+
+
+STATUSES = ("completed", "interrupted", "failed")
+"""How a run may end: by itself, stopped by somebody, or by an error."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +50,13 @@ class Record:
     """One moment of a training: the caller's scalars and what was measured on each split.
 
     Attributes:
-        index: position in the run, from 0.
+        index: number of the record in the run, from 0; numbers of other branches are left out.
         epoch: epochs trained so far; 0 is the initial state.
         step: optimizer steps so far, or None when not counted.
         seconds: seconds since the run began.
-        scalars: what the caller recorded, by name.
+        scalars: what the caller recorded, by name, late notes included.
         splits: the splits measured at this record; empty when only scalars were recorded.
+        branch: the branch of the run on which it was recorded; 0 unless a training went on from an earlier checkpoint.
     """
 
     index: int
@@ -57,6 +67,7 @@ class Record:
     splits: tuple[str, ...]
     folder: Path = field(repr=False)
     line: Mapping[str, Any] = field(repr=False)
+    branch: int = 0
 
     def measurement(self, split: str | None = None) -> Measurement:
         """The whole measurement of one split, read from its file when first asked for.
@@ -124,10 +135,14 @@ class Run:
     Attributes:
         path: the run's folder.
         header: what was trained, on what, with which settings and versions.
-        records: every completed record, in order.
-        status: ``"completed"``, ``"interrupted"`` or ``"running or killed"``.
+        records: every completed record of one line of training, in order: the branch the run is on, and those before it
+            up to where it left them.
+        status: ``"completed"``, ``"interrupted"``, ``"failed"`` or ``"running or killed"``.
+        reason: why the run failed or was interrupted, when somebody said so; else empty.
         results: what the run said at its end; empty before.
         warnings: what a reader has to know, such as a record torn by a kill.
+        branches: numbers of all branches in the order they began; a resume from an earlier checkpoint begins one.
+        shown: the branch whose line of training ``records`` is; the last one unless `branch` gave another.
     """
 
     path: Path
@@ -136,13 +151,39 @@ class Run:
     status: str = UNFINISHED
     results: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    reason: str = ""
+    branches: tuple[int, ...] = (0,)
+    shown: int = 0
+    lines: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+
+    def branch(self, number: int) -> Run:
+        """The same run with another line of training as its records.
+
+        Args:
+            number: one of ``branches``.
+
+        Raises:
+            UnknownNameError: there is no such branch.
+
+        Example:
+            ``[record.epoch for record in run.branch(0).records]``
+        """
+        if number not in self.branches:
+            raise UnknownNameError("branch", str(number), map(str, self.branches))
+        records = tuple(_record(self.path, line) for line in on_branch(self.lines, number))
+        return replace(self, records=records, shown=number)
+
+    @property
+    def hidden(self) -> int:
+        """Number of completed records that lie on no part of the line of training shown."""
+        return len(self.lines) - len(self.records) if self.lines else 0
 
     @property
     def name(self) -> str:
         """The run's name from its header, else its folder's."""
         return str(self.header.get("name") or self.path.name)
 
-    @property
+    @functools.cached_property  # pages ask for it at every record
     def splits(self) -> tuple[str, ...]:
         """Every split measured in this run, in the header's order."""
         seen = dict.fromkeys(str(split) for split in self.header.get("splits") or ())
@@ -163,12 +204,15 @@ class Run:
             RunFormatError: the file is damaged.
         """
         path = layout.gallery_file(self.path, split)
-        if not path.exists():
+        if not is_file(path):
             return None
         arrays, _ = read_arrays(path)
-        if "inputs" not in arrays:
+        inputs, targets = arrays.get("inputs"), arrays.get("targets")
+        if inputs is None or not inputs.ndim:
             raise RunFormatError(f"{path} holds no inputs")
-        return Gallery(inputs=arrays["inputs"], targets=arrays.get("targets"))
+        if targets is not None and (not targets.ndim or len(targets) != len(inputs)):
+            raise RunFormatError(f"{path} has {len(inputs)} inputs and targets of shape {targets.shape}; it is damaged")
+        return Gallery(inputs=inputs, targets=targets)
 
     def table(self, split: str | None = None) -> list[dict[str, Any]]:
         """One row a record: epoch, step, seconds, the caller's scalars and the numbers of one split.
@@ -197,6 +241,10 @@ class Run:
 
     def number_names(self) -> tuple[str, ...]:
         """Names of all numbers measured at any record of any split, in the order first seen."""
+        return self._number_names
+
+    @functools.cached_property
+    def _number_names(self) -> tuple[str, ...]:
         lines = (numbers for record in self.records for numbers in record.line["numbers"].values())
         return tuple(dict.fromkeys(name for numbers in lines for name in numbers))
 
@@ -231,19 +279,56 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     """
     folder = Path(path)
     header = layout.read_header(folder)
-    lines, warnings, _ = layout.read_lines(folder)
-    end = layout.read_object(folder / layout.END) if (folder / layout.END).exists() else {}
+    warnings = _header_problems(header)
+    read = read_lines(folder)
+    end, problems = _end(folder)
+    shown = read.records[-1]["branch"] if read.records else 0
     return Run(
         path=folder,
         header=header,
-        records=tuple(_record(folder, line) for line in lines),
-        status=str(end.get("status", UNFINISHED)),
+        records=tuple(_record(folder, line) for line in on_branch(read.records, shown)),
+        status=end.get("status", UNFINISHED),
+        reason=end.get("reason", ""),
         results=end.get("results", {}),
-        warnings=tuple(warnings),
+        warnings=(*warnings, *read.warnings, *problems),
+        branches=tuple(sorted({line["branch"] for line in read.records})) or (0,),
+        shown=shown,
+        lines=tuple(read.records),
     )
 
 
-def _record(folder: Path, line: dict[str, Any]) -> Record:
+def _header_problems(header: dict[str, Any]) -> list[str]:
+    """Take out of a header what cannot be used; return what it was, in sentences."""
+    problems = []
+    for key in ("splits", "class_names", "input_shape"):
+        value = header.get(key)
+        if value is not None and not (isinstance(value, list) and all(isinstance(name, str | int) for name in value)):
+            problems.append(f"{key} in {layout.HEADER} is {value!r:.40}, expected a list of names; it is left out")
+            header[key] = None
+        elif key == "splits" and value is not None and len(value) > MOST_SPLITS:
+            problems.append(f"{layout.HEADER} names {len(value)} splits; only those that were measured are shown")
+            header[key] = None
+    return problems
+
+
+_END = {"status": str, "reason": str, "results": dict}
+
+
+def _end(folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """How a run ended, and what of it cannot be read; a run whose end is damaged still has its records."""
+    path = folder / layout.END
+    try:
+        end = layout.read_object(path) if path.exists() or path.is_symlink() else {}
+    except RunFormatError as error:
+        return {}, [f"how the run ended is not known: {error}"]
+    wrong = [key for key, kind in _END.items() if key in end and not isinstance(end[key], kind)]
+    if end.get("status", STATUSES[0]) not in STATUSES:
+        wrong.append("status")
+    found = {key: value for key, value in end.items() if key not in wrong}
+    return found, [f"{key} in {layout.END} is damaged; it is left out" for key in dict.fromkeys(wrong)]
+
+
+def _record(folder: Path, line: Mapping[str, Any]) -> Record:
     return Record(
         index=line["index"],
         epoch=line["epoch"],
@@ -253,6 +338,7 @@ def _record(folder: Path, line: dict[str, Any]) -> Record:
         splits=tuple(line["numbers"]),
         folder=folder,
         line=line,
+        branch=line["branch"],
     )
 
 
@@ -265,5 +351,5 @@ def _load_measurement(path: Path, changed: int) -> Measurement:
 def _changed(path: Path) -> int:
     try:
         return path.stat().st_mtime_ns
-    except OSError as error:
-        raise RunFormatError(f"{path} cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise RunFormatError(f"{path} cannot be read: {error}") from error

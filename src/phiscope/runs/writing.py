@@ -6,7 +6,9 @@ import importlib.metadata
 import os
 import platform
 import time
+import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -14,10 +16,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from phiscope.archive import write_arrays
-from phiscope.errors import InputError, RunExistsError
+from phiscope.archive import is_file, read_arrays, write_arrays, writing
+from phiscope.errors import InputError, RunError, RunExistsError, RunFormatError, RunWriteError
 from phiscope.measurement.record import Measurement
 from phiscope.runs import layout
+from phiscope.runs.branches import Moment, Place, TrainingLine
+from phiscope.runs.journal import Journal
+from phiscope.runs.lines import Lines, read_lines
+from phiscope.runs.lock import WriterLock
+from phiscope.runs.reading import STATUSES
 from phiscope.version import __version__
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -26,14 +33,12 @@ Arrays = Mapping[str, NDArray[Any]]
 class RunWriter:
     """Appends records to a run on disk; each is complete on disk when ``append`` returns.
 
-    Make one with ``RunWriter.create``. It keeps no file open, so there is nothing to close; ``finish``
-    says how the run ended.
+    Make one with ``RunWriter.create``. It holds the run's lock until ``finish`` or ``close``, or until it is gone.
 
     Attributes:
         path: the run's folder.
         header: what the header file says.
-        n_records: records on disk so far, counted from a resumed run's first.
-        last_epoch: epoch of the last record on disk, None before the first.
+        n_records: records on disk so far, counted from a resumed run's first; the number of the next one.
 
     Example:
         >>> import tempfile
@@ -41,16 +46,24 @@ class RunWriter:
         >>> writer.append(0, 0, {"train_loss": 2.3}, {})
         >>> writer.n_records
         1
+        >>> writer.finish()
     """
 
-    def __init__(self, path: Path, header: Mapping[str, Any], keep_eigenvectors: int | None) -> None:
-        lines, _, self._size = layout.read_lines(path)
+    def __init__(self, path: Path, header: Mapping[str, Any], keep_eigenvectors: int | None, lock: WriterLock) -> None:
+        lines = read_lines(path)
         self.path = path
         self.header = dict(header)
-        self.n_records = max((line["index"] + 1 for line in lines), default=0)
-        self.last_epoch: float | None = lines[-1]["epoch"] if lines else None
+        self.n_records = _free_index(path, lines)
+        self._lock = lock
+        self._journal = Journal(path, lines)
         self._keep_eigenvectors = keep_eigenvectors
-        self._started = time.monotonic() - (lines[-1]["seconds"] if lines else 0.0)
+        self._line = TrainingLine(lines)
+        self._started = time.monotonic() - (lines.records[-1]["seconds"] if lines.records else 0.0)
+
+    @property
+    def last_epoch(self) -> float | None:
+        """Epoch of the last record on the line of training, None before the first."""
+        return None if self._line.last is None else self._line.last.epoch
 
     @classmethod
     def create(
@@ -59,7 +72,7 @@ class RunWriter:
         header: Mapping[str, Any],
         *,
         resume: bool = False,
-        keep_eigenvectors: int | None = None,
+        keep_eigenvectors: int | None = layout.KEPT_EIGENVECTORS,
     ) -> RunWriter:
         """Start a run in a folder, or go on with the one that is there.
 
@@ -67,31 +80,30 @@ class RunWriter:
             path: the run's folder; it is made when it does not exist.
             header: what was trained and on what, as text, numbers, lists and mappings; the versions and
                 the time are added. A resumed run keeps the header it has.
-            resume: go on with the run in ``path`` when there is one.
+            resume: go on with the run in ``path`` when there is one. A first record at an epoch that is there already
+                begins a new branch, and nothing is deleted.
             keep_eigenvectors: store this many leading eigenvectors with each measurement; None stores all.
 
         Raises:
             RunExistsError: there is a run and ``resume`` is False, or the path is a file.
-            RunFormatError: the run to resume is unreadable or was written by a newer phiscope.
-            InputError: the header holds something other than text, numbers, lists and mappings.
+            RunLockedError: somebody else is writing it.
+            RunFormatError: the run to resume is unreadable, was written by a newer phiscope, or has a link in it.
+            RunWriteError: the folder cannot be written.
+            InputError: the header holds something that JSON cannot carry, or the path names no folder.
         """
-        folder = Path(path)
-        if folder.exists() and not folder.is_dir():
-            raise RunExistsError(f"{folder} is a file; a run needs a folder of its own")
-        there = any((folder / name).exists() for name in (layout.HEADER, layout.LINES))
-        if there and not resume:
-            raise RunExistsError(f"{folder} already holds a run; choose another folder or resume it")
-        if there:
-            header = layout.read_header(folder)
-            (folder / layout.END).unlink(missing_ok=True)
-            for left_by_a_kill in folder.rglob("*.partial"):
-                left_by_a_kill.unlink()
-        else:
-            header = _with_facts(header, folder)
-            (folder / layout.RECORDS).mkdir(parents=True, exist_ok=True)
-            text = layout.to_text(header, "the header of a run", indent=2)
-            layout.write_text(folder / layout.HEADER, text + "\n")
-        return cls(folder, header, keep_eigenvectors)
+        folder = _folder(path)
+        _refuse_existing(folder, resume)
+        layout.to_text(header, "the header of a run")
+        layout.make_folder(folder)
+        lock = WriterLock(folder)
+        try:
+            # Somebody may have made a run here before the lock was ours.
+            there = _refuse_existing(folder, resume)
+            header = _reopened(folder) if there else _begun(folder, header)
+            return cls(folder, header, keep_eigenvectors, lock)
+        except BaseException:
+            lock.release()
+            raise
 
     def append(
         self,
@@ -101,7 +113,7 @@ class RunWriter:
         measurements: Mapping[str, Measurement],
         extras: Mapping[str, Arrays] | None = None,
     ) -> None:
-        """Append one record.
+        """Append one record; what `note` said early about its epoch becomes part of it.
 
         Args:
             epoch: epochs trained so far; 0 is the initial state.
@@ -112,98 +124,262 @@ class RunWriter:
 
         Raises:
             InputError: a scalar is not a number, or an array cannot be stored.
+            RunWriteError: the disk is full, or the folder gone or read-only.
+            RunLockedError: somebody else writes this run.
         """
+        self._check_place()
         extras = extras or {}
-        line = {
-            "index": self.n_records,
-            "epoch": epoch,
-            "step": step,
-            "seconds": round(time.monotonic() - self._started, 3),
-            "scalars": layout.pack_numbers(scalars, "the scalar"),
+        place = self._line.place(epoch, step)
+        early = [moment for moment in place.moments if moment.early is not None and moment.is_at(epoch, step)]
+        noted = {name: value for moment in early for name, value in (moment.early or {}).items()}
+        facts = {
             "numbers": {s: layout.pack_numbers(m.to_dict(), "the number") for s, m in measurements.items()},
-            "regimes": {s: m.evidence.regime for s, m in measurements.items() if m.evidence is not None},
+            "regimes": {s: m.regime for s, m in measurements.items() if m.regime is not None},
             "extras": sorted(extras),
+            **({"absorbs": [moment.index for moment in early]} if early else {}),
         }
-        text = layout.to_text(line, "a record")
+        place = replace(place, moments=tuple(moment for moment in place.moments if moment not in early))
+        moment = Moment(self.n_records, float(epoch), step)
+        text = self._text(
+            place,
+            moment,
+            {**layout.pack_numbers(noted, "the scalar"), **layout.pack_numbers(scalars, "the scalar")},
+            facts,
+        )
         for split, measurement in measurements.items():
-            file = layout.record_file(self.path, self.n_records, split)
+            file = layout.record_file(self.path, moment.index, split)
             measurement.save(file, keep_eigenvectors=self._keep_eigenvectors)
         for split, arrays in extras.items():
-            _save_arrays(layout.record_file(self.path, self.n_records, split, ".extras"), arrays)
-        layout.sync_folder(self.path / layout.RECORDS)
-        self._append_line(text)
-        self.n_records += 1
-        self.last_epoch = epoch
+            _save_arrays(layout.record_file(self.path, moment.index, split, ".extras"), arrays)
+        if measurements or extras:
+            layout.sync_folder(self.path / layout.RECORDS)
+        self._add(text, place, moment)
 
-    def save_gallery(self, split: str, inputs: NDArray[Any], targets: NDArray[Any] | None = None) -> None:
-        """Keep the samples that this run's eigenfunctions are shown on.
+    def note(self, epoch: float | None, step: int | None, scalars: Mapping[str, float]) -> None:
+        """Add scalars to a record that is there, or early ones that the record of their epoch will take.
+
+        Args:
+            epoch: of the record; None for the last one.
+            step: of the record; None where the epoch says which.
+            scalars: the caller's numbers.
+
+        Raises:
+            InputError: a scalar is not a number, or neither epoch nor record is there.
+            RunWriteError: see `append`.
+            RunLockedError: see `append`.
+        """
+        self._check_place()
+        packed = layout.pack_numbers(scalars, "the scalar")
+        last = self._line.last
+        if epoch is None and last is None:
+            raise InputError("a note came before any record and says no epoch; pass epoch=")
+        at = float(epoch) if epoch is not None else last.epoch if last is not None else 0.0
+        moment = self._line.known(at, step)
+        if moment is not None and moment.early is None:
+            self._journal.append(layout.to_text({"note": moment.index, "scalars": packed}, "a note"), _nothing)
+            return
+        place, moment = self._line.place(at, step), Moment(self.n_records, at, step, early=packed)
+        self._add(self._text(place, moment, packed, {"numbers": {}, "early": True}), place, moment)
+
+    def go_on_from(self, index: int) -> None:
+        """Take a record as the one that the training stands at; what came after it stays, on a branch left behind.
+
+        Args:
+            index: of a record; -1 for the state before the first.
+
+        Raises:
+            RunError: the run has no such record.
+        """
+        if not self._line.go_on_from(read_lines(self.path), index):
+            raise RunError(f"the run {self.path} has no record {index} to go on from; resume the run of the checkpoint")
+
+    @property
+    def last_index(self) -> int:
+        """Number of the last record on the line of training, -1 before the first."""
+        return -1 if self._line.last is None else self._line.last.index
+
+    def save_gallery(self, split: str, inputs: NDArray[Any], targets: NDArray[Any] | None = None) -> bool:
+        """Keep the samples that this run's eigenfunctions are shown on; those of a resumed run stay as they are.
 
         Args:
             split: name of the split.
             inputs: shape (g, ...), one sample a row.
             targets: shape (g,) or (g, c), or None.
 
+        Returns:
+            Whether these are the run's samples now; False when the run has others, which its records belong to.
+
         Raises:
             InputError: the arrays are not numeric or differ in their number of samples.
+            RunWriteError: the file cannot be written.
+            RunFormatError: the file that is there is damaged.
         """
         arrays = {"inputs": np.asarray(inputs)}
         if targets is not None:
             arrays["targets"] = np.asarray(targets)
         if len({len(array) for array in arrays.values()}) > 1:
             raise InputError(f"the gallery of {split!r} has {len(inputs)} inputs but not as many targets")
-        _save_arrays(layout.gallery_file(self.path, split), arrays)
+        path = layout.gallery_file(self.path, split)
+        if self.n_records and is_file(path):
+            there, _ = read_arrays(path)
+            return set(there) == set(arrays) and all(np.array_equal(there[name], arrays[name]) for name in arrays)
+        _save_arrays(path, arrays)
+        return True
 
     def finish(
         self,
-        status: Literal["completed", "interrupted"] = "completed",
+        status: Literal["completed", "interrupted", "failed"] = "completed",
         results: Mapping[str, Any] | None = None,
+        reason: str | None = None,
     ) -> None:
-        """Say how the run ended, with its final results.
+        """Say how the run ended, with its final results, and let go of the run.
 
         Args:
-            status: ``"completed"``, or ``"interrupted"`` when somebody stopped it on purpose.
+            status: ``"completed"``, ``"interrupted"`` when somebody stopped it on purpose, or ``"failed"``.
             results: text, numbers, lists and mappings to keep with the run.
+            reason: why it ended so.
 
         Raises:
-            InputError: the status is neither of the two, or a result cannot be stored as JSON.
+            InputError: the status is none of the three, or a result cannot be stored as JSON.
+            RunWriteError: the file cannot be written.
         """
-        if status not in ("completed", "interrupted"):
-            raise InputError(f"a run ends 'completed' or 'interrupted', got {status!r}")
+        check_status(status)
         end = {
             "status": status,
+            **({"reason": str(reason)} if reason else {}),
             "ended": _now(),
             "seconds": round(time.monotonic() - self._started, 3),
             "results": dict(results or {}),
         }
         text = layout.to_text(end, "the results of a run", indent=2)
+        self._check_place()
         layout.write_text(self.path / layout.END, text + "\n")
+        self.close()
 
-    def _append_line(self, text: str) -> None:
-        path = self.path / layout.LINES
-        is_new = not path.exists()
-        line = (text + "\n").encode()
-        with open(path, "r+b" if not is_new else "xb") as file:
-            # Whatever lies behind the last completed line is a torn write, ours or a killed predecessor's.
-            file.truncate(self._size)
-            file.seek(self._size)
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-        if is_new:
-            layout.sync_folder(self.path)
-        self._size += len(line)
+    def close(self) -> None:
+        """Let go of the run without a word on how it ended; a second call does nothing."""
+        self._lock.release()
+
+    def _check_place(self) -> None:
+        if not self._lock.held:
+            raise RunError(f"this writer of {self.path} has finished; make a new one with resume=True to go on")
+        if not self._lock.is_in_place:
+            reason = "deleted, moved or made anew by somebody else"
+            raise RunWriteError(
+                f"the run's folder {self.path} was {reason} while it was written; nothing more is written to it, and "
+                "the training is untouched",
+                path=str(self.path),
+                reason=reason,
+            )
+        self._journal.settle()
+
+    def _text(self, place: Place, moment: Moment, scalars: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+        line = {
+            "index": moment.index,
+            "epoch": moment.epoch,
+            "step": moment.step,
+            "seconds": round(time.monotonic() - self._started, 3),
+            "scalars": scalars,
+            **facts,
+            **({"branch": place.branch, "lineage": place.lineage} if place.branch else {}),
+        }
+        return layout.to_text(line, "a record")
+
+    def _add(self, text: str, place: Place, moment: Moment) -> None:
+        def done() -> None:
+            self.n_records = moment.index + 1
+            self._line.take(place, moment)
+
+        self._journal.append(text, done)
+
+
+def _nothing() -> None:
+    """What a note leaves to do once it is stored."""
+
+
+def check_status(status: str) -> None:
+    """Refuse a word that says nothing about how a run ended.
+
+    Raises:
+        InputError: it is none of the three.
+    """
+    if status not in STATUSES:
+        raise InputError(f"a run ends 'completed', 'interrupted' or 'failed', got {status!r}")
+
+
+def _folder(path: str | os.PathLike[str]) -> Path:
+    text = os.fspath(path)
+    if not text or "\0" in text:
+        raise InputError(f"run={text!r} names no folder; give the run a folder of its own, such as 'runs/mine'")
+    return Path(text)
+
+
+def _refuse_existing(folder: Path, resume: bool) -> bool:
+    """Whether a run is there; refused where it must not be."""
+    with writing(folder):
+        if folder.exists() and not folder.is_dir():
+            raise RunExistsError(f"{folder} is a file, not the folder of a run; choose another path")
+        there = (folder / layout.HEADER).exists()
+    if there and not resume:
+        raise RunExistsError(f"{folder} already holds a run; choose another folder or resume it")
+    return there
+
+
+def _begun(folder: Path, header: Mapping[str, Any]) -> dict[str, Any]:
+    _remove_partials(folder)
+    whole = _with_facts(header, folder)
+    layout.make_folder(folder / layout.RECORDS)
+    layout.write_text(folder / layout.HEADER, layout.to_text(whole, "the header of a run", indent=2) + "\n")
+    return whole
+
+
+def _reopened(folder: Path) -> dict[str, Any]:
+    for name in (layout.HEADER, layout.LINES, layout.RECORDS, layout.INITIAL):
+        if (folder / name).is_symlink():
+            raise RunFormatError(
+                f"{folder / name} is a link, and going on with the run would change what it leads to; copy the run "
+                "into a folder of its own"
+            )
+    header = layout.read_header(folder)
+    read_lines(folder)  # what cannot be read is refused before anything is changed
+    layout.make_folder(folder / layout.RECORDS)
+    _remove_partials(folder)
+    if header["format_version"] < layout.FORMAT_VERSION:
+        # An older phiscope would take notes and branches for damage.
+        header["format_version"] = layout.FORMAT_VERSION
+        layout.write_text(folder / layout.HEADER, layout.to_text(header, "the header of a run", indent=2) + "\n")
+    with writing(folder / layout.END):
+        (folder / layout.END).unlink(missing_ok=True)
+    return header
+
+
+def _remove_partials(folder: Path) -> None:
+    """Remove what a kill left half written."""
+    for part in (folder, folder / layout.RECORDS):
+        with writing(part):
+            for left in part.glob(".*.partial"):
+                left.unlink()
+
+
+def _free_index(folder: Path, lines: Lines) -> int:
+    """A number for the next record; files of a record whose line is damaged are not written over."""
+    if not lines.damaged:
+        return lines.next_index
+    names = [path.name.partition(".")[0] for path in (folder / layout.RECORDS).glob("*.safetensors")]
+    return max([lines.next_index, *(int(name) + 1 for name in names if name.isdecimal())])
 
 
 def _with_facts(header: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return {
         "format_version": layout.FORMAT_VERSION,
+        "id": uuid.uuid4().hex,
         "phiscope_version": __version__,
         "torch_version": importlib.metadata.version("torch"),
         "python_version": platform.python_version(),
         "platform": platform.platform(),
         "created": _now(),
         "name": folder.name,
-        **{k: v for k, v in header.items() if k != "format_version"},
+        **{k: v for k, v in header.items() if k not in ("format_version", "id")},
     }
 
 

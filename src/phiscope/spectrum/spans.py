@@ -12,8 +12,8 @@ from phiscope.linalg import dense
 from phiscope.linalg.operators import PositiveOperator
 from phiscope.linalg.products import product, row_products
 from phiscope.moments.moments import Moments
-from phiscope.spectrum.eigensystem import Loadings, diagonalize_with_mean, rank_at, whitened
-from phiscope.typing import FloatArray
+from phiscope.spectrum.eigensystem import Loadings, diagonalize_operator, diagonalize_with_mean, rank_at, whitened
+from phiscope.typing import AffineHead, FloatArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +22,10 @@ class Outputs:
 
     Attributes:
         literal: whitened by F.
-        centered: whitened by Fc.
+        centered: whitened by Fc; for classes of logit differences f - mean_c f, since softmax does not see a common
+            shift of all outputs.
         raw_span: span of the outputs.
-        centered_span: span of the centered outputs.
+        centered_span: span of the centered outputs, for classes of their differences.
         variance: tr(Fc).
     """
 
@@ -154,6 +155,11 @@ def target_spans(moments: Moments) -> TargetSpans | None:
     )
 
 
+def are_differences(moments: Moments, n_outputs: int) -> bool:
+    """Whether centered readings take outputs modulo a common shift: softmax, over several outputs, does not see it."""
+    return moments.classes and n_outputs > 1
+
+
 def measured_outputs(moments: Moments, cut: Cut) -> Outputs:
     """Spans of outputs that were measured sample by sample."""
     return _outputs(
@@ -162,19 +168,29 @@ def measured_outputs(moments: Moments, cut: Cut) -> Outputs:
         feature_mean=moments.mean[: moments.n_features],
         output_mean=moments.mean[moments.columns("outputs")],
         cut=cut,
+        differences=are_differences(moments, moments.n_outputs),
     )
 
 
 def affine_outputs(
     covariance: PositiveOperator,
     feature_mean: FloatArray,
-    head: tuple[FloatArray, FloatArray],
+    head: AffineHead,
     cut: Cut,
+    *,
+    differences: bool = False,
 ) -> Outputs:
     """Spans of the outputs W phi + b from the moments of the features alone: Bc = S W^T, Fc = W S W^T.
 
-    With more outputs than p + 1 they are first rotated into p + 1 coordinates (W, b = Q R with orthonormal
-    columns Q), which changes no span, no eigenvalue and no norm, and avoids C x C.
+    With more outputs than p + 2 they are first rotated into p + 2 coordinates, which changes no span, no eigenvalue and
+    no norm, and avoids C x C; see `reduced_head`.
+
+    Args:
+        covariance: S.
+        feature_mean: m.
+        head: (W, b).
+        cut: where the spectrum of the outputs ends.
+        differences: whether centered readings take the outputs modulo a common shift.
     """
     weight, bias = reduced_head(head)
     cross = covariance.apply(weight.T)
@@ -189,28 +205,67 @@ def affine_outputs(
         feature_mean=feature_mean,
         output_mean=product(weight, feature_mean) + bias,
         cut=cut,
+        differences=differences,
     )
 
 
-def reduced_head(head: tuple[FloatArray, FloatArray]) -> tuple[FloatArray, FloatArray]:
-    """A head of at most p + 1 outputs with the same span, spectrum and norms; the head itself when it has no more."""
+def reduced_head(head: AffineHead) -> AffineHead:
+    """A head of at most p + 2 outputs with the same span, spectrum and norms; the head itself when it has no more.
+
+    (1, W, b) = Q R with orthonormal columns Q, 1 the shift that is common to all outputs. A reflection then turns the
+    shift, the first coordinate, back into that of all coordinates, so that logit differences of the p + 2 outputs are
+    those of all.
+    """
     weight, bias = head
-    if len(weight) <= weight.shape[1] + 1:
+    if len(weight) <= weight.shape[1] + 2:
         return head
-    square = _triangle(weight, bias)
+    square = _triangle(weight, bias)[:, 1:]
+    square = square - np.outer(_mirrored(len(square)), product(_mirrored(len(square)), square))
     return square[:, :-1], square[:, -1]
 
 
 def _triangle(weight: FloatArray, bias: FloatArray) -> FloatArray:
-    """R of (W, b) = Q R, shape (p + 1, p + 1), block by block: a second and third C x p array are never made."""
-    width = weight.shape[1] + 1
+    """R of (1, W, b) = Q R, shape (p + 2, p + 2), block by block: a second and third C x p array are never made."""
+    width = weight.shape[1] + 2
     step = max(4 * width, 1024)
     reduced = np.zeros((0, width))
     for start in range(0, len(weight), step):
         part = slice(start, start + step)
-        stacked = np.concatenate([reduced, np.column_stack([weight[part], bias[part]])])
-        reduced = dense.triangle(stacked)
+        ones = np.ones(len(weight[part]))
+        reduced = dense.triangle(np.concatenate([reduced, np.column_stack([ones, weight[part], bias[part]])]))
     return reduced
+
+
+def _mirrored(n_outputs: int) -> FloatArray:
+    """v of norm sqrt(2), I - v v^T the reflection that swaps the common shift 1 / sqrt(C) and the first coordinate."""
+    shift = np.full(n_outputs, -1 / np.sqrt(n_outputs))
+    shift[0] += 1.0
+    return np.asarray(shift * np.sqrt(2 / product(shift, shift))) if n_outputs > 1 else np.zeros(1)
+
+
+def without_shift(columns: FloatArray) -> FloatArray:
+    """Outputs in C - 1 orthonormal coordinates of their differences.
+
+    Args:
+        columns: anything with one column for each output, shape (m, C), C >= 2.
+
+    Returns:
+        Shape (m, C - 1); inner products of rows are those of rows minus their mean.
+
+    Example:
+        >>> without_shift(np.array([[5.0, 5.0], [1.0, -1.0]])).round(12).__abs__().tolist()
+        [[0.0], [1.414213562373]]
+    """
+    mirrored = _mirrored(columns.shape[1])
+    return np.asarray(columns - np.outer(product(columns, mirrored), mirrored))[:, 1:]
+
+
+def _differences(covariance: PositiveOperator, cross: FloatArray) -> tuple[PositiveOperator, FloatArray]:
+    """Covariance of logit differences, and that with features."""
+    if covariance.matrix is None and covariance.rows is not None:
+        return PositiveOperator(rows=without_shift(covariance.rows)), without_shift(cross)
+    matrix = without_shift(np.ascontiguousarray(without_shift(covariance.dense()).T))
+    return PositiveOperator(matrix=(matrix + matrix.T) / 2), without_shift(cross)
 
 
 def _outputs(
@@ -220,18 +275,25 @@ def _outputs(
     feature_mean: FloatArray,
     output_mean: FloatArray,
     cut: Cut,
+    differences: bool,
 ) -> Outputs:
     both = diagonalize_with_mean(covariance, output_mean)
-    raw_values, values = both.raw.eigenvalues, both.centered.eigenvalues
+    raw_values, all_values = both.raw.eigenvalues, both.centered.eigenvalues
+    if differences:
+        reduced, cross_centered = _differences(covariance, cross)
+        system = diagonalize_operator(reduced)
+    else:
+        system, cross_centered = both.centered, cross
+    values = system.eigenvalues
     raw_rank, rank = cut.raw_rank(raw_values), cut.rank(values)
 
     def centered_functions(count: int) -> tuple[FloatArray, FloatArray]:
-        return product(cross, both.centered.leading(count) / np.sqrt(values[:count])), np.eye(count)
+        return product(cross_centered, system.leading(count) / np.sqrt(values[:count])), np.eye(count)
 
     def literal_functions(count: int) -> tuple[FloatArray, FloatArray]:
         # Combinations of the centered functions, whose covariance is the identity.
         turn = both.raw_functions(count)
-        return product(cross, both.centered.combine(turn / np.sqrt(values)[:, None])), row_products(turn.T)
+        return product(cross, both.centered.combine(turn / np.sqrt(all_values)[:, None])), row_products(turn.T)
 
     literal = OutputFunctions(spectrum=raw_values, make=literal_functions)
     centered = OutputFunctions(spectrum=values, make=centered_functions)

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
-from tqdm import tqdm
 
 from phiscope.errors import InputError
+from phiscope.inputs.progress import bar_of
 from phiscope.measurement.record import Measurement
 from phiscope.observe import Observer
 from phiscope.studies.datasets.bundled import Samples, StudyData
@@ -221,7 +221,7 @@ def progress_bar(progress: bool, epochs: int, name: str) -> tuple[Progress, Call
         epochs: epochs to train at most.
         name: what to write before the bar.
     """
-    bar = tqdm(total=epochs, desc=name, unit="epoch", disable=not progress)
+    bar = bar_of(shown=progress, total=epochs, desc=name, unit="epoch")
 
     def show(done: EpochDone) -> None:
         bar.update(done.epoch - bar.n)

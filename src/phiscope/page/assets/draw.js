@@ -101,9 +101,9 @@ function nowWords(run) {
   if (record < 0) return "nothing recorded yet at this time";
   const found = (run.regimes[state.split] || [])[record];
   const start = `${run.moments[record]}, ${state.split}`;
-  if (!found) return `${start}: regime not decided`;
+  if (!found) return `${start}: regime cannot be told`;
   const moved = found.similarity === null ? "" : `, S_init = ${found.similarity}`;
-  return `${start}: ${found.regime} (k90 = ${found.k90}, D_eff = ${found.dimension}, r = ${found.rank}${moved})`;
+  return `${start}: ${found.regime || "cannot be told"} (k90 = ${found.k90}, r = ${found.rank}, U = ${found.used}, cliff = ${found.cliff}, D_LR = ${found.distance}${moved})`;
 }
 
 // ---- class map -------------------------------------------------------------------------------

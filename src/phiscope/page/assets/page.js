@@ -52,7 +52,7 @@ function ribbons() {
     const line = element("div");
     run.at.forEach((record) => {
       const found = record >= 0 ? (run.regimes[state.split] || [])[record] : null;
-      line.append(element("i", undefined, `zone-${found ? found.regime : "none"}`));
+      line.append(element("i", undefined, `zone-${(found && found.regime) || "none"}`));
     });
     place.append(line);
   });
