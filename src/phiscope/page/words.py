@@ -164,7 +164,7 @@ def _cliff_gauge(evidence: RegimeEvidence) -> Gauge:
     symbol, shown = cliff_words(evidence)
     return Gauge(
         symbol=symbol,
-        meaning="the cliff behind the features that the outputs need",
+        meaning="fall behind what the outputs need",
         value=shown,
         at=_percent(round(100 * math.log(max(value, 1.0)) / top, 2)),
         zones=(("none", 0.0, edge), ("minimal", edge, 100.0)),
