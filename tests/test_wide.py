@@ -17,11 +17,11 @@ from phiscope.measurement import wide
 from phiscope.measurement.wide import diagonalize_leading
 from phiscope.spectrum import wide as solvers
 from phiscope.spectrum.wide import Limits
+from waiting import longest_wait
 
 EPS = np.finfo(np.float64).eps
 ON_SAMPLES = Limits(formed_first=0, memory=0)
-LAPACK = Limits(formed_first=0, most_products=2)
-ROADS = {"formed": Limits(), "samples": ON_SAMPLES, "lapack": LAPACK}
+ROADS = {"formed": Limits(memory=0), "samples": ON_SAMPLES, "lapack": Limits()}
 
 
 def rotated(eigenvalues, seed=0):
@@ -212,9 +212,12 @@ def test_constant_features_have_one_raw_function_and_no_centered_one(limits):
             m[name]
 
 
-def test_zero_features():
-    m = diagonalize_leading(np.zeros((50, 80)), 5)
+@pytest.mark.parametrize("shape", [(50, 80), (80, 50)])
+@pytest.mark.parametrize("road", ROADS)
+def test_zero_features(shape, road):
+    m = diagonalize_leading(np.zeros(shape), 5, limits=ROADS[road])
     assert len(m.raw.eigenvalues) == len(m.centered.eigenvalues) == 0
+    assert not any("stopped" in text for text in m.warnings)
 
 
 def test_a_memory_map_gives_what_the_array_gives_and_the_seed_decides(tmp_path):
@@ -235,20 +238,60 @@ def test_stopping_early_is_said():
     assert float(m.provenance["raw_largest_residual_share"]) > 1e-2
 
 
-def test_lapack_failing_is_said_and_the_products_stand(monkeypatch):
-    def fail(*_args, **_options):
-        raise scipy.linalg.LinAlgError("Internal Error")
+@pytest.mark.parametrize(("n", "formed_first"), [(400, 8192), (400, 0), (150, 8192)])
+@pytest.mark.parametrize("most_products", [3, 60])
+def test_what_makes_no_progress_is_given_to_lapack(n, formed_first, most_products, monkeypatch):
+    """The edge of a flat spectrum, where the iteration was thought to be quick: LAPACK ends it."""
+    monkeypatch.setattr(solvers, "_costs", lambda *_, **__: (1.0, 31.0))
+    x = np.random.default_rng(6).standard_normal((n, 200)) + 0.5
+    limits = Limits(formed_first=formed_first, most_products=most_products, tolerance=1e-13)
+    m = diagonalize_leading(x, 10, limits=limits)
+    words = re.fullmatch(r"LAPACK on .*, after block Krylov on .*, (\d+) products", m.provenance["solver"])
+    assert 3 <= int(words[1]) <= 32
+    for spectrum, rows in ((m.raw, x), (m.centered, x - x.mean(axis=0))):
+        full = np.linalg.svd(rows, compute_uv=False)[:10] ** 2 / n
+        np.testing.assert_allclose(spectrum.eigenvalues, full, rtol=1e-12)
+        assert (spectrum.eigenvalue_bounds < 1e-9 * full).all()
+    # Control: without memory the iteration is all there is.
+    stopped = diagonalize_leading(x, 10, limits=Limits(formed_first=formed_first, most_products=3, memory=0))
+    assert np.abs(stopped.raw.eigenvalues / m.raw.eigenvalues - 1).max() > 1e-6
 
-    monkeypatch.setattr(solvers.scipy.linalg, "eigh", fail_only_subset(fail, scipy.linalg.eigh))
-    x = np.random.default_rng(6).standard_normal((400, 200))
-    m = diagonalize_leading(x, 10, limits=Limits(formed_first=0, most_products=3))
-    assert any("LAPACK's subset solver failed (Internal Error)" in text for text in m.warnings)
-    full = np.linalg.eigvalsh(x.T @ x / 400)[::-1]
-    assert (np.abs(m.raw.eigenvalues - full[:10]) <= m.raw.eigenvalue_bounds).all()
+
+@pytest.mark.parametrize("offset", [0.0, 1.0, 100.0])
+def test_few_samples_are_exact_and_nothing_is_as_large_as_the_square_of_the_width(offset):
+    """Spikes over a flat bulk, on which the iteration would not end; both operators, to rounding of the largest."""
+    import tracemalloc
+
+    rng = np.random.default_rng(7)
+    n, p, k = 60, 3000, 12
+    x = rng.standard_normal((n, p)) * np.where(np.arange(p) < 5, 40.0, 1.0) + offset
+    tracemalloc.start()
+    m = diagonalize_leading(x, k)
+    assert tracemalloc.get_traced_memory()[1] < 8 * p * p / 3
+    tracemalloc.stop()
+    assert m.provenance["solver"] == "LAPACK on two 60 x 60 Gram matrices"
+    for spectrum, rows in ((m.raw, x), (m.centered, x - x.mean(axis=0))):
+        full = np.linalg.svd(rows, compute_uv=False)[:k] ** 2 / n
+        np.testing.assert_allclose(spectrum.eigenvalues, full, rtol=0, atol=50 * p * EPS * full[0])
+        vectors = spectrum.eigenvectors
+        np.testing.assert_allclose(vectors.T @ vectors, np.eye(k), atol=1e-12)
+    assert not any("not surely" in text for text in m.warnings)
 
 
-def fail_only_subset(fail, whole):
-    return lambda *args, **options: (fail if options.get("driver") == "evr" else whole)(*args, **options)
+def test_many_pairs_of_many_features_are_not_iterated_for():
+    """Where the space would hold half of everything, the whole spectrum costs less."""
+    x = data(p=300)[0]
+    few = diagonalize_leading(x, 100)
+    assert few.provenance["solver"] == "LAPACK on the formed covariance"
+    full = phiscope.diagonalize(x)
+    assert np.abs(few.centered.eigenvalues / full.centered.eigenvalues[:100] - 1).max() < 1e-12
+
+
+@pytest.mark.parametrize("shape", [(3000, 700), (700, 3000)])
+def test_other_threads_go_on_meanwhile(shape):
+    x = np.random.default_rng(8).standard_normal(shape)
+    assert longest_wait(lambda: diagonalize_leading(x, 40)) < 0.4
+    assert longest_wait(lambda: diagonalize_leading(x, 40, limits=Limits(memory=0, most_products=6))) < 0.4
 
 
 def test_blocks_change_nothing(monkeypatch):
@@ -259,7 +302,8 @@ def test_blocks_change_nothing(monkeypatch):
     for name, value in one.to_dict().items():
         assert many[name] == pytest.approx(value, rel=1e-9), name
     monkeypatch.setattr("phiscope.moments.wide.BLOCK_BYTES", 1)
-    gram = diagonalize_leading(x[:110], 8, limits=LAPACK)
+    gram = diagonalize_leading(x[:110], 8)
+    assert "Gram" in gram.provenance["solver"]
     full = phiscope.diagonalize(x[:110])
     assert gram.raw.eigenvalues == pytest.approx(full.raw.eigenvalues[:8], rel=1e-10)
 
@@ -279,13 +323,13 @@ def test_diagonalize_with_k_takes_the_wide_road_above(monkeypatch, tmp_path):
     monkeypatch.setattr(wide, "WHOLE", 100)
     x, head, y, _ = data()
     m = phiscope.diagonalize(x, head=head, targets=y, k=9)
-    assert "block Krylov" in m.provenance["solver"]
+    assert m.provenance["solver"] == "LAPACK on the formed covariance"
     m.save(tmp_path / "m.safetensors")
     loaded = phiscope.Measurement.load(tmp_path / "m.safetensors")
     assert np.array_equal(loaded.raw.eigenvalue_bounds, m.raw.eigenvalue_bounds)
     assert loaded.absent == m.absent
     assert m.eigenfunctions(x).shape == (900, 9)
-    assert "block Krylov" not in str(m)
+    assert "LAPACK" not in str(m)
     with pytest.raises(MissingNumberError, match="whole spectrum"):
         m.readout_curve([0.0])
 
