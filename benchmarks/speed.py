@@ -28,6 +28,7 @@ from typing import Any
 
 from speed_parts import machine, resident
 from speed_parts.cases import Shape, save_case
+from speed_parts.contestant import EIGEN, EIGENS
 from speed_parts.contestants import ALL
 from speed_parts.memory import available
 from speed_parts.race import Race, Rules
@@ -157,6 +158,7 @@ def chosen(args: argparse.Namespace) -> list[str]:
     if not args.contestants:
         return list(ALL)
     needed = {floor for name in args.contestants for floor in ALL[name].floors}
+    needed |= set(EIGENS) if EIGEN in needed else set()
     return [name for name in ALL if name in needed | set(args.contestants)]
 
 

@@ -1,6 +1,7 @@
 """Leading eigenfunctions of wide features: time, peak memory, true error and reported bound, beside other solvers.
 
     python benchmarks/wide.py [--p 4096 --n 12000 --k 64]     every solver on three spectra, truth from LAPACK
+    python benchmarks/wide.py --p 4096 --n 1500               the same with fewer samples than features
     python benchmarks/wide.py --large                         p = 16384, n = 50000, k = 256 from a file, ours alone
     python benchmarks/wide.py --head                          C = 50,000 outputs and classes, p = 512 and 1024
 
@@ -30,7 +31,7 @@ from phiscope.moments.row_table import RowTable
 from phiscope.spectrum.wide import Limits
 
 SPECTRA = ("decay", "spikes", "bulk")
-SOLVERS = ("ours, samples", "ours, formed", "lapack evr", "arpack", "lobpcg", "sklearn randomized")
+SOLVERS = ("ours", "ours, iterated", "lapack evr", "arpack", "lobpcg", "sklearn randomized")
 MIXED = 1000
 
 
@@ -60,7 +61,8 @@ def solve(name: str, path: Path, k: int) -> tuple[np.ndarray, np.ndarray | None,
     """Leading eigenvalues of the covariance, bounds where the solver reports any, and what it says."""
     rows = np.load(path, mmap_mode="r")
     if name.startswith("ours"):
-        limits = Limits(formed_first=0) if name == "ours, samples" else Limits()
+        # No memory for a matrix: nothing but products with the samples.
+        limits = Limits(formed_first=0, memory=0) if name == "ours, iterated" else Limits()
         found = diagonalize_leading(RowTable({"features": rows}), k, limits=limits)
         return found.centered.eigenvalues, found.centered.eigenvalue_bounds, found.provenance["solver"]
     if name == "sklearn randomized":
@@ -71,7 +73,9 @@ def solve(name: str, path: Path, k: int) -> tuple[np.ndarray, np.ndarray | None,
     full = centered(rows)
     p = full.shape[1]
     if name == "lapack evr":
-        return scipy.linalg.eigh(full.T @ full, subset_by_index=(p - k, p - 1), eigvals_only=True)[::-1], None, ""
+        side = min(full.shape)
+        matrix = full.T @ full if side == p else full @ full.T
+        return scipy.linalg.eigh(matrix, subset_by_index=(side - k, side - 1), eigvals_only=True)[::-1], None, ""
     operator = scipy.sparse.linalg.LinearOperator(
         (p, p), matvec=lambda v: full.T @ (full @ v), matmat=lambda v: full.T @ (full @ v), dtype=np.float64
     )

@@ -16,8 +16,11 @@ from speed_parts.cases import Case
 PRODUCT, PRODUCT32, EIGEN = "floor-symmetric-blocks", "floor-symmetric-f32", "floor-eigh"
 """The floors that ratios are taken against."""
 
+EIGENS = (EIGEN, "floor-eigh-evr", "floor-eigh-numpy", "floor-eigh-torch")
+"""Library solvers of the eigenproblem; the quickest of them is the floor."""
+
 LETTERS = {PRODUCT: "S", PRODUCT32: "s", EIGEN: "E"}
-"""How the table calls them."""
+"""How the table calls the floors."""
 
 
 @dataclass(frozen=True, kw_only=True)

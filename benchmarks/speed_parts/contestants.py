@@ -11,7 +11,7 @@ import phiscope
 from phiscope.moments.accumulator import MomentAccumulator
 from speed_parts import floors, ours, peers
 from speed_parts.cases import covariance_of
-from speed_parts.contestant import EIGEN, PRODUCT, PRODUCT32, Contestant
+from speed_parts.contestant import EIGEN, EIGENS, PRODUCT, PRODUCT32, Contestant
 
 WIDEST = 8192
 """Largest p of the growth series; what only serves as a comparison stops at half of it, where it takes 1/8 as long."""
@@ -23,6 +23,13 @@ _SCALARS = "every scalar, both spectra, every curve"
 def _floor(name: str, label: str, run: Any, package: str, **more: Any) -> Contestant:
     more = {"read": floors.from_product, "gives": "second moment", **more}
     return Contestant(name=name, label=label, kind="floor", package=package, run=run, **more)
+
+
+def _eigen(name: str, solver: str, run: Any, package: str, **more: Any) -> Contestant:
+    """One of the library solvers, the least of which is E."""
+    more = {"read": floors.as_they_are, "prepare": covariance_of, "widest": WIDEST // 2, **more}
+    label = f"**E** if the least: eigh, p x p, float64, {solver}"
+    return _floor(name, label, run, package, gives="eigenvalues, eigenvectors", **more)
 
 
 FLOORS = (
@@ -42,10 +49,10 @@ FLOORS = (
         PRODUCT, "**S** symmetric product, float64, 2,048 rows at a time, with the cast", floors.symmetric_blocks,
         "scipy", widest=WIDEST,
     ),
-    _floor(
-        EIGEN, "**E** eigh, p x p, float64", floors.eigen, "scipy", read=floors.as_they_are, prepare=covariance_of,
-        gives="eigenvalues, eigenvectors", widest=WIDEST,
-    ),
+    _eigen(EIGEN, "SciPy evd", floors.eigen_dividing, "scipy", widest=WIDEST),
+    _eigen(EIGENS[1], "SciPy evr", floors.eigen_representations, "scipy"),
+    _eigen(EIGENS[2], "NumPy", floors.eigen_numpy, "numpy"),
+    _eigen(EIGENS[3], "torch", floors.eigen_torch, "torch"),
 )  # fmt: skip
 
 

@@ -52,9 +52,24 @@ def symmetric_double(_: Case, wide: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(wide.T @ wide)
 
 
-def eigen(_: Case, covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """All eigenvalues and eigenvectors of one p x p matrix by LAPACK's divide and conquer; the eigenvalues."""
+def eigen_dividing(_: Case, covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """All eigenvalues and eigenvectors of one p x p matrix by SciPy's divide and conquer; the eigenvalues."""
     return np.asarray(scipy.linalg.eigh(covariance, driver="evd", check_finite=False)[0])
+
+
+def eigen_representations(_: Case, covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same by SciPy's relatively robust representations."""
+    return np.asarray(scipy.linalg.eigh(covariance, driver="evr", check_finite=False)[0])
+
+
+def eigen_numpy(_: Case, covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same by NumPy."""
+    return np.linalg.eigh(covariance)[0]
+
+
+def eigen_torch(_: Case, covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same by torch."""
+    return torch.linalg.eigh(torch.from_numpy(covariance))[0].numpy()
 
 
 def from_product(case: Case, product: NDArray[Any]) -> NDArray[np.float64]:

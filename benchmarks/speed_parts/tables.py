@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from speed_parts.contestant import LETTERS
+from speed_parts.contestant import EIGEN, EIGENS, LETTERS
 from speed_parts.contestants import ALL, NOT_TO_BE_HAD
 
 HEADS = (
@@ -24,10 +24,21 @@ def seconds(row: dict[str, Any], clock: str = "cpu") -> float | None:
 def ratio(name: str, rows: dict[str, dict[str, Any]], clock: str = "cpu") -> float | None:
     """A contestant's median over the sum of its floors' medians; None where one of them is missing."""
     own = seconds(rows.get(name, {}), clock)
-    floors = [seconds(rows.get(floor, {}), clock) for floor in ALL[name].floors]
+    floors = [floor_seconds(floor, rows, clock) for floor in ALL[name].floors]
     if own is None or not floors or any(floor is None for floor in floors):
         return None
     return own / sum(floor for floor in floors if floor is not None)
+
+
+def floor_seconds(name: str, rows: dict[str, dict[str, Any]], clock: str = "cpu") -> float | None:
+    """Median seconds of a floor, None when it has no run; of the eigenproblem that of the quickest library.
+
+    Example:
+        >>> floor_seconds("floor-eigh", {"floor-eigh": {"cpu": [3.0]}, "floor-eigh-numpy": {"cpu": [2.0]}})
+        2.0
+    """
+    found = [seconds(rows.get(floor, {}), clock) for floor in (EIGENS if name == EIGEN else (name,))]
+    return min((each for each in found if each is not None), default=None)
 
 
 def short(value: float | None, form: str = ".3g") -> str:

@@ -1,5 +1,6 @@
 """The benchmark runs, tells the truth about failures, and fills its page."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -9,7 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from phiscope.linalg import eigen
+from phiscope.spectrum import eigensystem
+
 FOLDER = Path(__file__).parents[2] / "benchmarks"
+SOLVERS = ["floor-eigh", "floor-eigh-evr", "floor-eigh-numpy", "floor-eigh-torch"]
 
 
 @pytest.fixture
@@ -44,10 +49,14 @@ def rows_of(folder, names, floors):
 
 
 def test_one_run_measures_floors_ours_and_a_peer(tmp_path):
-    rows = rows_of(
-        tmp_path, ["numbers", "one-number", "sklearn-covariance-f64"], ["floor-symmetric-blocks", "floor-eigh"]
-    )
+    rows = rows_of(tmp_path, ["numbers", "one-number", "sklearn-covariance-f64"], ["floor-symmetric-blocks", *SOLVERS])
     assert rows["numbers"]["relative_error"] < 1e-10
+    # Held against the quickest of the libraries' solvers, whichever that is here.
+    median = {name: np.median(rows[name]["cpu"]) for name in rows}
+    floor = median["floor-symmetric-blocks"] + min(median[name] for name in SOLVERS)
+    page = (tmp_path / "speed.md").read_text()
+    (line,) = [line for line in page.splitlines() if line.startswith("| `diagonalize(intervals=False)`, all numbers")]
+    assert float(line.split("|")[4]) == pytest.approx(median["numbers"] / floor, abs=0.006)
 
 
 def test_one_run_fills_the_page_with_both_precisions(tmp_path):
@@ -110,3 +119,31 @@ def test_the_accelerator_benchmark_runs_on_a_cpu_and_asks_for_a_device():
     done = printed("accelerator.py", "--device", "cpu", "--p", "32", "--n", "3000", "--repeats", "1")
     assert done.returncode == 0, done.stderr
     assert "| 32 | 3,000 |" in done.stdout
+
+
+@pytest.mark.parametrize("part", ["symmetric", "rows", "leading", "whole"])
+def test_eigensolvers_by_hand_and_by_library_agree(part, parts, monkeypatch, tmp_path):
+    module = importlib.import_module(f"eigen_parts.{part}")
+    # Some of them put a library's routine in the place of ours.
+    for owner, name in ((eigen, "reflect"), (eigensystem, "Diagonalized"), (eigensystem, "FewRows")):
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+    for spectrum in module.SPECTRA:
+        module.write(tmp_path, 150, spectrum, k=4, classes=3)
+        case = module.load(tmp_path)
+        for job in module.JOBS:
+            truth = module.judge(case, job, module.SOLVERS[module.TRUTH](case, job))["values"]
+            for solve in module.SOLVERS.values():
+                told = module.judge(case, job, solve(case, job))
+                np.testing.assert_allclose(told["values"], truth, rtol=0, atol=1e-9 * truth.max())
+                assert told.get("orthogonal", 0.0) < 1e4
+                assert told.get("residual", 0.0) < 1e3
+
+
+def test_eigensolvers_take_turns_and_are_told_as_ratios(tmp_path):
+    words = ["--parts", "symmetric", "--p", "40", "--threads", "1", "--repeats", "2", "--jobs", "vectors"]
+    done = printed("eigensolvers.py", *words, "--solvers", "scipy eigh evd", "--json", str(tmp_path / "found.json"))
+    assert done.returncode == 0, done.stderr
+    told = json.loads((tmp_path / "found.json").read_text())["told"]
+    assert list(told) == ["phiscope", "scipy eigh evd"]
+    assert all(len(row["cpu"]) == 2 and row["error"] < 1e3 for row in told.values())
+    assert "part symmetric, p 40, threads 1, spectrum decay, job vectors" in done.stdout

@@ -6,9 +6,10 @@ once for each block of columns, which is what a pass over samples costs; Lanczos
 hundreds of times.
 
 What comes back is bounded, not trusted: residuals (an eigenvalue lies within each of them) and, from random columns
-that the method never sees, a bound on every eigenvalue outside and the squared norm. ARPACK and LAPACK's subset
-solver on a formed matrix are often faster (docs/guide/wide.md has figures), but bound nothing and give one spectrum
-of the two, and the latter fails on isotropic features.
+that the method never sees, a bound on every eigenvalue outside and the squared norm. On a formed covariance ARPACK
+finds the pairs of both operators in half to four fifths of the time; a bound on what it left out then costs as much
+again, and on samples each of its hundreds of products would be a pass. The whole spectrum by LAPACK costs less for
+many pairs and for few samples: `phiscope.spectrum.wide` decides. Figures in docs/guide/wide.md.
 """
 
 from __future__ import annotations
@@ -18,11 +19,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 
 from phiscope.linalg.operators import Product
 from phiscope.linalg.products import product
-from phiscope.linalg.ritz import PROBES, Probes, Ritz, RitzSpace, orthonormal
+from phiscope.linalg.ritz import PROBES, Probes, Ritz, RitzSpace, orthonormal, spectral_norm
 from phiscope.typing import FloatArray
 
 EPS = float(np.finfo(np.float64).eps)
@@ -106,7 +106,7 @@ def lead(
     tolerance: float,
     start: FloatArray | None = None,
     most_products: int = 60,
-    hopeless: Callable[[int, int, float], bool] | None = None,
+    hopeless: Callable[[int, float], bool] | None = None,
     seed: int = 0,
 ) -> Leading:
     """Find the leading k eigenpairs of S and of S + m m^T.
@@ -118,8 +118,8 @@ def lead(
         tolerance: each residual has to fall below this share of its eigenvalue.
         start: columns near the leading space, shape (p, any), when they are known; random ones otherwise.
         most_products: blocks after which to stop with what was reached.
-        hopeless: called after each block with products so far, their width and how many more the progress so far
-            suggests (inf: none was made); True stops.
+        hopeless: called after each block with products so far and how many more the progress so far suggests (inf:
+            none was made); True stops.
         seed: of the random columns; the same seed gives the same result.
 
     Returns:
@@ -127,7 +127,7 @@ def lead(
     """
     size, generator = len(mean), np.random.default_rng(seed)
     block = min(size, block_width(k))
-    space = RitzSpace(product, size, min(size, 6 * k + 4 * block))
+    space = RitzSpace(product, size, room_for(k, size))
     probes = Probes(generator.standard_normal((size, PROBES)))
     columns = generator.standard_normal((size, block)) if start is None else start
     columns = np.column_stack([mean, columns])
@@ -141,7 +141,7 @@ def lead(
             break
         if space.count >= min(k + block, size):
             history.append(lag)
-        if hopeless is not None and hopeless(space.products, block, _forecast(history)):
+        if hopeless is not None and hopeless(space.products, _forecast(history)):
             break
         if columns.shape[1] == 0:
             columns = generator.standard_normal((size, block))
@@ -154,13 +154,19 @@ def lead(
         squared_norm=square,
         squared_norm_error=error,
         products=space.products,
-        reached=enough and lag <= 1.0,
+        # A space that nothing can be added to has all that there is.
+        reached=(enough or space.complete) and lag <= 1.0,
     )
 
 
 def block_width(k: int) -> int:
     """Columns multiplied at once: wide enough for full speed of a matrix product, narrow enough for a high degree."""
     return min(max(-(-k // 2), 32), 128)
+
+
+def room_for(k: int, size: int) -> int:
+    """Columns that the space may hold before it is cut back."""
+    return min(size, 6 * k + 4 * block_width(k))
 
 
 def _what_is_left(centered: Ritz, raw: Ritz, tolerance: float, block: int) -> tuple[float, FloatArray]:
@@ -209,6 +215,6 @@ def _pairs(ritz: Ritz, outside: float) -> Pairs:
         eigenvalues=ritz.values[kept],
         eigenvectors=np.ascontiguousarray(ritz.vectors[:, kept]),
         residuals=np.linalg.norm(residuals, axis=0),
-        residual_norm=float(scipy.linalg.svdvals(residuals, check_finite=False)[0]) if kept.any() else 0.0,
+        residual_norm=spectral_norm(residuals) if kept.any() else 0.0,
         outside=max(outside, rounding),
     )

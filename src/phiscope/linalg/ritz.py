@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 
+from phiscope.linalg.eigen import Diagonalized
 from phiscope.linalg.operators import Product
 from phiscope.linalg.products import product, row_products
 from phiscope.typing import FloatArray
@@ -80,11 +80,10 @@ class RitzSpace:
 
     def _rotation(self, keep: int, mean: FloatArray | None) -> tuple[FloatArray, FloatArray]:
         """Leading Ritz values and their coordinates."""
-        first = max(self.count - keep, 0)
-        values, rotation = scipy.linalg.eigh(
-            self._operator(mean)[0], subset_by_index=(first, self.count - 1), check_finite=False
-        )
-        return values[::-1], rotation[:, ::-1]
+        if self.count == 0:
+            return np.zeros(0), np.zeros((0, 0))
+        found = Diagonalized(np.asfortranarray(self._operator(mean)[0]))
+        return found.values[:keep], found.leading(min(keep, self.count))
 
     def ritz(self, k: int, mean: FloatArray | None) -> Ritz:
         """The k leading Ritz pairs of S, or of S + m m^T, with their residual vectors."""
@@ -116,8 +115,8 @@ class RitzSpace:
         image = product(self.images, follow) - product(self.basis, inside)
         if mean is not None:
             image += np.outer(mean, product(along, follow))
-        top = float(scipy.linalg.eigvalsh(product(follow.T, product(small, follow)))[-1])
-        return product(self.basis, used), top, float(scipy.linalg.svdvals(image, check_finite=False)[0])
+        top = float(Diagonalized(np.asfortranarray(product(follow.T, product(small, follow)))).values[0])
+        return product(self.basis, used), top, spectral_norm(image)
 
     def restart(self, keep: int, mean: FloatArray, room_for: int) -> None:
         """Cut back to the leading Ritz vectors of both operators, leaving room for so many columns."""
@@ -139,10 +138,20 @@ def orthonormal(columns: FloatArray) -> FloatArray:
     for cut in (1e-12, 1e-3):
         if kept.shape[1] == 0:
             break
-        values, rotation = scipy.linalg.eigh(row_products(kept.T), check_finite=False)
-        strong = values > cut * values[-1]
-        kept = product(kept, (rotation[:, strong] / np.sqrt(values[strong]))[:, ::-1])
+        found = Diagonalized(np.asfortranarray(row_products(kept.T)))
+        strong = found.values[found.values > cut * found.values[0]]
+        kept = product(kept, found.leading(len(strong)) / np.sqrt(strong))
     return np.asarray(kept)
+
+
+def spectral_norm(columns: FloatArray) -> float:
+    """The largest singular value.
+
+    Example:
+        >>> spectral_norm(np.array([[3.0, 0.0], [0.0, 4.0], [0.0, 0.0]]))
+        4.0
+    """
+    return math.sqrt(max(float(Diagonalized(np.asfortranarray(row_products(columns.T))).values[0]), 0.0))
 
 
 class Probes:

@@ -89,7 +89,7 @@ def diagonalize_leading(
     solved = solve(sweeps, mean, min(wanted, *sweeps.shape), limits or Limits())
     square = solved.leading.squared_norm
     moments = replace(moments, features=replace(moments.features, product=solved.product, square=square))
-    found = Findings(warnings=[*doubts_about(goal), *solved.doubts])
+    found = Findings(warnings=[*doubts_about(goal)])
     return _measured(found, moments, solved, affine, rank_tolerance)
 
 

@@ -18,7 +18,7 @@ from phiscope.inputs.arrays import as_targets, as_weights, check_reach
 from phiscope.inputs.progress import bar_of
 from phiscope.inputs.rows import Rows, as_row_source
 from phiscope.linalg.operators import PositiveOperator, ProductOperator
-from phiscope.linalg.products import add_scatter, product
+from phiscope.linalg.products import add_scatter, mirror, product, row_products
 from phiscope.moments.accumulator import MOST_CLASSES
 from phiscope.moments.moments import Moments
 from phiscope.typing import FloatArray, IntArray
@@ -115,19 +115,22 @@ class Sweeps:
         return found
 
     def scatter(self) -> FloatArray:
-        """S, shape (p, p), upper triangle."""
+        """S, shape (p, p)."""
         found = np.zeros((self.n_features, self.n_features), order="F")
         for _, rows in self._scaled(self._mean):
             found = add_scatter(found, rows)
-        return found
+        return mirror(found)
 
     def gram(self) -> FloatArray:
-        """A A^T, shape (n, n), upper triangle; reads the rows once for each block of them."""
+        """A A^T, shape (n, n); reads the rows once for each block of them."""
         found = np.zeros((self.n_rows, self.n_rows), order="F")
         for left, rows in self._scaled(self._mean):
             for right, others in self._scaled(self._mean):
-                if right.stop > left.start:
+                if right == left:
+                    found[left, left] = row_products(rows)
+                elif right.start > left.start:
                     found[left, right] = product(rows, others.T)
+                    found[right, left] = found[left, right].T
         return found
 
     @property

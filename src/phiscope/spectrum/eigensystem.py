@@ -216,6 +216,7 @@ def diagonalize_with_mean(covariance: PositiveOperator, mean: FloatArray) -> Bot
         eigenvectors=raw_vectors,  # type: ignore[arg-type]
         projector=lambda columns: both(columns)[0],
         orienter=raw_oriented,
+        leader=lambda count: found.combine(update.vectors(count).T),
     )
     centered = _of_diagonalized(found, kept)
     return BothSystems(

@@ -1,0 +1,1 @@
+"""Parts of `eigensolvers.py`: who solves, who takes turns, what is judged."""
