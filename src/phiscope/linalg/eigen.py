@@ -14,6 +14,7 @@ called one by one, which lets other threads go on.
 from __future__ import annotations
 
 import ctypes
+from abc import ABC, abstractmethod
 from threading import RLock
 
 import numpy as np
@@ -38,7 +39,68 @@ APART = 8
 the cache; with a gap Q x takes half to four fifths of the time (measured for p = 256 to 3072 with OpenBLAS)."""
 
 
-class Diagonalized:
+class Decomposition(ABC):
+    """Eigenvalues at once, eigenvectors when they are read; coordinates and combinations of few columns without them.
+
+    One thread at a time forms the eigenvectors, all others wait for them.
+
+    Attributes:
+        values: eigenvalues, shape (k,), descending.
+    """
+
+    values: FloatArray
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._whole: FloatArray | None = None
+
+    def project(self, columns: FloatArray) -> FloatArray:
+        """V^T x, shape (k, j), for columns x of shape (p, j)."""
+        with self._lock:
+            whole = self._whole_for(columns.shape[1])
+            return self._projected(columns) if whole is None else product(whole.T, columns)
+
+    def combine(self, coefficients: FloatArray) -> FloatArray:
+        """V c, shape (p, j), for coefficients c of shape (k, j)."""
+        with self._lock:
+            whole = self._whole_for(coefficients.shape[1])
+            return self._combined(coefficients) if whole is None else product(whole, coefficients)
+
+    def leading(self, count: int) -> FloatArray:
+        """The first columns of V, shape (p, count), in memory of their own."""
+        with self._lock:
+            whole = self._whole_for(count)
+            return self._formed(count) if whole is None else copied(whole[:, :count])
+
+    def vectors(self) -> FloatArray:
+        """V, shape (p, k), columns contiguous; the memory of this object, not to be written to."""
+        with self._lock:
+            if self._whole is None:
+                self._whole = self._all()
+            return self._whole
+
+    def _whole_for(self, n_columns: int) -> FloatArray | None:
+        """The eigenvectors, where they are there or so many columns are worth forming them."""
+        return self.vectors() if n_columns > MANY_COLUMNS * len(self.values) else self._whole
+
+    @abstractmethod
+    def _projected(self, columns: FloatArray) -> FloatArray:
+        """`project` without the eigenvectors."""
+
+    @abstractmethod
+    def _combined(self, coefficients: FloatArray) -> FloatArray:
+        """`combine` without them."""
+
+    @abstractmethod
+    def _formed(self, count: int) -> FloatArray:
+        """`leading` without the others."""
+
+    @abstractmethod
+    def _all(self) -> FloatArray:
+        """`vectors`; what they were made of may be given up."""
+
+
+class Diagonalized(Decomposition):
     """Eigenvalues, descending, and eigenvectors of a symmetric matrix; it holds two p x p arrays, later one.
 
     Args:
@@ -60,54 +122,36 @@ class Diagonalized:
     """
 
     def __init__(self, lower: FloatArray) -> None:
-        self._lock = RLock()
-        self._reflectors: tuple[FloatArray, FloatArray] | None
+        super().__init__()
         diagonal, beside, factors = _reduced(lower)
-        self._reflectors = (lower, factors)
+        self._reflectors: tuple[FloatArray, FloatArray] | None = (lower, factors)
         # Of -T, whose ascending order is the descending one of T.
-        values, self._vectors = _of_tridiagonal(-diagonal, -beside)
+        values, self._turned = _of_tridiagonal(-diagonal, -beside)
         self.values = -values
 
-    def project(self, columns: FloatArray) -> FloatArray:
-        """V^T x, shape (p, j), for columns x of shape (p, j)."""
-        with self._lock:
-            self._prepare_for(columns.shape[1])
-            turned = columns
-            if self._reflectors is not None:
-                turned = copied(columns)
-                reflect(*self._reflectors, turned, skipped=1, transposed=True)
-            return product(self._vectors.T, turned)
+    def _projected(self, columns: FloatArray) -> FloatArray:
+        turned = copied(columns)
+        reflect(*self._kept(), turned, skipped=1, transposed=True)
+        return product(self._turned.T, turned)
 
-    def combine(self, coefficients: FloatArray) -> FloatArray:
-        """V c, shape (p, j), for coefficients c of shape (p, j)."""
-        with self._lock:
-            self._prepare_for(coefficients.shape[1])
-            found = product(self._vectors, coefficients)
-            if self._reflectors is not None:
-                found = copied(found)
-                reflect(*self._reflectors, found, skipped=1)
-            return found
+    def _combined(self, coefficients: FloatArray) -> FloatArray:
+        found = copied(product(self._turned, coefficients))
+        reflect(*self._kept(), found, skipped=1)
+        return found
 
-    def leading(self, count: int) -> FloatArray:
-        """The first columns of V, shape (p, count), in memory of their own."""
-        with self._lock:
-            self._prepare_for(count)
-            found = copied(self._vectors[:, :count])
-            if self._reflectors is not None:
-                reflect(*self._reflectors, found, skipped=1)
-            return found
+    def _formed(self, count: int) -> FloatArray:
+        found = copied(self._turned[:, :count])
+        reflect(*self._kept(), found, skipped=1)
+        return found
 
-    def vectors(self) -> FloatArray:
-        """V, shape (p, p), columns contiguous; the memory of this object, not to be written to."""
-        with self._lock:
-            if self._reflectors is not None:
-                reflect(*self._reflectors, self._vectors, skipped=1)
-                self._reflectors = None
-            return self._vectors
+    def _all(self) -> FloatArray:
+        # In place: there is never a third p x p array.
+        reflect(*self._kept(), self._turned, skipped=1)
+        self._reflectors = None
+        return self._turned
 
-    def _prepare_for(self, n_columns: int) -> None:
-        if self._reflectors is not None and n_columns > MANY_COLUMNS * len(self.values):
-            self.vectors()
+    def _kept(self) -> tuple[FloatArray, FloatArray]:
+        return _not_given_up(self._reflectors)
 
 
 def _reduced(lower: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -167,7 +211,7 @@ def _by_representations(diagonal: FloatArray, beside: FloatArray) -> tuple[Float
     return (values, vectors) if status.value == 0 and found.value == size else None
 
 
-class FewRows:
+class FewRows(Decomposition):
     """Eigenvalues, descending, and eigenvectors of A^T A, and one more direction where `beside` leaves their span.
 
     Args:
@@ -189,55 +233,27 @@ class FewRows:
     """
 
     def __init__(self, rows: FloatArray, beside: FloatArray | None = None) -> None:
-        self._lock = RLock()
-        n_rows, width = rows.shape
-        columns = room(width, n_rows + (beside is not None))
+        super().__init__()
+        n_rows, self._width = rows.shape
+        columns = room(self._width, n_rows + (beside is not None))
         columns[:, :n_rows] = rows.T
         if beside is not None:
             columns[:, n_rows] = beside
         self._reflectors: tuple[FloatArray, FloatArray] | None = (columns, _triangle(columns))
-        inner = min(n_rows, width)
+        inner = min(n_rows, self._width)
         self._rotation, singular = _rotation(np.asfortranarray(np.triu(columns[:inner, :n_rows])))
         self.values = np.concatenate([singular**2, np.zeros(min(columns.shape) - inner)])
-        self._vectors = np.empty((width, 0))
 
-    def project(self, columns: FloatArray) -> FloatArray:
-        """V^T x, shape (k, j), for columns x of shape (p, j)."""
-        with self._lock:
-            self._prepare_for(columns.shape[1])
-            if self._reflectors is None:
-                return product(self._vectors.T, columns)
-            turned = copied(columns)
-            reflect(*self._reflectors, turned, skipped=0, transposed=True)
-            found, inner = turned[: len(self.values)].copy(), len(self._rotation)
-            found[:inner] = product(self._rotation.T, turned[:inner])
-            return found
+    def _projected(self, columns: FloatArray) -> FloatArray:
+        turned = copied(columns)
+        reflect(*_not_given_up(self._reflectors), turned, skipped=0, transposed=True)
+        found, inner = turned[: len(self.values)].copy(), len(self._rotation)
+        found[:inner] = product(self._rotation.T, turned[:inner])
+        return found
 
-    def combine(self, coefficients: FloatArray) -> FloatArray:
-        """V c, shape (p, j), for coefficients c of shape (k, j)."""
-        with self._lock:
-            self._prepare_for(coefficients.shape[1])
-            if self._reflectors is None:
-                return product(self._vectors, coefficients)
-            inner = len(self._rotation)
-            return self._reflected(product(self._rotation, coefficients[:inner]), coefficients[inner:])
-
-    def leading(self, count: int) -> FloatArray:
-        """The first columns of V, shape (p, count), in memory of their own."""
-        with self._lock:
-            self._prepare_for(count)
-            return self._vectors[:, :count].copy(order="F") if self._reflectors is None else self._formed(count)
-
-    def vectors(self) -> FloatArray:
-        """V, shape (p, k), columns contiguous; the memory of this object, not to be written to."""
-        with self._lock:
-            if self._reflectors is not None:
-                self._vectors, self._reflectors = self._formed(len(self.values)), None
-            return self._vectors
-
-    def _prepare_for(self, n_columns: int) -> None:
-        if n_columns > MANY_COLUMNS * len(self.values):
-            self.vectors()
+    def _combined(self, coefficients: FloatArray) -> FloatArray:
+        inner = len(self._rotation)
+        return self._reflected(product(self._rotation, coefficients[:inner]), coefficients[inner:])
 
     def _formed(self, count: int) -> FloatArray:
         inner = len(self._rotation)
@@ -245,15 +261,23 @@ class FewRows:
         turned[:, :inner] = self._rotation[:, :count]
         return self._reflected(turned, np.eye(len(self.values), count)[inner:])
 
+    def _all(self) -> FloatArray:
+        formed, self._reflectors = self._formed(len(self.values)), None
+        return formed
+
     def _reflected(self, turned: FloatArray, beside: FloatArray) -> FloatArray:
         """Q x for x made of what the triangle's own directions were turned to and what lies beside them."""
-        if self._reflectors is None:
-            raise PhiscopeError("the reflectors were given up for the eigenvectors; please report this")
-        found = room(len(self._vectors), turned.shape[1])
+        found = room(self._width, turned.shape[1])
         inner, size = len(turned), len(self.values)
         found[:inner], found[inner:size], found[size:] = turned, beside, 0.0
-        reflect(*self._reflectors, found, skipped=0)
+        reflect(*_not_given_up(self._reflectors), found, skipped=0)
         return found
+
+
+def _not_given_up(reflectors: tuple[FloatArray, FloatArray] | None) -> tuple[FloatArray, FloatArray]:
+    if reflectors is None:
+        raise PhiscopeError("the reflectors were given up for the eigenvectors; please report this")
+    return reflectors
 
 
 def _triangle(columns: FloatArray) -> FloatArray:

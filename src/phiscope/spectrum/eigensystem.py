@@ -15,7 +15,7 @@ import numpy as np
 
 from phiscope.lazy import LateField
 from phiscope.linalg import rank_one
-from phiscope.linalg.eigen import Diagonalized, FewRows
+from phiscope.linalg.eigen import Decomposition, Diagonalized, FewRows
 from phiscope.linalg.operators import PositiveOperator
 from phiscope.linalg.products import product
 from phiscope.typing import FloatArray
@@ -112,7 +112,7 @@ def diagonalize_operator(operator: PositiveOperator) -> Eigensystem:
     return _of_diagonalized(found, _n_kept(found.values, operator.size))
 
 
-def _diagonalized(operator: PositiveOperator, beside: FloatArray | None = None) -> Diagonalized | FewRows:
+def _diagonalized(operator: PositiveOperator, beside: FloatArray | None = None) -> Decomposition:
     if operator.matrix is None:
         return FewRows(np.asarray(operator.rows), beside)
     return Diagonalized(operator.lower())
@@ -229,7 +229,7 @@ def diagonalize_with_mean(covariance: PositiveOperator, mean: FloatArray) -> Bot
     )
 
 
-def _of_diagonalized(found: Diagonalized | FewRows, kept: int) -> Eigensystem:
+def _of_diagonalized(found: Decomposition, kept: int) -> Eigensystem:
     def combined(coefficients: FloatArray) -> FloatArray:
         padded = np.zeros((len(found.values), coefficients.shape[1]))
         padded[:kept] = coefficients
