@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import scipy.linalg
 
 from phiscope.linalg import dense
+from waiting import longest_wait
 
 
 @pytest.fixture
@@ -56,3 +58,11 @@ def test_eigenpairs_ascend(rows):
     # Control: eigenvectors of another matrix do not diagonalize this one.
     other = dense.eigenpairs(rows[:20].T @ rows[:20])[1]
     assert np.abs(other * values @ other.T - matrix).max() > 1
+
+
+def test_other_threads_go_on_while_eigenpairs_are_found():
+    rows = np.random.default_rng(3).standard_normal((1500, 1200))
+    matrix = rows.T @ rows
+    assert longest_wait(lambda: dense.eigenpairs(matrix)) < 0.3
+    # Control: SciPy's own function holds them up.
+    assert longest_wait(lambda: scipy.linalg.eigh(matrix)) > 0.15

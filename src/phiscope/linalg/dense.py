@@ -1,16 +1,15 @@
 """Factorizations of small or thin dense matrices, and their norms: for whoever is not in this package.
 
-Everything here lets other threads go on while LAPACK runs: NumPy's routines do, and of SciPy's those for QR.
+Everything here lets other threads go on while LAPACK runs: ours and NumPy's routines do, and of SciPy's those for QR.
 """
 
 from __future__ import annotations
-
-from typing import Literal
 
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from phiscope.linalg.eigen import Diagonalized
 from phiscope.typing import FloatArray, IntArray
 
 
@@ -74,12 +73,14 @@ def singular_vectors(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
     return np.asarray(left), np.asarray(right)
 
 
-def eigenpairs(matrix: FloatArray, driver: Literal["evr", "evd"] = "evr") -> tuple[FloatArray, FloatArray]:
+def eigenpairs(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Eigenvalues of a symmetric matrix, ascending, and eigenvectors as columns.
 
     Example:
         >>> eigenpairs(np.diag([4.0, 1.0]))[0].tolist()
         [1.0, 4.0]
     """
-    values, vectors = scipy.linalg.eigh(matrix, driver=driver, check_finite=False)
-    return np.asarray(values), np.asarray(vectors)
+    if len(matrix) == 0:
+        return np.zeros(0), np.zeros((0, 0))
+    found = Diagonalized(np.array(matrix, dtype=np.float64, order="F"))
+    return found.values[::-1], found.vectors()[:, ::-1]

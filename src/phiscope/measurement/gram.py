@@ -45,7 +45,7 @@ def kernel_features(gram: Any, cross: Any = None) -> FloatArray:
         [[0.0, 2.0], [3.0, 0.0]]
     """
     kernel, eps = _checked(gram)
-    values, vectors = dense.eigenpairs(kernel, "evd")
+    values, vectors = dense.eigenpairs(kernel)
     values, vectors = values[::-1], vectors[:, ::-1]
     rounding = len(kernel) * eps * max(float(values[0]), 0.0)
     if values[0] <= 0 or values[-1] < -rounding:
