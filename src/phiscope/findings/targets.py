@@ -59,8 +59,7 @@ def target_means(moments: Moments) -> FloatArray:
 def target_variance(moments: Moments) -> float:
     """tr(Dc)."""
     if moments.classes:
-        shares = moments.group_weights / moments.weight
-        return float(1 - shares @ shares)
+        return alignment.class_target_variance(moments.group_weights / moments.weight)
     return moments.covariance("values").trace()
 
 
@@ -129,7 +128,9 @@ def find_readout(
         found.numbers["head_excess_loss"] = max(error - variance * (1 - best), 0.0)
     if moments.classes and spectrum.quality is not None:
         between = spectrum.quality * spectrum.eigenvalues
-        found.numbers["discriminant_information"] = readout.discriminant_information(spectrum.eigenvalues, between)
+        value = readout.discriminant_information(spectrum.eigenvalues, between)
+        # Beyond the rank of the class indicators is rounding.
+        found.numbers["discriminant_information"] = min(value, float(span.rank))
     else:
         found.refuse(("discriminant_information",), "it needs integer targets, the class of each sample")
 

@@ -36,7 +36,7 @@ from phiscope.metrics.similarity import kernel_similarity
 from phiscope.moments.gathered import Gathered
 from phiscope.moments.jackknife import Estimate, Resampling
 from phiscope.moments.moments import Moments
-from phiscope.spectrum.eigensystem import diagonalize_with_mean
+from phiscope.spectrum.eigensystem import diagonalize_with_mean, varies
 from phiscope.spectrum.spans import Cut, Outputs, target_spans
 from phiscope.spectrum.spectrum import Spectrum, both_spectra
 from phiscope.typing import AffineHead, FloatArray
@@ -171,14 +171,15 @@ def _find_without_spectrum(
     found: Findings, moments: Moments, covariance: PositiveOperator, outputs: Outputs | None, tolerance: float
 ) -> None:
     """`WITHOUT_SPECTRUM`, as far as there is what they need."""
-    squared_norm = covariance.squared_norm()
+    mean = moments.mean[: moments.n_features]
+    squared_norm = covariance.squared_norm() if varies(covariance, mean) else 0.0
     if outputs is None:
         found.refuse(OUTPUT_NUMBERS, "neither outputs nor a head were given")
     else:
         find_output_numbers(found, outputs, float(np.sqrt(squared_norm)), covariance.trace(), tolerance)
     if moments.classes or moments.n_values:
         find_alignment(found, moments, squared_norm)
-    find_participation(found, covariance, squared_norm, moments.mean[: moments.n_features])
+    find_participation(found, covariance, squared_norm, mean)
 
 
 def _measured(

@@ -178,6 +178,8 @@ class Reading:
         spread = pseudo_values(value, left, shares) - center
         reach = scipy.stats.t.ppf((1 + level) / 2, len(shares) - 1) * standard_error(spread, shares)
         ceiling = 1.0 if curve in _BOUNDED else np.inf
+        # As with single numbers: a center outside the range would leave a band beside it.
+        center = np.clip(center, 0.0, ceiling)
         low, high = np.maximum(center - reach, 0.0), np.minimum(center + reach, ceiling)
         # Beyond 1 nothing can lie apart.
         gap = min(max(CLUSTER_GAP, BAND_ERRORS * relative_sampling_error(self._effective_samples())), 1.0)

@@ -12,14 +12,22 @@ import torch
 from numpy.typing import NDArray
 
 from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError, TargetError
-from phiscope.inputs.arrays import as_array, as_count, as_row_tensor, as_rows, as_targets, as_weights
+from phiscope.inputs.arrays import (
+    as_array,
+    as_count,
+    as_row_tensor,
+    as_rows,
+    as_targets,
+    as_weights,
+    check_weight_ratio,
+)
 from phiscope.moments.device_scatter import DeviceScatter
 from phiscope.moments.moments import Layout, Moments, with_groups
 from phiscope.moments.pilots import Pilots
 from phiscope.moments.precision import PRECISIONS, check_precision, check_range, has_double, reach_of
 from phiscope.moments.scatter import Scatter
 from phiscope.moments.shards import HALVES, ShardMoments, Streams, shards_for
-from phiscope.typing import IntArray
+from phiscope.typing import FloatArray, IntArray
 
 SHARD_BLOCK_ROWS = 512
 """Rows per matrix product of one shard."""
@@ -67,6 +75,7 @@ class MomentAccumulator:
         self._num_classes = None if num_classes is None else as_count(num_classes, name="num_classes")
         self._n_shards = None if n_shards is None else as_count(n_shards, name="n_shards")
         self._reach: dict[str, float] = {}
+        self._lightest, self._heaviest = math.inf, 0.0
         self._layout: Layout | None = None
         self._batches = 0
         self._streams: Streams | None = None
@@ -110,6 +119,7 @@ class MomentAccumulator:
         self._check_layout(layout)
         groups = goal if goal is not None and is_class else np.zeros(len(phi), dtype=np.int64)
         self._check_values(parts)
+        self._check_weights(weight)
         if is_class:
             self._check_classes(groups)
         elif goal is not None and self._num_classes is not None:
@@ -177,6 +187,15 @@ class MomentAccumulator:
                     batch=self._batches,
                 )
             self._reach[name] = max(self._reach.get(name, 0.0), reach)
+
+    def _check_weights(self, weights: FloatArray) -> None:
+        """Across batches, as within each of them."""
+        positive = weights[weights > 0]
+        if len(positive):
+            lightest = min(self._lightest, float(positive.min()))
+            heaviest = max(self._heaviest, float(positive.max()))
+            check_weight_ratio(lightest, heaviest)
+            self._lightest, self._heaviest = lightest, heaviest
 
     def _check_classes(self, groups: IntArray) -> None:
         low, high = (int(groups.min()), int(groups.max())) if len(groups) else (0, 0)

@@ -22,9 +22,13 @@ from phiscope.moments.moments import Moments, fold, merge, moments_from_rows, wi
 from phiscope.moments.shards import FEWEST_SHARDS
 from phiscope.typing import FloatArray
 
-MOST_OF_A_COLUMN = 0.75
-"""A shard with no more than this share of the weight and of every column's scatter is subtracted: two bits, no more,
-are lost."""
+LEFT_OF_A_SUM = 0.25
+"""A shard is subtracted where this share of the weight, of every column's scatter and of every class's own scatter is
+left: two bits, no more, are lost. Otherwise, as where one sample outweighs all others, the other shards are merged."""
+
+
+LEFT_OF_A_GROUP = 1e-6
+"""The same for the weight of a class: one of few samples takes a large share, and only weights far apart cost digits."""
 
 
 def leave_one_out(shards: Sequence[Moments], total: Moments | None = None) -> Iterator[Moments]:
@@ -47,15 +51,14 @@ def leave_one_out(shards: Sequence[Moments], total: Moments | None = None) -> It
         return
     if total.within is None:
         total = fold(reduce(merge, shards))
-    scatter = np.diagonal(np.asarray(total.within))
     for index, shard in enumerate(shards):
         part = with_groups(fold(shard), len(total.group_counts))
-        light = part.weight <= MOST_OF_A_COLUMN * total.weight
-        if light and (np.diagonal(np.asarray(part.within)) <= MOST_OF_A_COLUMN * scatter).all():
-            yield without(total, part)
+        others = [*shards[:index], *shards[index + 1 :]]
+        gone = Gone.of(total, part)
+        if part.weight <= (1 - LEFT_OF_A_SUM) * total.weight and gone.leaves_enough(total, part):
+            yield _with_squares(without(total, part, gone), total, others)
         else:
-            rest = reduce(merge, [other for position, other in enumerate(shards) if position != index])
-            yield with_groups(rest, len(total.group_counts))
+            yield with_groups(reduce(merge, others), len(total.group_counts))
 
 
 def _rows_without_each(shards: Sequence[Moments], n_groups: int) -> Iterator[Moments]:
@@ -66,34 +69,87 @@ def _rows_without_each(shards: Sequence[Moments], n_groups: int) -> Iterator[Mom
         yield moments_from_rows(shards[0].layout, rows, groups, weights, n_groups)
 
 
-def without(total: Moments, part: Moments) -> Moments:
+@dataclass(frozen=True, kw_only=True)
+class Gone:
+    """What leaves with some of the samples, besides their own scatter.
+
+    Attributes:
+        weights: of each group afterwards, shape (K,).
+        step: from the means of all to those of the part, shape (K, d); 0 for groups of which nothing is left.
+        strength: what `merge` would add of step step^T, shape (K,).
+        scatter: diagonal of all scatter that goes, shape (d,).
+    """
+
+    weights: FloatArray
+    step: FloatArray
+    strength: FloatArray
+    scatter: FloatArray
+
+    @classmethod
+    def of(cls, total: Moments, part: Moments) -> Gone:
+        """What leaves folded moments with a folded part of them."""
+        weights = np.where(total.group_counts > part.group_counts, total.group_weights - part.group_weights, 0.0)
+        left = weights > 0
+        step = np.where(left[:, None], part.group_means - total.group_means, 0.0)
+        # What `merge` adds between the two means of a group, from the total's mean.
+        strength = np.where(left, part.group_weights * total.group_weights / np.where(left, weights, 1.0), 0.0)
+        scatter = np.diagonal(np.asarray(part.within)) + strength @ step**2
+        return cls(weights=weights, step=step, strength=strength, scatter=scatter)
+
+    def leaves_enough(self, total: Moments, part: Moments) -> bool:
+        """Whether so much of each column's scatter, and of each group that keeps samples, stays that digits do."""
+        kept = total.group_counts > part.group_counts
+        heavy = (self.weights[kept] > LEFT_OF_A_GROUP * total.group_weights[kept]).all()
+        return bool(heavy and (self.scatter <= (1 - LEFT_OF_A_SUM) * np.diagonal(np.asarray(total.within))).all())
+
+
+def without(total: Moments, part: Moments, gone: Gone | None = None) -> Moments:
     """Moments of the samples of `total` that are not in `part`, the inverse of a merge.
 
     Args:
         total: folded moments of all samples.
         part: folded moments of some of them.
+        gone: what leaves with the part, where that is known already.
     """
-    weights = np.where(total.group_counts > part.group_counts, total.group_weights - part.group_weights, 0.0)
-    left = weights > 0
-    divisor = np.where(left, weights, 1.0)
-    step = np.where(left[:, None], part.group_means - total.group_means, 0.0)
-    means = total.group_means - step * (part.group_weights / divisor)[:, None]
-    # What `merge` adds between the two means of a group, told by the total's mean.
-    strength = np.where(left, part.group_weights * total.group_weights / divisor, 0.0)
-    bridge = (step * np.sqrt(strength)[:, None])[strength > 0]
+    gone = Gone.of(total, part) if gone is None else gone
+    left, step = gone.weights > 0, gone.step
+    means = total.group_means - step * (part.group_weights / np.where(left, gone.weights, 1.0))[:, None]
+    bridge = (step * np.sqrt(gone.strength)[:, None])[gone.strength > 0]
     features = step[:, : total.n_features]
-    squares = total.group_squares - part.group_squares - strength * np.einsum("ij,ij->i", features, features)
+    squares = total.group_squares - part.group_squares - gone.strength * np.einsum("ij,ij->i", features, features)
     return replace(
         total,
         n_samples=total.n_samples - part.n_samples,
-        weight=float(weights.sum()),
+        weight=float(gone.weights.sum()),
         squared_weight=total.squared_weight - part.squared_weight,
         group_counts=total.group_counts - part.group_counts,
-        group_weights=weights,
+        group_weights=gone.weights,
         group_means=np.where(left[:, None], means, 0.0),
         group_squares=np.where(left, np.maximum(squares, 0.0), 0.0),
         within=add_outer(np.asarray(total.within) - np.asarray(part.within), bridge, sign=-1.0),
     )
+
+
+def _with_squares(rest: Moments, total: Moments, others: Sequence[Moments]) -> Moments:
+    """The rest with the own scatter of those classes merged anew that lost most of it with the part."""
+    chosen = np.flatnonzero((rest.group_squares < LEFT_OF_A_SUM * total.group_squares) & (rest.group_weights > 0))
+    if not len(chosen):
+        return rest
+    p = total.n_features
+    weights, means, squares = np.zeros(len(chosen)), np.zeros((len(chosen), p)), np.zeros(len(chosen))
+    for shard in others:
+        there = chosen < len(shard.group_weights)
+        own = chosen[there]
+        joined = weights[there] + shard.group_weights[own]
+        divisor = np.where(joined > 0, joined, 1.0)
+        step = shard.group_means[own, :p] - means[there]
+        strength = weights[there] * shard.group_weights[own] / divisor
+        squares[there] += shard.group_squares[own] + strength * np.einsum("ij,ij->i", step, step)
+        means[there] += step * (shard.group_weights[own] / divisor)[:, None]
+        weights[there] = joined
+    group_squares = rest.group_squares.copy()
+    group_squares[chosen] = squares
+    return replace(rest, group_squares=group_squares)
 
 
 def pseudo_values(value: FloatArray, left_out: FloatArray, shares: FloatArray) -> FloatArray:

@@ -90,8 +90,12 @@ class Moments:
     def _centered_rows(self, group_mean: FloatArray) -> FloatArray:
         """Rows minus a mean (one, or one per group), scaled so that A^T A is a weighted average."""
         rows, groups, weights = _kept(self)
-        shift = group_mean[groups] if group_mean.ndim == 2 else group_mean
-        return np.asarray((rows - shift) * np.sqrt(weights / self.weight)[:, None])
+        centered = rows - (group_mean[groups] if group_mean.ndim == 2 else group_mean)
+        if group_mean.ndim == 1:
+            # A mean is rounded to its own last digit. Far from zero that would leave a common shift of all rows, which
+            # looks like one more direction; the mean of what is left has all digits.
+            centered -= product(weights, centered) / self.weight
+        return np.asarray(centered * np.sqrt(weights / self.weight)[:, None])
 
     def _between_rows(self) -> FloatArray:
         """sqrt(pi_c) (mean_c - mean), one row a group: A^T A is the scatter between groups."""
