@@ -28,7 +28,7 @@ left: two bits, no more, are lost. Otherwise, as where one sample outweighs all 
 
 
 LEFT_OF_A_GROUP = 1e-6
-"""The same for the weight of a class: one of few samples takes a large share, and only weights far apart cost digits."""
+"""The same for the weight of a class: a sample of few is a large share, and only weights far apart cost digits."""
 
 
 def leave_one_out(shards: Sequence[Moments], total: Moments | None = None) -> Iterator[Moments]:
