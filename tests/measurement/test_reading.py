@@ -1,5 +1,7 @@
 """Curves and intervals read off a measurement, against brute force on the samples."""
 
+import copy
+import pickle
 import re
 
 import numpy as np
@@ -259,3 +261,24 @@ def test_a_class_of_one_sample_leaves_no_band():
     for refused in (lambda: m.curve_interval("cumulative_quality"), lambda: m.interval("nc1")):
         with pytest.raises(MissingNumberError, match="leaving out a shard"):
             refused()
+
+
+@pytest.mark.parametrize(
+    "copied", [lambda m: pickle.loads(pickle.dumps(m)), copy.deepcopy, copy.copy], ids=["pickle", "deepcopy", "copy"]
+)
+@pytest.mark.parametrize("read_first", [True, False])
+def test_a_measurement_travels_with_everything_it_can_say(copied, read_first):
+    m = measured()
+    if read_first:
+        m.interval("nc1")
+        str(m)
+    again = copied(m)
+    assert again.to_dict() == m.to_dict()
+    assert dict(again.absent) == dict(m.absent)
+    assert again.warnings == m.warnings
+    assert again.evidence == m.evidence
+    for name in ("nc1", "dynamical_low_rank", "readout_r2_held_out"):
+        assert again.interval(name) == m.interval(name)
+    np.testing.assert_array_equal(again.raw.eigenvectors, m.raw.eigenvectors)
+    np.testing.assert_array_equal(again.tolerance_curve, m.tolerance_curve)
+    assert str(again) == str(m)

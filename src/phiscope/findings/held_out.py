@@ -16,7 +16,7 @@ from phiscope.findings.targets import target_cross, target_means, target_varianc
 from phiscope.linalg.operators import PositiveOperator
 from phiscope.linalg.positive import cholesky_factor, solve_positive, whitened_by
 from phiscope.linalg.products import product, row_products
-from phiscope.moments.jackknife import leave_one_out
+from phiscope.moments.leaving_out import leave_one_out
 from phiscope.moments.moments import Moments, merge
 from phiscope.spectrum.eigensystem import diagonalize_operator
 from phiscope.spectrum.spans import target_spans

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -79,9 +80,8 @@ def measurement_from_moments(
     found_ranks = (0, 0) if outputs is None else (outputs.raw_span.rank, outputs.centered_span.rank)
     cut = Cut(tolerance=rank_tolerance, ranks=found_ranks)
 
-    def again(part: Moments) -> Measurement:
-        return measurement_from_moments(part, head=head, rank_tolerance=rank_tolerance, ranks=found_ranks)
-
+    # No function of its own: a measurement is sent to other processes together with what its intervals are made from.
+    again = partial(measurement_from_moments, head=head, rank_tolerance=rank_tolerance, ranks=found_ranks)
     whole = Later(lambda: _measured(early, moments, covariance, outputs, head, start or Start()))
     rest = Later(lambda: add_shards(whole().found, moments, shards, outputs, head, cut))
     numbers = LateMapping(early.numbers, FROM_SPECTRUM - early.numbers.keys(), lambda: _in_order(whole().found.numbers))

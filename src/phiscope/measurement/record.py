@@ -12,7 +12,7 @@ import numpy as np
 from phiscope.archive import read_record, write_arrays
 from phiscope.errors import InputError, NonFiniteError, ShapeError
 from phiscope.inputs.arrays import as_count, as_rows
-from phiscope.lazy import LateField
+from phiscope.lazy import LateField, settled
 from phiscope.measurement.reading import Reading
 from phiscope.metrics.regime import Regime, RegimeEvidence
 from phiscope.metrics.tables import html_table, text_table
@@ -102,6 +102,10 @@ class Measurement(Reading):
     resampling: Resampling[Measurement] | None = None
     target_squares: FloatArray | None = None
     tolerance_curve: FloatArray | None = LateField(_nothing)  # type: ignore[assignment]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All that is read late is read now: a measurement can be pickled, copied and sent to another process."""
+        return settled(self)
 
     @property
     def regime(self) -> Regime | None:

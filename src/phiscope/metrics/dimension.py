@@ -120,6 +120,7 @@ DEFINITIONS = (
         centering="raw",
         equation="exp(−Σ qₖ ln qₖ), q = ρ / Σρ",
         meaning="How many eigenfunctions the features effectively use: the exponential of the spectrum's entropy.",
+        scale="log(x)",
         source="arXiv:2410.04264 v1",
         caveat="A mean feature vector far from zero is one large raw eigenvalue and pulls the raw number to 1; "
         "read the centered one beside it.",
@@ -147,6 +148,7 @@ DEFINITIONS = (
         centering="raw",
         equation="Σρ / ρ₁",
         meaning="Total variance in units of the largest eigenvalue; elsewhere the centered one is called NESum.",
+        scale="log(x - 1)",
         source="Rudelson and Vershynin 2007; NESum: He and Ozay 2022",
     ),
     Definition(
