@@ -264,7 +264,9 @@ def test_a_class_of_one_sample_leaves_no_band():
 
 
 @pytest.mark.parametrize(
-    "copied", [lambda m: pickle.loads(pickle.dumps(m)), copy.deepcopy, copy.copy], ids=["pickle", "deepcopy", "copy"]
+    "copied",
+    [lambda m: pickle.loads(pickle.dumps(m)), copy.deepcopy, copy.copy],  # noqa: S301 - of our own making
+    ids=["pickle", "deepcopy", "copy"],
 )
 @pytest.mark.parametrize("read_first", [True, False])
 def test_a_measurement_travels_with_everything_it_can_say(copied, read_first):

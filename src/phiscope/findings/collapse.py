@@ -61,12 +61,12 @@ def _find_duality(
 ) -> None:
     if weight is None:
         found.refuse(("nc3",), "it compares class means with the head, and no head was given")
-    elif len(weight) != len(moments.group_weights):
-        found.refuse(("nc3",), f"the head has {len(weight)} outputs and there are {len(moments.group_weights)} classes")
-    elif not frobenius_norm(weight[present]):
+    elif len(weight) != moments.n_classes:
+        found.refuse(("nc3",), f"the head has {len(weight)} outputs and there are {moments.n_classes} classes")
+    elif not frobenius_norm(weight[moments.group_labels[present]]):
         found.refuse(("nc3",), "the weights of the head are all zero")
     else:
-        found.numbers["nc3"] = collapse.nc3(weight[present], vectors)
+        found.numbers["nc3"] = collapse.nc3(weight[moments.group_labels[present]], vectors)
 
 
 REGRESSION_NUMBERS = tuple(row.name for row in regression.DEFINITIONS)

@@ -36,7 +36,7 @@ from phiscope.metrics.richness import low_rank_curve
 from phiscope.metrics.similarity import kernel_similarity
 from phiscope.moments.gathered import Gathered
 from phiscope.moments.jackknife import Estimate, Resampling
-from phiscope.moments.moments import Moments
+from phiscope.moments.moments import Moments, spread_over
 from phiscope.spectrum.eigensystem import diagonalize_with_mean, varies
 from phiscope.spectrum.spans import Cut, Outputs, target_spans
 from phiscope.spectrum.spectrum import Spectrum, both_spectra
@@ -257,11 +257,17 @@ def _versions(moments: Moments) -> dict[str, str]:
 
 
 def _record(moments: Moments, **known: Any) -> Measurement:
-    class_means = class_weights = None
+    class_means: Any = None
+    class_weights: Any = None
     if moments.classes:
         class_means = moments.group_means[:, : moments.n_features].copy()
         class_means[moments.group_weights == 0] = np.nan
         class_weights = moments.group_weights / moments.weight
+    if moments.labels is not None:
+        # Rows of classes that never occur are made when somebody reads them: there may be a million of them.
+        places = moments.labels, moments.n_classes
+        class_means = partial(spread_over, class_means, *places, np.nan)
+        class_weights = partial(spread_over, class_weights, *places, 0.0)
     return Measurement(
         feature_mean=moments.mean[: moments.n_features],
         class_means=class_means,
@@ -269,7 +275,7 @@ def _record(moments: Moments, **known: Any) -> Measurement:
         n_samples=moments.n_samples,
         effective_samples=moments.weight**2 / moments.squared_weight,
         n_features=moments.n_features,
-        n_classes=len(moments.group_weights) if moments.classes else None,
+        n_classes=moments.n_classes if moments.classes else None,
         **known,
     )
 

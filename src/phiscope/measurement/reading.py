@@ -63,6 +63,7 @@ class Reading:
     effective_samples: float | None
     class_means: FloatArray | None
     class_weights: FloatArray | None
+    n_classes: int | None
     estimates: Mapping[str, Estimate]
     resampling: Resampling[Any] | None
     target_squares: FloatArray | None
@@ -142,7 +143,7 @@ class Reading:
 
     def _angles(self, resampling: Resampling[Any]) -> Estimate | None:
         """The mean angle of class means, pair by pair; None for many classes, as kinks of single pairs average out."""
-        if self.class_means is None or len(self.class_means) > MOST_CLASSES_IN_PAIRS:
+        if self.n_classes is None or self.n_classes > MOST_CLASSES_IN_PAIRS:
             return None
         whole, *parts = (_pair_angles(part.class_means) for part in (self, *resampling.without_each))
         if any(len(part) != len(whole) for part in parts):
@@ -340,9 +341,10 @@ class Reading:
         return readout.discriminant_information(shrunk, quality * values, ridge)
 
 
-def _pair_angles(class_means: FloatArray) -> FloatArray:
+def _pair_angles(class_means: FloatArray | None) -> FloatArray:
     """cos(v_c, v_c') + 1/(C - 1) of all pairs of classes that occur, one after the other."""
-    means = class_means[~np.isnan(class_means[:, 0])]
+    all_means = np.asarray(class_means)
+    means = all_means[~np.isnan(all_means[:, 0])]
     vectors = means - means.mean(axis=0)
     vectors /= row_lengths(vectors)[:, None]
     pairs = product(vectors, vectors.T)[np.triu_indices(len(means), 1)]

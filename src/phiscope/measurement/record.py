@@ -87,8 +87,8 @@ class Measurement(Reading):
     raw: Spectrum = LateField()  # type: ignore[assignment]
     centered: Spectrum = LateField()  # type: ignore[assignment]
     feature_mean: FloatArray
-    class_means: FloatArray | None = None
-    class_weights: FloatArray | None = None
+    class_means: FloatArray | None = LateField(_nothing)  # type: ignore[assignment]
+    class_weights: FloatArray | None = LateField(_nothing)  # type: ignore[assignment]
     n_samples: int
     effective_samples: float | None = None
     n_features: int

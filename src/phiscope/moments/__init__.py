@@ -3,6 +3,7 @@
 ::
 
     moments.py         `Moments` and their merge
+    labels.py          class indices that leave most classes out
     accumulator.py     the streaming pass: batches in, `Moments` out
     pilots.py          what is subtracted from rows before they are squared
     scatter.py         rows become a scatter matrix about pilot means

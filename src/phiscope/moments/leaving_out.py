@@ -56,7 +56,8 @@ def _rows_without_each(shards: Sequence[Moments], n_groups: int) -> Iterator[Mom
     kept = [(shard.rows, shard.row_groups, shard.row_weights) for shard in shards]
     for index in range(len(shards)):
         rows, groups, weights = (np.concatenate(part) for part in zip(*kept[:index], *kept[index + 1 :], strict=True))
-        yield moments_from_rows(shards[0].layout, rows, groups, weights, n_groups)
+        joined = moments_from_rows(shards[0].layout, rows, groups, weights, n_groups)
+        yield replace(joined, labels=shards[0].labels, num_classes=shards[0].num_classes)
 
 
 @dataclass(frozen=True, kw_only=True)
