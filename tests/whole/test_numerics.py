@@ -247,3 +247,16 @@ def test_features_that_vary_by_rounding_only_have_no_numbers_of_spread():
         assert name not in m
         assert "constant" in m.absent[name]
     assert m.regime is None
+
+
+def test_what_another_order_of_rows_changes():
+    """As many processes do: eigenvalues move by rounding of the largest, what divides by small ones by more."""
+    g = np.random.default_rng(3)
+    X = (g.normal(size=(501, 12)) * 10.0 ** np.linspace(0, -4.2, 12)) @ np.linalg.qr(g.normal(size=(12, 12)))[0] + 30
+    y, order = g.integers(0, 4, 501), g.permutation(501)
+    a, b = diagonalize(X, targets=y), diagonalize(X[order], targets=y[order])
+    for one, other in ((a.raw, b.raw), (a.centered, b.centered)):
+        np.testing.assert_allclose(one.eigenvalues, other.eigenvalues, atol=1e-12 * one.eigenvalues[0], rtol=0)
+    largest, least = a.raw.eigenvalues[0], a.centered.eigenvalues[-1]
+    assert least < 1e-12 * largest
+    assert abs(a["readout_r2"] - b["readout_r2"]) < 1e-12 * largest / least

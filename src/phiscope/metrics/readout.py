@@ -41,7 +41,7 @@ def readout_loss(
     Args:
         eigenvalues: rho_k, shape (K,).
         target_power: c_k, shape (K,).
-        target_square: tr(D), or tr(Dc) for a head with a bias that is already fitted.
+        target_square: tr(D), or tr(Dc) for a head whose bias is kept at its best at every step.
         times: learning rate times steps for the loss half the squared error, in inverse squared feature units, (T,).
 
     Returns:
