@@ -101,3 +101,19 @@ class LateMapping(Mapping[str, Value]):
 
     def __len__(self) -> int:
         return len(self._complete())
+
+
+def settled(record: Any) -> dict[str, Any]:
+    """The state of a record with everything read that it would compute later: functions do not travel, values do.
+
+    Args:
+        record: an instance whose class may have `LateField` and whose attributes may be `LateMapping`.
+
+    Returns:
+        What ``__getstate__`` gives to pickle and copy.
+    """
+    for kind in type(record).__mro__:
+        for name, late in vars(kind).items():
+            if isinstance(late, LateField):
+                getattr(record, name)
+    return {name: dict(value) if isinstance(value, LateMapping) else value for name, value in vars(record).items()}

@@ -73,3 +73,20 @@ def test_a_cluster_larger_than_the_classes_keeps_the_rest_unseen():
 def test_rotation_needs_classes():
     with pytest.raises(InputError, match="integer targets"):
         rotate_to_classes(phiscope.diagonalize(np.eye(4)))
+
+
+def test_clusters_are_judged_by_the_samples_that_count():
+    """4,000 samples of which 60 carry all the weight know no more about the order of functions than these 60."""
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(4000, 6)) * np.sqrt([1.5, 1.3, 1.13, 0.98, 0.85, 0.74])
+    labels, weights = rng.integers(0, 3, 4000), np.full(4000, 1e-9)
+    weights[:60] = 1
+    weighted = phiscope.diagonalize(features, targets=labels, weights=weights)
+    alone = phiscope.diagonalize(features[:60], targets=labels[:60])
+    assert weighted.independent_samples == pytest.approx(60, rel=1e-5)
+    assert alone.independent_samples == 60
+    found, expected = (rotate_to_classes(m, centered=True) for m in (weighted, alone))
+    assert (found.rotated, found.left) == (expected.rotated, expected.left)
+    # The control: as many samples of equal weight would tell some of these eigenvalues apart.
+    rest = rotate_to_classes(phiscope.diagonalize(features, targets=labels), centered=True)
+    assert (rest.rotated, rest.left) != (expected.rotated, expected.left)

@@ -23,8 +23,9 @@ POPULATION = {
     "participation_ratio": P,
     "participation_ratio_centered": P,
     "dynamical_low_rank": 1 - (R / P) ** 0.5,
-    "dynamical_low_rank_centered": 1 - (R / P) ** 0.5,
-    "used_variance": R / P,
+    # Targets are classes, so the centered readings take the outputs as differences: R - 1 of them.
+    "dynamical_low_rank_centered": 1 - ((R - 1) / P) ** 0.5,
+    "used_variance": (R - 1) / P,
 }
 
 

@@ -69,3 +69,14 @@ def test_held_out_readout_predicts_fresh_samples():
     noise = phiscope.diagonalize(X[:60], targets=g.normal(size=60))
     assert noise["readout_r2_held_out"] < noise["readout_r2"] - 0.05
     assert phiscope.diagonalize(X[:60], targets=X[:60] @ W)["readout_r2_held_out"] == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_number_is_both_given_and_absent(seed):
+    """One class: its share is 1 up to rounding, and what is left of its variance was once taken for some."""
+    rng = np.random.default_rng(seed)
+    n, p = int(rng.integers(20, 60)), int(rng.integers(2, 40))
+    m = phiscope.diagonalize(rng.normal(size=(n, p)), targets=np.zeros(n, int), weights=rng.uniform(0.1, 3, n))
+    assert "readout_r2_held_out" not in m
+    assert m.absent["readout_r2_held_out"] == "the targets are constant on these samples"
+    assert not set(m.to_dict()) & set(m.absent)

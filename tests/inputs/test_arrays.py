@@ -93,3 +93,10 @@ def test_floats_that_name_classes_look_like_labels():
     assert look_like_labels(np.array([0.0, 2.0, 1.0, 1.0, 0.0])) == 3
     for values in ([0.0, 2.0, 2.0], [1.0, 2.0, 1.0], [0.0, 0.5, 1.0], [0.0, 0.0], np.arange(9.0)):
         assert look_like_labels(np.array(values)) == 0
+
+
+@pytest.mark.parametrize("weights", [[1e82, 1e-82], [1.0, 1e-31, 0.0]])
+def test_weights_too_far_apart_to_count_beside_each_other_are_refused(weights):
+    with pytest.raises(InputError, match=r"a ratio beyond 1e\+30 .* give those weight 0"):
+        as_weights(weights, len(weights), batch=0)
+    assert as_weights([1e15, 1.1e-15, 0.0], 3, batch=0).tolist() == [1e15, 1.1e-15, 0.0]

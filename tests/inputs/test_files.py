@@ -1,6 +1,7 @@
 """Files larger than memory: every kind of file gives the numbers of the array in memory, in memory that stays flat."""
 
 import json
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,8 @@ import zarr
 
 import phiscope
 from phiscope.cli.main import run_command
-from phiscope.errors import MissingDependencyError
-from phiscope.inputs.files import open_rows
+from phiscope.errors import InputError, MissingDependencyError
+from phiscope.inputs.files import open_array, open_rows
 from phiscope.moments import row_table as chunked
 from stored import (
     KINDS,
@@ -218,3 +219,33 @@ def test_memory_stays_flat_while_files_are_read(tmp_path, kind):
         assert grown > size * 0.8
     else:
         assert grown < ALLOWED
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+@pytest.mark.parametrize(
+    "head",
+    [
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (-5, 4), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (True, 4), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (0, " + "9" * 30 + "), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (4611686018427387904, 0), }",
+        "((((",
+        "(" * 3000,
+        "{",
+        "{1:" * 2000,
+        "",
+    ],
+)
+def test_a_head_that_numpy_never_wrote_is_one_sentence(tmp_path, head, version):
+    """NumPy's reader parses Python literals: on these it raises OverflowError, TypeError, TokenError and others."""
+    size = struct.pack("<H" if version == (1, 0) else "<I", len(head))
+    path = tmp_path / "x.npy"
+    path.write_bytes(b"\x93NUMPY" + bytes(version) + size + head.encode() + bytes(512))
+    with pytest.raises(InputError, match="is damaged") as caught:
+        open_array(path, name="features")
+    assert "\n" not in str(caught.value)
+    # The control: the same bytes with a head that fits are read.
+    good = "{'descr': '<f8', 'fortran_order': False, 'shape': (4, 4), }"
+    size = struct.pack("<H" if version == (1, 0) else "<I", len(good))
+    path.write_bytes(b"\x93NUMPY" + bytes(version) + size + good.encode() + bytes(512))
+    assert open_array(path, name="features").shape == (4, 4)

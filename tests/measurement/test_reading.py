@@ -1,5 +1,7 @@
 """Curves and intervals read off a measurement, against brute force on the samples."""
 
+import copy
+import pickle
 import re
 
 import numpy as np
@@ -37,6 +39,31 @@ def test_readout_curve_is_gradient_descent_on_the_head(centered):
     times = step * np.arange(steps + 1)
     # Gradient descent with step h follows the flow to order h times the largest eigenvalue.
     np.testing.assert_allclose(measured(offset=0.3).readout_curve(times, centered=centered), losses, rtol=2e-2)
+
+
+@pytest.mark.parametrize("bias", ["kept at its best", "trained from zero", "fitted first, then frozen"])
+def test_which_bias_the_readout_curve_is_of(bias):
+    """Kept at its best it is that of the centered curve, trained like a weight of the raw one of [phi, 1]."""
+    rng = np.random.default_rng(1)
+    features = rng.normal(size=(60, 6)) + 1.0
+    labels = features[:, :4].argmax(axis=1)
+    goal = np.eye(4)[labels]
+    weight, offset = np.zeros((4, 6)), np.zeros(4) if bias.startswith("trained") else goal.mean(0)
+    step, steps, losses = 2e-3, 1500, []
+    for _ in range(steps):
+        residual = features @ weight.T + offset - goal
+        weight -= step * residual.T @ features / 60
+        if bias.startswith("trained"):
+            offset -= step * residual.mean(0)
+        if bias.startswith("kept"):
+            offset = goal.mean(0) - weight @ features.mean(0)
+        losses.append(((features @ weight.T + offset - goal) ** 2).sum(1).mean())
+    times = step * np.arange(1, steps + 1)
+    ones = np.c_[features, np.ones(60)] if bias.startswith("trained") else features
+    curve = phiscope.diagonalize(ones, targets=labels).readout_curve(times, centered=not bias.startswith("trained"))
+    apart = np.abs(curve / losses - 1).max()
+    # The control: a frozen bias gives neither. Descent follows the flow to order of step times largest eigenvalue.
+    assert apart > 0.01 if "frozen" in bias else apart < 0.002
 
 
 def test_readout_curve_ends_at_the_best_head_and_starts_at_zero_head():
@@ -233,7 +260,7 @@ def test_how_many_samples_would_do_is_enough():
 
 def test_weights_that_leave_one_sample_have_a_level_of_chance():
     rng = np.random.default_rng(0)
-    weights = np.r_[1.0, np.full(39, 1e-90)]
+    weights = np.r_[1.0, np.full(39, 1e-29)]
     m = phiscope.diagonalize(rng.normal(size=(40, 2)), targets=rng.normal(size=40), weights=weights)
     assert any("effective samples" in text for text in m.warnings)
     assert np.isfinite(m.quality_excess()).all()
@@ -259,3 +286,42 @@ def test_a_class_of_one_sample_leaves_no_band():
     for refused in (lambda: m.curve_interval("cumulative_quality"), lambda: m.interval("nc1")):
         with pytest.raises(MissingNumberError, match="leaving out a shard"):
             refused()
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [lambda m: pickle.loads(pickle.dumps(m)), copy.deepcopy, copy.copy],  # noqa: S301 - of our own making
+    ids=["pickle", "deepcopy", "copy"],
+)
+@pytest.mark.parametrize("read_first", [True, False])
+def test_a_measurement_travels_with_everything_it_can_say(copied, read_first):
+    m = measured()
+    if read_first:
+        m.interval("nc1")
+        str(m)
+    again = copied(m)
+    assert again.to_dict() == m.to_dict()
+    assert dict(again.absent) == dict(m.absent)
+    assert again.warnings == m.warnings
+    assert again.evidence == m.evidence
+    for name in ("nc1", "dynamical_low_rank", "readout_r2_held_out"):
+        assert again.interval(name) == m.interval(name)
+    np.testing.assert_array_equal(again.raw.eigenvectors, m.raw.eigenvectors)
+    np.testing.assert_array_equal(again.tolerance_curve, m.tolerance_curve)
+    assert str(again) == str(m)
+
+
+@pytest.mark.parametrize("name", ["readout_r2", "discriminant_information", "nc1_bounded", "rankme"])
+@pytest.mark.parametrize(("n", "enough"), [(15, 60), (40, 60), (60, None)])
+def test_an_interval_that_so_few_samples_cannot_give_says_how_many_would_do(name, n, enough):
+    rng = np.random.default_rng(0)
+    m = phiscope.diagonalize(rng.normal(size=(n, 20)), targets=rng.integers(0, 3, n))
+    if enough is None:
+        low, high = m.interval(name)
+        assert low < high
+    else:
+        with pytest.raises(MissingNumberError, match=f"; {enough} samples would do"):
+            m.interval(name)
+    # The control: other numbers have one from as few samples.
+    low, high = m.interval("participation_ratio")
+    assert low < high

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from phiscope.metrics.alignment import class_target_squared_norm, least_k_reaching, target_alignment
+from phiscope.metrics.alignment import (
+    class_target_squared_norm,
+    class_target_variance,
+    least_k_reaching,
+    target_alignment,
+)
 
 
 @pytest.mark.parametrize("n_targets", [1, 3])
@@ -46,3 +51,9 @@ def test_a_level_is_reached_at_a_tie_and_not_before():
     assert least_k_reaching(tenths, 0.9) == 9
     assert least_k_reaching(tenths, 0.9 + 1e-6) == 10
     assert least_k_reaching(tenths, 1.1) is None
+
+
+@pytest.mark.parametrize("share", [0.0, 1e-18, 1e-9, 0.3])
+def test_variance_of_class_targets_does_not_cancel(share):
+    """2 pi (1 - pi) for two classes: 1 - sum of squares would be rounding for a class of hardly any samples."""
+    assert class_target_variance(np.array([1 - share, share])) == pytest.approx(2 * share * (1 - share), rel=1e-12)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from phiscope import diagonalize
+from phiscope.metrics.dimension import rankme
 
 EPS = np.finfo(np.float64).eps
 # A few hundred float64 operations on numbers of order 1.
@@ -34,3 +35,14 @@ def test_rankme_is_made_of_singular_values():
 def test_srank_counts_to_the_last_percent():
     assert diagonalize(np.diag([0.5, 0.49, 0.005, 0.005]))["srank"] == 2
     assert diagonalize(np.diag([0.5, 0.4899, 0.0051, 0.005]))["srank"] == 3
+
+
+@pytest.mark.parametrize(("spectrum", "least"), [([1.0], 1), ([1.0, 0.0, 0.0], 1), ([1.0] * 40, 40)])
+def test_rankme_stays_between_one_and_the_number_of_singular_values(spectrum, least):
+    """The paper's 1e-7 makes the shares sum to 1 + K 1e-7: 0.9999999 for one direction, 40.00001 for 40 equal ones."""
+    kept = np.array([value for value in spectrum if value])
+    assert rankme(kept, len(spectrum)) == pytest.approx(least, abs=1e-4)
+    assert 1 <= rankme(kept, len(spectrum)) <= len(spectrum)
+    share = np.sqrt(spectrum) / np.sqrt(spectrum).sum() + 1e-7
+    published = np.exp(-(share * np.log(share)).sum())
+    assert published < 1 or published > len(spectrum) or len(kept) < len(spectrum)

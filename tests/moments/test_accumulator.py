@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from phiscope import diagonalize
+from phiscope.errors import InputError
 from phiscope.moments.accumulator import MomentAccumulator
 from phiscope.moments.pilots import BLOCK_ROWS
 from phiscope.moments.shards import PILOT_ROWS
@@ -176,3 +177,13 @@ def test_rows_that_wait_for_a_full_product_are_counted_at_any_moment(precision, 
             expected = np.cov(seen.T, bias=True)
             np.testing.assert_allclose(moments.covariance("features").dense(), expected, atol=tolerance)
             np.testing.assert_allclose(moments.mean[:6], seen.mean(axis=0), rtol=tolerance)
+
+
+def test_weights_of_different_batches_are_not_too_far_apart_either():
+    accumulator = MomentAccumulator()
+    accumulator.update([[1.0], [2.0]], weights=[1e20, 0.0])
+    with pytest.raises(InputError, match="a ratio beyond"):
+        accumulator.update([[1.0]], weights=[1e-20])
+    # Nothing of the refused batch was added.
+    accumulator.update([[3.0]], weights=[1e20])
+    assert accumulator.result().n_samples == 2

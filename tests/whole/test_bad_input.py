@@ -165,6 +165,13 @@ BAD = {
     "negative weights": ({"features": X, "weights": -np.ones(30)}, InputError, "run from -1 to -1"),
     "one negative weight": ({"features": X, "weights": put(np.ones(30), -1e-9)}, InputError, "run from -1e-09 to 1"),
     "tiny weights": ({"features": X, "weights": np.full(30, 1e-200)}, InputError, "only their ratios matter"),
+    "weights far apart": ({"features": X, "weights": put(np.ones(30), 1e-40)}, InputError, "a ratio beyond 1e"),
+    "no features": ({"features": None}, InputError, "features are None"),
+    "no features, narrow outputs": (
+        {"features": None, "outputs": torch.zeros(5, 2, dtype=torch.bfloat16)},
+        InputError,
+        "features are None",
+    ),
     "huge weights": ({"features": X, "weights": np.full(30, 1e200)}, InputError, "only their ratios matter"),
     # settings
     **{

@@ -211,3 +211,52 @@ def test_targets_may_be_read_only_or_run_backwards():
     for targets in (frozen, classes[::-1].copy()[::-1], frozen.astype(np.int32)):
         found = diagonalize(features, targets=targets, intervals=False).to_dict()
         assert found == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("offset", [1e6, 1e10, 1e12])
+@pytest.mark.parametrize("n", [3, 5, 20])
+def test_n_samples_have_n_minus_one_centered_directions_however_far_from_zero(n, offset):
+    """A mean is rounded to its last digit; the common shift that this leaves is no direction of its own."""
+    g = np.random.default_rng(1)
+    X, y = g.normal(size=(n, 26)), np.arange(n) % 2
+    m = diagonalize(X + offset * g.normal(size=26), targets=y)
+    assert len(m.centered.eigenvalues) == n - 1
+    assert m["discriminant_information"] <= 1
+    near = diagonalize(X, targets=y)
+    # The rows themselves are rounded to offset eps.
+    np.testing.assert_allclose(m.centered.eigenvalues, near.centered.eigenvalues, rtol=100 * offset * EPS)
+    if n == 20:
+        assert m["alpha_req"] == pytest.approx(near["alpha_req"], rel=0.01)
+
+
+@pytest.mark.parametrize("n", [6, 200])
+def test_directions_that_are_rounding_of_the_rows_are_none(n):
+    g = np.random.default_rng(2)
+    X = g.normal(size=(n, 2)) @ g.normal(size=(2, 9))
+    offset = 1e10 * g.normal(size=9)
+    assert len(diagonalize(X + offset).centered.eigenvalues) == 2
+    # The control: what is left beside two directions is well above rounding of the largest eigenvalue.
+    values = np.linalg.eigvalsh(np.cov((X + offset).T, bias=True))[::-1]
+    assert values[2] > 9 * EPS * values[0]
+
+
+def test_features_that_vary_by_rounding_only_have_no_numbers_of_spread():
+    X = 1e10 + np.array([[0.0], [1e-6], [0.0], [0.0]])
+    m = diagonalize(X, targets=[0, 1, 0, 1], head=([[1.0], [2.0]], None))
+    for name in ("dynamical_low_rank", "participation_ratio_centered", "readout_r2", "nc1", "target_alignment"):
+        assert name not in m
+        assert "constant" in m.absent[name]
+    assert m.regime is None
+
+
+def test_what_another_order_of_rows_changes():
+    """As many processes do: eigenvalues move by rounding of the largest, what divides by small ones by more."""
+    g = np.random.default_rng(3)
+    X = (g.normal(size=(501, 12)) * 10.0 ** np.linspace(0, -4.2, 12)) @ np.linalg.qr(g.normal(size=(12, 12)))[0] + 30
+    y, order = g.integers(0, 4, 501), g.permutation(501)
+    a, b = diagonalize(X, targets=y), diagonalize(X[order], targets=y[order])
+    for one, other in ((a.raw, b.raw), (a.centered, b.centered)):
+        np.testing.assert_allclose(one.eigenvalues, other.eigenvalues, atol=1e-12 * one.eigenvalues[0], rtol=0)
+    largest, least = a.raw.eigenvalues[0], a.centered.eigenvalues[-1]
+    assert least < 1e-12 * largest
+    assert abs(a["readout_r2"] - b["readout_r2"]) < 1e-12 * largest / least

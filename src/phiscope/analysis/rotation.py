@@ -88,7 +88,8 @@ def rotate_to_classes(measurement: Measurement, *, centered: bool = False, gap: 
     Args:
         measurement: of features with integer targets.
         centered: of the covariance instead of the second moment.
-        gap: see `phiscope.spectrum.clusters.degenerate_clusters`, with the measurement's number of samples.
+        gap: see `phiscope.spectrum.clusters.degenerate_clusters`, with the number of samples that count
+            independently, `Measurement.independent_samples`.
 
     Returns:
         The rotated functions, as many as eigenvectors are stored, and what was done to them.
@@ -112,7 +113,7 @@ def rotate_to_classes(measurement: Measurement, *, centered: bool = False, gap: 
     present = np.flatnonzero(measurement.class_weights > 0)
     profile = measurement.class_profile(centered=centered)[present]
     seen = profile * np.sqrt(measurement.class_weights[present])[:, None]
-    found = degenerate_clusters(rho, gap=gap, n_samples=measurement.n_samples)
+    found = degenerate_clusters(rho, gap=gap, n_samples=measurement.independent_samples)
     narrow = [rho[stop - 1] >= NEARLY_EQUAL * rho[start] for start, stop in found]
     rotation = np.eye(kept)
     toward: list[int | None] = [None] * kept

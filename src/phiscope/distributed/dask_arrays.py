@@ -25,7 +25,7 @@ from phiscope.inputs.arrays import as_array, as_count
 from phiscope.linalg.products import pack_symmetric, unpack_symmetric
 from phiscope.moments.accumulator import MomentAccumulator
 from phiscope.moments.gathered import Gathered
-from phiscope.moments.moments import Moments, merge, with_groups
+from phiscope.moments.moments import Moments, merge, with_all_classes, with_groups
 from phiscope.moments.precision import check_range
 from phiscope.moments.row_table import (
     PARTS,
@@ -228,7 +228,8 @@ def chunk_part(
         where = f"batch 0 here is chunk {index} of {n_chunks}, rows {start} to {start + n_rows - 1}"
         locate(error, where, index=index)
         raise
-    found = accumulator.shards()
+    # Chunks agree on groups by their number only.
+    found = [with_all_classes(shard) for shard in accumulator.shards()]
     if not found:
         return None
     # A chunk with fewer rows than shards must not always fill the first ones.

@@ -18,7 +18,7 @@ import numpy as np
 from phiscope.distributed.exchange import Exchange, ProcessGroupExchange, told_by_all
 from phiscope.errors import EmptyDataError, ShapeError
 from phiscope.linalg.products import add_outer, pack_symmetric, unpack_symmetric
-from phiscope.moments.moments import Layout, Moments, fold, merge, moments_from_rows, with_groups
+from phiscope.moments.moments import Layout, Moments, fold, merge, moments_from_rows, with_all_classes, with_groups
 from phiscope.typing import FloatArray
 
 TRAVEL_NUMBERS = 2**23
@@ -68,6 +68,8 @@ def merge_across_ranks(shards: Sequence[Moments], group: Any = None) -> tuple[Mo
 
 def merged(exchange: Exchange, shards: Sequence[Moments]) -> tuple[Moments, tuple[Moments, ...]]:
     """`merge_across_ranks` over any exchange."""
+    # Ranks agree on groups by their number only.
+    shards = [with_all_classes(shard) for shard in shards]
     layout_here = [int(width) for width in shards[0].layout] if shards else None
     told = told_by_all(exchange, {"layout": layout_here, "parts": _known(shards)})
     layout = _agreed([facts["layout"] for facts in told])

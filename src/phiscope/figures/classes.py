@@ -56,7 +56,7 @@ def class_map(
         return None
     profile = measurement.class_profile(shown, centered=centered)
     rho = spectrum_of(measurement, centered=centered).eigenvalues[:shown]
-    clusters = degenerate_clusters(rho, n_samples=measurement.n_samples)
+    clusters = degenerate_clusters(rho, n_samples=measurement.independent_samples)
     return _class_map(profile, clusters, class_names)
 
 
@@ -118,7 +118,7 @@ def span_map(measurement: Measurement, *, centered: bool = False) -> HeatMap | N
         low=0.0,
         high=1.0,
         diverging=False,
-        clusters=degenerate_clusters(spectrum.eigenvalues[:shown], n_samples=measurement.n_samples),
+        clusters=degenerate_clusters(spectrum.eigenvalues[:shown], n_samples=measurement.independent_samples),
     )
 
 
@@ -141,7 +141,7 @@ def turned(measurement: Measurement, *, centered: bool, count: int = 0) -> Rotat
     spectrum = spectrum_of(measurement, centered=centered)
     stored = spectrum.eigenvectors.shape[1]
     wanted = min(max(count, columns_shown(measurement, centered=centered)), stored)
-    clusters = degenerate_clusters(spectrum.eigenvalues[:stored], n_samples=measurement.n_samples)
+    clusters = degenerate_clusters(spectrum.eigenvalues[:stored], n_samples=measurement.independent_samples)
     end = next((stop for start, stop in clusters if start < wanted < stop), wanted)
     cut = replace(spectrum, eigenvectors=spectrum.eigenvectors[:, :end])
     part = replace(measurement, centered=cut) if centered else replace(measurement, raw=cut)

@@ -84,9 +84,7 @@ def _with_chance(panel: Panel, measurement: Measurement) -> Panel:
     if panel.name != "cumulative_quality" or not panel.lines:
         return panel
     places = panel.lines[0].x
-    # Samples of unequal weight count as fewer.
-    n = measurement.effective_samples or measurement.n_samples
-    level = quality_null(int(places[-1]), n)
+    level = quality_null(int(places[-1]), measurement.independent_samples)
     chance = Line(
         label="by chance", x=places, y=tuple(float(level[int(k) - 1]) for k in places), color=INK, dash="dotted"
     )
@@ -94,8 +92,7 @@ def _with_chance(panel: Panel, measurement: Measurement) -> Panel:
 
 
 def _draw_clusters(axes: Axes, measurement: Measurement) -> None:
-    n = measurement.effective_samples or measurement.n_samples
-    label = "nearly equal"
+    label, n = "nearly equal", measurement.independent_samples
     for start, stop in degenerate_clusters(measurement.centered.eigenvalues, n_samples=n):
         # Inside it the order of single functions means nothing; at its end cumulative values do.
         axes.axvspan(start + 0.7, stop + 0.3, color=GHOST, alpha=0.2, lw=0, zorder=0, label=label)

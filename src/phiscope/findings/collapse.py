@@ -24,19 +24,22 @@ def find_collapse(found: Findings, moments: Moments, spectrum: Spectrum, weight:
     if len(present) < 2:
         found.refuse(COLLAPSE_NUMBERS, "collapse compares classes and only one class occurs in these samples")
         return
+    if len(spectrum.eigenvalues) == 0:
+        found.refuse(COLLAPSE_NUMBERS, NO_SPREAD)
+        return
     columns = slice(0, moments.n_features)
     shares = moments.group_weights[present] / moments.weight
     means = moments.group_means[present, columns]
     vectors = means - means.mean(axis=0)
     scale = frobenius_norm(vectors)
     # Class means that coincide up to rounding of the features themselves have no directions to compare.
-    rounding = 1e-14 * max(frobenius_norm(means), math.sqrt(moments.within_covariance().trace()))
+    rounding = 1e-14 * max(frobenius_norm(means), math.sqrt(max(moments.within_covariance().trace(), 0.0)))
     if scale <= rounding:
         found.refuse(COLLAPSE_NUMBERS, "all class means coincide on these samples")
         return
     rows = (means - product(shares, means)) * np.sqrt(shares)[:, None]
     found.numbers["nc1"] = collapse.nc1(moments.within_covariance(), rows, shares)
-    if spectrum.cumulative_quality is not None and len(spectrum.eigenvalues):
+    if spectrum.cumulative_quality is not None:
         found.numbers["nc1_bounded"] = max(1.0 - float(spectrum.cumulative_quality[-1]), 0.0)
     found.numbers["nc2_equinorm"] = collapse.nc2_equinorm(vectors)
     norms, products = dense.row_lengths(vectors), pair_products(vectors)
@@ -58,12 +61,12 @@ def _find_duality(
 ) -> None:
     if weight is None:
         found.refuse(("nc3",), "it compares class means with the head, and no head was given")
-    elif len(weight) != len(moments.group_weights):
-        found.refuse(("nc3",), f"the head has {len(weight)} outputs and there are {len(moments.group_weights)} classes")
-    elif not frobenius_norm(weight[present]):
+    elif len(weight) != moments.n_classes:
+        found.refuse(("nc3",), f"the head has {len(weight)} outputs and there are {moments.n_classes} classes")
+    elif not frobenius_norm(weight[moments.group_labels[present]]):
         found.refuse(("nc3",), "the weights of the head are all zero")
     else:
-        found.numbers["nc3"] = collapse.nc3(weight[present], vectors)
+        found.numbers["nc3"] = collapse.nc3(weight[moments.group_labels[present]], vectors)
 
 
 REGRESSION_NUMBERS = tuple(row.name for row in regression.DEFINITIONS)

@@ -22,7 +22,8 @@ from phiscope.linalg.operators import PositiveOperator
 from phiscope.linalg.products import product
 from phiscope.metrics import CORRECTED_TWINS, SCALARS
 from phiscope.metrics.alignment import class_target_squared_norm
-from phiscope.moments.jackknife import Estimate, corrected_value, estimate, leave_one_out, pseudo_values
+from phiscope.moments.jackknife import Estimate, corrected_value, estimate, pseudo_values
+from phiscope.moments.leaving_out import leave_one_out
 from phiscope.moments.moments import Moments
 from phiscope.moments.shards import FEWEST_SHARDS, HALVES
 from phiscope.spectrum.spans import Cut, Outputs, reduced_head

@@ -8,6 +8,7 @@ from phiscope.linalg.products import product
 from phiscope.metrics import dimension
 from phiscope.metrics.dimension import participation_ratio
 from phiscope.moments.wide import SweptMoments
+from phiscope.spectrum.eigensystem import rounding_of
 from phiscope.spectrum.spectrum import Spectrum
 from phiscope.typing import FloatArray
 
@@ -29,16 +30,22 @@ def find_ratios(found: Findings, moments: SweptMoments, raw: Spectrum, centered:
             found.refuse((f"participation_ratio{suffix}", f"stable_rank{suffix}"), NO_SPREAD)
 
 
+VISIBLE = 1e-9
+"""Share of the trace from which on rounding of the rows would be seen in a number."""
+
+
 def find_participation(found: Findings, covariance: PositiveOperator, squared_norm: float, mean: FloatArray) -> None:
-    """Both participation ratios from traces and norms, without an eigendecomposition."""
+    """Both participation ratios from traces and norms, without an eigendecomposition.
+
+    Where rounding of the rows is a visible part of the trace, the centered one is left to the eigenvalues above it.
+    """
     trace, length = covariance.trace(), float(product(mean, mean))
     along = float(product(mean, covariance.apply(mean[:, None])[:, 0]))
-    for name, total, squares in (
-        ("participation_ratio", trace + length, squared_norm + 2 * along + length**2),
-        ("participation_ratio_centered", trace, squared_norm),
-    ):
-        if squares > 0:
-            found.numbers[name] = dimension.participation_ratio(total, squares)
+    raw_squares = squared_norm + 2 * along + length**2
+    if raw_squares > 0:
+        found.numbers["participation_ratio"] = dimension.participation_ratio(trace + length, raw_squares)
+    if squared_norm > 0 and covariance.size * rounding_of(mean) < VISIBLE * trace:
+        found.numbers["participation_ratio_centered"] = dimension.participation_ratio(trace, squared_norm)
 
 
 def find_dimensions(found: Findings, raw: FloatArray, centered: FloatArray, n_singular: int) -> None:
@@ -59,6 +66,9 @@ def find_dimensions(found: Findings, raw: FloatArray, centered: FloatArray, n_si
     if len(centered) == 0:
         twins = ("effective_dimension_centered", "participation_ratio_centered", "stable_rank_centered")
         found.refuse(twins, NO_SPREAD)
+    elif "participation_ratio_centered" not in found.numbers:
+        ratio = dimension.participation_ratio(float(centered.sum()), float(product(centered, centered)))
+        found.numbers["participation_ratio_centered"] = ratio
     if len(centered) < 2:
         found.refuse(("alpha_req",), "a slope needs at least two centered eigenvalues")
     else:

@@ -46,12 +46,15 @@ def warn_of_samples(found: Findings, moments: Moments) -> None:
             f"dimensions are biased low at this ratio unless the spectrum decays fast{chance if told else ''}; "
             f"10 p = {10 * p} would do"
         )
-    if moments.classes and (moments.group_weights == 0).any():
-        empty = np.flatnonzero(moments.group_weights == 0)
-        named = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
+    present = moments.group_labels[moments.group_weights > 0]
+    n_empty = moments.n_classes - len(present)
+    if moments.classes and n_empty:
+        # The first few are among as many as occur, and as many more.
+        empty = np.setdiff1d(np.arange(min(moments.n_classes, len(present) + 5)), present)[:5]
+        named = ", ".join(map(str, empty)) + (", ..." if n_empty > 5 else "")
         found.warnings.append(
-            f"{len(empty)} of {len(moments.group_weights)} classes never occur ({named}); class numbers use the "
-            f"{len(moments.group_weights) - len(empty)} that do"
+            f"{n_empty} of {moments.n_classes} classes never occur ({named}); class numbers use the {len(present)} "
+            "that do"
         )
 
 

@@ -16,7 +16,7 @@ from phiscope.findings.targets import target_cross, target_means, target_varianc
 from phiscope.linalg.operators import PositiveOperator
 from phiscope.linalg.positive import cholesky_factor, solve_positive, whitened_by
 from phiscope.linalg.products import product, row_products
-from phiscope.moments.jackknife import leave_one_out
+from phiscope.moments.leaving_out import leave_one_out
 from phiscope.moments.moments import Moments, merge
 from phiscope.spectrum.eigensystem import diagonalize_operator
 from phiscope.spectrum.spans import target_spans
@@ -81,7 +81,9 @@ HELD_OUT_RIDGE = 1e-6
 
 
 def find_held_out(found: Findings, shards: Sequence[Moments]) -> None:
-    """Readout fitted on every other shard and scored on the rest, both ways."""
+    """Readout fitted on every other shard and scored on the rest, both ways; not where the whole sample has none."""
+    if "readout_r2_held_out" in found.absent:
+        return
     score = held_out_r2(reduce(merge, shards[::2]), reduce(merge, shards[1::2]))
     if np.isnan(score):
         found.refuse(("readout_r2_held_out",), "features or targets are constant in one half of the samples")

@@ -41,7 +41,7 @@ READOUT_NUMBERS = tuple(row.name for row in (*readout.DEFINITIONS, *collapse_dis
 
 
 def target_cross(moments: Moments) -> FloatArray | None:
-    """Gc = cov(phi, y) with one-hot rows for classes, shape (p, c); None without targets."""
+    """Gc = cov(phi, y), a column for each group or value, shape (p, c); None without targets."""
     p = moments.n_features
     if moments.classes:
         shares = moments.group_weights / moments.weight
@@ -50,7 +50,7 @@ def target_cross(moments: Moments) -> FloatArray | None:
 
 
 def target_means(moments: Moments) -> FloatArray:
-    """E[y], shape (c,): class shares, or the mean of the values."""
+    """E[y], shape (c,): the share of each group, or the mean of the values."""
     if moments.classes:
         return np.asarray(moments.group_weights / moments.weight)
     return moments.mean[moments.columns("values")]
@@ -59,8 +59,7 @@ def target_means(moments: Moments) -> FloatArray:
 def target_variance(moments: Moments) -> float:
     """tr(Dc)."""
     if moments.classes:
-        shares = moments.group_weights / moments.weight
-        return float(1 - shares @ shares)
+        return alignment.class_target_variance(moments.group_weights / moments.weight)
     return moments.covariance("values").trace()
 
 
@@ -84,15 +83,18 @@ def output_error(moments: Moments, head: tuple[FloatArray, FloatArray] | None, o
     cross, means = target_cross(moments), target_means(moments)
     if cross is None:
         return None
+    n_targets = moments.n_classes if moments.classes else len(means)
+    means = moments.by_class(means) if moments.classes else means
     if moments.n_outputs:
         output_means = moments.mean[moments.columns("outputs")]
-        if len(output_means) != len(means):
+        if len(output_means) != n_targets:
             return None
         joint = moments.output_target_trace()
-    elif head is not None and len(head[0]) == len(means):
+    elif head is not None and len(head[0]) == n_targets:
         weight, bias = head
         output_means = product(weight, moments.mean[: moments.n_features]) + bias
-        joint = float(np.einsum("cp,pc->", weight, cross))
+        own = weight if moments.labels is None else weight[moments.labels]
+        joint = float(np.einsum("cp,pc->", own, cross))
     else:
         return None
     offset = output_means - means
@@ -129,7 +131,9 @@ def find_readout(
         found.numbers["head_excess_loss"] = max(error - variance * (1 - best), 0.0)
     if moments.classes and spectrum.quality is not None:
         between = spectrum.quality * spectrum.eigenvalues
-        found.numbers["discriminant_information"] = readout.discriminant_information(spectrum.eigenvalues, between)
+        value = readout.discriminant_information(spectrum.eigenvalues, between)
+        # Beyond the rank of the class indicators is rounding.
+        found.numbers["discriminant_information"] = min(value, float(span.rank))
     else:
         found.refuse(("discriminant_information",), "it needs integer targets, the class of each sample")
 

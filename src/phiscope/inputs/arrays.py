@@ -19,6 +19,9 @@ LARGEST = 1e36
 HEAVIEST = 1e100
 """Largest sample weight; its square stays finite."""
 
+WIDEST = 1e30
+"""Largest ratio of two weights above 0: beside the heavier sample, the lighter is nothing that float64 could tell."""
+
 
 def as_array(data: Any, *, name: str) -> NDArray[Any]:
     """Read an array-like as a NumPy array without changing its numbers.
@@ -211,7 +214,26 @@ def as_weights(data: Any, n_samples: int, *, batch: int) -> FloatArray:
             f"weights in batch {batch} run from {weights.min():g} to {weights.max():g}, expected 0 or positive numbers "
             f"between {1 / HEAVIEST:g} and {HEAVIEST:g}; only their ratios matter, so rescale them"
         )
+    if len(positive):
+        check_weight_ratio(float(positive.min()), float(positive.max()))
     return weights
+
+
+def check_weight_ratio(least: float, most: float) -> None:
+    """Refuse weights of which the lighter count for nothing beside the heavier, yet would count as samples.
+
+    Args:
+        least: smallest weight above 0.
+        most: largest one.
+
+    Raises:
+        InputError: their ratio is beyond `WIDEST`.
+    """
+    if most > WIDEST * least:
+        raise InputError(
+            f"weights above 0 run from {least:g} to {most:g}, a ratio beyond {WIDEST:g} at which the lighter samples "
+            "count for nothing; give those weight 0, or weights that are nearer to each other"
+        )
 
 
 def as_count(value: Any, *, name: str, least: int = 1) -> int:

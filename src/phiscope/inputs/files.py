@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -161,16 +162,16 @@ def open_array(path: str | os.PathLike[str], *, name: str) -> NDArray[Any]:
         raise InputError(f"{name}: there is no file {file}, expected a .npy file; check the path")
     if not _starts_with(file, _NPY_MAGIC, name):
         raise InputError(f"{name}: {file} is not a .npy file; write one with numpy.save")
+    dtype = _checked_head(file, name)
+    if dtype.hasobject:
+        raise InputError(f"{name}: {file} holds Python objects; save an array of numbers")
+    if dtype.kind not in "fiub":
+        raise InputError(f"{name}: {file} has dtype {dtype}; expected float, integer or bool")
     try:
         array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
-        if "Python objects" in str(error) or "pickle" in str(error):
-            raise InputError(f"{name}: {file} holds Python objects; save an array of numbers") from error
-        _refuse_short(file, name)
+    except (ValueError, OverflowError):
         # NumPy cannot map a file without rows, yet it reads one: what to say of it is the measurement's matter.
         array = _load_whole(file, name)
-    if array.dtype.kind not in "fiub":
-        raise InputError(f"{name}: {file} has dtype {array.dtype}; expected float, integer or bool")
     return array
 
 
@@ -182,25 +183,38 @@ def _starts_with(file: Path, magic: bytes, name: str) -> bool:
         raise InputError(f"{name}: {file} cannot be read: {error.strerror}") from error
 
 
-def _refuse_short(file: Path, name: str) -> None:
-    """Compare what the head announces with the length: NumPy would read all that came, which may not fit in memory."""
+_HEAD_ERRORS = (ValueError, EOFError, TypeError, KeyError, ArithmeticError, SyntaxError, TokenError, RecursionError)
+"""What NumPy's reader of heads raises: it parses Python literals, and builds a dtype of whatever they say."""
+
+
+def _checked_head(file: Path, name: str) -> np.dtype[Any]:
+    """The dtype that the head announces, once head and length fit: NumPy would read all that came, whatever its size.
+
+    Raises:
+        InputError: the head is none that NumPy writes, or the file is shorter than its head says.
+    """
     with file.open("rb") as opened:
         try:
             version = np.lib.format.read_magic(opened)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, dtype = read(opened)
-        except (ValueError, EOFError) as error:
-            raise InputError(f"{name}: {file} is damaged or was cut short: {error}; save it again") from error
-        expected, came = math.prod(shape) * dtype.itemsize, file.stat().st_size - opened.tell()
+        except (*_HEAD_ERRORS, MemoryError) as error:
+            reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+            raise InputError(f"{name}: {file} is damaged or was cut short: {reason}; save it again") from error
+        came = file.stat().st_size - opened.tell()
+    if any(isinstance(length, bool) or length < 0 for length in shape):
+        raise InputError(f"{name}: {file} is damaged: its head announces the shape {shape}; save it again")
+    expected = math.prod(shape) * dtype.itemsize
     if came < expected:
         raise InputError(
             f"{name}: {file} was cut short: its head announces {shape} numbers of {dtype} in {expected} bytes, and "
             f"{came} follow; save it again"
         )
+    return dtype
 
 
 def _load_whole(file: Path, name: str) -> NDArray[Any]:
     try:
         return np.asarray(np.load(file, allow_pickle=False))
-    except (ValueError, EOFError) as error:
+    except _HEAD_ERRORS as error:
         raise InputError(f"{name}: {file} is damaged or was cut short: {error}; save it again") from error

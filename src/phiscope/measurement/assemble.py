@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,8 @@ from phiscope.metrics.richness import low_rank_curve
 from phiscope.metrics.similarity import kernel_similarity
 from phiscope.moments.gathered import Gathered
 from phiscope.moments.jackknife import Estimate, Resampling
-from phiscope.moments.moments import Moments
-from phiscope.spectrum.eigensystem import diagonalize_with_mean
+from phiscope.moments.moments import Moments, spread_over
+from phiscope.spectrum.eigensystem import diagonalize_with_mean, varies
 from phiscope.spectrum.spans import Cut, Outputs, target_spans
 from phiscope.spectrum.spectrum import Spectrum, both_spectra
 from phiscope.typing import AffineHead, FloatArray
@@ -79,9 +80,8 @@ def measurement_from_moments(
     found_ranks = (0, 0) if outputs is None else (outputs.raw_span.rank, outputs.centered_span.rank)
     cut = Cut(tolerance=rank_tolerance, ranks=found_ranks)
 
-    def again(part: Moments) -> Measurement:
-        return measurement_from_moments(part, head=head, rank_tolerance=rank_tolerance, ranks=found_ranks)
-
+    # No function of its own: a measurement is sent to other processes together with what its intervals are made from.
+    again = partial(measurement_from_moments, head=head, rank_tolerance=rank_tolerance, ranks=found_ranks)
     whole = Later(lambda: _measured(early, moments, covariance, outputs, head, start or Start()))
     rest = Later(lambda: add_shards(whole().found, moments, shards, outputs, head, cut))
     numbers = LateMapping(early.numbers, FROM_SPECTRUM - early.numbers.keys(), lambda: _in_order(whole().found.numbers))
@@ -175,14 +175,15 @@ def _find_without_spectrum(
     found: Findings, moments: Moments, covariance: PositiveOperator, outputs: Outputs | None, tolerance: float
 ) -> None:
     """`WITHOUT_SPECTRUM`, as far as there is what they need."""
-    squared_norm = covariance.squared_norm()
+    mean = moments.mean[: moments.n_features]
+    squared_norm = covariance.squared_norm() if varies(covariance, mean) else 0.0
     if outputs is None:
         found.refuse(OUTPUT_NUMBERS, "neither outputs nor a head were given")
     else:
         find_output_numbers(found, outputs, float(np.sqrt(squared_norm)), covariance.trace(), tolerance)
     if moments.classes or moments.n_values:
         find_alignment(found, moments, squared_norm)
-    find_participation(found, covariance, squared_norm, moments.mean[: moments.n_features])
+    find_participation(found, covariance, squared_norm, mean)
 
 
 def _measured(
@@ -260,11 +261,17 @@ def _versions(moments: Moments) -> dict[str, str]:
 
 
 def _record(moments: Moments, **known: Any) -> Measurement:
-    class_means = class_weights = None
+    class_means: Any = None
+    class_weights: Any = None
     if moments.classes:
         class_means = moments.group_means[:, : moments.n_features].copy()
         class_means[moments.group_weights == 0] = np.nan
         class_weights = moments.group_weights / moments.weight
+    if moments.labels is not None:
+        # Rows of classes that never occur are made when somebody reads them: there may be a million of them.
+        places = moments.labels, moments.n_classes
+        class_means = partial(spread_over, class_means, *places, np.nan)
+        class_weights = partial(spread_over, class_weights, *places, 0.0)
     return Measurement(
         feature_mean=moments.mean[: moments.n_features],
         class_means=class_means,
@@ -272,7 +279,7 @@ def _record(moments: Moments, **known: Any) -> Measurement:
         n_samples=moments.n_samples,
         effective_samples=moments.weight**2 / moments.squared_weight,
         n_features=moments.n_features,
-        n_classes=len(moments.group_weights) if moments.classes else None,
+        n_classes=moments.n_classes if moments.classes else None,
         **known,
     )
 

@@ -99,6 +99,8 @@ def table_of(parts: Mapping[str, Any]) -> Table:
         ShapeError: shapes do not fit together.
         InputError: something holds no real numbers.
     """
+    if parts["features"] is None:
+        raise InputError("features are None, expected an array of shape (n, p); pass the features of the samples")
     if any(map(is_dask, parts.values())):
         return DaskTable(parts)
     here = device_of(parts["features"]) is None

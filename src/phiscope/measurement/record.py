@@ -12,7 +12,7 @@ import numpy as np
 from phiscope.archive import read_record, write_arrays
 from phiscope.errors import InputError, NonFiniteError, ShapeError
 from phiscope.inputs.arrays import as_count, as_rows
-from phiscope.lazy import LateField
+from phiscope.lazy import LateField, settled
 from phiscope.measurement.reading import Reading
 from phiscope.measurement.stored import check_array, check_facts, check_moments, evidence_from, part_from, spectrum_from
 from phiscope.metrics.regime import Regime, RegimeEvidence
@@ -84,8 +84,8 @@ class Measurement(Reading):
     raw: Spectrum = LateField()  # type: ignore[assignment]
     centered: Spectrum = LateField()  # type: ignore[assignment]
     feature_mean: FloatArray
-    class_means: FloatArray | None = None
-    class_weights: FloatArray | None = None
+    class_means: FloatArray | None = LateField(_nothing)  # type: ignore[assignment]
+    class_weights: FloatArray | None = LateField(_nothing)  # type: ignore[assignment]
     n_samples: int
     effective_samples: float | None = None
     n_features: int
@@ -99,6 +99,10 @@ class Measurement(Reading):
     resampling: Resampling[Measurement] | None = None
     target_squares: FloatArray | None = None
     tolerance_curve: FloatArray | None = LateField(_nothing)  # type: ignore[assignment]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All that is read late is read now: a measurement can be pickled, copied and sent to another process."""
+        return settled(self)
 
     @property
     def regime(self) -> Regime | None:

@@ -59,6 +59,18 @@ def class_target_squared_norm(shares: FloatArray) -> float:
     return float(diagonal + above)
 
 
+def class_target_variance(shares: FloatArray) -> float:
+    """tr Dc = sum pi_c (1 - pi_c) for one-hot targets with class shares pi; exactly 0 for a single class.
+
+    Example:
+        >>> class_target_variance(np.array([0.5, 0.5])), class_target_variance(np.array([0.0, 1.0]))
+        (0.5, 0.0)
+    """
+    largest = int(np.argmax(shares))
+    rest = np.delete(shares, largest)
+    return float(shares[largest] * rest.sum() + (rest * (1 - rest)).sum())
+
+
 _SHARE = "0: orthogonal to the span; 1: inside it"
 
 DEFINITIONS = (

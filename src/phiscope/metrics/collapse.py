@@ -205,6 +205,7 @@ DEFINITIONS = (
         equation="tr(S_W S_B⁺) / C",
         needs=("features", "classes"),
         meaning="Spread of samples about their class mean, measured in units of the distances between class means.",
+        scale="log(x)",
         source=_NC,
         caveat="Unbounded, and a fixed ratio of spread to distance gives different values for different C.",
     ),
@@ -222,6 +223,7 @@ DEFINITIONS = (
         needs=("features", "classes"),
         meaning="Share of the class indicators that a linear head on these features cannot express; equals "
         "1 − Π*(K) of the centered spectrum.",
+        scale="log(x)",
         source="phiscope",
         caveat="Always 0 when n <= p, because any labels can then be interpolated.",
     ),
@@ -278,6 +280,7 @@ DEFINITIONS = (
         equation="mean_{c≠c′} (var_c + var_c′) / (2 ‖μ_c − μ_c′‖²), var_c = E_c‖φ − μ_c‖²",
         needs=("features", "classes"),
         meaning="Spread of two classes over their squared distance, averaged over pairs.",
+        scale="log(x)",
         source="Galanti, György and Hutter 2021, arXiv:2112.15121",
     ),
 )

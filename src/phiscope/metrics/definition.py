@@ -29,6 +29,8 @@ class Definition:
         source: paper and section; papers of the field carry their arXiv number and version.
         ours: True when this definition is phiscope's own and not a published one.
         caveat: when the number misleads; empty when nothing particular is known.
+        scale: what its interval is even on; the number itself, or the logarithm of its distance from one end of the
+            range. The scales were chosen by counting how often intervals hold the truth (benchmarks/coverage.py).
     """
 
     name: str
@@ -46,6 +48,7 @@ class Definition:
     high: float | None = None
     ours: bool = False
     caveat: str = ""
+    scale: Literal["x", "log(x)", "log(x - 1)", "log(1 - x)", "log(C - 1 - x)"] = "x"
 
     @property
     def bounds(self) -> tuple[float, float]:

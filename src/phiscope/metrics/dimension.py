@@ -46,7 +46,10 @@ def stable_rank(eigenvalues: FloatArray) -> float:
 
 
 def rankme(eigenvalues: FloatArray, n_singular_values: int) -> float:
-    """exp of the entropy of the normalized *singular values* sqrt(rho_k), each share plus 1e-7.
+    """exp of the entropy of the normalized *singular values* sqrt(rho_k), each share plus 1e-7; 1..min(n, p).
+
+    The paper's 1e-7 makes the shares sum to a little more than 1, so that the entropy of a single direction comes out
+    below 0 and that of many equal ones beyond its largest value; both ends are kept.
 
     Args:
         eigenvalues: raw rho_k > 0, shape (K,).
@@ -55,13 +58,13 @@ def rankme(eigenvalues: FloatArray, n_singular_values: int) -> float:
     Source: Garrido et al. 2023, arXiv:2210.02885, equation 1.
 
     Example:
-        >>> round(rankme(np.ones(4), 4), 3)
-        4.0
+        >>> rankme(np.ones(4), 4), rankme(np.ones(1), 1)
+        (4.0, 1.0)
     """
     singular = np.zeros(max(n_singular_values, len(eigenvalues)))
     singular[: len(eigenvalues)] = np.sqrt(eigenvalues)
     share = singular / singular.sum() + 1e-7
-    return float(np.exp(-(share * np.log(share)).sum()))
+    return float(np.clip(np.exp(-(share * np.log(share)).sum()), 1.0, len(singular)))
 
 
 def alpha_req(eigenvalues: FloatArray) -> float:
@@ -117,6 +120,7 @@ DEFINITIONS = (
         centering="raw",
         equation="exp(−Σ qₖ ln qₖ), q = ρ / Σρ",
         meaning="How many eigenfunctions the features effectively use: the exponential of the spectrum's entropy.",
+        scale="log(x)",
         source="arXiv:2410.04264 v1",
         caveat="A mean feature vector far from zero is one large raw eigenvalue and pulls the raw number to 1; "
         "read the centered one beside it.",
@@ -144,6 +148,7 @@ DEFINITIONS = (
         centering="raw",
         equation="Σρ / ρ₁",
         meaning="Total variance in units of the largest eigenvalue; elsewhere the centered one is called NESum.",
+        scale="log(x - 1)",
         source="Rudelson and Vershynin 2007; NESum: He and Ozay 2022",
     ),
     Definition(
@@ -154,7 +159,7 @@ DEFINITIONS = (
         low=1.0,
         direction=_FEW,
         centering="raw",
-        equation="exp(−Σ sₖ ln sₖ), s = σ / Σσ + 1e−7, σₖ = √(n ρₖ)",
+        equation="exp(−Σ sₖ ln sₖ), s = σ / Σσ + 1e−7, σₖ = √(n ρₖ), kept within its range, which the 1e−7 can pass",
         meaning="Effective rank from singular values instead of eigenvalues, so it counts weak directions more.",
         source="Garrido et al. 2023, arXiv:2210.02885",
         caveat="Some libraries call the number from eigenvalues RankMe as well; the two differ by factors.",

@@ -109,7 +109,8 @@ DEFINITIONS = (
         centering="centered",
         equation="tr(Dc) − Σₖ ‖vₖᵀ Gc‖² / ρᶜₖ (1 − exp(−2 ρᶜₖ t))",
         meaning="Mean squared error over time of a new head trained by gradient flow on these features: what a network "
-        "that only learns coefficients would do. t is learning rate times steps, the loss half the squared error.",
+        "that only learns coefficients would do, with a bias kept at its best at every step. t is learning rate times "
+        "steps, the loss half the squared error.",
         needs=("features", "targets"),
         source="arXiv:2410.04264 v1 (gradient flow of the head)",
     ),

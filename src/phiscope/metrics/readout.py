@@ -41,7 +41,7 @@ def readout_loss(
     Args:
         eigenvalues: rho_k, shape (K,).
         target_power: c_k, shape (K,).
-        target_square: tr(D), or tr(Dc) for a head with a bias that is already fitted.
+        target_square: tr(D), or tr(Dc) for a head whose bias is kept at its best at every step.
         times: learning rate times steps for the loss half the squared error, in inverse squared feature units, (T,).
 
     Returns:
@@ -87,6 +87,7 @@ DEFINITIONS = (
         equation="Σₖ ‖vₖᵀ Gc‖² / ρᶜₖ / tr(Dc) = 1 − min_W MSE / tr(Dc)",
         needs=("features", "targets"),
         meaning="R² of the best affine head on these very samples, whatever the trained head does.",
+        scale="log(1 - x)",
         source="phiscope (linear regression)",
         ours=True,
         caveat="In-sample: with n <= p it is 1 for any targets. Read the held-out value beside it.",
@@ -102,6 +103,7 @@ DEFINITIONS = (
         equation="1 − MSE / tr(Dc) on one half of the samples, head fitted on the other half, both ways averaged",
         needs=("features", "targets"),
         meaning="R² of a linear head on samples it was not fitted to (two random halves, ridge 1e−6 tr(S)/p).",
+        scale="log(1 - x)",
         source="phiscope (cross-fitted linear regression)",
         ours=True,
         caveat="Fitted on half the samples, so pessimistic when n is not much larger than p.",
@@ -118,6 +120,7 @@ DEFINITIONS = (
         equation="E‖f − y‖² − min_{W,b} E‖Wφ + b − y‖²",
         needs=("features", "outputs", "targets"),
         meaning="Mean squared error of the trained outputs minus that of the best linear head.",
+        scale="log(x)",
         source="phiscope",
         ours=True,
         caveat="Outputs trained with cross-entropy are logits, not estimates of one-hot targets; read it for square "
@@ -151,6 +154,7 @@ DEFINITIONS = (
         equation="tr((S + rI)⁻¹ S_B), r = 0 here (the H-score)",
         needs=("features", "classes"),
         meaning="How much of the class structure a linear discriminant finds in the features.",
+        scale="log(C - 1 - x)",
         source="Hou and Kung 2020; r = 0: Bao et al. 2019",
         caveat="With r = 0 it is C − 1 whenever n <= p; measurement.discriminant_information(ridge) takes a ridge.",
     ),

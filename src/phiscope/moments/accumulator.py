@@ -12,14 +12,23 @@ import torch
 from numpy.typing import NDArray
 
 from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError, TargetError
-from phiscope.inputs.arrays import as_array, as_count, as_row_tensor, as_rows, as_targets, as_weights
+from phiscope.inputs.arrays import (
+    as_array,
+    as_count,
+    as_row_tensor,
+    as_rows,
+    as_targets,
+    as_weights,
+    check_weight_ratio,
+)
 from phiscope.moments.device_scatter import DeviceScatter
-from phiscope.moments.moments import Layout, Moments, with_groups
+from phiscope.moments.labels import Labels
+from phiscope.moments.moments import Layout, Moments
 from phiscope.moments.pilots import Pilots
 from phiscope.moments.precision import PRECISIONS, check_precision, check_range, has_double, reach_of
 from phiscope.moments.scatter import Scatter
 from phiscope.moments.shards import HALVES, ShardMoments, Streams, shards_for
-from phiscope.typing import IntArray
+from phiscope.typing import FloatArray, IntArray
 
 SHARD_BLOCK_ROWS = 512
 """Rows per matrix product of one shard."""
@@ -67,6 +76,8 @@ class MomentAccumulator:
         self._num_classes = None if num_classes is None else as_count(num_classes, name="num_classes")
         self._n_shards = None if n_shards is None else as_count(n_shards, name="n_shards")
         self._reach: dict[str, float] = {}
+        self._lightest, self._heaviest = math.inf, 0.0
+        self._labels = Labels(self._num_classes)
         self._layout: Layout | None = None
         self._batches = 0
         self._streams: Streams | None = None
@@ -110,6 +121,7 @@ class MomentAccumulator:
         self._check_layout(layout)
         groups = goal if goal is not None and is_class else np.zeros(len(phi), dtype=np.int64)
         self._check_values(parts)
+        self._check_weights(weight)
         if is_class:
             self._check_classes(groups)
         elif goal is not None and self._num_classes is not None:
@@ -120,7 +132,8 @@ class MomentAccumulator:
         owner = None if units is None else as_array(units, name="units").astype(np.int64)
         if owner is not None and owner.shape != (len(phi),):
             raise ShapeError(f"units have shape {owner.shape}, expected (b,) with b = {len(phi)} features")
-        streams = self._started(groups)
+        groups = self._labels.rows_of(groups) if is_class else groups
+        streams = self._started()
         # Shards are drawn for the whole batch: a sample whose rows fill several blocks stays in one of them.
         shard = None if len(streams) == 1 else self._assigned(weight > 0, owner, len(streams))
         try:
@@ -150,11 +163,10 @@ class MomentAccumulator:
                 f"{self._layout}; every batch has to have the same columns"
             )
 
-    def _started(self, groups: IntArray) -> Streams:
+    def _started(self) -> Streams:
         if self._streams is None:
             layout = self._layout or (0, 0, 0, False)
-            n_groups = max(int(groups.max(initial=0)) + 1, self._num_classes or 1)
-            n_shards = self._n_shards or shards_for(sum(layout[:3]), n_groups)
+            n_shards = self._n_shards or shards_for(sum(layout[:3]), self._labels.n_rows)
             block_rows = None if n_shards <= HALVES else SHARD_BLOCK_ROWS
             make: Callable[[Pilots], Scatter] = partial(Scatter, holds=n_shards == 1)
             if self._device is not None:
@@ -177,6 +189,15 @@ class MomentAccumulator:
                     batch=self._batches,
                 )
             self._reach[name] = max(self._reach.get(name, 0.0), reach)
+
+    def _check_weights(self, weights: FloatArray) -> None:
+        """Across batches, as within each of them."""
+        positive = weights[weights > 0]
+        if len(positive):
+            lightest = min(self._lightest, float(positive.min()))
+            heaviest = max(self._heaviest, float(positive.max()))
+            check_weight_ratio(lightest, heaviest)
+            self._lightest, self._heaviest = lightest, heaviest
 
     def _check_classes(self, groups: IntArray) -> None:
         low, high = (int(groups.min()), int(groups.max())) if len(groups) else (0, 0)
@@ -211,9 +232,7 @@ class MomentAccumulator:
 
     def shards(self) -> ShardMoments:
         """Moments of the disjoint random shards that hold samples; intervals are made from them."""
-        if self._streams is None:
-            return ShardMoments([], 1)
-        return self._streams.shards(max(self._streams.n_groups, self._num_classes or 1))
+        return ShardMoments([], self._labels) if self._streams is None else self._streams.shards(self._labels)
 
     def result(self) -> Moments:
         """The moments of everything so far; more batches may follow.
@@ -254,7 +273,5 @@ class MomentAccumulator:
 
     def _both(self, *, consume: bool) -> tuple[Moments, Sequence[Moments]]:
         streams = self._check_enough()
-        total = streams.total(consume=consume)
-        if total.classes:
-            total = with_groups(total, self._num_classes or 1)
-        return total, streams.shards(len(total.group_counts), total, consume=consume)
+        total = self._labels.on(streams.total(consume=consume))
+        return total, streams.shards(self._labels, total, consume=consume)

@@ -1,99 +1,24 @@
-"""Leaving out one random shard at a time: bias correction and intervals from a single pass.
+"""Bias correction and intervals from a single pass: the measurement repeated without each of its random shards.
 
 Source: Busing, Meijer and van der Leeden 1999, Statistics and Computing 9, for shards of unequal weight.
-
-The shards of a measurement, and the measurement repeated without each of them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, reduce
-from typing import Generic, TypeVar
+from functools import cached_property
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import scipy.stats
 
 from phiscope.errors import InputError
-from phiscope.linalg.products import add_outer
-from phiscope.moments.moments import Moments, fold, merge, moments_from_rows, with_groups
+from phiscope.moments.leaving_out import leave_one_out
+from phiscope.moments.moments import Moments
 from phiscope.moments.shards import FEWEST_SHARDS
 from phiscope.typing import FloatArray
-
-MOST_OF_A_COLUMN = 0.75
-"""A shard with no more than this share of the weight and of every column's scatter is subtracted: two bits, no more,
-are lost."""
-
-
-def leave_one_out(shards: Sequence[Moments], total: Moments | None = None) -> Iterator[Moments]:
-    """Moments of all shards but one, for each shard.
-
-    Args:
-        shards: G >= 2 moments of disjoint samples.
-        total: the moments of all of them together, if known.
-
-    Yields:
-        G moments, one at a time; the g-th lacks shard g.
-    """
-    total = reduce(merge, shards) if total is None else total
-    if total.rows is not None and all(shard.rows is not None for shard in shards):
-        yield from _rows_without_each(shards, len(total.group_counts))
-        return
-    if len(shards) == 2:
-        # Without the one there is the other.
-        yield from (with_groups(other, len(total.group_counts)) for other in reversed(shards))
-        return
-    if total.within is None:
-        total = fold(reduce(merge, shards))
-    scatter = np.diagonal(np.asarray(total.within))
-    for index, shard in enumerate(shards):
-        part = with_groups(fold(shard), len(total.group_counts))
-        light = part.weight <= MOST_OF_A_COLUMN * total.weight
-        if light and (np.diagonal(np.asarray(part.within)) <= MOST_OF_A_COLUMN * scatter).all():
-            yield without(total, part)
-        else:
-            rest = reduce(merge, [other for position, other in enumerate(shards) if position != index])
-            yield with_groups(rest, len(total.group_counts))
-
-
-def _rows_without_each(shards: Sequence[Moments], n_groups: int) -> Iterator[Moments]:
-    """`leave_one_out` of samples that are fewer than features: their rows are joined, and nothing p x p is made."""
-    kept = [(shard.rows, shard.row_groups, shard.row_weights) for shard in shards]
-    for index in range(len(shards)):
-        rows, groups, weights = (np.concatenate(part) for part in zip(*kept[:index], *kept[index + 1 :], strict=True))
-        yield moments_from_rows(shards[0].layout, rows, groups, weights, n_groups)
-
-
-def without(total: Moments, part: Moments) -> Moments:
-    """Moments of the samples of `total` that are not in `part`, the inverse of a merge.
-
-    Args:
-        total: folded moments of all samples.
-        part: folded moments of some of them.
-    """
-    weights = np.where(total.group_counts > part.group_counts, total.group_weights - part.group_weights, 0.0)
-    left = weights > 0
-    divisor = np.where(left, weights, 1.0)
-    step = np.where(left[:, None], part.group_means - total.group_means, 0.0)
-    means = total.group_means - step * (part.group_weights / divisor)[:, None]
-    # What `merge` adds between the two means of a group, told by the total's mean.
-    strength = np.where(left, part.group_weights * total.group_weights / divisor, 0.0)
-    bridge = (step * np.sqrt(strength)[:, None])[strength > 0]
-    features = step[:, : total.n_features]
-    squares = total.group_squares - part.group_squares - strength * np.einsum("ij,ij->i", features, features)
-    return replace(
-        total,
-        n_samples=total.n_samples - part.n_samples,
-        weight=float(weights.sum()),
-        squared_weight=total.squared_weight - part.squared_weight,
-        group_counts=total.group_counts - part.group_counts,
-        group_weights=weights,
-        group_means=np.where(left[:, None], means, 0.0),
-        group_squares=np.where(left, np.maximum(squares, 0.0), 0.0),
-        within=add_outer(np.asarray(total.within) - np.asarray(part.within), bridge, sign=-1.0),
-    )
 
 
 def pseudo_values(value: FloatArray, left_out: FloatArray, shares: FloatArray) -> FloatArray:
@@ -150,6 +75,77 @@ class Estimate:
         return max(center - reach, floor), min(center + reach, ceiling)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """The logarithm of the distance from one end of a number's range, on which its errors are nearly even.
+
+    The error of a share that is nearly 1, as of a ratio that is nearly 0, grows with the distance from that end; an
+    even interval then misses on one side more often than it says. On the logarithm it is even.
+
+    Attributes:
+        edge: the end of the range.
+        above: whether the range lies above it.
+
+    Example:
+        >>> scale = Scale(edge=1.0, above=False)
+        >>> round(float(scale.read(np.array(0.0))), 12), float(scale.back(scale.read(np.array(0.75))))
+        (0.0, 0.75)
+    """
+
+    edge: float
+    above: bool
+
+    def read(self, values: FloatArray) -> FloatArray:
+        """ln abs(x - edge), of values inside the range."""
+        return np.asarray(np.log(values - self.edge if self.above else self.edge - values))
+
+    def back(self, read: FloatArray) -> FloatArray:
+        """The inverse of `read`."""
+        with np.errstate(over="ignore"):
+            distance = np.exp(read)
+        return np.asarray(self.edge + distance if self.above else self.edge - distance)
+
+    def holds(self, values: FloatArray) -> bool:
+        """Whether all values lie off the edge by more than rounding."""
+        distance = np.asarray(values) - self.edge if self.above else self.edge - np.asarray(values)
+        return bool((distance > EDGE * max(abs(self.edge), 1.0)).all())
+
+
+EDGE = 1e-12
+"""Values this close to the end of their range are at it, as far as rounding can tell."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaledEstimate(Estimate):
+    """An estimate whose interval is even on a scale; value and error are in the unit of the statistic.
+
+    Attributes:
+        scale: the scale.
+        even: the estimate on it.
+    """
+
+    scale: Scale
+    even: Estimate
+
+    def interval(self, level: float, floor: float = -math.inf, ceiling: float = math.inf) -> tuple[float, float]:
+        """Student's t interval on the scale, read back, low <= high.
+
+        Args:
+            level: nominal coverage, 0 < level < 1.
+            floor: least possible value.
+            ceiling: largest possible value.
+
+        Raises:
+            InputError: the level is not between 0 and 1.
+        """
+        far = ceiling if self.scale.above else floor
+        # The other end of the range bounds the distance from this one, and so the center on the scale.
+        most = float(self.scale.read(np.array(far))) if math.isfinite(far) else math.inf
+        ends = replace(self.even, value=min(self.even.value, most)).interval(level)
+        low, high = sorted(self.scale.back(np.array(ends)).tolist())
+        return min(max(low, floor), ceiling), min(max(high, floor), ceiling)
+
+
 def corrected_value(value: FloatArray, left_out: FloatArray, shares: FloatArray) -> FloatArray:
     """The bias-corrected statistic G theta - sum_g (1 - share_g) theta_(-g), shape (...)."""
     weights = (1 - shares).reshape(-1, *[1] * np.ndim(value))
@@ -165,6 +161,57 @@ def estimate(value: float, pseudo: FloatArray, shares: FloatArray) -> Estimate:
         shares: weight of each shard, shape (G,).
     """
     return Estimate(value=value, error=float(standard_error(pseudo - value, shares)), freedom=len(shares) - 1)
+
+
+def jackknife(value: float, left_out: FloatArray, shares: FloatArray, scale: Scale | None = None) -> Estimate:
+    """The bias-corrected value with its error, on a scale where one is given and all values lie inside it.
+
+    Args:
+        value: the statistic of all samples.
+        left_out: the statistic without each shard, shape (G,).
+        shares: weight of each shard, shape (G,).
+        scale: None for the statistic itself.
+
+    Source: Busing et al. 1999; on a transformed statistic Miller 1974, Biometrika 61.
+
+    Example:
+        >>> found = jackknife(0.5, np.array([0.5, 0.5]), np.array([0.5, 0.5]), Scale(edge=1.0, above=False))
+        >>> found.value, found.error, found.interval(0.95)
+        (0.5, 0.0, (0.5, 0.5))
+    """
+    if scale is None or not scale.holds(np.append(left_out, value)):
+        center = float(corrected_value(np.asarray(value), left_out, shares))
+        return estimate(center, pseudo_values(np.asarray(value), left_out, shares), shares)
+    whole, parts = scale.read(np.asarray(value)), scale.read(left_out)
+    even = jackknife(float(whole), parts, shares)
+    center = float(scale.back(np.array(even.value)))
+    error = even.error * abs(center - scale.edge)
+    return ScaledEstimate(value=center, error=error, freedom=even.freedom, scale=scale, even=even)
+
+
+def jackknife_of_sizes(values: FloatArray, left_out: FloatArray, shares: FloatArray, apart: float) -> Estimate:
+    """The mean of abs(d_i) with its error, also where the sample does not tell the sign of some d_i.
+
+    There the absolute value has a kink, at which leaving out a shard says too little. The errors of such d_i are added
+    up instead: abs(abs(D) - abs(d)) is never more than abs(D - d), so that the interval is wide enough, if not tight.
+
+    Args:
+        values: d_i of all samples, shape (m,).
+        left_out: the same without each shard, shape (G, m).
+        shares: weight of each shard, shape (G,).
+        apart: standard errors from which on a sign is known.
+
+    Example:
+        >>> jackknife_of_sizes(np.array([3.0, -1.0]), np.array([[3.0, -1.0]] * 2), np.array([0.5, 0.5]), 2.0).value
+        2.0
+    """
+    center = corrected_value(values, left_out, shares)
+    spread = pseudo_values(values, left_out, shares) - center
+    errors, size = standard_error(spread, shares), len(values)
+    known = np.abs(center) > apart * errors
+    together = float(standard_error((spread[:, known] @ np.sign(center[known]))[:, None], shares)[0])
+    value = float(np.abs(center).sum()) / size
+    return Estimate(value=value, error=(together + float(errors[~known].sum())) / size, freedom=len(shares) - 1)
 
 
 def standard_error(spread: FloatArray, shares: FloatArray) -> FloatArray:
@@ -196,6 +243,10 @@ class Resampling(Generic[Result]):
 
     shards: Sequence[Moments]
     measure: Callable[[Moments], Result]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the measurements that were made already: they are as large as the shards and follow from these."""
+        return {"shards": tuple(self.shards), "measure": self.measure}
 
     @property
     def enough(self) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +48,9 @@ class Moments:
         rows: the samples themselves, shape (n, d), kept while n <= p; None afterwards.
         row_groups: group of each kept row, shape (n,).
         row_weights: weight of each kept row, shape (n,).
+        labels: the class of each group, shape (K,), where only classes that occur have one; None where group k is
+            class k.
+        num_classes: number of classes, where there are labels.
     """
 
     n_samples: int
@@ -64,11 +68,27 @@ class Moments:
     rows: FloatArray | None = None
     row_groups: IntArray | None = None
     row_weights: FloatArray | None = None
+    labels: IntArray | None = None
+    num_classes: int | None = None
 
     @property
     def layout(self) -> Layout:
         """What the columns are; only moments of equal layout merge."""
         return self.n_features, self.n_outputs, self.n_values, self.classes
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes, those that never occur included; 1 where targets are none."""
+        return len(self.group_counts) if self.num_classes is None else self.num_classes
+
+    @property
+    def group_labels(self) -> IntArray:
+        """The class of each group, shape (K,)."""
+        return np.arange(len(self.group_counts)) if self.labels is None else self.labels
+
+    def by_class(self, values: FloatArray, empty: float = 0.0) -> FloatArray:
+        """Values of the groups, shape (K, ...), as those of all classes, shape (num_classes, ...)."""
+        return values if self.labels is None else spread_over(values, self.labels, self.n_classes, empty)
 
     @cached_property
     def mean(self) -> FloatArray:
@@ -90,8 +110,12 @@ class Moments:
     def _centered_rows(self, group_mean: FloatArray) -> FloatArray:
         """Rows minus a mean (one, or one per group), scaled so that A^T A is a weighted average."""
         rows, groups, weights = _kept(self)
-        shift = group_mean[groups] if group_mean.ndim == 2 else group_mean
-        return np.asarray((rows - shift) * np.sqrt(weights / self.weight)[:, None])
+        centered = rows - (group_mean[groups] if group_mean.ndim == 2 else group_mean)
+        if group_mean.ndim == 1:
+            # A mean is rounded to its own last digit. Far from zero that would leave a common shift of all rows, which
+            # looks like one more direction; the mean of what is left has all digits.
+            centered -= product(weights, centered) / self.weight
+        return np.asarray(centered * np.sqrt(weights / self.weight)[:, None])
 
     def _between_rows(self) -> FloatArray:
         """sqrt(pi_c) (mean_c - mean), one row a group: A^T A is the scatter between groups."""
@@ -130,8 +154,10 @@ class Moments:
     def output_target_trace(self) -> float:
         """tr cov(f, y) of measured outputs and targets of the same width, one-hot for classes."""
         if self.classes:
-            outputs = self.group_means[:, self.columns("outputs")] - self.mean[self.columns("outputs")]
-            return float(np.diagonal(outputs) @ self.group_weights / self.weight)
+            # One-hot targets: of each class, its own output.
+            own = self.columns("outputs").start + self.group_labels
+            outputs = self.group_means[np.arange(len(own)), own] - self.mean[own]
+            return float(outputs @ self.group_weights / self.weight)
         left, right = self.columns("outputs"), self.columns("values")
         if self.within is None:
             rows = self._centered_rows(self.mean)
@@ -139,6 +165,13 @@ class Moments:
         between = self._between_rows()
         joint = np.trace(self.within[left, right]) / self.weight
         return float(joint + np.einsum("ij,ij->", between[:, left], between[:, right]))
+
+
+def spread_over(values: FloatArray, labels: IntArray, n_classes: int, empty: float) -> FloatArray:
+    """Rows at the places of their labels among `n_classes`, all others filled with `empty`."""
+    found = np.full((n_classes, *values.shape[1:]), empty)
+    found[labels] = values
+    return found
 
 
 def _kept(moments: Moments) -> tuple[FloatArray, IntArray, FloatArray]:
@@ -189,9 +222,9 @@ def fold(moments: Moments) -> Moments:
 
 
 def with_groups(moments: Moments, n_groups: int) -> Moments:
-    """The same moments with room for more classes, the new ones empty."""
+    """The same moments with room for more classes, the new ones empty; none where only classes that occur have any."""
     extra = n_groups - len(moments.group_counts)
-    if extra <= 0:
+    if extra <= 0 or moments.labels is not None:
         return moments
     return replace(
         moments,
@@ -200,6 +233,43 @@ def with_groups(moments: Moments, n_groups: int) -> Moments:
         group_means=np.pad(moments.group_means, ((0, extra), (0, 0))),
         group_squares=np.pad(moments.group_squares, (0, extra)),
     )
+
+
+def with_all_classes(moments: Moments) -> Moments:
+    """The same moments with a group for each class; those that are no classes come back as they are."""
+    if moments.labels is None:
+        return moments
+    return _with_labels(replace(moments, labels=None, num_classes=None), moments.labels, moments.n_classes)
+
+
+def _with_labels(moments: Moments, places: IntArray, n_groups: int) -> Moments:
+    """The same moments with their groups at other places among more of them."""
+
+    def placed(values: FloatArray | IntArray) -> Any:
+        found = np.zeros((n_groups, *values.shape[1:]), dtype=values.dtype)
+        found[places] = values
+        return found
+
+    return replace(
+        moments,
+        group_counts=placed(moments.group_counts),
+        group_weights=placed(moments.group_weights),
+        group_means=placed(moments.group_means),
+        group_squares=placed(moments.group_squares),
+        row_groups=None if moments.row_groups is None else places[moments.row_groups],
+    )
+
+
+def _aligned(first: Moments, second: Moments) -> tuple[Moments, Moments]:
+    """Both with the same groups in the same order."""
+    if first.labels is None and second.labels is None:
+        n_groups = max(len(first.group_counts), len(second.group_counts))
+        return with_groups(first, n_groups), with_groups(second, n_groups)
+    if first.labels is second.labels:
+        return first, second
+    union, n_classes = np.union1d(first.group_labels, second.group_labels), max(first.n_classes, second.n_classes)
+    a, b = (_with_labels(part, np.searchsorted(union, part.group_labels), len(union)) for part in (first, second))
+    return replace(a, labels=union, num_classes=n_classes), replace(b, labels=union, num_classes=n_classes)
 
 
 def merge(first: Moments, second: Moments) -> Moments:
@@ -223,17 +293,12 @@ def merge(first: Moments, second: Moments) -> Moments:
             f"moments with (p, C, c, classes) = {first.layout} cannot merge with {second.layout}; "
             "measure both with the same model and targets"
         )
-    n_groups = max(len(first.group_counts), len(second.group_counts))
-    first, second = with_groups(first, n_groups), with_groups(second, n_groups)
+    first, second = _aligned(first, second)
     if first.rows is not None and second.rows is not None and first.n_samples + second.n_samples <= first.n_features:
         a, b = _kept(first), _kept(second)
-        return moments_from_rows(
-            first.layout,
-            np.concatenate([a[0], b[0]]),
-            np.concatenate([a[1], b[1]]),
-            np.concatenate([a[2], b[2]]),
-            n_groups,
-        )
+        rows, groups, weights = (np.concatenate(part) for part in zip(a, b, strict=True))
+        joined = moments_from_rows(first.layout, rows, groups, weights, len(first.group_counts))
+        return replace(joined, labels=first.labels, num_classes=first.num_classes)
     return _merge_folded(fold(first), fold(second))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from itertools import pairwise
 from threading import RLock
 from typing import Any, overload
@@ -14,7 +15,8 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from phiscope.moments.moments import Layout, Moments, fold, moments_from_rows, with_groups
+from phiscope.moments.labels import Labels
+from phiscope.moments.moments import Layout, Moments, fold, moments_from_rows
 from phiscope.moments.pilots import Pilots
 from phiscope.moments.scatter import Scatter, Source, copied, join, within
 from phiscope.typing import FloatArray, IntArray
@@ -245,12 +247,6 @@ class Streams:
         """Rows added so far."""
         return sum(stream.n_samples for stream in self._streams)
 
-    @property
-    def n_groups(self) -> int:
-        """Groups that occurred so far, counted from index 0."""
-        seen = [int(groups.max()) + 1 for stream in self._streams for _, groups, _ in stream.pending]
-        return max([len(self._pilots.known), *seen])
-
     def add(
         self, parts: Sequence[NDArray[Any]], groups: IntArray, weights: FloatArray, shards: IntArray | None
     ) -> None:
@@ -283,17 +279,17 @@ class Streams:
                 add_blocks(total, stream.pending)
         return total.moments(consume=True)
 
-    def shards(self, n_groups: int, total: Moments | None = None, *, consume: bool = False) -> ShardMoments:
+    def shards(self, labels: Labels, total: Moments | None = None, *, consume: bool = False) -> ShardMoments:
         """Moments of the shards that hold samples, each made when it is first read.
 
         Args:
-            n_groups: classes, known ones that did not occur included.
+            labels: of the classes, known ones that did not occur included.
             total: moments of all shards, which are those of the only one.
             consume: give their memory away, after which no rows come.
         """
         if total is not None and len(self) == 1:
-            return ShardMoments([], n_groups, [total])
-        lent = ShardMoments([stream for stream in self._streams if stream.n_samples], n_groups, consume=consume)
+            return ShardMoments([], labels, [total])
+        lent = ShardMoments([stream for stream in self._streams if stream.n_samples], labels, consume=consume)
         self._lent = weakref.ref(lent)
         return lent
 
@@ -302,12 +298,12 @@ class ShardMoments(Sequence[Moments]):
     """Moments of disjoint shards; nothing is computed before it is read, and later batches do not change it."""
 
     def __init__(
-        self, streams: list[Stream], n_groups: int, known: Sequence[Moments] = (), *, consume: bool = False
+        self, streams: list[Stream], labels: Labels, known: Sequence[Moments] = (), *, consume: bool = False
     ) -> None:
         self._streams: list[Stream | None] | None = list(streams) or None
         self._consume, self._lock = consume, RLock()
         self._moments: list[Moments | None] = [*known] or [None] * len(streams)
-        self._n_groups = n_groups
+        self._labels = copy(labels)
 
     def __len__(self) -> int:
         return len(self._moments)
@@ -334,7 +330,7 @@ class ShardMoments(Sequence[Moments]):
         moments = stream.moments(consume=self._consume)
         if self._consume:
             self._streams[index] = None
-        return with_groups(moments, self._n_groups) if moments.classes else moments
+        return self._labels.on(moments)
 
     def settle(self) -> None:
         """Compute every shard now and let go of the streams."""

@@ -118,9 +118,24 @@ def _diagonalized(operator: PositiveOperator, beside: FloatArray | None = None) 
     return Diagonalized(operator.lower())
 
 
-def _n_kept(descending: FloatArray, size: int) -> int:
-    """How many eigenvalues are more than rounding of the largest."""
-    return int((descending > size * np.finfo(np.float64).eps * max(descending[0], 0.0)).sum())
+def _n_kept(descending: FloatArray, size: int, floor: float = 0.0) -> int:
+    """How many eigenvalues are more than rounding of the largest, and more than a floor."""
+    return int((descending > max(size * np.finfo(np.float64).eps * max(descending[0], 0.0), floor)).sum())
+
+
+def rounding_of(mean: FloatArray) -> float:
+    """Variance below which a direction is rounding of the rows themselves, eps^2 norm^2(m)."""
+    return np.finfo(np.float64).eps ** 2 * float(product(mean, mean))
+
+
+def varies(covariance: PositiveOperator, mean: FloatArray) -> bool:
+    """Whether features vary by more than rounding of their mean; numbers and spectra have to agree on it."""
+    return covariance.trace() > 0 and covariance.squared_norm() > rounding_of(mean) ** 2
+
+
+def _n_centered(covariance: PositiveOperator, mean: FloatArray, descending: FloatArray) -> int:
+    """`_n_kept` of a covariance, of which rounding of the rows themselves is no direction."""
+    return max(_n_kept(descending, len(mean), rounding_of(mean)), 1) if varies(covariance, mean) else 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -192,7 +207,7 @@ def diagonalize_with_mean(covariance: PositiveOperator, mean: FloatArray) -> Bot
     found = _diagonalized(covariance, mean)
     along = found.project(mean[:, None])[:, 0]
     update = rank_one.update(found.values, along)
-    kept, kept_raw = _n_kept(found.values, len(mean)), _n_kept(update.eigenvalues, len(mean))
+    kept, kept_raw = _n_centered(covariance, mean, found.values), _n_kept(update.eigenvalues, len(mean))
 
     def both(columns: FloatArray) -> tuple[FloatArray, FloatArray]:
         coordinates = found.project(columns)

@@ -8,10 +8,11 @@ Both spectra of a measurement with quality, utilization and the power of the tar
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from phiscope.lazy import LateField
+from phiscope.lazy import LateField, settled
 from phiscope.linalg.products import product
 from phiscope.spectrum.eigensystem import BothSystems, Coordinates, Eigensystem, Loadings, positive_signs
 from phiscope.spectrum.spans import FunctionSpan, Outputs, TargetSpans
@@ -121,6 +122,10 @@ class Spectrum:
     cumulative_utilization: FloatArray | None = None
     target_power: FloatArray | None = None
     eigenvalue_bounds: FloatArray | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """With its eigenvectors, which may not have been formed yet."""
+        return settled(self)
 
 
 def share_in_span(eigenvalues: FloatArray, coordinates: FloatArray) -> FloatArray:
