@@ -322,6 +322,10 @@ def test_an_interval_that_so_few_samples_cannot_give_says_how_many_would_do(name
     else:
         with pytest.raises(MissingNumberError, match=f"; {enough} samples would do"):
             m.interval(name)
+    # An effective dimension needs samples for each of its dimensions, here some 10 of 20.
+    if n == 15:
+        with pytest.raises(MissingNumberError, match=r"falls off faster .*; \d\d samples would do"):
+            m.interval("effective_dimension")
     # The control: other numbers have one from as few samples.
     low, high = m.interval("participation_ratio")
     assert low < high

@@ -64,5 +64,6 @@ def definitions_page() -> str:
             f"- Spectrum: {row.centering}. Needs: {', '.join(row.needs)}",
             f"- Source: {row.source}" + (" (our definition)" if row.ours else ""),
         ]
+        parts += [f"- Interval: even on {row.scale}"] if row.scale != "x" else []
         parts += [f"- Caveat: {row.caveat}"] if row.caveat else []
     return "\n".join(parts) + "\n"
