@@ -12,8 +12,7 @@ N, P, R, DRAWS = 120, 30, 4, 60
 def draws():
     """Measurements of small samples of isotropic features, of which a head reads R."""
     rng = np.random.default_rng(0)
-    # Of R + 1 logits the last is always 0: their differences are spanned by the first R features.
-    head = np.eye(R + 1, P) * (np.arange(R + 1) < R)[:, None], None
+    head = np.eye(P)[:R], None
     return [
         phiscope.diagonalize(rng.normal(size=(N, P)), head=head, targets=rng.integers(0, 3, N)) for _ in range(DRAWS)
     ]

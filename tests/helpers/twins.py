@@ -130,7 +130,8 @@ def stable_rank(s, centered=False):
 def rankme(s):
     singular = np.linalg.svd(scaled(s, s.features, False), compute_uv=False)
     q = singular / singular.sum() + 1e-7
-    return np.exp(-(q * np.log(q)).sum())
+    # The 1e-7 can pass the range by as much.
+    return np.clip(np.exp(-(q * np.log(q)).sum()), 1, min(s.features.shape))
 
 
 def alpha_req(s):

@@ -73,7 +73,9 @@ def test_head_equals_its_outputs(case):
     outputs = data["features"] @ W.T + (0 if b is None else b)
     by_head, by_outputs = phiscope.diagonalize(**CASES[case]), phiscope.diagonalize(outputs=outputs, **data)
     for name, value in by_outputs.to_dict().items():
-        assert by_head[name] == pytest.approx(value, rel=CLOSE, abs=CLOSE), name
+        # The held-out readout divides by a ridge of 1e-6: where samples repeat, its equations are of condition 1e6.
+        close = 100 * CLOSE if name == "readout_r2_held_out" else CLOSE
+        assert by_head[name] == pytest.approx(value, rel=close, abs=close), name
     both = phiscope.diagonalize(outputs=outputs, head=(W, b), **data)
     assert set(both.to_dict()) == set(by_head.to_dict())
     assert not [text for text in both.warnings if "not head(features)" in text]
