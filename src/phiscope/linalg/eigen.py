@@ -156,7 +156,8 @@ the cache; with a gap Q x takes half to four fifths of the time (measured for p 
 
 
 TOGETHER = 64
-"""Reflectors applied together, as one product; LAPACK's own routines take 32, and up to twice the time."""
+"""Reflectors applied together, as one product. LAPACK's own routines take 32: up to twice the time for 100 columns and
+more on one thread, and on two so much more that eigenvalues with coordinates take 1.2 to 1.4 times as long."""
 
 
 MANY_COLUMNS = 0.75
@@ -208,8 +209,9 @@ def reflect(
 
 
 LARGE = 1024
-"""From this p on T is diagonalized by relatively robust representations: as fast as divide and conquer (measured with
-OpenBLAS), and p^2 doubles less."""
+"""From this p on T is diagonalized by relatively robust representations, for p^2 doubles less than divide and conquer
+takes. On one thread both are equally fast (OpenBLAS), on two this is slower by a fifth of the whole, and eigenvectors
+are orthogonal to 1e-11 at p = 4096 instead of 1e-14."""
 
 
 class Diagonalized:
