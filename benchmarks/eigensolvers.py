@@ -1,6 +1,6 @@
 """Eigensolvers by hand and by library: whose time is a measurement's time, and who lets other threads go on?
 
-    python benchmarks/eigensolvers.py                            p = 256 and 512, one and two threads: two minutes
+    python benchmarks/eigensolvers.py                            p = 512, one thread: minutes
     python benchmarks/eigensolvers.py --parts symmetric --p 1024 2048 4096 --threads 1
     python benchmarks/eigensolvers.py --parts leading --p 4096 8192 --k 64 --spectra bulk
     python benchmarks/eigensolvers.py --parts whole --p 2048 --n 20000 --classes 1000
@@ -43,9 +43,9 @@ def parsed() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--p", nargs="+", type=int, default=[256, 512], help="features")
-    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], help="of each process")
-    parser.add_argument("--repeats", type=int, default=5, help="timed runs of each solver and job")
+    parser.add_argument("--p", nargs="+", type=int, default=[512], help="features")
+    parser.add_argument("--threads", nargs="+", type=int, default=[1], help="of each process")
+    parser.add_argument("--repeats", type=int, default=3, help="timed runs of each solver and job")
     words = "default: the first of a part; symmetric: decay half graded; rows: decay graded; leading: decay spikes bulk"
     parser.add_argument("--spectra", nargs="+", help=words)
     parser.add_argument("--jobs", nargs="+", help="default: all of a part")
