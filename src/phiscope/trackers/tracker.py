@@ -1,0 +1,108 @@
+"""What a tracker is told, and how one is made for anything else."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+"""A picture, shape (height, width, 3), red, green and blue in 0..255."""
+
+Settings = Mapping[str, str | float | int | bool]
+"""How a run was measured, by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """What a tracker that has to be opened is told of the run.
+
+    Attributes:
+        name: of the run.
+        folder: of the run; files of a tracker lie in a folder of their own in it.
+    """
+
+    name: str
+    folder: Path
+
+
+class Tracker(ABC):
+    """Where numbers go beside the run on disk; derive from it for a tracker that phiscope does not know.
+
+    Every method is called on one thread at a time. With ``background=True`` of the observers `scalars` and `settings`
+    are called on the observer's thread, `picture` and `close` on the training's.
+
+    Attributes:
+        name: what a warning calls it.
+
+    Example:
+        >>> class Printed(Tracker):
+        ...     name = "printed"
+        ...
+        ...     def scalars(self, numbers, at):
+        ...         print(at, sorted(numbers))
+        >>> Printed().scalars({"phiscope/train/nc1": 0.1}, 3)
+        3 ['phiscope/train/nc1']
+    """
+
+    name: str = "a tracker"
+
+    @abstractmethod
+    def scalars(self, numbers: Mapping[str, float], at: int) -> None:
+        """Take the numbers of one record.
+
+        Args:
+            numbers: by names that begin with ``phiscope/``; ``phiscope/epoch`` is among them.
+            at: optimizer steps where they were counted, else whole epochs.
+        """
+
+    def settings(self, settings: Settings) -> None:  # noqa: B027 -- not every tracker keeps them
+        """Take how the run was measured; called once, before the first record."""
+
+    def picture(self, name: str, pixels: Pixels, at: int) -> None:  # noqa: B027 -- not every tracker shows pictures
+        """Take a picture, shape (height, width, 3)."""
+
+    def close(self, status: str) -> None:  # noqa: B027 -- not every tracker has an end
+        """Let go; the status is "completed", "interrupted" or "failed"."""
+
+
+class Called(Tracker):
+    """A function that takes the numbers and where they stand.
+
+    Args:
+        function: called as ``function(numbers, at)``.
+    """
+
+    def __init__(self, function: Callable[[Mapping[str, float], int], Any]) -> None:
+        self.name = str(getattr(function, "__qualname__", type(function).__name__))
+        self._function = function
+
+    def scalars(self, numbers: Mapping[str, float], at: int) -> None:
+        """Call the function."""
+        self._function(numbers, at)
+
+
+class LoggerTracker(Tracker):
+    """A logger of Lightning that is none of the four: numbers only.
+
+    Args:
+        logger: anything with ``log_metrics(metrics, step)``, and ``log_hyperparams(params)`` where it keeps settings.
+    """
+
+    def __init__(self, logger: Any) -> None:
+        self.name = type(logger).__name__
+        self._logger = logger
+
+    def scalars(self, numbers: Mapping[str, float], at: int) -> None:
+        """Hand them to the logger."""
+        self._logger.log_metrics(dict(numbers), step=at)
+
+    def settings(self, settings: Settings) -> None:
+        """Hand them to the logger, where it has a place for them."""
+        if hasattr(self._logger, "log_hyperparams"):
+            self._logger.log_hyperparams(dict(settings))
