@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from phiscope.measurement.record import Measurement
     from phiscope.metrics import DEFINITIONS, Definition
     from phiscope.network import FeatureMap, Head, Split, split
-    from phiscope.observe import Observer, PassiveObserver
+    from phiscope.observe import Alert, Observer, PassiveObserver
     from phiscope.page import report
     from phiscope.runs import Run, open_run
     from phiscope.spectrum.spectrum import Spectrum
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFINITIONS",
+    "Alert",
     "Comparison",
     "Definition",
     "FeatureMap",
@@ -57,6 +58,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Alert": "phiscope.observe",
     "Comparison": "phiscope.analysis.comparison",
     "DEFINITIONS": "phiscope.metrics",
     "Definition": "phiscope.metrics",

@@ -13,6 +13,7 @@
     │   └── AmbiguousHeadError  several do; the message names them
     ├── UnknownNameError      a number, study, split or layer that does not exist (also a LookupError)
     │   └── MissingNumberError  a known number that this measurement does not have, and why
+    ├── AlertError            a number passed a limit that the caller set, with then="raise"
     ├── RankError             another process failed with a foreign error, or did not answer
     ├── RunError              a run on disk
     │   ├── RunFormatError    unreadable, or written by a newer phiscope
@@ -131,6 +132,18 @@ class MissingNumberError(UnknownNameError):
 
 class RankError(PhiscopeError):
     """A process under torch.distributed failed with an error that is not phiscope's, or did not answer."""
+
+
+class AlertError(PhiscopeError):
+    """A number passed a limit that the caller set to raise.
+
+    Attributes:
+        evidence: what led there, as `phiscope.Alert` gives it to a function.
+    """
+
+    def __init__(self, message: str, *, evidence: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.evidence = evidence
 
 
 class RunError(PhiscopeError):

@@ -56,6 +56,7 @@ TEST_FILES_OF_NO_MODULE = {
 
 PUBLIC = [
     "DEFINITIONS",
+    "Alert",
     "Comparison",
     "Definition",
     "FeatureMap",

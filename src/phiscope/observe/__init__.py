@@ -8,14 +8,17 @@
     recording.py  what both share: cost, header, late words, checkpoints, how a training ended
     desk.py       where records are finished and written, at once or on a thread; what becomes of a failure
     ranks.py      which ranks take part, and which one writes
+    listeners.py  what hears of a record once it is stored: trackers and alerts
+    alerts.py     `Alert`: a limit for a number, and what led there when it was passed
     gallery.py    the fixed samples on which eigenfunctions are shown
 """
 
 from __future__ import annotations
 
+from phiscope.observe.alerts import Alert
 from phiscope.observe.observer import Observer
 from phiscope.observe.passive import PassiveObserver
 from phiscope.observe.recording import ObserverCost
 from phiscope.observe.schedule import Schedule, schedule
 
-__all__ = ["Observer", "ObserverCost", "PassiveObserver", "Schedule", "schedule"]
+__all__ = ["Alert", "Observer", "ObserverCost", "PassiveObserver", "Schedule", "schedule"]

@@ -25,10 +25,12 @@ from phiscope.network.batch import Batch
 from phiscope.network.hooks import own_tensors
 from phiscope.network.initial import InitialFeatures
 from phiscope.network.isolation import isolated, unwrapped
+from phiscope.observe.alerts import Alert
 from phiscope.observe.desk import OnError
 from phiscope.observe.gallery import Gallery, gallery_values, kept_gallery
+from phiscope.observe.listeners import Chosen, chosen_listeners, listeners_of
 from phiscope.observe.ranks import SilentWriter, Writer, watch_of
-from phiscope.observe.recording import Recording, as_number, header_of, leave_nothing
+from phiscope.observe.recording import Recording, as_numbers, header_of, leave_nothing
 from phiscope.observe.schedule import schedule
 from phiscope.runs import KEPT_EIGENVECTORS, RunWriter, open_run
 from phiscope.runs.initial import load_initial, save_initial
@@ -69,6 +71,10 @@ class Observer(Recording):
         ranks: under torch.distributed, "merge" measures the samples of all ranks, each of which makes an observer and
             records; rank 0 writes, and all get the same. "local" observes this rank alone. "auto" merges when a
             loader has a `DistributedSampler`; otherwise rank 0 observes and the others do nothing. See `measure`.
+        trackers: where numbers go beside the run, as ``phiscope/SPLIT/NUMBER``: "tensorboard", "wandb", "mlflow",
+            "trackio", a client's own writer or run, or a function; see `phiscope.trackers`. One that fails warns once.
+        pictures: when trackers get a picture of the spectrum, in the words of `every`; None = never.
+        alerts: limits for numbers; see `Alert`.
 
     Raises:
         RunExistsError: the folder holds a run and resume is False.
@@ -105,6 +111,9 @@ class Observer(Recording):
     background: bool = False
     on_error: OnError = "raise"
     ranks: Ranks = "auto"
+    trackers: Iterable[Any] = ()
+    pictures: str | int | Iterable[float] | None = "log"
+    alerts: Iterable[Alert] = ()
 
     def __post_init__(self) -> None:
         self._begin(background=self.background, on_error=self.on_error)
@@ -123,6 +132,7 @@ class Observer(Recording):
 
     def _prepare(self) -> None:
         self._check_initial()
+        chosen = self._watch.crew.attempt(self._chosen_listeners, self._network)
         apart = self._taken_apart()
         self._feature_map = None if apart is None else apart[0]
         self._writer = self._watch.crew.attempt(partial(self._made_writer, apart), self._network)
@@ -135,6 +145,8 @@ class Observer(Recording):
                 if initial is not None and apart is not None
             }
             self._galleries = {name: self._kept_gallery(name) for name in self._splits}
+            hearing = partial(listeners_of, self._writer, chosen, self._settings(), self._splits)
+            self._listeners = self._watch.crew.attempt(hearing, self._network)
         except BaseException:
             self._writer.close()
             raise
@@ -160,7 +172,7 @@ class Observer(Recording):
         self._check_open()
         if self._watch.idle:
             return None
-        numbers = {name: as_number(name, value) for name, value in scalars.items()}
+        numbers = as_numbers(scalars)
         try:
             with self._stopwatch:
                 return self._recorded(self._position(epoch, step), step, numbers)
@@ -184,8 +196,18 @@ class Observer(Recording):
             # A diverged network cannot be measured, but its losses are what shows that it diverged.
             self._desk.do(partial(self._writer.append, position, step, numbers, {}))
             raise
-        self._store(position, step, partial(self._finish, position, step, numbers, measurements, shown))
+        job = partial(self._finish, position, step, numbers, measurements, shown)
+        self._store(position, step, job, measurements)
         return next(iter(measurements.values()), None)
+
+    def _chosen_listeners(self) -> Chosen:
+        # Another rank sends nothing, and a client given to it may be a stand-in.
+        trackers = self.trackers if self._watch.writes else ()
+        return chosen_listeners(trackers, self.pictures, self.alerts, self._splits)
+
+    def _settings(self) -> dict[str, Any]:
+        names = ("every", "rank_tolerance", "max_samples", "corrected", "gallery")
+        return {name: getattr(self, name) for name in names}
 
     def _check_initial(self) -> None:
         if isinstance(self.initial, str) and self.initial != "now":

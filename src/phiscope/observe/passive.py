@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
@@ -24,9 +24,11 @@ from phiscope.network import FeatureMap, split_on
 from phiscope.network.batch import BatchReader
 from phiscope.network.isolation import isolated, placement, unwrapped
 from phiscope.network.overhearing import Overheard, check_can_overhear, overhearing
+from phiscope.observe.alerts import Alert
 from phiscope.observe.desk import OnError
+from phiscope.observe.listeners import Listeners, chosen_listeners, listeners_of
 from phiscope.observe.ranks import SilentWriter, Writer, watch_of
-from phiscope.observe.recording import Recording, as_number, header_of, leave_nothing
+from phiscope.observe.recording import Recording, as_numbers, header_of, leave_nothing
 from phiscope.runs import KEPT_EIGENVECTORS, RunWriter
 
 _MOVING = (
@@ -59,6 +61,9 @@ class PassiveObserver(Recording):
         keep_eigenvectors: see `Observer`.
         resume: see `Observer`.
         ranks: see `Observer`; with "merge" the batches of all ranks count, and all ranks have to record.
+        trackers: see `Observer`.
+        pictures: see `Observer`.
+        alerts: see `Observer`.
 
     Raises:
         RunExistsError: the folder holds a run and resume is False.
@@ -91,6 +96,9 @@ class PassiveObserver(Recording):
     keep_eigenvectors: int | None = KEPT_EIGENVECTORS
     resume: bool = False
     ranks: Ranks = "auto"
+    trackers: Iterable[Any] = ()
+    pictures: str | int | Iterable[float] | None = "log"
+    alerts: Iterable[Alert] = ()
 
     def __post_init__(self) -> None:
         self._begin(background=self.background, on_error=self.on_error)
@@ -100,23 +108,32 @@ class PassiveObserver(Recording):
         if not self._watch.idle:
             try:
                 with self._stopwatch, isolated(self._network, data=self.example):
-                    self._feature_map, self._writer = self._watch.crew.attempt(self._prepared, self._network)
+                    prepared = self._watch.crew.attempt(self._prepared, self._network)
+                    self._feature_map, self._writer, self._listeners = prepared
             except KeyboardInterrupt:
                 leave_nothing(self._network)
                 raise
             self._read = BatchReader(self._network, None, placement(self._network)[1])
             self._window = self._new_window()
 
-    def _prepared(self) -> tuple[FeatureMap, Writer]:
+    def _prepared(self) -> tuple[FeatureMap, Writer, Listeners]:
+        # Another rank sends nothing, and a client given to it may be a stand-in.
+        trackers = self.trackers if self._watch.writes else ()
+        chosen = chosen_listeners(trackers, self.pictures, self.alerts, [self.split])
         first, _ = peeked(batches_of(self.example))
         feature_map = split_on(self._network, first, head=self.head, device=None).feature_map
         check_can_overhear(feature_map, self.model)
         if not self._watch.writes:
-            return feature_map, SilentWriter()
+            return feature_map, SilentWriter(), listeners_of(SilentWriter(), chosen, {}, [self.split])
         header = header_of(self._network, feature_map, feature_map.reader()(first), splits=[self.split])
         header |= {"passive": True, **(self.header or {})}
         writer = RunWriter.create(self.run, header, resume=self.resume, keep_eigenvectors=self.keep_eigenvectors)
-        return feature_map, writer
+        settings = {"passive": True, "rank_tolerance": self.rank_tolerance, "corrected": self.corrected}
+        try:
+            return feature_map, writer, listeners_of(writer, chosen, settings, [self.split])
+        except BaseException:
+            writer.close()
+            raise
 
     def _new_window(self) -> Pass:
         self._modes.clear()
@@ -174,7 +191,7 @@ class PassiveObserver(Recording):
         self._check_open()
         if self._watch.idle:
             return None
-        numbers = {name: as_number(name, value) for name, value in scalars.items()}
+        numbers = as_numbers(scalars)
         try:
             with self._stopwatch:
                 return self._recorded(self._position(epoch, step), step, numbers)
@@ -205,7 +222,7 @@ class PassiveObserver(Recording):
         )
         self._measured += 1
         job = partial(self._writer.append, position, step, numbers, {self.split: measurement})
-        self._store(position, step, job)
+        self._store(position, step, job, {self.split: measurement})
         return measurement
 
     def _gathered(self, window: Pass) -> Gathered:

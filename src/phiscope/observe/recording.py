@@ -12,14 +12,17 @@ from typing import Any, Literal, Self
 
 from torch import Tensor, nn
 
-from phiscope.errors import InputError, RunError
+from phiscope.errors import AlertError, InputError, RunError
+from phiscope.measurement.record import Measurement
 from phiscope.network import FeatureMap
 from phiscope.network.batch import Batch
 from phiscope.network.hooks import deafened
 from phiscope.network.isolation import put_back
 from phiscope.observe.desk import OnError, desk_for
+from phiscope.observe.listeners import Listeners
 from phiscope.observe.ranks import Watch, Writer
 from phiscope.runs.writing import check_status
+from phiscope.trackers import is_own
 
 STATE_FORMAT = 1
 """Version of what `state_dict` gives."""
@@ -68,6 +71,11 @@ class Stopwatch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._seconds += time.perf_counter() - self._entered
+
+    @property
+    def running(self) -> float:
+        """Seconds since the `with` block that is open was entered."""
+        return time.perf_counter() - self._entered
 
     def cost(self, records: int) -> ObserverCost:
         """What was added up, as a share of the time since the watch was made."""
@@ -118,6 +126,12 @@ class Recording:
         self._closed = False
         self._measured = self._calls = 0
         self._latest: tuple[float, int | None] | None = None
+        self._listeners = Listeners()
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether an alert with then="stop" fired; with background=True that may be said one record later."""
+        return self._listeners.should_stop
 
     @property
     def cost(self) -> ObserverCost:
@@ -138,10 +152,11 @@ class Recording:
         self._check_open()
         if self._watch.idle:
             return
-        numbers = {name: as_number(name, value) for name, value in scalars.items()}
+        numbers = as_numbers(scalars)
         at = step if epoch is None else epoch
         with self._stopwatch:
             self._desk.do(partial(self._writer.note, None if at is None else float(at), step, numbers))
+            self._listeners.deliver()
 
     def state_dict(self) -> dict[str, Any]:
         """Where the training stands in the run, for a checkpoint: plain numbers and text; waits for what is on its way.
@@ -152,6 +167,8 @@ class Recording:
         self._desk.wait()
         epoch, step = self._latest or (None, None)
         facts = {} if self._watch.idle else {"run": self._writer.header.get("id"), "record": self._writer.last_index}
+        alerts = self._listeners.state()
+        facts |= {"alerts": alerts} if alerts else {}
         return {"format": STATE_FORMAT, "epoch": epoch, "step": step, "calls": self._calls, **facts}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -176,6 +193,7 @@ class Recording:
                     "resume=True and that run's folder, or leave its state out"
                 )
             self._writer.go_on_from(int(state.get("record", -1)))
+        self._listeners.load(state.get("alerts", ()))
         self._calls = int(state["calls"])
         self._latest = None if state["epoch"] is None else (float(state["epoch"]), state["step"])
 
@@ -204,6 +222,7 @@ class Recording:
         try:
             with self._stopwatch:
                 self._desk.close()
+                self._listeners.deliver()
         except Exception:
             end()
             raise
@@ -223,7 +242,8 @@ class Recording:
         self._closed = True
 
     def _finish_run(self, status: str, results: Mapping[str, Any] | None, reason: str | None) -> None:
-        self._writer.finish(status, {**told_cost(self.cost), **(results or {})}, reason)
+        failures = self._listeners.close(status)
+        self._writer.finish(status, {**told_cost(self.cost), **failures, **(results or {})}, reason)
 
     def __enter__(self) -> Self:
         return self
@@ -243,6 +263,10 @@ class Recording:
                 raise
             # What ended the training says more than the disk that could not keep it.
             warnings.warn(f"{failure}; the end of the run is not stored", stacklevel=2)
+        except AlertError as failure:
+            if error is None:
+                raise
+            warnings.warn(str(failure), stacklevel=2)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -258,9 +282,35 @@ class Recording:
         """Whether the last record stands at this moment, so that what comes is a late word about it."""
         return self._latest is not None and self._latest[0] == position and step in (None, self._latest[1])
 
-    def _store(self, position: float, step: int | None, job: Callable[[], None]) -> None:
-        self._desk.do(job)
+    def _store(
+        self,
+        position: float,
+        step: int | None,
+        job: Callable[[], None],
+        measurements: Mapping[str, Measurement] | None = None,
+    ) -> None:
+        """Hand a record over, and what hears of it once it is stored."""
+        self._desk.do(partial(self._kept, position, step, job, measurements or {}, self._stopwatch.running))
         self._latest = (position, step)
+        self._listeners.deliver()
+
+    def _kept(
+        self,
+        position: float,
+        step: int | None,
+        job: Callable[[], None],
+        measurements: Mapping[str, Measurement],
+        held: float,
+    ) -> None:
+        began = time.perf_counter()
+        try:
+            job()
+        finally:
+            # Also where the disk is full: a tracker may be the only place left to see it.
+            if measurements:
+                seconds = held + time.perf_counter() - began
+                index = self._writer.last_index
+                self._listeners.hear(position, step, measurements, index=index, seconds=seconds)
 
 
 def leave_nothing(network: nn.Module) -> None:
@@ -281,6 +331,15 @@ def how_it_ended(error: BaseException | None) -> tuple[Literal["completed", "int
     if isinstance(error, Exception):
         return "failed", f"{type(error).__name__}: {error}"[:LONGEST_REASON]
     return "interrupted", None
+
+
+def as_numbers(scalars: Mapping[str, Any]) -> dict[str, float]:
+    """Read the caller's scalars; those that a framework hands back of what phiscope told its tracker are left out.
+
+    Raises:
+        InputError: one of them is not a number.
+    """
+    return {name: as_number(name, value) for name, value in scalars.items() if not is_own(name)}
 
 
 def as_number(name: str, value: Any) -> float:

@@ -9,6 +9,7 @@
     journal.py  records and notes as lines, and which records they make
     branches.py the line of training that a run is on, and those it left
     initial.py  the network at its start, kept in the run
+    alerts.py   what led to an alert, kept with the run
     lock.py     one writer at a time; a kill lets go
     dataset.py  a run as one labelled xarray data set
 
@@ -20,6 +21,7 @@ The folder, format 2 (format 1 still opens)::
     RUN/records/000003.train.extras.safetensors   arrays the observer keeps beside it
     RUN/gallery.train.safetensors          the samples that eigenfunctions are shown on
     RUN/initial.safetensors                the network at its start, which later features are compared with
+    RUN/alerts/000003.0.json               an alert that fired: values, limit, the command that draws them
     RUN/end.json                           status, reason and results; absent while running or after a kill
     RUN/writer.lock                        locked while somebody writes; a kill releases it
 

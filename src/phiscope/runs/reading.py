@@ -15,6 +15,7 @@ from phiscope.archive import is_file, read_arrays
 from phiscope.errors import RunError, RunFormatError, UnknownNameError
 from phiscope.measurement.record import Measurement
 from phiscope.runs import layout
+from phiscope.runs.alerts import read_alerts
 from phiscope.runs.lines import on_branch, read_lines
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class Run:
         status: ``"completed"``, ``"interrupted"``, ``"failed"`` or ``"running or killed"``.
         reason: why the run failed or was interrupted, when somebody said so; else empty.
         results: what the run said at its end; empty before.
-        warnings: what a reader has to know, such as a record torn by a kill.
+        warnings: what a reader has to know, such as a record torn by a kill, or an alert that fired.
         branches: numbers of all branches in the order they began; a resume from an earlier checkpoint begins one.
         shown: the branch whose line of training ``records`` is; the last one unless `branch` gave another.
     """
@@ -155,6 +156,11 @@ class Run:
     branches: tuple[int, ...] = (0,)
     shown: int = 0
     lines: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+
+    @property
+    def alerts(self) -> tuple[Mapping[str, Any], ...]:
+        """Every alert that fired, on any branch: its sentence, the values that led there, the limit."""
+        return read_alerts(self.path)[0]
 
     def branch(self, number: int) -> Run:
         """The same run with another line of training as its records.
@@ -282,6 +288,8 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     warnings = _header_problems(header)
     read = read_lines(folder)
     end, problems = _end(folder)
+    alerts, unread = read_alerts(folder)
+    problems += [*unread, *(f"alert: {alert['sentence']}" for alert in alerts)]
     shown = read.records[-1]["branch"] if read.records else 0
     return Run(
         path=folder,

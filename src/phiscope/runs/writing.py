@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from phiscope.archive import is_file, read_arrays, write_arrays, writing
 from phiscope.errors import InputError, RunError, RunExistsError, RunFormatError, RunWriteError
 from phiscope.measurement.record import Measurement
-from phiscope.runs import layout
+from phiscope.runs import alerts, layout
 from phiscope.runs.branches import Moment, Place, TrainingLine
 from phiscope.runs.journal import Journal
 from phiscope.runs.lines import Lines, read_lines
@@ -334,7 +334,7 @@ def _begun(folder: Path, header: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _reopened(folder: Path) -> dict[str, Any]:
-    for name in (layout.HEADER, layout.LINES, layout.RECORDS, layout.INITIAL):
+    for name in (layout.HEADER, layout.LINES, layout.RECORDS, layout.INITIAL, alerts.FOLDER):
         if (folder / name).is_symlink():
             raise RunFormatError(
                 f"{folder / name} is a link, and going on with the run would change what it leads to; copy the run "

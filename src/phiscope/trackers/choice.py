@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -13,10 +14,25 @@ from phiscope.trackers.tracker import Called, LoggerTracker, Place, Tracker
 from phiscope.trackers.trackio import Trackio, open_trackio
 from phiscope.trackers.wandb import WandB, open_wandb
 
-Opening = Callable[[Place], Tracker]
-"""Makes a tracker once the run's folder is there."""
 
-_OPENINGS: dict[str, Opening] = {
+@dataclass(frozen=True)
+class Opening:
+    """A tracker that was chosen, to be made once the run's folder is there.
+
+    Attributes:
+        make: makes it.
+        draws: it takes pictures.
+    """
+
+    make: Callable[[Place], Tracker]
+    draws: bool = True
+
+    def __call__(self, place: Place) -> Tracker:
+        """Make it."""
+        return self.make(place)
+
+
+_OPENINGS: dict[str, Callable[[Place], Tracker]] = {
     "tensorboard": open_tensorboard,
     "wandb": open_wandb,
     "mlflow": open_mlflow,
@@ -60,7 +76,7 @@ def _named(name: str) -> Opening:
             import_module(package)
         except ImportError as error:
             raise MissingDependencyError(package, purpose=f"the tracker {name!r}", extra=name) from error
-    return _OPENINGS[name]
+    return Opening(_OPENINGS[name])
 
 
 def _given(one: Any) -> Opening:
@@ -71,7 +87,7 @@ def _given(one: Any) -> Opening:
             "wandb, MLflow or Trackio, (MlflowClient, run_id), a logger of Lightning, a phiscope.trackers.Tracker, or "
             "a function of (numbers, at)"
         )
-    return lambda place: tracker
+    return Opening(lambda place: tracker, draws=tracker.draws)
 
 
 def _of_client(one: Any) -> Tracker | None:

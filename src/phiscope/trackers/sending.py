@@ -41,6 +41,11 @@ class Sending:
         self.complaints: deque[str] = deque()
         self.failures: dict[str, int] = {}
 
+    @property
+    def draws(self) -> bool:
+        """Whether anybody takes pictures."""
+        return any(tracker.draws for tracker in self._trackers)
+
     def record(
         self, epoch: float, step: int | None, measurements: Mapping[str, Measurement], *, seconds: float
     ) -> None:

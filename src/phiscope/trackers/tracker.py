@@ -52,6 +52,11 @@ class Tracker(ABC):
 
     name: str = "a tracker"
 
+    @property
+    def draws(self) -> bool:
+        """Whether it takes pictures."""
+        return type(self).picture is not Tracker.picture
+
     @abstractmethod
     def scalars(self, numbers: Mapping[str, float], at: int) -> None:
         """Take the numbers of one record.

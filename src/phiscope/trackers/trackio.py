@@ -27,8 +27,14 @@ class Trackio(Tracker):
         self._run.log(dict(numbers), step=at)
 
     def settings(self, settings: Settings) -> None:
-        """Into the run's configuration, under one key; Trackio sends it with the first row."""
-        self._run.config["phiscope"] = dict(settings)
+        """Into the configuration of a run of our own; another's has been sent already, and gets a table in a row."""
+        if self._own:
+            self._run.config["phiscope"] = dict(settings)
+            return
+        import trackio
+
+        rows = "".join(f"| {name} | {value} |\n" for name, value in settings.items())
+        self._run.log({"phiscope/settings": trackio.Markdown(f"| setting | value |\n|---|---|\n{rows}")}, step=0)
 
     def picture(self, name: str, pixels: Pixels, at: int) -> None:
         """An image."""
