@@ -6,6 +6,7 @@ import os
 import shutil
 import struct
 import tempfile
+import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -52,10 +53,20 @@ def _payloads(content):
 
 
 def wandb_records(folder):
-    """Every record of the one run in a folder."""
+    """Every record of the one run in a folder; the service writes the last ones after finish() has returned."""
+    (path,) = Path(folder).glob("wandb/offline-run-*/run-*.wandb")
+    latest = time.monotonic() + 30
+    while time.monotonic() < latest:
+        records = _wandb_records(path)
+        if records and records[-1].WhichOneof("record_type") == "exit":
+            return records
+        time.sleep(0.05)
+    raise AssertionError(f"the run in {path} has not ended")
+
+
+def _wandb_records(path):
     from wandb.proto.wandb_internal_pb2 import Record
 
-    (path,) = Path(folder).glob("wandb/offline-run-*/run-*.wandb")
     records = []
     for payload in _payloads(path.read_bytes()):
         record = Record()

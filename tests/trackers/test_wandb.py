@@ -34,8 +34,9 @@ def test_rows_pictures_and_settings_come_back(tmp_path):
     tracker.close("completed")
     rows = wandb_rows(tmp_path)
     assert [row["phiscope/train/nc1"] for row in rows if "phiscope/train/nc1" in row] == [0.25, 0.5]
-    (picture,) = [row["phiscope/train/spectrum"] for row in rows if "phiscope/train/spectrum" in row]
-    assert (picture["width"], picture["height"]) == (6, 4)
+    (picture,) = [row for row in rows if "phiscope/train/spectrum/path" in row]
+    assert [picture[f"phiscope/train/spectrum/{side}"] for side in ("width", "height")] == [6, 4]
+    assert picture["phiscope/epoch"] == 7
     assert wandb_config(tmp_path)["phiscope"] == {"name": "mine", "rank_tolerance": 1e-4}
 
 

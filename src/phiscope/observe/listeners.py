@@ -77,6 +77,11 @@ class Listeners:
         self._unmeasured: set[str] = set()
         self.should_stop = False
 
+    @property
+    def present(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._guards) or self._sending is not None
+
     def hear(
         self,
         epoch: float,

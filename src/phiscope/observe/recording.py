@@ -307,7 +307,7 @@ class Recording:
             job()
         finally:
             # Also where the disk is full: a tracker may be the only place left to see it.
-            if measurements:
+            if measurements and self._listeners.present:
                 seconds = held + time.perf_counter() - began
                 index = self._writer.last_index
                 self._listeners.hear(position, step, measurements, index=index, seconds=seconds)
