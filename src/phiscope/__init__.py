@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from phiscope.measurement.record import Measurement
     from phiscope.metrics import DEFINITIONS, Definition
     from phiscope.network import FeatureMap, Head, Split, split
-    from phiscope.observe import Alert, Observer, PassiveObserver
+    from phiscope.observe import Alert, Observer, PassiveObserver, replay
     from phiscope.page import report
     from phiscope.runs import Run, open_run
     from phiscope.spectrum.spectrum import Spectrum
@@ -50,6 +50,7 @@ __all__ = [
     "measure",
     "measure_layers",
     "open_run",
+    "replay",
     "report",
     "restrict",
     "split",
@@ -77,6 +78,7 @@ _HOMES = {
     "measure": "phiscope.measurement.measure",
     "measure_layers": "phiscope.measurement.measure_layers",
     "open_run": "phiscope.runs",
+    "replay": "phiscope.observe",
     "report": "phiscope.page",
     "restrict": "phiscope.analysis.restriction",
     "split": "phiscope.network",

@@ -74,6 +74,7 @@ PUBLIC = [
     "measure",
     "measure_layers",
     "open_run",
+    "replay",
     "report",
     "restrict",
     "split",
@@ -277,7 +278,9 @@ def test_a_test_file_in_a_packages_folder_bears_a_modules_name():
 
 
 def test_sources_hold_no_unfinished_or_unsafe_code():
-    forbidden = r"\b(TODO|FIXME|XXX|NotImplementedError|import pickle|torch\.load|eval\(|assert )"
+    forbidden = (
+        r"\b(TODO|FIXME|XXX|NotImplementedError|import pickle|torch\.load\((?!.*weights_only=True)|eval\(|assert )"
+    )
     found = [
         f"{path.relative_to(ROOT)}:{number}"
         for path in MODULES

@@ -10,6 +10,9 @@
     ranks.py      which ranks take part, and which one writes
     listeners.py  what hears of a record once it is stored: trackers and alerts
     alerts.py     `Alert`: a limit for a number, and what led there when it was passed
+    replaying.py  `replay`: a run from the saved checkpoints of a training
+    checkpoints.py  which checkpoints there are, and their order
+    weights.py    what lies in a checkpoint, and how it fits a network
     gallery.py    the fixed samples on which eigenfunctions are shown
 """
 
@@ -19,6 +22,7 @@ from phiscope.observe.alerts import Alert
 from phiscope.observe.observer import Observer
 from phiscope.observe.passive import PassiveObserver
 from phiscope.observe.recording import ObserverCost
+from phiscope.observe.replaying import replay
 from phiscope.observe.schedule import Schedule, schedule
 
-__all__ = ["Alert", "Observer", "ObserverCost", "PassiveObserver", "Schedule", "schedule"]
+__all__ = ["Alert", "Observer", "ObserverCost", "PassiveObserver", "Schedule", "replay", "schedule"]
