@@ -220,9 +220,9 @@ def _measured_apart(work: _Work, folder: Path, words: Mapping[str, Any], one: Ch
     settings = dict(work.settings)
     if settings.get("initial", "now") == "now":
         settings["initial"] = load_initial(folder, own_tensors(network))
-    observer = _Kept(work.model, work.probe_data, run=os.devnull, **settings)
-    observer.know(words)
     try:
+        observer = _Kept(work.model, work.probe_data, run=os.devnull, **settings)
+        observer.know(words)
         observer.record(epoch=one.epoch, step=one.step)
     except NonFiniteError as error:
         return str(error)
