@@ -11,11 +11,13 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
 import phiscope
 from phiscope.cli.main import COMMANDS, run_command
 from phiscope.errors import UnknownNameError
 from phiscope.runs import open_run
+from saved_trainings import states
 from small_runs import written_run
 
 
@@ -364,3 +366,31 @@ def test_ctrl_c_in_a_real_study_keeps_run_and_page(tmp_path):
     assert len(run.records) >= 3
     assert printed.splitlines() == [f"run: {lines.parent}", f"page: {lines.parent / 'report.html'}"]
     assert (lines.parent / "report.html").exists()
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    """Saved states of a training, as patterns of the command line name them."""
+    for epoch, state in enumerate(states(3)):
+        torch.save({"epoch": epoch, "model": state}, tmp_path / f"{epoch}.pt")
+    return str(tmp_path / "*.pt")
+
+
+REPLAY = ("--data", "saved_trainings:made_data", "--quiet", "--out")
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_replay_makes_a_run_of_checkpoints(tmp_path, capsys, checkpoints, jobs):
+    run = str(tmp_path / "r")
+    assert run_command(["replay", "saved_trainings:made_net", checkpoints, *REPLAY, run, "--jobs", jobs]) == 0
+    assert capsys.readouterr().out == f"run: {run} (3 records)\n"
+    assert [record.epoch for record in open_run(run).records] == [0.0, 1.0, 2.0]
+    assert list(open_run(run).splits) == ["train", "test"]
+
+
+def test_replay_refuses_in_one_sentence(tmp_path, capsys, checkpoints):
+    run = str(tmp_path / "r")
+    assert "no checkpoint matches" in refused(capsys, "replay", "saved_trainings:made_net", "no*.pt", *REPLAY, run)
+    assert "cannot be imported" in refused(capsys, "replay", "nowhere:net", checkpoints, *REPLAY, run)
+    assert "MODEL is named module:function" in refused(capsys, "replay", "saved_trainings", checkpoints, *REPLAY, run)
+    assert "--data" in refused(capsys, "replay", "saved_trainings:made_net", checkpoints, "--out", run)

@@ -2,8 +2,9 @@
 
 ::
 
-    main.py  commands, options and exit codes
-    text.py  definitions, studies, measurements and comparisons as plain text
+    main.py           commands, options and exit codes
+    text.py           definitions, studies, measurements and comparisons as plain text
+    named_objects.py  what a user names as module:function, called and handed over
 """
 
 from phiscope.cli.main import run_command as run_command

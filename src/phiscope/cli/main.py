@@ -29,6 +29,10 @@ _MEASURE = (
     "columns inside."
 )
 _REPORT = "Write one self-contained page for a run, or for several side by side."
+_REPLAY = (
+    "Measure saved checkpoints of one training, in order, and write the run that an observer would have written. MODEL "
+    "and --data are module:function, found from the current folder. What the run has already is skipped."
+)
 _EXPLAIN = "Print what a number means: formula, range, direction, source."
 
 
@@ -105,7 +109,9 @@ def _as_typed(message: str) -> str:
     # The parser names its own keys ('Parser key "rank_tolerance"', "run.study"); people typed options and words.
     def typed(found: re.Match[str]) -> str:
         name = found[1]
-        return name.upper() if name in ("study", "runs", "name") else f"--{name.replace('_', '-')}"
+        return (
+            name.upper() if name in ("study", "runs", "name", "model", "checkpoints") else f"--{name.replace('_', '-')}"
+        )
 
     if re.search(r"unrecognized arguments: [^-]", message):
         message += "; a pattern that matches several files needs quotes"
@@ -198,6 +204,25 @@ def _explain(chosen: Namespace) -> int:
     return DONE
 
 
+def _replay(chosen: Namespace) -> int:
+    from phiscope.cli.named_objects import made_by, model_by
+    from phiscope.observe import replay
+
+    run = replay(
+        model_by(chosen.model),
+        chosen.checkpoints,
+        made_by(chosen.data, "--data"),
+        chosen.out,
+        head=chosen.head,
+        key=chosen.key,
+        jobs=chosen.jobs,
+        max_samples=chosen.max_samples,
+        progress=False if chosen.quiet else None,
+    )
+    print(f"run: {run.path} ({len(run.records)} records)")
+    return DONE
+
+
 def _reproduce(chosen: Namespace) -> int:
     from phiscope.reproduction.command import run_reproduction
 
@@ -212,6 +237,7 @@ COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "report": _report,
     "compare": _compare,
     "explain": _explain,
+    "replay": _replay,
     "reproduce": _reproduce,
 }
 """Every command by its name."""
@@ -253,6 +279,7 @@ def _parser() -> ArgumentParser:
     compare.add_argument("runs", nargs="+", type=str, metavar="RUN", help="a run's folder")
     explain = command("explain", _EXPLAIN, "", "dynamical_low_rank")
     explain.add_argument("name", nargs="?", type=str, metavar="NAME", help="a number's name; without it, all names")
+    _add_replay(command("replay", _REPLAY, "my_training:build 'ckpt/*.pt' --data my_training:probe --out runs/mine"))
     add_options(command("reproduce", SUMMARY, *EXAMPLES))
     return parser
 
@@ -263,6 +290,30 @@ def _add_run(parser: ArgumentParser) -> None:
     parser.add_argument("--epochs", type=PositiveInt, default=None, metavar="N", help="epochs; the study has its own")
     parser.add_argument("--seed", type=NonNegativeInt, default=0, metavar="N", help="seed of everything random")
     parser.add_argument("--config", action="config", metavar="FILE", help="options from a YAML file")
+
+
+def _add_replay(parser: ArgumentParser) -> None:
+    parser.add_argument("model", type=str, metavar="MODEL", help="module:function that makes the network")
+    parser.add_argument(
+        "checkpoints",
+        nargs="+",
+        type=str,
+        metavar="CHECKPOINT",
+        help="a file, a folder of the Trainer, or a quoted pattern",
+    )
+    parser.add_argument(
+        "--data", type=str, required=True, metavar="DATA", help="module:function that gives the probe data"
+    )
+    parser.add_argument("--out", type=str, required=True, metavar="RUN", help="the run's folder")
+    parser.add_argument(
+        "--head", type=str, default=None, metavar="NAME", help="dotted name of the head; else it is found"
+    )
+    parser.add_argument(
+        "--key", type=str, default=None, metavar="KEY", help="where in a file the weights lie, such as ema"
+    )
+    parser.add_argument("--jobs", type=PositiveInt, default=1, metavar="N", help="so many processes at a time")
+    parser.add_argument("--max-samples", type=PositiveInt, default=None, metavar="N", help="of each split; else all")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar; there is none off a terminal either")
 
 
 def _add_measure(parser: ArgumentParser) -> None:
