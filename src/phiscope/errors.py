@@ -13,8 +13,8 @@
     │   └── AmbiguousHeadError  several do; the message names them
     ├── UnknownNameError      a number, study, split or layer that does not exist (also a LookupError)
     │   └── MissingNumberError  a known number that this measurement does not have, and why
-    ├── AlertError            a number passed a limit that the caller set, with then="raise"
     ├── RankError             another process failed with a foreign error, or did not answer
+    ├── AlertError            a number passed a limit that the caller set, with then="raise"
     ├── RunError              a run on disk
     │   ├── RunFormatError    unreadable, or written by a newer phiscope
     │   ├── RunExistsError    writing would overwrite an existing run

@@ -1,6 +1,9 @@
 """Limits for numbers: when they fire, what they are relative to, and what they say."""
 
+import ast
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -135,3 +138,13 @@ def test_the_action_is_no_part_of_its_key():
     assert loud.key == Guard(phiscope.Alert(NAME, below=5.0), "train").key
     assert loud.key != Guard(phiscope.Alert(NAME, below=4.0), "train").key
     assert loud.key != Guard(phiscope.Alert(NAME, below=5.0), "test").key
+
+
+def test_the_alerts_on_the_page_can_be_made():
+    page = (Path(__file__).parents[2] / "docs" / "guide" / "alerts.md").read_text(encoding="utf-8")
+    found = re.findall(r"`Alert\((.*?)\)`", page)
+    assert len(found) >= 6
+    for arguments in found:
+        call = ast.parse(f"Alert({arguments})", mode="eval").body
+        (name,) = [ast.literal_eval(one) for one in call.args]
+        phiscope.Alert(name, **{word.arg: ast.literal_eval(word.value) for word in call.keywords})

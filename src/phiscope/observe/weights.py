@@ -6,7 +6,6 @@ Nothing is unpickled but tensors and plain values (``weights_only=True``).
 from __future__ import annotations
 
 import json
-import pickle
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -155,7 +155,7 @@ def _torch_content(path: Path) -> Mapping[str, Any]:
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
-    except pickle.UnpicklingError as error:
+    except UnpicklingError as error:
         refused = re.search(r"Unsupported (?:global|class): GLOBAL ([\w.]+)|Unsupported class ([\w.]+)", str(error))
         what = f" ({next(name for name in refused.groups() if name)})" if refused else ""
         raise InputError(
