@@ -58,6 +58,10 @@ class Listeners:
         pictures: when to draw; None = never.
         folder: of the run; None on a rank that does not write it.
         past: measured records of a run that goes on, for the alerts.
+
+    Attributes:
+        past: those that the alerts have not been told yet.
+        should_stop: an alert with then="stop" fired.
     """
 
     def __init__(
@@ -72,7 +76,7 @@ class Listeners:
         self._sending = sending
         self._pictures = pictures
         self._folder = folder
-        self._past = list(past) if guards else []
+        self.past = list(past) if guards else []
         self._errands: deque[Callable[[], None]] = deque()
         self._unmeasured: set[str] = set()
         self.should_stop = False
@@ -137,7 +141,7 @@ class Listeners:
         for guard in self._guards:
             if guard.key in known:
                 guard.load(known[guard.key])
-        self._past = [] if all(guard.key in known for guard in self._guards) else self._past
+        self.past = [] if all(guard.key in known for guard in self._guards) else self.past
 
     def close(self, status: str) -> dict[str, Any]:
         """Let go of the trackers; what of them a run keeps is returned."""
@@ -149,11 +153,11 @@ class Listeners:
 
     def _recall_past(self, epoch: float, step: int | None) -> None:
         """Records of a resumed run count, up to where the training goes on."""
-        if self._past:
-            before = [one for one in self._past if _is_before(one, epoch, step)]
+        if self.past:
+            before = [one for one in self.past if _is_before(one, epoch, step)]
             for guard in self._guards:
                 guard.recall([(one.moment, one.numbers.get(guard.split, {})) for one in before])
-            self._past = []
+            self.past = []
 
     def _hold(self, number: int, guard: Guard, heard: Heard, measurement: Measurement | None, index: int) -> None:
         numbers = heard.numbers.get(guard.split, {})

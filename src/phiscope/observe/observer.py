@@ -28,7 +28,6 @@ from phiscope.network.isolation import isolated, unwrapped
 from phiscope.observe.alerts import Alert
 from phiscope.observe.desk import OnError
 from phiscope.observe.gallery import Gallery, gallery_values, kept_gallery
-from phiscope.observe.listeners import Chosen, chosen_listeners, listeners_of
 from phiscope.observe.ranks import SilentWriter, Writer, watch_of
 from phiscope.observe.recording import Recording, as_numbers, header_of, leave_nothing
 from phiscope.observe.schedule import schedule
@@ -132,7 +131,7 @@ class Observer(Recording):
 
     def _prepare(self) -> None:
         self._check_initial()
-        chosen = self._watch.crew.attempt(self._chosen_listeners, self._network)
+        chosen = self._chosen_listeners()
         apart = self._taken_apart()
         self._feature_map = None if apart is None else apart[0]
         self._writer = self._watch.crew.attempt(partial(self._made_writer, apart), self._network)
@@ -145,8 +144,7 @@ class Observer(Recording):
                 if initial is not None and apart is not None
             }
             self._galleries = {name: self._kept_gallery(name) for name in self._splits}
-            hearing = partial(listeners_of, self._writer, chosen, self._settings(), self._splits)
-            self._listeners = self._watch.crew.attempt(hearing, self._network)
+            self._listen(chosen, self._settings())
         except BaseException:
             self._writer.close()
             raise
@@ -199,11 +197,6 @@ class Observer(Recording):
         job = partial(self._finish, position, step, numbers, measurements, shown)
         self._store(position, step, job, measurements)
         return next(iter(measurements.values()), None)
-
-    def _chosen_listeners(self) -> Chosen:
-        # Another rank sends nothing, and a client given to it may be a stand-in.
-        trackers = self.trackers if self._watch.writes else ()
-        return chosen_listeners(trackers, self.pictures, self.alerts, self._splits)
 
     def _settings(self) -> dict[str, Any]:
         names = ("every", "rank_tolerance", "max_samples", "corrected", "gallery")

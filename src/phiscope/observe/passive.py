@@ -26,7 +26,7 @@ from phiscope.network.isolation import isolated, placement, unwrapped
 from phiscope.network.overhearing import Overheard, check_can_overhear, overhearing
 from phiscope.observe.alerts import Alert
 from phiscope.observe.desk import OnError
-from phiscope.observe.listeners import Listeners, chosen_listeners, listeners_of
+from phiscope.observe.listeners import Chosen
 from phiscope.observe.ranks import SilentWriter, Writer, watch_of
 from phiscope.observe.recording import Recording, as_numbers, header_of, leave_nothing
 from phiscope.runs import KEPT_EIGENVECTORS, RunWriter
@@ -108,32 +108,33 @@ class PassiveObserver(Recording):
         if not self._watch.idle:
             try:
                 with self._stopwatch, isolated(self._network, data=self.example):
-                    prepared = self._watch.crew.attempt(self._prepared, self._network)
-                    self._feature_map, self._writer, self._listeners = prepared
+                    chosen = self._chosen_listeners()
+                    self._feature_map, self._writer = self._watch.crew.attempt(self._prepared, self._network)
+                    self._hear(chosen)
             except KeyboardInterrupt:
                 leave_nothing(self._network)
                 raise
             self._read = BatchReader(self._network, None, placement(self._network)[1])
             self._window = self._new_window()
 
-    def _prepared(self) -> tuple[FeatureMap, Writer, Listeners]:
-        # Another rank sends nothing, and a client given to it may be a stand-in.
-        trackers = self.trackers if self._watch.writes else ()
-        chosen = chosen_listeners(trackers, self.pictures, self.alerts, [self.split])
+    def _hear(self, chosen: Chosen) -> None:
+        try:
+            settings = {"passive": True, "rank_tolerance": self.rank_tolerance, "corrected": self.corrected}
+            self._listen(chosen, settings)
+        except BaseException:
+            self._writer.close()
+            raise
+
+    def _prepared(self) -> tuple[FeatureMap, Writer]:
         first, _ = peeked(batches_of(self.example))
         feature_map = split_on(self._network, first, head=self.head, device=None).feature_map
         check_can_overhear(feature_map, self.model)
         if not self._watch.writes:
-            return feature_map, SilentWriter(), listeners_of(SilentWriter(), chosen, {}, [self.split])
+            return feature_map, SilentWriter()
         header = header_of(self._network, feature_map, feature_map.reader()(first), splits=[self.split])
         header |= {"passive": True, **(self.header or {})}
         writer = RunWriter.create(self.run, header, resume=self.resume, keep_eigenvectors=self.keep_eigenvectors)
-        settings = {"passive": True, "rank_tolerance": self.rank_tolerance, "corrected": self.corrected}
-        try:
-            return feature_map, writer, listeners_of(writer, chosen, settings, [self.split])
-        except BaseException:
-            writer.close()
-            raise
+        return feature_map, writer
 
     def _new_window(self) -> Pass:
         self._modes.clear()

@@ -18,8 +18,9 @@ from phiscope.network import FeatureMap
 from phiscope.network.batch import Batch
 from phiscope.network.hooks import deafened
 from phiscope.network.isolation import put_back
+from phiscope.observe.alerts import Alert
 from phiscope.observe.desk import OnError, desk_for
-from phiscope.observe.listeners import Listeners
+from phiscope.observe.listeners import Chosen, Listeners, chosen_listeners, listeners_of
 from phiscope.observe.ranks import Watch, Writer
 from phiscope.runs.writing import check_status
 from phiscope.trackers import is_own
@@ -116,6 +117,10 @@ def header_of(network: nn.Module, feature_map: FeatureMap, batch: Batch, splits:
 class Recording:
     """The common part of `Observer` and `PassiveObserver`; a context, which says at its end that the run is over."""
 
+    trackers: Iterable[Any]
+    pictures: str | int | Iterable[float] | None
+    alerts: Iterable[Alert]
+    resume: bool
     _watch: Watch
     _writer: Writer
     _network: nn.Module
@@ -127,6 +132,22 @@ class Recording:
         self._measured = self._calls = 0
         self._latest: tuple[float, int | None] | None = None
         self._listeners = Listeners()
+
+    def _chosen_listeners(self) -> Chosen:
+        """Read what hears of records, before anything is written; what is wrong is wrong on all ranks."""
+        # Another rank sends nothing, and a client given to it may be a stand-in.
+        trackers = self.trackers if self._watch.writes else ()
+        task = partial(chosen_listeners, trackers, self.pictures, self.alerts, self._watch.crews)
+        return self._watch.crew.attempt(task, self._network)
+
+    def _listen(self, chosen: Chosen, settings: Mapping[str, Any]) -> None:
+        """Let trackers and alerts hear of records from now on; the run is open."""
+        crew = self._watch.crew
+        task = partial(listeners_of, self._writer, chosen, settings, self._watch.crews)
+        self._listeners = crew.attempt(task, self._network)
+        if self.resume and chosen.alerts and crew.exchange is not None:
+            # The rank that writes knows the run; all have to stop together.
+            self._listeners.past = crew.exchange.lent(self._listeners.past, 0)
 
     @property
     def should_stop(self) -> bool:
