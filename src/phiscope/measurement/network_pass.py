@@ -96,14 +96,14 @@ class RankPart:
     Attributes:
         shards: moments of this rank's disjoint shards; empty when no sample counted.
         paired: the same for initial and present features together; None without an initial state.
-        head: W (C, p) and b (C,), copies.
+        head: W (C, p) and b (C,), copies; None without a head.
         head_change: norm(W - W_0) / norm(W_0); None without an initial state.
         seen: about the pass.
     """
 
     shards: Sequence[Moments]
     paired: Sequence[Moments] | None
-    head: AffineHead
+    head: AffineHead | None
     head_change: float | None
     seen: Seen
 
@@ -198,7 +198,7 @@ class Pass:
 
     def add_rows(self, batch: Batch, rows: Rows, index: int, left: int | None = None) -> None:
         """Add the features of one batch that has been run; at most `left` of its samples count."""
-        samples = samples_of(batch, rows, self.feature_map.model)
+        samples = samples_of(batch, rows, self.feature_map)
         units = self.n_inputs + units_of(rows, batch)
         counted = self._counted(units[samples.rows])[:left]
         if len(counted):
@@ -210,6 +210,7 @@ class Pass:
         features = rows.features[chosen.to(rows.features.device)]
         self._start(samples, rows).update(
             features,
+            outputs=None if rows.outputs is None else rows.outputs[chosen.to(rows.outputs.device)],
             targets=None if samples.targets is None else samples.targets[counted],
             units=units[chosen],
         )
@@ -245,7 +246,7 @@ class Pass:
             }
             self.products = PRODUCTS[options["precision"]]
             classes = samples.targets is not None and not samples.targets.is_floating_point()
-            n_classes = classes_of_head(rows.weight.shape[0]) if classes else None
+            n_classes = classes_of_head(len(rows.weight)) if classes and rows.weight is not None else None
             self.moments = MomentAccumulator(
                 num_classes=n_classes, n_shards=None if self.options.corrected else 1, **options
             )
@@ -286,24 +287,22 @@ class Pass:
             seen=self._seen(self.last),
         )
 
-    def _head(self, rows: Rows) -> AffineHead:
+    def _head(self, rows: Rows) -> AffineHead | None:
+        if rows.weight is None:
+            return None
         # Copies, as `as_head` makes them: the training goes on writing into the parameters.
         return as_head((rows.weight, rows.bias), rows.features.shape[1])
 
     def _head_change(self, rows: Rows) -> float | None:
         before = None if self.options.initial is None else self.options.initial.weight
-        return (
-            None if before is None else relative_change(self._head(rows)[0], as_array(before, name="the initial head"))
-        )
+        now = self._head(rows)
+        if before is None or now is None:
+            return None
+        return relative_change(now[0], as_array(before, name="the initial head"))
 
     def _seen(self, rows: Rows) -> Seen:
-        found, model = self.feature_map.found, self.feature_map.model
         return Seen(
-            network={
-                "model": type(model).__name__,
-                "head": f"{found.name or 'the model itself'} ({type(found.module).__name__})",
-                "layout": str(found.layout),
-            },
+            network=self.feature_map.described(),
             devices=(str(rows.features.device),),
             precisions=(str(rows.features.dtype),),
             products=(self.products,) if self.products else (),

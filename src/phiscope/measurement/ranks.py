@@ -80,7 +80,7 @@ def unite(crew: Crew, exchange: Exchange, part: RankPart | None) -> Gathered:
 
 
 def _facts(part: RankPart) -> dict[str, Any]:
-    weight, bias = part.head
+    weight, bias = (np.zeros((0, 0)), np.zeros(0)) if part.head is None else part.head
     return {
         "seen": asdict(part.seen),
         "head": {"shape": list(weight.shape), "size": float(np.abs(weight).sum() + np.abs(bias).sum())},
@@ -102,9 +102,11 @@ def _check_same_network(heads: Sequence[Mapping[str, Any]], ranks: Sequence[int]
 
 def _lent_head(
     exchange: Exchange, part: RankPart | None, lender: int, shape: Sequence[int]
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[FloatArray, FloatArray] | None:
+    if shape[0] == 0:
+        return None
     whole = np.zeros((shape[0], shape[1] + 1))
-    if part is not None and exchange.rank == lender:
+    if part is not None and part.head is not None and exchange.rank == lender:
         whole[:, :-1], whole[:, -1] = part.head
     whole = exchange.total(whole)
     return whole[:, :-1].copy(), whole[:, -1].copy()

@@ -63,7 +63,7 @@ def plan_reading(
         InputError: its output cannot be read as features of these samples.
     """
     if one.shape is None:
-        raise _unreadable(one, "its output holds no floating tensor")
+        raise _unreadable(one, "its output holds no floating tensor with rows (nested and sparse tensors have none)")
     shape = one.shape
     answers = math.prod(leading)
     if len(leading) > 1 and len(shape) == 2 and shape[0] == answers:

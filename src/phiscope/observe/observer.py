@@ -20,11 +20,13 @@ from phiscope.measurement.network_pass import Pass, PassOptions, batches_here, r
 from phiscope.measurement.ranks import gather_ranks
 from phiscope.measurement.record import Measurement
 from phiscope.metrics.regime import Regime
-from phiscope.network import FeatureMap, split_on
+from phiscope.network import FeatureChoice, FeatureMap, feature_map_of
 from phiscope.network.batch import Batch
 from phiscope.network.hooks import own_tensors
 from phiscope.network.initial import InitialFeatures
 from phiscope.network.isolation import isolated, unwrapped
+from phiscope.network.layer_plan import ReadingChoice
+from phiscope.network.layer_reading import Maps, Tokens
 from phiscope.observe.desk import OnError
 from phiscope.observe.gallery import Gallery, gallery_values, kept_gallery
 from phiscope.observe.ranks import SilentWriter, Writer, watch_of
@@ -49,7 +51,12 @@ class Observer(Recording):
             {"train": ..., "test": ...}. Anything `measure` takes; generators are kept as lists.
         run: folder of the run.
         every: "epoch", a number k, "log", or epochs; see `schedule`.
-        head: None = find it; or the layer, or its dotted name.
+        head: None = find it; or the layer, its dotted name, or (W, b); see `measure`.
+        features: None = the input of the head; or a layer, its dotted name, or "output"; see `measure`.
+        outputs: with features, what they are read against; see `measure`.
+        maps: see `measure`.
+        tokens: see `measure`.
+        padding: see `measure`.
         header: what to tell about the run (title, description, settings, data, class_names, ...).
         rank_tolerance: relative tolerance on the eigenvalues of the outputs' moments.
         gallery: number of samples of each split to show eigenfunctions on; 0 for none.
@@ -92,7 +99,12 @@ class Observer(Recording):
     _: KW_ONLY
     run: str | PathLike[str]
     every: str | int | Iterable[float] = "epoch"
-    head: nn.Module | str | None = None
+    head: Any = None
+    features: nn.Module | str | None = None
+    outputs: nn.Module | str | None = None
+    maps: Maps | None = None
+    tokens: Tokens | None = None
+    padding: bool = False
     header: Mapping[str, Any] | None = None
     rank_tolerance: float = 1e-4
     gallery: int = 256
@@ -110,6 +122,13 @@ class Observer(Recording):
         self._begin(background=self.background, on_error=self.on_error)
         self._schedule = schedule(self.every)
         self._network = unwrapped(self.model)
+        self._choice = FeatureChoice(
+            features=self.features,
+            outputs=self.outputs,
+            head=self.head,
+            reading=ReadingChoice(maps=self.maps, tokens=self.tokens),
+            padding=self.padding,
+        )
         self._where = None if self.device is None else torch.device(self.device)
         self._splits = named_splits(self.probe_data)
         self._watch = watch_of(self.ranks, self._splits, self._network)
@@ -231,7 +250,7 @@ class Observer(Recording):
                 batches = batches_here(self._watch.crews[name], data, None)
                 if batches is not None:
                     first, _ = peeked(batches)
-                    feature_map = split_on(self._network, first, head=self.head, device=self._where).feature_map
+                    feature_map = feature_map_of(self._network, first, self._choice, device=self._where)
                     return feature_map, feature_map.reader()(first)
             return None
 
