@@ -215,6 +215,12 @@ def test_two_heads_need_a_choice():
     assert phiscope.split(net, X, head="right")[1].name == "right"
 
 
+def test_parts_of_the_output_that_are_not_read_are_named():
+    net = two_heads(lambda a, b: {"auxiliary": a, "logits": b})
+    assert phiscope.measure(net, X).provenance["not_read"] == "output['auxiliary'] (9, 3)"
+    assert "not_read" not in phiscope.measure(two_heads(lambda a, b: b), X).provenance
+
+
 def test_logits_come_first():
     net = two_heads(lambda a, b: {"auxiliary": a, "logits": b})
     assert phiscope.split(net, X)[1].name == "right"

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, SequentialSampler
 
 from phiscope.errors import EmptyDataError, InputError, ShapeError
+from phiscope.inputs.parts import as_tensor, described, is_frame
 
 DATASET_BATCH_SIZE = 256
 
@@ -32,12 +32,26 @@ def batches_of(data: Any) -> Iterator[Any]:
         >>> [x.shape[0] for x, y in batches_of((torch.zeros(300, 2), torch.zeros(300)))]
         [256, 44]
     """
+    # A batch without samples (filtered, or drawn by chance) adds nothing.
+    return (raw for raw in _batches(_plain(data)) if not is_empty(raw))
+
+
+def is_empty(raw: Any) -> bool:
+    """Say whether the first array of a raw batch has no rows."""
+    if _is_array(raw):
+        return len(raw) == 0
+    parts = raw.values() if isinstance(raw, Mapping) else raw if isinstance(raw, (tuple, list)) else ()
+    first = next((part for part in parts if _is_array(part) or isinstance(part, (Mapping, tuple, list))), None)
+    return first is not None and is_empty(first)
+
+
+def _batches(data: Any) -> Iterator[Any]:
     if type(data) is DataLoader:
         yield from _own_iterator(data)
-    elif isinstance(data, Dataset):
-        yield from DataLoader(data, batch_size=DATASET_BATCH_SIZE)
     elif hasattr(data, "with_format") and hasattr(data, "column_names"):
         yield from DataLoader(data.with_format("torch"), batch_size=DATASET_BATCH_SIZE)
+    elif isinstance(data, Dataset):
+        yield from DataLoader(data, batch_size=DATASET_BATCH_SIZE)
     elif _is_array(data) or isinstance(data, Mapping) or _is_pair(data):
         yield from _slices(data)
     elif isinstance(data, Iterable) and not isinstance(data, (str, bytes, Tensor, np.ndarray)):
@@ -47,6 +61,43 @@ def batches_of(data: Any) -> Iterator[Any]:
             f"data is a {type(data).__name__}; expected a DataLoader, a Dataset, (x, y) tensors or an iterable "
             "of batches"
         )
+
+
+def _plain(data: Any) -> Any:
+    """Frames as tensors; what is no data set but looks like one is refused."""
+    if isinstance(data, Mapping) and any(map(_is_data_set, data.values())):
+        first = next(iter(data), "train")
+        raise InputError(
+            f"data is {described(data)}, several data sets; expected one of them, for example data[{first!r}]"
+        )
+    if is_frame(data) or (isinstance(data, tuple) and any(map(_is_pandas, data))):
+        parts = data if isinstance(data, tuple) else (data,)
+        tensors = tuple(as_tensor(part) if _is_pandas(part) else part for part in parts)
+        for part, tensor in zip(parts, tensors, strict=True):
+            if part is not None and tensor is None:
+                raise InputError(
+                    f"data hold {described(part)}, not all of them numbers; expected numbers in every column, or arrays"
+                )
+        return tensors if isinstance(data, tuple) else tensors[0]
+    if isinstance(data, list) and len(data) == 2 and all(map(_is_array, data)) and _is_x_and_y(*data):
+        raise InputError(
+            f"data is a list of {described(data[0])} and {described(data[1])}; a list is a list of batches, so pass x "
+            "and y as a tuple: (x, y)"
+        )
+    return data
+
+
+def _is_data_set(value: Any) -> bool:
+    return isinstance(value, (Dataset, DataLoader)) or hasattr(value, "column_names")
+
+
+def _is_pandas(value: Any) -> bool:
+    return is_frame(value) or (hasattr(value, "iloc") and hasattr(value, "to_numpy"))
+
+
+def _is_x_and_y(x: Any, y: Any) -> bool:
+    """Whether two arrays of one length cannot both be batches of the same inputs."""
+    return len(x) == len(y) and (x.ndim != y.ndim or x.shape[1:] != y.shape[1:]) and y.ndim < 3
 
 
 def peeked(batches: Iterator[Any]) -> tuple[Any, Iterator[Any]]:
@@ -70,10 +121,37 @@ def known_length(data: Any) -> int | None:
         return None
 
 
-def is_shuffling(data: Any) -> bool:
-    """Say whether a DataLoader draws its samples in random order."""
-    sampler = getattr(getattr(data, "batch_sampler", None), "sampler", getattr(data, "sampler", None))
-    return isinstance(sampler, torch.utils.data.RandomSampler)
+def check_order(data: Any, targets: Any) -> None:
+    """Refuse an array of targets beside data that do not provably come in the order of their samples.
+
+    Raises:
+        InputError: samplers that reorder, or loaders of unknown order.
+    """
+    if targets is None or callable(targets) or in_order(data):
+        return
+    raise InputError(
+        f"targets is an array, and {described(data)} does not provably come in the array's order; use a DataLoader "
+        "with shuffle=False and torch's own sampler, put the targets into the batches, or pass targets=<a function of "
+        "the batch>"
+    )
+
+
+def in_order(data: Any) -> bool:
+    """Say whether data provably come in the order of their samples.
+
+    Arrays, data sets, lists and generators do; a DataLoader does with the samplers that it makes by itself.
+    """
+    if isinstance(data, (Dataset, Sequence, Iterator, Mapping, Tensor, np.ndarray)) or is_frame(data):
+        return not isinstance(data, IterableDataset) or not hasattr(data, "sampler")
+    if hasattr(data, "with_format") and hasattr(data, "column_names"):
+        return True
+    if not isinstance(data, DataLoader):
+        return False
+    if isinstance(data.dataset, IterableDataset):
+        return data.num_workers < 2
+    sampler = data.sampler if data.batch_sampler is None else getattr(data.batch_sampler, "sampler", None)
+    batched = data.batch_sampler is None or type(data.batch_sampler) is BatchSampler
+    return batched and type(sampler) is SequentialSampler and getattr(data, "in_order", True)
 
 
 def _own_iterator(loader: DataLoader[Any]) -> Iterable[Any]:
@@ -125,4 +203,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _is_pair(data: Any) -> bool:
-    return isinstance(data, tuple) and 0 < len(data) <= 2 and (_is_array(data[0]) or isinstance(data[0], Mapping))
+    if not isinstance(data, tuple) or not 0 < len(data) <= 2:
+        return False
+    several = isinstance(data[0], tuple) and len(data) == 2 and all(map(_is_array, (*data[0], data[1])))
+    return _is_array(data[0]) or isinstance(data[0], Mapping) or (several and len(data[0]) > 0)

@@ -14,6 +14,7 @@ from phiscope.inputs.arrays import as_array, as_head
 from phiscope.measurement.assemble import measurement_from_moments
 from phiscope.measurement.record import Measurement
 from phiscope.moments.accumulator import MomentAccumulator
+from phiscope.moments.row_table import classes_named, distinct_whole, doubts_about_labels
 from phiscope.network import FeatureMap, HeadFeatures, Rows
 from phiscope.network.batch import Batch
 from phiscope.network.layer_reading import LayerReading
@@ -49,6 +50,7 @@ class HeadRows:
         self.affine: tuple[FloatArray, FloatArray] | None = None
         self.readings: Counter[str] = Counter()
         self.repeats_inputs = False
+        self.whole: frozenset[float] | None = frozenset()
         self.ignored_keys: tuple[str, ...] = ()
         self.n_batches = 0
         self._spanning: tuple[FloatArray, FloatArray] | None = None
@@ -63,6 +65,8 @@ class HeadRows:
         self.n_batches += 1
         self.readings[samples.reading] += 1
         self.ignored_keys = batch.ignored or self.ignored_keys
+        values = None if samples.targets is None or rows.n_outputs == 1 else samples.targets.numpy()
+        self.whole = distinct_whole(values, self.whole)
         aligned = "shifted" not in samples.reading
         self.repeats_inputs = self.repeats_inputs or (aligned and labels_are_inputs(batch))
         place = torch.full((len(rows.features),), -1)
@@ -181,7 +185,7 @@ class LayerMoments:
             head=self.head.affine if self.reading is None else None,
             rank_tolerance=rank_tolerance,
             provenance=self._provenance(ignored),
-            warnings=self._warnings(),
+            warnings=[*self._warnings(), *doubts_about_labels(classes_named(self.head.whole, moments.n_samples))],
         )
         measured = replace(measured, n_outputs=self.head.n_outputs or None)
         if self.reading is None or "head_excess_loss" not in measured.numbers:

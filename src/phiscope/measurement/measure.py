@@ -10,7 +10,7 @@ from torch import nn
 
 from phiscope.distributed import Ranks, crew_of
 from phiscope.errors import InputError
-from phiscope.inputs.batches import is_shuffling, known_length, peeked
+from phiscope.inputs.batches import check_order, known_length, peeked
 from phiscope.measurement.assemble import measurement_of
 from phiscope.measurement.network_pass import Pass, PassOptions, batches_here, run_pass
 from phiscope.measurement.ranks import gather_ranks
@@ -99,8 +99,7 @@ def measure(
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"model is a {type(model).__name__}; expected a torch.nn.Module (arrays go to diagonalize)")
-    if is_shuffling(data) and targets is not None and not callable(targets):
-        raise InputError("targets given as an array cannot follow a shuffling loader; use shuffle=False")
+    check_order(data, targets)
     choice = FeatureChoice(
         features=features,
         outputs=outputs,
@@ -120,7 +119,7 @@ def measure(
         if batches is None:
             return None
         first, batches = peeked(batches)
-        feature_map = feature_map_of(model, first, choice, device=where)
+        feature_map = feature_map_of(model, first, choice, device=where, targets=targets)
         quota = crew.quota(max_samples)
         return run_pass(feature_map, batches, replace(options, max_samples=quota, own_inputs=crew.own_inputs))
 

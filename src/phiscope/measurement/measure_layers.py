@@ -12,13 +12,13 @@ from torch import nn
 from phiscope.distributed import crew_of
 from phiscope.errors import EmptyDataError, InputError
 from phiscope.inputs.arrays import classes_of_head
-from phiscope.inputs.batches import batches_of, is_shuffling, known_length, peeked
+from phiscope.inputs.batches import batches_of, check_order, known_length, peeked
 from phiscope.inputs.progress import bar_of
 from phiscope.measurement.layer_moments import HeadRows, LayerMoments
 from phiscope.measurement.layers import Layers
 from phiscope.moments.shards import shards_for_all
 from phiscope.network import FeatureChoice, FeatureMap, feature_map_of
-from phiscope.network.batch import Batch, with_targets
+from phiscope.network.batch import Batch, answered, with_targets
 from phiscope.network.isolation import isolated, unwrapped
 from phiscope.network.layer_calls import ChannelAxis, ModuleCall, module_calls
 from phiscope.network.layer_choice import Choice, choose
@@ -101,8 +101,7 @@ def measure_layers(
         raise InputError(f"model is a {type(model).__name__}; expected a torch.nn.Module (arrays go to diagonalize)")
     if max_samples is not None and (isinstance(max_samples, bool) or max_samples < 1):
         raise InputError(f"max_samples is {max_samples}; expected a positive integer or None")
-    if is_shuffling(data) and targets is not None and not callable(targets):
-        raise InputError("targets given as an array cannot follow a shuffling loader; use shuffle=False")
+    check_order(data, targets)
     wanted = ReadingChoice(maps=maps, tokens=tokens, channels=channels, max_features=max_features)
     chosen = FeatureChoice(features=features, outputs=outputs, head=head, reading=wanted, padding=padding)
     model = unwrapped(model)
@@ -110,8 +109,8 @@ def measure_layers(
 
     def run() -> _Pass:
         first, batches = peeked(batches_of(data))
-        feature_map = feature_map_of(model, first, chosen, device=where)
-        plan = _planned(feature_map, feature_map.reader()(first), layers, wanted)
+        feature_map = feature_map_of(model, first, chosen, device=where, targets=targets)
+        plan = _planned(feature_map, next(with_targets(iter([first]), feature_map.reader(), targets)), layers, wanted)
         gathered = _Pass(feature_map=feature_map, plan=plan)
         read = with_targets(batches, feature_map.reader(), targets)
         words: dict[str, Any] = {"total": known_length(data), "desc": "layers", "unit": "batch", "leave": False}
@@ -139,6 +138,7 @@ def _planned(feature_map: FeatureMap, batch: Batch, layers: str | Iterable[str],
     calls = module_calls(feature_map.caller(), batch)
     choice = choose(feature_map.model, calls, layers, feature_map)
     rows = feature_map.rows(batch, index=0)
+    batch = answered(batch, rows.leading)
     left_out = dict(choice.left_out)
     readings: list[tuple[int, LayerReading | None]] = []
     for one in choice.calls:
@@ -149,6 +149,7 @@ def _planned(feature_map: FeatureMap, batch: Batch, layers: str | Iterable[str],
                 leading=rows.leading,
                 choice=wanted,
                 mask=mask_of(batch),
+                owner=batch.owner,
                 other_text=_reads_other_text(feature_map.model, one),
             )
         except InputError as error:
@@ -204,8 +205,9 @@ class _Pass:
         """Add one batch, of which at most `left` answers of the network count."""
         mask = mask_of(batch)
         heard_layers = [one for one in self.readings if one is not None]
-        with layers_listened(self.feature_map.model, heard_layers, mask) as heard:
+        with layers_listened(self.feature_map.model, heard_layers, mask, batch.owner) as heard:
             rows = self.feature_map.rows(batch, call=self.call, index=index)
+        batch = answered(batch, rows.leading)
         samples = samples_of(batch, rows, self.feature_map)
         chosen = samples.rows[:left]
         self.ignored += samples.ignored

@@ -20,8 +20,9 @@ from phiscope.moments.accumulator import MomentAccumulator
 from phiscope.moments.gathered import Gathered
 from phiscope.moments.moments import Moments
 from phiscope.moments.precision import PRODUCTS, check_precision, precision_for
+from phiscope.moments.row_table import classes_named, distinct_whole, doubts_about_labels
 from phiscope.network import FeatureMap, Rows
-from phiscope.network.batch import Batch, with_targets
+from phiscope.network.batch import Batch, answered, with_targets
 from phiscope.network.initial import InitialFeatures
 from phiscope.network.samples import LABELS_REPEAT, Samples, labels_are_inputs, samples_of, units_of
 from phiscope.typing import AffineHead
@@ -53,6 +54,8 @@ class Seen:
         n_batches: batches that were run.
         n_ignored: rows left out by label or mask.
         repeats_inputs: labels are the inputs, element by element.
+        whole: the different values of float targets, None where they are no class labels.
+        n_samples: how many samples counted.
     """
 
     network: Mapping[str, str]
@@ -64,6 +67,8 @@ class Seen:
     n_batches: int
     n_ignored: int
     repeats_inputs: bool
+    whole: tuple[float, ...] | None
+    n_samples: int
 
     def provenance(self) -> dict[str, str]:
         """As text."""
@@ -84,9 +89,11 @@ class Seen:
 
     def warnings(self) -> tuple[str, ...]:
         """What may be wrong with the labels."""
-        if not self.repeats_inputs:
-            return ()
-        return (LABELS_REPEAT,)
+        named = None if self.whole is None else frozenset(self.whole)
+        return (
+            *((LABELS_REPEAT,) if self.repeats_inputs else ()),
+            *doubts_about_labels(classes_named(named, self.n_samples)),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -187,6 +194,7 @@ class Pass:
     readings: Counter[str] = field(default_factory=Counter)
     ignored_keys: tuple[str, ...] = ()
     repeats_inputs: bool = False
+    whole: frozenset[float] | None = frozenset()
     products: str = ""
 
     def __post_init__(self) -> None:
@@ -198,6 +206,7 @@ class Pass:
 
     def add_rows(self, batch: Batch, rows: Rows, index: int, left: int | None = None) -> None:
         """Add the features of one batch that has been run; at most `left` of its samples count."""
+        batch = answered(batch, rows.leading)
         samples = samples_of(batch, rows, self.feature_map)
         units = self.n_inputs + units_of(rows, batch)
         counted = self._counted(units[samples.rows])[:left]
@@ -228,6 +237,9 @@ class Pass:
         self.ignored += samples.ignored
         self.readings[samples.reading] += 1
         self.ignored_keys = batch.ignored or self.ignored_keys
+        # A single output with 0 and 1 as floats is what a binary cross-entropy takes.
+        values = None if samples.targets is None or rows.n_outputs == 1 else samples.targets.numpy()
+        self.whole = distinct_whole(values, self.whole)
         aligned = "shifted" not in samples.reading
         self.repeats_inputs = self.repeats_inputs or (aligned and labels_are_inputs(batch))
 
@@ -311,6 +323,8 @@ class Pass:
             n_batches=self.n_batches,
             n_ignored=self.ignored,
             repeats_inputs=self.repeats_inputs,
+            whole=None if self.whole is None else tuple(sorted(self.whole)),
+            n_samples=self.n_samples,
         )
 
 

@@ -123,7 +123,14 @@ def _together(seen: Sequence[Mapping[str, Any]]) -> Seen:
         n_batches=sum(one["n_batches"] for one in seen),
         n_ignored=sum(one["n_ignored"] for one in seen),
         repeats_inputs=any(one["repeats_inputs"] for one in seen),
+        whole=_values_of([one["whole"] for one in seen]),
+        n_samples=sum(one["n_samples"] for one in seen),
     )
+
+
+def _values_of(parts: Sequence[Sequence[float] | None]) -> tuple[float, ...] | None:
+    known = [part for part in parts if part is not None]
+    return tuple(sorted({value for part in known for value in part})) if len(known) == len(parts) else None
 
 
 def _once(lists: Iterable[Sequence[str]]) -> tuple[str, ...]:

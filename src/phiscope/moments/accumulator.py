@@ -37,6 +37,18 @@ MOST_CLASSES = 1_000_000
 """Class indices from here on are taken for values that were meant as floats, unless num_classes says otherwise."""
 
 
+def _single_label(groups: IntArray, bound: int) -> str:
+    """What to do about one label beyond the classes, which often marks samples that nobody learns from (255)."""
+    beyond = groups[(groups < 0) | (groups >= bound)]
+    if len(np.unique(beyond)) != 1:
+        return ""
+    label = int(beyond[0])
+    return (
+        f"; the label {label}, {len(beyond)} times, is the only one outside: if it marks samples to leave out, give "
+        f"them -100, for example targets=lambda batch: torch.where(batch[1] == {label}, -100, batch[1])"
+    )
+
+
 class MomentAccumulator:
     """Gathers moments of features, outputs and targets batch by batch in float64.
 
@@ -209,7 +221,7 @@ class MomentAccumulator:
             below = "" if low < 0 else f" and, unless num_classes says otherwise, below {bound}"
         raise TargetError(
             f"integer targets in batch {self._batches} run from {low} to {high}, expected class indices from 0{below}; "
-            "relabel them, drop ignored samples, or pass floats if they are values"
+            f"relabel them, drop ignored samples, or pass floats if they are values{_single_label(groups, bound)}"
         )
 
     def _assigned(self, counted: NDArray[np.bool_], units: IntArray | None, n_shards: int) -> IntArray:

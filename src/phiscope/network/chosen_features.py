@@ -17,13 +17,14 @@ from torch import Tensor, nn
 
 from phiscope.errors import HeadError, InputError, ShapeError, UnknownNameError
 from phiscope.network.batch import Batch
-from phiscope.network.feature_map import FeatureMap, Rows, RowsOf, batch_on, check_finite, split_on
+from phiscope.network.feature_map import batch_on, split_on
 from phiscope.network.hooks import Caller
 from phiscope.network.layer_calls import ModuleCall, module_calls
 from phiscope.network.layer_plan import ReadingChoice, check_width, plan_reading
 from phiscope.network.layer_reading import Heard, LayerReading, layers_listened, mask_of
 from phiscope.network.linear_layers import linear_kind, named_layers, weight_and_bias
 from phiscope.network.output_layout import tensor_at, tensors_in
+from phiscope.network.rows import FeatureMap, Rows, RowsOf, check_finite
 
 OUTPUT = "output"
 """What the model returns, as a name for features and outputs."""
@@ -93,7 +94,7 @@ class ChosenFeatures(FeatureMap):
     def _layers(self, batch: Batch) -> Iterator[Heard]:
         both = (self.reading, self.beside)
         readings = [one for one in both if one is not None and one.source.module is not self.model]
-        with layers_listened(self.model, readings, mask_of(batch)) as heard:
+        with layers_listened(self.model, readings, mask_of(batch), batch.owner) as heard:
             yield heard
 
     def _rows(
@@ -133,6 +134,7 @@ class ChosenFeatures(FeatureMap):
             precision=features.dtype,
             outputs=outputs,
             repeated=self.repeated,
+            channels=(self.beside or self.reading).channels,
         )
 
     def _told(self, reading: LayerReading, heard: Heard, answer: Any, batch: Batch, index: int | None) -> Tensor:
@@ -141,7 +143,7 @@ class ChosenFeatures(FeatureMap):
         tensor = tensor_at(answer, reading.source.place)
         if tensor is None:
             raise InputError(f"the model's output holds no tensor at {_spelled(reading.source.place)} in this batch")
-        return reading.reduced(tensor.detach(), mask_of(batch))
+        return reading.reduced(tensor.detach(), mask_of(batch), batch.owner)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,8 +229,8 @@ def _planned(
 ) -> tuple[LayerReading, bool]:
     """How the features are read, and whether one target counts for all positions of its input."""
     size, mask = batch.size, mask_of(batch)
-    pooled = plan_reading(source, size=size, leading=(size,), choice=choice, mask=mask)
-    if pooled.form == "vectors" or (source.shape is not None and len(source.shape) < 3):
+    pooled = plan_reading(source, size=size, leading=(size,), choice=choice, mask=mask, owner=batch.owner)
+    if pooled.form in ("vectors", "nodes") or (source.shape is not None and len(source.shape) < 3):
         return pooled, False
     inner = _inner(pooled, source)
     targets = None if batch.targets is None else tuple(batch.targets.shape)
@@ -355,9 +357,11 @@ _NOTHING = LayerReading(
 )
 
 
-def feature_map_of(model: nn.Module, raw: Any, choice: FeatureChoice, *, device: torch.device | None) -> FeatureMap:
+def feature_map_of(
+    model: nn.Module, raw: Any, choice: FeatureChoice, *, device: torch.device | None, targets: Any = None
+) -> FeatureMap:
     """The feature map that the caller asks for, settled on one raw batch; meant for the inside of `isolated`."""
     if not choice.is_chosen:
-        found = split_on(model, raw, head=choice.head, device=device).feature_map
+        found = split_on(model, raw, head=choice.head, device=device, targets=targets).feature_map
         return replace(found, padding=choice.padding)
-    return choose_features(model, batch_on(model, raw, device), choice, device)
+    return choose_features(model, batch_on(model, raw, device, targets), choice, device)

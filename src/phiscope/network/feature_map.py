@@ -2,135 +2,25 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from phiscope.errors import HeadError, InputError, NonFiniteError
+from phiscope.errors import HeadError, InputError
 from phiscope.inputs.batches import batches_of, peeked
-from phiscope.network.batch import Batch, BatchReader
+from phiscope.network.batch import Batch, BatchReader, with_targets
 from phiscope.network.head import FoundHead, Head, beyond_rounding, find_head, not_linear
 from phiscope.network.hooks import Caller, LayerCall, listening, replacing, stand_ins
 from phiscope.network.isolation import isolated, placement, unwrapped
 from phiscope.network.linear_layers import linear_kind
 from phiscope.network.output_layout import ENDINGS, matching_positions, tensor_at
+from phiscope.network.rows import FeatureMap, Rows, RowsOf, at_batch, check_finite
 
 _CHECKED_NUMBERS = 2**24
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Rows:
-    """Features of one batch.
-
-    Attributes:
-        features: (R, p), a row for each sample, or for each position where the model answers at each.
-        leading: shape whose product is R: (n,), (n, T), (n, H, W).
-        weight: W (C, p) in that pass; None where no head belongs to the features.
-        bias: b (C,) or None.
-        precision: dtype in which the head answered.
-        outputs: (R, C) where outputs are measured rather than made by a head; else None.
-        repeated: each input's target counts for all its positions.
-    """
-
-    features: Tensor
-    leading: tuple[int, ...]
-    weight: Tensor | None
-    bias: Tensor | None
-    precision: torch.dtype
-    outputs: Tensor | None = None
-    repeated: bool = False
-
-    @property
-    def n_outputs(self) -> int | None:
-        """C; None where there are no outputs."""
-        known = self.weight if self.weight is not None else self.outputs
-        return None if known is None else known.shape[0 if known is self.weight else 1]
-
-
-RowsOf = Callable[[Any, "int | None", bool], Rows]
-"""From the model's answer, the number of the batch and whether to check, to rows."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class FeatureMap(ABC):
-    """A feature map phi: everything before the head, or up to a layer, as the model runs in eval mode.
-
-    Calling it leaves the model and every random state as they were.
-
-    Attributes:
-        model: the network inside its wrappers.
-        device: where the pass runs; None = where the parameters are.
-        padding: positions that an attention mask leaves out count as samples, too.
-    """
-
-    model: nn.Module
-    device: torch.device | None = None
-    padding: bool = False
-
-    def __call__(self, x: Any) -> Tensor:
-        """Return features (n, p) of inputs x: a tensor, a tuple of positional, a mapping of keyword inputs.
-
-        Where the model answers at every position, rows are positions: (n * T, p).
-
-        Raises:
-            NonFiniteError: a feature is NaN or Inf.
-            HeadError: the head of these features is not the model's output.
-        """
-        with isolated(self.model, device=self.device):
-            return self.rows(self.reader().inputs(x)).features
-
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """Where the features are: the head that reads them, or the layer that gives them."""
-
-    @property
-    @abstractmethod
-    def module(self) -> nn.Module:
-        """The module of that name."""
-
-    @abstractmethod
-    def described(self) -> dict[str, str]:
-        """What is measured, by name, for people."""
-
-    @abstractmethod
-    def listened(self, batch: Batch) -> AbstractContextManager[RowsOf]:
-        """Listen to a forward pass that somebody else runs inside the block.
-
-        Args:
-            batch: what it runs on.
-
-        Returns:
-            A block that yields what makes rows of the pass once it is over, from the model's answer.
-        """
-
-    def reader(self) -> BatchReader:
-        """Return what reads batches for this model."""
-        device, dtype = placement(self.model)
-        return BatchReader(self.model, self.device or device, dtype)
-
-    def caller(self) -> Caller:
-        """Return what calls the model; on another device, with copies of its tensors."""
-        return Caller(self.model, stand_ins(self.model, self.device))
-
-    @abstractmethod
-    def rows(self, batch: Batch, *, call: Caller | None = None, index: int | None = None) -> Rows:
-        """Run one batch; meant for the inside of `isolated`.
-
-        Args:
-            batch: inputs.
-            call: how the model is called; None = `caller()`.
-            index: number of the batch, named in errors.
-
-        Raises:
-            NonFiniteError: a feature is NaN or Inf.
-            HeadError: the head of these features is not the model's output.
-        """
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -155,7 +45,8 @@ class HeadFeatures(FeatureMap):
 
     def described(self) -> dict[str, str]:
         """Model, head, and how its output becomes the model's."""
-        return {"model": type(self.model).__name__, "head": self.found.called, "layout": self.found.words()}
+        told = {"model": type(self.model).__name__, "head": self.found.called, "layout": self.found.words()}
+        return told | ({"not_read": ", ".join(self.found.unread)} if self.found.unread else {})
 
     def rows(self, batch: Batch, *, call: Caller | None = None, index: int | None = None) -> Rows:
         """Run one batch and check that the head of its features is the model's output; see `FeatureMap.rows`."""
@@ -203,7 +94,7 @@ class HeadFeatures(FeatureMap):
         output = own if self.found.own else tensor_at(answer, layout.path)
         if output is None or len(calls) < (-layout.calls if isinstance(layout.calls, int) else 1):
             raise HeadError(
-                f"head {self.found.name!r} was found on the first batch, but the forward pass {_at(index)} took "
+                f"head {self.found.name!r} was found on the first batch, but the forward pass {at_batch(index)} took "
                 "another way"
             )
         return output.detach()
@@ -221,6 +112,7 @@ class HeadFeatures(FeatureMap):
         weight, bias = calls[-1].weight, calls[-1].bias
         if weight is None:
             raise ValueError("the calls were noted without features")
+        is_conv = linear_kind(self.module) == "conv1x1"
         features = layout.gathered([one.features for one in calls if one.features is not None])
         rows = Rows(
             features=layout.rows(features, positions),
@@ -228,6 +120,7 @@ class HeadFeatures(FeatureMap):
             weight=weight.detach(),
             bias=None if bias is None else bias.detach(),
             precision=calls[-1].precision,
+            channels="first" if layout.reading == "channels" or (self.found.own and is_conv) else "last",
         )
         if checked:
             check_finite(rows.features, index)
@@ -257,7 +150,7 @@ class HeadFeatures(FeatureMap):
         expected = layout.read(output, weight.shape[0])
         if expected is None or len(expected) != len(rows.features):
             raise HeadError(
-                f"head {self.found.name!r} gives {len(rows.features)} rows {_at(index)}, which do not fit the "
+                f"head {self.found.name!r} gives {len(rows.features)} rows {at_batch(index)}, which do not fit the "
                 f"model's output of shape {tuple(output.shape)}"
             )
         step = max(1, _CHECKED_NUMBERS // weight.shape[0])
@@ -277,8 +170,8 @@ class HeadFeatures(FeatureMap):
             return not_linear(found.name, found.module, found.candidates, why)
         return HeadError(
             f"head {found.name!r} applied to its input is not the {'layer' if found.own else 'model'}'s output "
-            f"{_at(index)} {off}; the layer may be wrapped or changed by a hook, or not be linear; features without a "
-            'head are measured by features=<a layer or "output">',
+            f"{at_batch(index)} {off}; the layer may be wrapped or changed by a hook, or not be linear; features "
+            'without a head are measured by features=<a layer or "output">',
             candidates=found.candidates,
         )
 
@@ -293,12 +186,6 @@ class Split(NamedTuple):
 
     feature_map: HeadFeatures
     head: Head
-
-
-def check_finite(features: Tensor, index: int | None) -> None:
-    """Refuse features of a network that has diverged, with a NonFiniteError."""
-    if not bool(torch.isfinite(features).all()):
-        raise NonFiniteError(f"features {_at(index)} hold NaN or Inf", where="features", batch=index)
 
 
 def split(
@@ -346,16 +233,23 @@ def split(
         return split_on(model, first, head=head, device=where)
 
 
-def split_on(model: nn.Module, raw: Any, *, head: nn.Module | str | None, device: torch.device | None) -> Split:
+def split_on(
+    model: nn.Module,
+    raw: Any,
+    *,
+    head: nn.Module | str | None,
+    device: torch.device | None,
+    targets: Any = None,
+) -> Split:
     """Take an unwrapped network apart on one raw batch; meant for the inside of `isolated`."""
-    batch = batch_on(model, raw, device)
+    batch = batch_on(model, raw, device, targets)
     found = find_head(Caller(model, stand_ins(model, device)), batch, head)
     # Weights as the pass saw them: between passes FSDP holds them in parts.
     feature_map, rows = _first_rows(HeadFeatures(model=model, found=found, device=device), batch)
     return Split(feature_map=feature_map, head=_head_of(feature_map.found, rows))
 
 
-def batch_on(model: nn.Module, raw: Any, device: torch.device | None) -> Batch:
+def batch_on(model: nn.Module, raw: Any, device: torch.device | None, targets: Any) -> Batch:
     """Read one raw batch for a model; one on the device 'meta' is refused."""
     there, dtype = placement(model)
     if (device or there).type == "meta":
@@ -363,7 +257,7 @@ def batch_on(model: nn.Module, raw: Any, device: torch.device | None) -> Batch:
             "the model is on the device 'meta', where parameters have shapes and no numbers; load its weights, or "
             "call model.to_empty(device='cpu') and initialize it"
         )
-    return BatchReader(model, device or there, dtype)(raw)
+    return next(with_targets(iter([raw]), BatchReader(model, device or there, dtype), targets))
 
 
 def _first_rows(feature_map: HeadFeatures, batch: Batch) -> tuple[HeadFeatures, Rows]:
@@ -393,7 +287,3 @@ def _head_of(found: FoundHead, rows: Rows) -> Head:
 def _as_wide(features: Tensor, call: LayerCall) -> Tensor:
     # Shapes only: a tensor with the leading axes of the features and the width of the output.
     return torch.empty((), device="meta").expand(*features.shape[:-1], call.shape[-1])
-
-
-def _at(index: int | None) -> str:
-    return "of this batch" if index is None else f"of batch {index}"

@@ -26,7 +26,7 @@ from phiscope.errors import AmbiguousHeadError, EmptyDataError, HeadError, NoHea
 from phiscope.network.batch import Batch
 from phiscope.network.hooks import Caller, LayerCall, listening, replacing
 from phiscope.network.linear_layers import LinearKind, linear_kind, linear_layers, named_layers
-from phiscope.network.output_layout import Layout, keeps_order, relate, tensor_at, tensors_in
+from phiscope.network.output_layout import Layout, keeps_order, relate, spelled, tensor_at, tensors_in
 
 _SHOWN = 8
 _SEED = 20240410
@@ -73,6 +73,7 @@ class FoundHead:
         layout: how its output becomes the model's.
         candidates: names of all linear layers that were considered.
         own: the outputs are the layer's own; the model's are a function of them, or other ones.
+        unread: parts of the model's output that do not come from it, in words.
     """
 
     name: str
@@ -80,6 +81,7 @@ class FoundHead:
     layout: Layout
     candidates: tuple[str, ...]
     own: bool = False
+    unread: tuple[str, ...] = ()
 
     @property
     def called(self) -> str:
@@ -119,7 +121,7 @@ def find_head(call: Caller, batch: Batch, head: nn.Module | str | None) -> Found
         raise EmptyDataError("the first batch has no sample, so the head cannot be searched on it")
     layers = linear_layers(call.model)
     considered = layers if head is None else _chosen(call.model, layers, head)
-    outputs, calls = _fitting_calls(call, batch, considered, chosen=head is not None)
+    outputs, calls, places = _fitting_calls(call, batch, considered, chosen=head is not None)
     confirmed: list[tuple[int, str, Layout]] = []
     for name, heard in calls.items():
         tensors = [one.output for one in heard if one.output is not None]
@@ -127,7 +129,9 @@ def find_head(call: Caller, batch: Batch, head: nn.Module | str | None) -> Found
         confirmed += [(heard[-1].order, name, layout) for layout in _confirmed(call, batch, considered[name], agreeing)]
     if confirmed:
         name, layout = _last(confirmed)
-        return FoundHead(name=name, module=considered[name], layout=layout, candidates=tuple(layers))
+        read = {layout.path for _, other, layout in confirmed if other == name}
+        unread = tuple(f"{spelled(place)} {shape}" for place, shape in places.items() if place not in read)[:_SHOWN]
+        return FoundHead(name=name, module=considered[name], layout=layout, candidates=tuple(layers), unread=unread)
     fitting = _of_fitting_shape(calls, outputs)
     own = next(iter(calls), None) if head is not None else _only_one(call, batch, considered, calls, fitting)
     if own is None:
@@ -161,9 +165,11 @@ def _only_one(
 
 def _fitting_calls(
     call: Caller, batch: Batch, layers: Mapping[str, nn.Module], *, chosen: bool
-) -> tuple[Outputs, dict[str, list[LayerCall]]]:
+) -> tuple[Outputs, dict[str, list[LayerCall]], dict[tuple[str | int, ...], tuple[int, ...]]]:
     with listening(layers) as shapes:
-        outputs = _output_tensors(call(batch), batch.size, chosen=chosen)
+        answer = call(batch)
+    places = {place: tuple(tensor.shape) for place, tensor in tensors_in(answer) if tensor.ndim > 0}
+    outputs = _output_tensors(answer, batch.size, chosen=chosen)
     fitting = {
         name: layers[name] for name, heard in shapes.items() if any(_fits(heard, output) for _, output in outputs)
     }
@@ -171,10 +177,11 @@ def _fitting_calls(
     with listening(fitting, keep_outputs=True) as kept:
         outputs = _output_tensors(call(batch), batch.size, chosen=chosen)
     # The order is that of the first pass, which listened to all.
-    return outputs, {
+    calls = {
         name: [replace(one, order=first.order) for one, first in zip(kept.get(name, heard), heard, strict=True)]
         for name, heard in shapes.items()
     }
+    return outputs, calls, places
 
 
 def _output_tensors(output: Any, size: int, *, chosen: bool) -> Outputs:

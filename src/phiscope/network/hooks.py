@@ -13,7 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from phiscope.network.batch import Batch
 from phiscope.network.isolation import placement
-from phiscope.network.linear_layers import channels_back, channels_last, weight_and_bias
+from phiscope.network.linear_layers import channels_back, channels_last, is_keras, weight_and_bias
 
 
 @dataclass
@@ -56,7 +56,24 @@ class Caller:
         kwargs = dict(batch.kwargs)
         if self.tensors is None:
             return self.model(*batch.args, **kwargs)
+        if any(map(is_keras, self.model.modules())):
+            with _exchanged(self.model, self.tensors):
+                return self.model(*batch.args, **kwargs)
         return torch.func.functional_call(self.model, dict(self.tensors), batch.args, kwargs)
+
+
+@contextmanager
+def _exchanged(model: nn.Module, tensors: Mapping[str, Tensor]) -> Iterator[None]:
+    """Lend a model's parameters other numbers; Keras' variables hold the parameters, and would not see others."""
+    own = dict([*model.named_parameters(), *model.named_buffers()])
+    before = {name: tensor.data for name, tensor in own.items() if name in tensors}
+    try:
+        for name in before:
+            own[name].data = tensors[name]
+        yield
+    finally:
+        for name, data in before.items():
+            own[name].data = data
 
 
 @dataclass(eq=False)

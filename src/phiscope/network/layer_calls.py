@@ -66,8 +66,8 @@ def module_calls(call: Caller, batch: Batch) -> list[ModuleCall]:
 
 
 def is_leaf(module: nn.Module) -> bool:
-    """Say whether a module is one layer: without children, or with nothing but parametrizations."""
-    return all(name == "parametrizations" for name, _ in module.named_children())
+    """Say whether a module is one layer: without children, or with nothing but parametrizations or Keras' weights."""
+    return all(name in ("parametrizations", "_torch_params") for name, _ in module.named_children())
 
 
 def has_weights(module: nn.Module) -> bool:
@@ -156,6 +156,8 @@ def _width(module: nn.Module) -> tuple[int, ChannelAxis] | None:
         ("nf", "last"),
         ("embedding_dim", "last"),
         ("hidden_size", "last"),
+        ("units", "last"),
+        ("filters", "last"),
     )
     for name, axis in places:
         if isinstance(size := getattr(module, name, None), int):

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from phiscope.errors import InputError, UnknownNameError
-from phiscope.network.feature_map import FeatureMap
 from phiscope.network.layer_calls import ModuleCall, has_weights, is_leaf
-from phiscope.network.linear_layers import named_layers
+from phiscope.network.linear_layers import is_keras, named_layers
+from phiscope.network.rows import FeatureMap
 
 Unit = Literal["block", "leaf"]
 PASSING = (nn.Dropout, nn.modules.dropout._DropoutNd, nn.Identity, nn.Flatten, nn.Unflatten)
@@ -132,6 +132,8 @@ def _auto(model: nn.Module, calls: list[ModuleCall], head: FeatureMap) -> Iterat
         return
     ran = {one.module for one in calls}
     units = dict(_units(model, "", head.module, ran))
+    # Keras' layers are no children of the model.
+    units |= {one.name: "leaf" for one in calls if is_keras(one.module) and is_leaf(one.module)}
     while (lone := _lone_block(model, units)) is not None:
         del units[lone]
         units |= _units(model.get_submodule(lone), f"{lone}.", head.module, ran)

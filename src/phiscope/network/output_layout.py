@@ -94,7 +94,7 @@ class Layout:
         return _read(output, width, self.reading)
 
     def __str__(self) -> str:
-        where = "the output" if not self.path else "output" + "".join(f"[{part!r}]" for part in self.path)
+        where = spelled(self.path)
         how = {
             "rows": "as it is",
             "swapped": "with the first two axes exchanged",
@@ -105,6 +105,11 @@ class Layout:
             calls = {"cat": "all calls joined", "mean": "the mean of all calls"}
             how = f"{calls.get(str(self.calls), f'call {self.calls} from the end')}, {how}"
         return f"{where}: {how}" + ("" if self.ending == "none" else f", then {self.ending}")
+
+
+def spelled(path: tuple[str | int, ...]) -> str:
+    """A place of the model's output in words."""
+    return "the output" if not path else "output" + "".join(f"[{part!r}]" for part in path)
 
 
 def relate(calls: list[Tensor], output: Tensor, path: tuple[str | int, ...]) -> Layout | None:

@@ -11,9 +11,10 @@ from torch import nn
 
 from phiscope.errors import HeadError, InputError
 from phiscope.network.batch import Batch
-from phiscope.network.feature_map import FeatureMap, HeadFeatures, Rows, RowsOf
+from phiscope.network.feature_map import HeadFeatures
 from phiscope.network.hooks import Ear
 from phiscope.network.isolation import has_compiled_part
+from phiscope.network.rows import FeatureMap, Rows, RowsOf
 
 
 @dataclass(kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from phiscope.errors import ShapeError, TargetError
 from phiscope.network.batch import Batch
-from phiscope.network.feature_map import FeatureMap, Rows
+from phiscope.network.rows import FeatureMap, Rows
 
 IGNORED_LABEL = -100
 """Labels of this value are not learned from in torch and transformers, and not measured here."""
@@ -62,7 +63,7 @@ def samples_of(batch: Batch, rows: Rows, feature_map: FeatureMap) -> Samples:
     if rows.repeated:
         targets = _repeated(targets, rows.leading)
     if targets.is_floating_point():
-        values = _values(targets, rows.leading, total)
+        values = _values(targets, rows.leading, total, rows.channels)
         reading = f"values, one row a target{masked}"
         return Samples(rows=everything[real], targets=values[real], ignored=int((~real).sum()), reading=reading)
     if targets.is_complex():
@@ -129,10 +130,22 @@ def _labels(targets: Tensor, leading: tuple[int, ...], total: int) -> Tensor:
     )
 
 
-def _values(targets: Tensor, leading: tuple[int, ...], total: int) -> Tensor:
-    fits = tuple(targets.shape[: len(leading)]) == leading or (targets.ndim > 0 and len(targets) == total)
-    if fits:
+def _values(targets: Tensor, leading: tuple[int, ...], total: int, channels: str) -> Tensor:
+    """Rows (R, c), from the layout of the answers or that of the model's output, channels first or last.
+
+    Where lengths coincide, so that both would fit, the layout of the output decides.
+    """
+    shape, inner = tuple(targets.shape), leading[1:]
+    first = bool(inner) and len(shape) == len(leading) + 1 and shape[:1] == leading[:1] and shape[2:] == inner
+    last = shape[: len(leading)] == leading
+    flat = bool(inner) and len(shape) == 2 and shape[:1] == leading[:1] and shape[1] % math.prod(inner) == 0
+    if first and (channels == "first" or not last):
+        return targets.movedim(1, -1).reshape(total, -1)
+    if last or (shape and shape[0] == total):
         return targets.reshape(total, -1)
+    if flat:
+        several = targets.reshape(leading[0], -1, math.prod(inner)).movedim(1, -1)
+        return (several if channels == "first" else targets).reshape(total, -1)
     if targets.numel() == total:
         return targets.reshape(total, 1)
     raise ShapeError(

@@ -1,0 +1,118 @@
+"""The parts of a raw batch as tensors: arrays of any library, frames, nested lists, rows in Python form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_SHOWN = 8
+
+
+def as_tensor(value: Any) -> Tensor | None:
+    """Return numbers as a tensor; None where a value holds no numbers in rows of equal length.
+
+    Args:
+        value: a tensor; an array of any byte order; a frame or column of pandas; a number; nested lists of numbers; a
+            list of tensors of equal shape, as `default_collate` makes of rows that are lists: p times (n,) is (n, p).
+
+    Example:
+        >>> as_tensor([[1, 2], [3, 4]]).tolist(), as_tensor(["a", "b"]) is None
+        ([[1, 2], [3, 4]], True)
+        >>> as_tensor([torch.zeros(5), torch.ones(5)]).shape
+        torch.Size([5, 2])
+    """
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, (list, tuple)):
+        return _of_sequence(value)
+    if isinstance(value, (str, bytes, Mapping)) or value is None:
+        return None
+    if not (hasattr(value, "__array__") or isinstance(value, (bool, int, float, complex))):
+        return None
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiubc":
+        return None
+    # Torch knows the machine's byte order alone, and no read-only memory.
+    return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C", subok=False))
+
+
+def _of_sequence(value: Sequence[Any]) -> Tensor | None:
+    if not value:
+        return None
+    if any(isinstance(part, Tensor) for part in value) or (
+        isinstance(value[0], (list, tuple)) and _holds_tensor(value)
+    ):
+        parts = [as_tensor(part) for part in value]
+        known = [part for part in parts if part is not None]
+        if len(known) < len(parts) or len({part.shape for part in known}) > 1:
+            return None
+        return torch.stack(known, dim=min(1, known[0].ndim))
+    try:
+        array = np.array(value)
+    except ValueError:  # rows of different lengths
+        return None
+    return as_tensor(array) if array.dtype.kind in "fiubc" else None
+
+
+def _holds_tensor(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(map(_holds_tensor, value))
+    return isinstance(value, Tensor)
+
+
+def is_rows(value: Any) -> bool:
+    """Say whether a batch is a list of rows, mappings with the same keys, as Hugging Face's data are in Python form."""
+    if not isinstance(value, (list, tuple)) or not value or not isinstance(value[0], Mapping):
+        return False
+    return all(isinstance(row, Mapping) and row.keys() == value[0].keys() for row in value)
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return a list of rows as a mapping of columns.
+
+    Example:
+        >>> columns_of([{"x": 1}, {"x": 2}])
+        {'x': [1, 2]}
+    """
+    return {key: [row[key] for row in rows] for key in rows[0]}
+
+
+def is_frame(value: Any) -> bool:
+    """Say whether something is a table of pandas or one of its kind."""
+    return hasattr(value, "columns") and hasattr(value, "to_numpy")
+
+
+def described(value: Any) -> str:
+    """Say what came: class, and shape, keys, columns or fields.
+
+    Example:
+        >>> described({"kind": 1, "size": 2}), described(["a", "b"])
+        ("a dict with the keys 'kind', 'size'", 'a list of 2 str')
+    """
+    name = type(value).__name__
+    if isinstance(value, Tensor) or (hasattr(value, "shape") and hasattr(value, "dtype")):
+        return f"{_article(name)} {name} {value.dtype} of shape {tuple(value.shape)}"
+    if isinstance(value, Mapping):
+        return f"{_article(name)} {name} with the keys {_listed(value)}"
+    if is_frame(value):
+        return f"{_article(name)} {name} with the columns {_listed(value.columns)}"
+    if isinstance(value, (list, tuple)):
+        kinds = dict.fromkeys(type(part).__name__ for part in value)
+        return f"{_article(name)} {name} of {len(value)} {' and '.join(list(kinds)[:3]) or 'parts'}"
+    if is_dataclass(value) and not isinstance(value, type):
+        return f"{_article(name)} {name} with the fields {_listed(one.name for one in fields(value))}"
+    return f"{_article(name)} {name}"
+
+
+def _article(name: str) -> str:
+    return "an" if name[:1].lower() in "aeiou" else "a"
+
+
+def _listed(names: Any) -> str:
+    shown = [repr(name) for name in names]
+    return ", ".join(shown[:_SHOWN]) + (f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else "")
