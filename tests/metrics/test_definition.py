@@ -48,6 +48,9 @@ PROMISED = [
     "nc3",
     "cdnv",
     "initial_kernel_similarity",
+    "initial_kernel_similarity_raw",
+    "within_class_variance",
+    "between_class_variance",
 ]
 PROMISED_CURVES = ["eigenvalues", "quality", "utilization", "cumulative_quality", "cumulative_utilization"]
 

@@ -27,6 +27,37 @@ MANY_CLASSES = 256
 """Classes from which on the singular value decomposition of their means is worth avoiding."""
 
 
+def within_class_variance(within: PositiveOperator) -> float:
+    """tr S_W, mean squared distance of the features from the mean of their class, in squared feature units; >= 0.
+
+    Args:
+        within: S_W, size p.
+
+    Source: Papyan, Han and Donoho 2020 (what NC1 is made of).
+
+    Example:
+        >>> within_class_variance(PositiveOperator(matrix=0.5 * np.eye(2)))
+        1.0
+    """
+    # Rounding of a scatter that is zero may be negative.
+    return max(within.trace(), 0.0)
+
+
+def between_class_variance(between_rows: FloatArray) -> float:
+    """tr S_B = sum_c pi_c norm^2(mu_c - m), in squared feature units; >= 0.
+
+    Args:
+        between_rows: sqrt(pi_c) (mu_c - m), shape (C, p).
+
+    Source: Papyan, Han and Donoho 2020 (what NC1 is made of).
+
+    Example:
+        >>> between_class_variance(np.sqrt(0.5) * np.array([[3.0, 0.0], [-3.0, 0.0]])).__round__(12)
+        9.0
+    """
+    return float(np.einsum("ij,ij->", between_rows, between_rows))
+
+
 def nc1(within: PositiveOperator, between_rows: FloatArray, shares: FloatArray) -> float:
     """Within-class variability in units of the between-class scatter, tr(S_W S_B^+) / C; >= 0, unbounded.
 
@@ -194,6 +225,39 @@ _COLLAPSE = "0: collapsed; large: far from it"
 _NC = "Papyan, Han and Donoho 2020, PNAS (arXiv:2008.08186)"
 
 DEFINITIONS = (
+    Definition(
+        name="within_class_variance",
+        title="variance within classes",
+        symbol="tr S_W",
+        unit="squared feature units",
+        range=">= 0",
+        low=0.0,
+        direction="0: every class has shrunk to its mean; large: wide classes",
+        centering="centered",
+        equation="Σ_c π_c E_c‖φ − μ_c‖²",
+        needs=("features", "classes"),
+        meaning="Mean squared distance of the features from the mean of their class; with the variance between classes "
+        "it makes up tr S.",
+        source=_NC,
+        caveat="Grows with the square of the features' scale: read it beside the variance between classes, by which "
+        "NC1 divides it.",
+    ),
+    Definition(
+        name="between_class_variance",
+        title="variance between classes",
+        symbol="tr S_B",
+        unit="squared feature units",
+        range=">= 0",
+        low=0.0,
+        direction="0: all class means coincide; large: they are far from their center",
+        centering="centered",
+        equation="Σ_c π_c ‖μ_c − m‖²",
+        needs=("features", "classes"),
+        meaning="Mean squared distance of the class means from the mean of all features.",
+        source=_NC,
+        caveat="Grows with the square of the features' scale. Means of few samples lie apart by chance alone: labels "
+        "that say nothing give about (C − 1)/n of tr S.",
+    ),
     Definition(
         name="nc1",
         title="NC1, within-class variability",
