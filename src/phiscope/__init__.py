@@ -1,7 +1,7 @@
 """An oscilloscope for Phi: diagonalize the forward feature map of a network and watch it learn.
 
 The public names below load on first use, so that ``import phiscope`` and the command line's help stay
-quick. See ``phiscope.errors`` for every exception.
+quick. Every exception raised on purpose is a ``PhiscopeError``; ``phiscope.errors`` has the others.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from phiscope.analysis.comparison import Comparison, compare
     from phiscope.analysis.restriction import restrict
     from phiscope.analysis.tracking import track
+    from phiscope.errors import PhiscopeError
     from phiscope.measurement.diagonalize import diagonalize
     from phiscope.measurement.gram import diagonalize_kernel
     from phiscope.measurement.layers import Layers
@@ -40,6 +41,7 @@ __all__ = [
     "Measurement",
     "Observer",
     "PassiveObserver",
+    "PhiscopeError",
     "Run",
     "Spectrum",
     "Split",
@@ -66,6 +68,7 @@ _HOMES = {
     "Measurement": "phiscope.measurement.record",
     "Observer": "phiscope.observe",
     "PassiveObserver": "phiscope.observe",
+    "PhiscopeError": "phiscope.errors",
     "Run": "phiscope.runs",
     "Spectrum": "phiscope.spectrum.spectrum",
     "Split": "phiscope.network",

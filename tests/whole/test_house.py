@@ -64,6 +64,7 @@ PUBLIC = [
     "Measurement",
     "Observer",
     "PassiveObserver",
+    "PhiscopeError",
     "Run",
     "Spectrum",
     "Split",

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from phiscope.metrics.definition import Definition
+from phiscope.glossary.definition import CENTERED_SHAPE, SHAPE, Definition
 from phiscope.typing import FloatArray
 
 
@@ -35,11 +35,13 @@ DEFINITIONS = (
         name="initial_kernel_similarity",
         title="similarity to the initial kernel",
         symbol="S_init",
+        aliases=("similarity to the start", "initial similarity", "CKA to the start"),
         range="0 .. 1",
         low=0.0,
         high=1.0,
         direction="1: the feature map has not moved; small: it has changed",
         centering="centered",
+        invariances=CENTERED_SHAPE,
         equation="‖E[(φ₀ − m₀)(φₜ − mₜ)ᵀ]‖² / (‖S₀‖ ‖Sₜ‖)",
         needs=("features", "initial"),
         meaning="CKA of the feature kernel now and at initialization, on the same samples.",
@@ -55,6 +57,7 @@ DEFINITIONS = (
         high=1.0,
         direction="1: the uncentered kernel has not moved; small: it has changed",
         centering="raw",
+        invariances=SHAPE,
         equation="‖E[φ₀ φₜᵀ]‖² / (‖M₀‖ ‖Mₜ‖)",
         needs=("features", "initial"),
         meaning="Cosine of the uncentered feature kernels now and at initialization, on the same samples: what codes "
