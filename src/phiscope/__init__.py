@@ -1,7 +1,7 @@
 """An oscilloscope for Phi: diagonalize the forward feature map of a network and watch it learn.
 
 The public names below load on first use, so that ``import phiscope`` and the command line's help stay
-quick. See ``phiscope.errors`` for every exception.
+quick. Every exception raised on purpose is a ``PhiscopeError``; ``phiscope.errors`` has the others.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ _MEASURE = (
     "columns inside."
 )
 _REPORT = "Write one self-contained page for a run, or for several side by side."
-_EXPLAIN = "Print what a number means: formula, range, direction, source."
+_EXPLAIN = "Print what a number, a symbol or a word of the page means: formula, range, direction, invariances, source."
 
 
 class _Help(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -122,9 +122,9 @@ def _print_anywhere() -> None:
 
 def _studies(chosen: Namespace) -> int:
     from phiscope.cli.text import name_list
-    from phiscope.studies import STUDIES
+    from phiscope.glossary.words import stored
 
-    print(name_list({name: study.title for name, study in STUDIES.items()}))
+    print(name_list(stored().studies))
     return DONE
 
 
@@ -188,13 +188,10 @@ def _compare(chosen: Namespace) -> int:
 
 
 def _explain(chosen: Namespace) -> int:
-    from phiscope.cli.text import definition_text, name_list
-    from phiscope.metrics import DEFINITIONS, definition_of
+    from phiscope.cli.text import all_words, explanation
+    from phiscope.glossary.words import stored
 
-    if chosen.name is None:
-        print(name_list({name: row.title for name, row in DEFINITIONS.items()}))
-    else:
-        print(definition_text(definition_of(chosen.name)))
+    print(all_words(stored()) if not chosen.name else explanation(" ".join(chosen.name), stored()))
     return DONE
 
 
@@ -246,15 +243,29 @@ def _parser() -> ArgumentParser:
             "measure", _MEASURE, "--features f.npy", "--features x.parquet:embedding --targets x.parquet:label --json"
         )
     )
-    report = command("report", _REPORT, "runs/digits-cnn-seed0", "runs/a runs/b -o both.html")
-    report.add_argument("runs", nargs="+", type=str, metavar="RUN", help="a run's folder")
-    report.add_argument("-o", "--output", type=str, default="report.html", metavar="FILE", help="the page to write")
-    compare = command("compare", "Print the final numbers of several runs side by side.", "runs/a runs/b")
-    compare.add_argument("runs", nargs="+", type=str, metavar="RUN", help="a run's folder")
-    explain = command("explain", _EXPLAIN, "", "dynamical_low_rank")
-    explain.add_argument("name", nargs="?", type=str, metavar="NAME", help="a number's name; without it, all names")
+    _add_runs(
+        command("report", _REPORT, "runs/digits-cnn-seed0", "runs/a runs/b -o both.html"),
+        command("compare", "Print the final numbers of several runs side by side.", "runs/a runs/b"),
+    )
+    _add_explain(command("explain", _EXPLAIN, "", "dynamical_low_rank", "D_LR", '"Pi*(k)"', "cannot be told"))
     add_options(command("reproduce", SUMMARY, *EXAMPLES))
     return parser
+
+
+def _add_runs(report: ArgumentParser, compare: ArgumentParser) -> None:
+    for parser in (report, compare):
+        parser.add_argument("runs", nargs="+", type=str, metavar="RUN", help="a run's folder")
+    report.add_argument("-o", "--output", type=str, default="report.html", metavar="FILE", help="the page to write")
+
+
+def _add_explain(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "name",
+        nargs="*",
+        type=str,
+        metavar="NAME",
+        help="a number's name or symbol, or a word; without it, all of them",
+    )
 
 
 def _add_run(parser: ArgumentParser) -> None:

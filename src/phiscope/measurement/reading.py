@@ -14,7 +14,7 @@ from phiscope.findings.held_out import held_out_quality, held_out_without_each, 
 from phiscope.inputs.arrays import as_array, as_count
 from phiscope.linalg.dense import row_lengths
 from phiscope.linalg.products import product
-from phiscope.metrics import SCALARS, definition_of, place_of, readout
+from phiscope.metrics import SCALARS, WORDS, definition_of, readout, why_no_scalar
 from phiscope.moments.jackknife import (
     NO_INTERVAL,
     Estimate,
@@ -81,24 +81,34 @@ class Reading:
     target_squares: FloatArray | None
 
     def __getitem__(self, name: str) -> float:
-        """A scalar by its name.
+        """A scalar by its name, or by its symbol or title, as in ``m["D_LR"]``.
 
         Raises:
             MissingNumberError: phiscope knows the number but not here; the message says why.
             UnknownNameError: there is no such number; the message offers the nearest names.
+            AmbiguousNameError: it may mean several; the message lists them.
         """
         if name in self.numbers:
             return self.numbers[name]
         if name in self.absent:
             raise MissingNumberError(name, self.absent[name])
-        row = definition_of(name)
+        known = definition_of(name).name
+        if known != name:
+            return self[known]
         if name not in SCALARS:
-            raise MissingNumberError(name, place_of(row.name))
+            raise MissingNumberError(name, why_no_scalar(name))
         raise MissingNumberError(name, "this measurement was made without it")
 
     def __contains__(self, name: object) -> bool:
-        """Whether the scalar was measured."""
-        return name in self.numbers
+        """Whether the scalar was measured, under any word that `__getitem__` understands."""
+        return name in self.numbers or (isinstance(name, str) and self._named(name) in self.numbers)
+
+    def _named(self, name: str) -> str:
+        """The name of a number that may be given by its symbol; what means none, or several, as it is."""
+        if name in self.numbers or name in self.absent:
+            return name
+        meanings = WORDS.meanings(name)
+        return meanings[0] if len(meanings) == 1 else name
 
     def to_dict(self) -> dict[str, float]:
         """Every scalar that was measured, by name."""
@@ -115,7 +125,7 @@ class Reading:
 
         Source: Busing et al. 1999 (delete-a-group jackknife); parts: phiscope's own.
         """
-        plain = name.removesuffix("_corrected")
+        plain = self._named(name).removesuffix("_corrected")
         if plain in self.estimates:
             return self.estimates[plain]
         value = self[plain]
@@ -214,7 +224,7 @@ class Reading:
             >>> low < 10.1 and 9.9 < high
             True
         """
-        return self.estimate(name).interval(level, *self._bounds_of(name))
+        return self.estimate(name).interval(level, *self._bounds_of(self._named(name)))
 
     def curve_interval(
         self, curve: str, *, centered: bool = True, level: float = 0.95
