@@ -181,10 +181,11 @@ class MomentAccumulator:
                 continue
             reach = reach_of(part)
             if not math.isfinite(reach):
-                row = int(np.argwhere(~np.isfinite(as_array(part, name=name)).all(axis=1))[0, 0])
+                rows = np.flatnonzero(~np.isfinite(as_array(part, name=name)).all(axis=1))
+                more = f" and in {len(rows) - 1} more of its rows" if len(rows) > 1 else ""
                 raise NonFiniteError(
-                    f"{name} hold NaN or Inf in batch {self._batches} (sample {row} of that batch), expected finite "
-                    "numbers; the training probably diverged or the data need cleaning",
+                    f"{name} hold NaN or Inf in batch {self._batches} (sample {rows[0]} of that batch){more}, expected "
+                    "finite numbers; the training probably diverged, or rows are missing and have to be dropped",
                     where=name,
                     batch=self._batches,
                 )
