@@ -113,6 +113,7 @@ def _what_holds_no_numbers(data: Any, array: NDArray[Any]) -> str:
 
 
 def _others(table: Any) -> str:
+    """The columns of a data frame that hold no numbers, as text."""
     names = [str(column) for column in table.columns]
     wrong = [name for index, name in enumerate(names) if np.asarray(table.iloc[:, index]).dtype.kind not in "fiub"]
     return ", ".join(wrong if len(wrong) <= 6 else [*wrong[:5], f"and {len(wrong) - 5} more"])
@@ -129,7 +130,7 @@ def _converted(data: Any) -> NDArray[Any]:
     if hasattr(data, "__array__"):
         # A masked array inside, as netCDF4 gives it, has to keep its mask.
         array = np.asanyarray(data)
-        return _stacked(data) if array.dtype.kind == "O" and hasattr(data, "iloc") and array.ndim == 2 else array
+        return _stacked(data, array) if array.dtype.kind == "O" and hasattr(data, "iloc") else array
     if hasattr(data, "__dlpack__"):
         return _converted(torch.utils.dlpack.from_dlpack(data))
     if isinstance(data, (list, tuple)) and any(isinstance(part, torch.Tensor) for part in data):
@@ -138,8 +139,10 @@ def _converted(data: Any) -> NDArray[Any]:
     return np.asarray(data)
 
 
-def _stacked(table: Any) -> NDArray[Any]:
+def _stacked(table: Any, objects: NDArray[Any]) -> NDArray[Any]:
     """A data frame of several types, which pandas gives as objects even where every column holds numbers."""
+    if objects.ndim != 2 or _others(table):
+        return objects
     return np.stack([np.asarray(table.iloc[:, index]) for index in range(table.shape[1])], axis=1)
 
 
