@@ -144,6 +144,8 @@ def as_targets(targets: Any) -> Tensor | None:
         return targets
     try:
         return torch.from_numpy(np.array(plain(np.asanyarray(targets), name="targets")))
+    except InputError:
+        raise
     except (TypeError, ValueError) as error:
         raise InputError(f"targets of type {type(targets).__name__} are no array of numbers") from error
 
