@@ -27,7 +27,7 @@ class Rows:
     """An array whose rows are read in order and need not fit into memory.
 
     Attributes:
-        name: what it holds: ``"features"``, ``"outputs"``, ``"targets"`` or ``"weights"``.
+        name: what it holds: ``"features"``, ``"outputs"``, ``"targets"``, ``"weights"`` or ``"groups"``.
         place: where it comes from, for messages.
         shape: (n,) or (n, width).
         dtype: of its numbers.
@@ -44,7 +44,8 @@ class Rows:
     provenance: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.dtype.kind not in "fiub":
+        # Groups are only told apart, so they may have any names.
+        if self.dtype.kind not in "fiub" and self.name != "groups":
             raise InputError(f"{self.name}: {self.place} has dtype {self.dtype}; expected float, integer or bool")
         if len(self.shape) not in (1, 2):
             raise ShapeError(
@@ -67,6 +68,7 @@ class Rows:
         for piece in pieces:
             if isinstance(piece, np.ma.MaskedArray):
                 self._refuse_missing(piece, total, pieces)
+                piece = np.asarray(piece)
             total += len(piece)
             start = 0
             while start < len(piece):

@@ -163,13 +163,20 @@ class RowTable:
                 bar.update(stop - start)
                 start = stop
         moments, shards = accumulator.finish()
-        places = {name: rows.place for name, rows in self._rows.items()}
         return Gathered(
             moments=moments,
             shards=shards,
             warnings=doubts_about_labels(classes_named(whole, n)),
-            provenance={"source": "stored arrays", **places} if self._stored else {"source": "arrays"},
+            provenance=self.provenance(),
         )
+
+    def provenance(self) -> dict[str, str]:
+        """Where the rows lie, and which columns were taken of tables."""
+        if not self._stored:
+            return {"source": "arrays"}
+        told = {name: rows.place for name, rows in self._rows.items()}
+        columns = {name: text for rows in self._rows.values() for name, text in rows.provenance.items()}
+        return {"source": "stored arrays", **told, **columns}
 
     def _blocks(self) -> Iterator[dict[str, NDArray[Any]]]:
         low, high = BLOCK_ROWS
