@@ -172,7 +172,7 @@ def _all_alike(schema: Schema, wish: Wish, left_out: Mapping[str, str], is_list:
         for kind in list(kinds)[:4]
     ]
     raise InputError(
-        f"{wish.name}: {schema.file} has the columns {', '.join(by_type)}, and which of them hold the {wish.name} is not "
+        f"{wish.name}: {schema.file} has the columns {', '.join(by_type)}, and which of them hold {wish.name} is not "
         f"clear; say it as {schema.file}:COLUMN, or {schema.file}:A,B,C or {schema.file}:f* for several"
     )
 
@@ -204,3 +204,22 @@ def listed(names: Iterable[str]) -> str:
     if len(names) <= SHOWN:
         return ", ".join(names)
     return f"{', '.join(names[:3])}, ..., {names[-1]} ({len(names)} columns)"
+
+
+def told_columns(provenance: Mapping[str, str]) -> list[str]:
+    """What a result says of the columns that were taken and of those that were not, a sentence for each part.
+
+    Args:
+        provenance: of a measurement; `phiscope.inputs.parquet` writes these entries.
+
+    Example:
+        >>> told_columns({"features_columns": "a, b", "features_left_out": "y (named as targets)"})
+        ['features are a, b; left out: y (named as targets)']
+    """
+    sentences = []
+    for name in ("features", *reversed(BESIDE)):
+        columns, left_out = provenance.get(f"{name}_columns"), provenance.get(f"{name}_left_out")
+        if columns:
+            rest = f"; left out: {listed(left_out.split(', '))}" if left_out else ""
+            sentences.append(f"{name} are {listed(columns.split(', '))}{rest}")
+    return sentences

@@ -122,7 +122,7 @@ def _is_data(file: Path, folder: Path) -> bool:
 def _found(text: str) -> list[Path]:
     if Path(text).exists():
         return [Path(text)]
-    return [Path(match) for match in glob.glob(text)] if glob.has_magic(text) else []
+    return [Path(match) for match in glob.glob(text, recursive=True)] if glob.has_magic(text) else []
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:

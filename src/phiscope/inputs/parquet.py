@@ -70,7 +70,7 @@ def _check_both_are_not_all(wish: Wish, wishes: Sequence[Wish], schemas: Mapping
         return
     if all(each.asked is None and not each.claimed(schemas[each.name][0]) for each in (wish, features)):
         raise InputError(
-            f"features and outputs both came as {wish.files[0]} without columns, and which are which is not clear; name "
+            f"features and outputs both came as {wish.files[0]} without columns, and which is which is not clear; name "
             f"those of one of them, as in {wish.files[0]}:o*"
         )
 

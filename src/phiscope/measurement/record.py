@@ -12,6 +12,7 @@ import numpy as np
 from phiscope.archive import read_record, write_arrays
 from phiscope.errors import InputError, NonFiniteError, ShapeError
 from phiscope.inputs.arrays import as_count, as_rows
+from phiscope.inputs.columns import told_columns
 from phiscope.lazy import LateField, settled
 from phiscope.measurement.reading import Reading
 from phiscope.measurement.stored import check_array, check_facts, check_moments, evidence_from, part_from, spectrum_from
@@ -243,7 +244,8 @@ class Measurement(Reading):
 
     def _notes(self) -> list[tuple[str, str]]:
         regime = [] if self.evidence is None else [("regime", self.evidence.sentence())]
-        return [*regime, *(("warning", text) for text in self.warnings)]
+        columns = [("columns", text) for text in told_columns(self.provenance)]
+        return [*regime, *columns, *(("warning", text) for text in self.warnings)]
 
     def __repr__(self) -> str:
         """One line; ``print`` shows the whole table."""
