@@ -271,6 +271,7 @@ def _add_measure(parser: ArgumentParser) -> None:
         "outputs": "shape (n, C)",
         "targets": "(n,) integer classes, or float values",
         "weights": "shape (n,)",
+        "groups": "shape (n,): names of what was sampled together, for intervals",
     }
     for name, shape in rows.items():
         parser.add_argument(

@@ -21,11 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phiscope.errors import EmptyDataError, InputError, MissingDependencyError, ShapeError
-from phiscope.inputs.arrays import as_array, as_count
+from phiscope.inputs.arrays import as_array, as_count, as_weights
+from phiscope.inputs.groups import as_groups
 from phiscope.inputs.packed import Packing, packing_of
 from phiscope.inputs.rows import is_stored
 from phiscope.linalg.products import pack_symmetric, unpack_symmetric
 from phiscope.moments.accumulator import MomentAccumulator
+from phiscope.moments.dealing import GroupDeal
 from phiscope.moments.gathered import Gathered
 from phiscope.moments.moments import Moments, merge, with_all_classes, with_groups
 from phiscope.moments.precision import check_range
@@ -38,7 +40,7 @@ from phiscope.moments.row_table import (
     locate,
 )
 from phiscope.moments.shards import shards_of_chunks
-from phiscope.typing import FloatArray
+from phiscope.typing import FloatArray, IntArray
 
 
 def is_dask(data: Any) -> bool:
@@ -56,7 +58,7 @@ class DaskTable:
 
     Args:
         parts: Dask arrays by name (``"features"``, ``"outputs"``, ``"targets"``, ``"weights"``), at least one; what is
-            in memory, in a memory map or in Zarr is wrapped.
+            in memory, in a memory map or in Zarr is wrapped. ``"groups"`` are read at once.
 
     Raises:
         ShapeError: shapes do not fit together, or lengths are not known.
@@ -71,7 +73,7 @@ class DaskTable:
     """
 
     def __init__(self, parts: Mapping[str, Any]) -> None:
-        given = {name: parts[name] for name in PARTS if parts.get(name) is not None}
+        given = {name: parts[name] for name in PARTS if name != "groups" and parts.get(name) is not None}
         self._packings = {name: packing_of(part, place=name) for name, part in given.items() if _is_lazy(part)}
         arrays = {name: _as_dask(part, name) for name, part in given.items()}
         check_shapes({name: array.shape for name, array in arrays.items()})
@@ -83,6 +85,9 @@ class DaskTable:
             name: array.rechunk({0: self._lengths} | dict.fromkeys(range(1, array.ndim), -1))
             for name, array in arrays.items()
         }
+        groups = parts.get("groups")
+        # Whole, and here: rows of one group may lie in any chunk, and have to be in one shard.
+        self._groups = None if groups is None else GroupDeal(as_groups(groups, int(features.shape[0])))
 
     @property
     def n_features(self) -> int:
@@ -133,14 +138,18 @@ class DaskTable:
             shards=shards,
             warnings=doubts_about_labels(classes_named(part.whole, part.n_rows)),
             provenance={"source": "dask arrays", "chunks": str(len(self._lengths))},
+            n_groups=None if self._groups is None else self._groups.n_groups,
         )
 
     def _graph(self, num_classes: int | None, n_shards: int | None, precision: str) -> Any:
         """One delayed `Part` of everything."""
         dask = _dask()
+        n_shards = n_shards or shards_of_chunks(self._width())
+        n_rows = sum(self._lengths)
+        seats = None if self._groups is None else self._groups.part(slice(None))(np.ones(n_rows, dtype=bool), n_shards)
         options = {
             "num_classes": None if num_classes is None else as_count(num_classes, name="num_classes"),
-            "n_shards": n_shards or shards_of_chunks(self._width()),
+            "n_shards": n_shards,
             "n_chunks": len(self._lengths),
             "precision": precision,
             "packings": {name: packing for name, packing in self._packings.items() if packing is not None},
@@ -149,7 +158,13 @@ class DaskTable:
         measure = dask.delayed(chunk_part)
         starts = np.cumsum([0, *self._lengths]).tolist()
         parts = [
-            measure(dict(zip(self._arrays, blocks, strict=True)), index, starts[index], **options)
+            measure(
+                dict(zip(self._arrays, blocks, strict=True)),
+                index,
+                starts[index],
+                seats=None if seats is None else seats[starts[index] : starts[index + 1]].astype(np.int8),
+                **options,
+            )
             for index, blocks in enumerate(zip(*chunks, strict=True))
         ]
         # Pairs: with wider merges a worker would have to hold more parts at once.
@@ -213,6 +228,7 @@ def chunk_part(
     n_chunks: int,
     precision: str = "exact",
     packings: Mapping[str, Packing] | None = None,
+    seats: IntArray | None = None,
 ) -> Part | None:
     """The moments of one chunk of rows, its rows dealt to shards at random; None for a chunk without samples.
 
@@ -225,6 +241,7 @@ def chunk_part(
         n_chunks: chunks there are, for messages.
         precision: see `MomentAccumulator`.
         packings: of those blocks that are stored in another unit.
+        seats: the shard of each row, where rows of a group have to stay together; None deals them here.
 
     Raises:
         InputError: the chunk cannot be used.
@@ -242,15 +259,18 @@ def chunk_part(
     rng = np.random.default_rng([0, index])
     accumulator = MomentAccumulator(num_classes=num_classes, n_shards=n_shards, precision=precision)
     try:
-        accumulator.update(**arrays, units=rng.permutation(n_rows))
+        deal = None if seats is None else lambda counted, n_shards: seats
+        accumulator.update(**arrays, units=rng.permutation(n_rows), deal=deal)
     except InputError as error:
         locate(error, where, index=index)
         raise
     # Chunks agree on groups by their number only.
     found = [with_all_classes(shard) for shard in accumulator.shards()]
     # A chunk with fewer rows than shards must not always fill the first ones.
-    seats = rng.permutation(n_shards)[: len(found)].tolist()
-    placed = dict(zip(seats, found, strict=True))
+    places = rng.permutation(n_shards)[: len(found)]
+    if seats is not None:
+        places = np.unique(seats[as_weights(arrays.get("weights"), n_rows, batch=0) > 0])
+    placed = dict(zip(places.tolist(), found, strict=True))
     return Part(
         shards=tuple(placed.get(seat) for seat in range(n_shards)),
         reach=_reach(arrays),

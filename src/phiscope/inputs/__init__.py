@@ -4,7 +4,10 @@
 
     arrays.py   NumPy arrays, torch tensors, anything with DLPack or ``__array__``; heads, targets, weights, counts
     batches.py  data in the shapes people have them, as a stream of batches
+    columns.py  which columns of tables are features, outputs, targets: by their names
     files.py    .npy files, folders of them, Zarr and Parquet, by path
+    groups.py   names of what was sampled together
+    packed.py   scale, offset and fill value as NetCDF, HDF5 and Zarr keep them; missing rows
     parquet.py  columns of Parquet files as rows
     progress.py a bar for people who watch; no line and no thread for those who do not
     rows.py     arrays of rows that are read piece by piece and never loaded as a whole

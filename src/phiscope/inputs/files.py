@@ -196,7 +196,7 @@ def open_array(path: str | os.PathLike[str], *, name: str) -> NDArray[Any]:
     dtype = _checked_head(file, name)
     if dtype.hasobject:
         raise InputError(f"{name}: {file} holds Python objects; save an array of numbers")
-    if dtype.kind not in "fiub":
+    if dtype.kind not in ("fiubUSmM" if name == "groups" else "fiub"):
         raise InputError(f"{name}: {file} has dtype {dtype}; expected float, integer or bool")
     try:
         array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)

@@ -6,6 +6,7 @@ import json
 import re
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,13 +131,20 @@ def _pyarrow() -> tuple[Any, Any]:
     return pyarrow, pyarrow.parquet
 
 
-def _schema_of(file: Path, name: str) -> Schema:
+@contextmanager
+def _opened(file: Path, name: str, **options: Any) -> Iterator[Any]:
+    """The open file; whatever goes wrong with it is one sentence."""
     arrow, parquet = _pyarrow()
     try:
-        with parquet.ParquetFile(file) as opened:
-            schema, n_rows = opened.schema_arrow, opened.metadata.num_rows
+        with parquet.ParquetFile(file, **options) as opened:
+            yield opened
     except (arrow.ArrowException, OSError) as error:
         raise InputError(f"{name}: {file} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+
+
+def _schema_of(file: Path, name: str) -> Schema:
+    with _opened(file, name) as opened:
+        schema, n_rows = opened.schema_arrow, opened.metadata.num_rows
     keys = [folder.partition("=") for folder in file.parts[:-1] if "=" in folder]
     return Schema(
         file=file,
@@ -203,18 +211,14 @@ def _check_kinds(kinds: Mapping[str, Any], choice: Choice, file: Path, name: str
 
 def _list_width(file: Path, column: str, name: str) -> int:
     """Length of the lists: from the type, or from the first list."""
-    arrow, parquet = _pyarrow()
-    try:
-        with parquet.ParquetFile(file) as opened:
-            kind = opened.schema_arrow.field(column).type
-            if arrow.types.is_fixed_size_list(kind):
-                return int(kind.list_size)
-            for batch in opened.iter_batches(batch_size=WIDTH_ROWS, columns=[column]):
-                lengths = batch.column(0).drop_null().value_lengths()
-                if len(lengths):
-                    return int(lengths[0].as_py())
-    except (arrow.ArrowException, OSError) as error:
-        raise InputError(f"{name}: {file} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+    with _opened(file, name) as opened:
+        kind = opened.schema_arrow.field(column).type
+        if _pyarrow()[0].types.is_fixed_size_list(kind):
+            return int(kind.list_size)
+        for batch in opened.iter_batches(batch_size=WIDTH_ROWS, columns=[column]):
+            lengths = batch.column(0).drop_null().value_lengths()
+            if len(lengths):
+                return int(lengths[0].as_py())
     return 1
 
 
@@ -235,19 +239,13 @@ class _Reader:
 
     def pieces(self, n_rows: int) -> Iterator[NDArray[Any]]:
         """All rows in order, masked where a value is missing."""
-        arrow, parquet = _pyarrow()
         start = 0
         stored = [column for column in self.columns if column not in self.constants]
-        try:
-            # A buffer, or the packed columns of a whole row group would be held beside what is unpacked from them.
-            with parquet.ParquetFile(self.file, buffer_size=2**20, pre_buffer=False) as opened:
-                for batch in opened.iter_batches(batch_size=n_rows, columns=stored, use_threads=False):
-                    yield self._unpacked(batch, start)
-                    start += batch.num_rows
-        except (arrow.ArrowException, OSError) as error:
-            raise InputError(
-                f"{self.name}: {self.file} cannot be read from row {start} on: {str(error).splitlines()[0]}"
-            ) from error
+        # A buffer, or the packed columns of a whole row group would be held beside what is unpacked from them.
+        with _opened(self.file, self.name, buffer_size=2**20, pre_buffer=False) as opened:
+            for batch in opened.iter_batches(batch_size=n_rows, columns=stored, use_threads=False):
+                yield self._unpacked(batch, start)
+                start += batch.num_rows
 
     def _unpacked(self, batch: Any, start: int) -> NDArray[Any]:
         if self.width is not None:

@@ -73,6 +73,7 @@ class Reading:
     n_samples: int
     n_features: int
     effective_samples: float | None
+    n_groups: int | None
     class_means: FloatArray | None
     class_weights: FloatArray | None
     n_classes: int | None
@@ -186,6 +187,11 @@ class Reading:
         return Scale(edge=low if above else high, above=above)
 
     def _why_no_interval(self) -> str:
+        if self.n_groups is not None and self.n_groups < FEWEST_SHARDS:
+            return (
+                f"it needs at least {FEWEST_SHARDS} groups of rows, and {self.n_groups} came; how rows of a group vary "
+                "does not say how groups do"
+            )
         if self.resampling is None:
             return "it needs the shards of samples, which a stored or resampled record lacks"
         return (

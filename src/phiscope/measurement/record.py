@@ -65,6 +65,8 @@ class Measurement(Reading):
         n_samples: number of samples measured.
         effective_samples: (sum w)^2 / sum w^2, below n_samples where they are weighted; None in files that
             were written before it was kept.
+        n_groups: groups of rows that were kept together in the shards, see `phiscope.diagonalize`; None where nobody
+            named any, and when read from disk.
         n_features: p.
         n_outputs: C, None without outputs.
         n_classes: number of classes, None unless the targets are classes.
@@ -89,6 +91,7 @@ class Measurement(Reading):
     class_weights: FloatArray | None = LateField(_nothing)  # type: ignore[assignment]
     n_samples: int
     effective_samples: float | None = None
+    n_groups: int | None = None
     n_features: int
     n_outputs: int | None = None
     n_classes: int | None = None
