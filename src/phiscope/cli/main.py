@@ -142,13 +142,13 @@ def _run(chosen: Namespace) -> int:
 
 def _measure(chosen: Namespace) -> int:
     from phiscope.cli.text import measurement_facts
-    from phiscope.inputs.files import open_array, open_rows
+    from phiscope.inputs.files import open_array, open_parts
     from phiscope.measurement.diagonalize import diagonalize_table
     from phiscope.moments.row_table import PARTS, RowTable
 
     if chosen.bias is not None and chosen.head is None:
         raise ArgumentError(None, "--bias belongs to --head, which is missing")
-    files = {name: open_rows(chosen[name], name=name) for name in PARTS if chosen[name] is not None}
+    files = open_parts({name: chosen[name] for name in PARTS if chosen[name] is not None})
     head = [None if chosen[name] is None else open_array(chosen[name], name=name) for name in ("head", "bias")]
     measurement = diagonalize_table(
         RowTable(files, progress=False if chosen.quiet or chosen.json else None),
@@ -282,6 +282,7 @@ def _add_measure(parser: ArgumentParser) -> None:
         "outputs": "shape (n, C)",
         "targets": "(n,) integer classes, or float values",
         "weights": "shape (n,)",
+        "groups": "shape (n,): names of what was sampled together, for intervals",
     }
     for name, shape in rows.items():
         parser.add_argument(

@@ -10,15 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phiscope.inputs.arrays import plain
+
 _SHOWN = 8
 
 
-def as_tensor(value: Any) -> Tensor | None:
+def as_tensor(value: Any, *, name: str = "inputs") -> Tensor | None:
     """Return numbers as a tensor; None where a value holds no numbers in rows of equal length.
 
     Args:
         value: a tensor; an array of any byte order; a frame or column of pandas; a number; nested lists of numbers; a
             list of tensors of equal shape, as `default_collate` makes of rows that are lists: p times (n,) is (n, p).
+        name: what it is, for messages.
+
+    Raises:
+        InputError: masked entries, which are missing values.
 
     Example:
         >>> as_tensor([[1, 2], [3, 4]]).tolist(), as_tensor(["a", "b"]) is None
@@ -34,11 +40,11 @@ def as_tensor(value: Any) -> Tensor | None:
         return None
     if not (hasattr(value, "__array__") or isinstance(value, (bool, int, float, complex))):
         return None
-    array = np.asarray(value)
+    array = np.asanyarray(value)
     if array.dtype.kind not in "fiubc":
         return None
-    # Torch knows the machine's byte order alone, and no read-only memory.
-    return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C", subok=False))
+    # Masked entries are refused; torch knows the machine's byte order alone, and no read-only memory.
+    return torch.from_numpy(np.array(plain(array, name=name), order="C", subok=False))
 
 
 def _of_sequence(value: Sequence[Any]) -> Tensor | None:

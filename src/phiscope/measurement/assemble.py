@@ -60,6 +60,7 @@ def measurement_from_moments(
     start: Start | None = None,
     shards: Sequence[Moments] = (),
     ranks: tuple[int, int] | None = None,
+    n_groups: int | None = None,
 ) -> Measurement:
     """Every number that moments allow.
 
@@ -72,6 +73,7 @@ def measurement_from_moments(
         start: how far features and head have moved; None without an initial state.
         shards: moments of disjoint random shards of the same samples, for corrections and intervals.
         ranks: raw and centered output rank to use instead of the tolerance.
+        n_groups: groups of rows that shards were made of; None where nobody named any.
 
     Returns:
         The measurement.
@@ -103,6 +105,7 @@ def measurement_from_moments(
         centered=lambda: whole().centered,
         evidence=lambda: _complete(whole().evidence, rest().estimates, start),
         n_outputs=moments.n_outputs or (None if head is None else len(head[0])),
+        n_groups=n_groups,
         rank_tolerance=rank_tolerance,
         target_squares=target_squares(moments),
         tolerance_curve=lambda: _tolerance_curve(outputs, whole().centered),
@@ -335,6 +338,7 @@ def measurement_of(
             head_change=gathered.head_change,
             word=initial_word,
         ),
+        n_groups=gathered.n_groups,
     )
 
 

@@ -15,6 +15,7 @@ from phiscope.inputs.arrays import as_array, as_count
 from phiscope.linalg.dense import row_lengths
 from phiscope.linalg.products import product
 from phiscope.metrics import SCALARS, WORDS, definition_of, readout, why_no_scalar
+from phiscope.metrics.tables import SAMPLES_A_DIMENSION, SAMPLES_NEEDED
 from phiscope.moments.jackknife import (
     NO_INTERVAL,
     Estimate,
@@ -42,22 +43,6 @@ intervals of nominal 95 % were found to hold the truth in 88 to 91 % of samples.
 MOST_CLASSES_IN_PAIRS = 512
 """Classes up to which the angles of class means are looked at pair by pair: 20 times as many numbers as pairs."""
 
-SAMPLES_NEEDED = {
-    "readout_r2_held_out": (8, "heads fitted to halves of so few samples lose more than 1 / n of it"),
-    **dict.fromkeys(
-        ("readout_r2", "discriminant_information", "nc1_bounded"),
-        (3, "so few samples are fitted nearly exactly, whatever the targets"),
-    ),
-    "rankme": (3, "the weakest directions of so few samples are far weaker than those of many"),
-    "dynamical_low_rank_random_head": (3, "the spectrum of so few samples falls off faster than that of many"),
-}
-"""Samples an eigenfunction from which on a number has an interval, and why not before. With 2, those of the readout
-were found to hold the truth in 74 to 83 % of samples, with 3 in 92 % and more; held out in 78 % with 5, in 92 % with
-8."""
-
-SAMPLES_A_DIMENSION = 4
-"""Samples for each effective dimension from which on that has an interval: with 2 or 3, 81 to 89 % held the truth."""
-
 UNDEFINED = "leaving out a shard of samples makes it undefined"
 
 _BOUNDED = ("quality", "utilization", "cumulative_quality", "cumulative_utilization")
@@ -73,6 +58,7 @@ class Reading:
     n_samples: int
     n_features: int
     effective_samples: float | None
+    n_groups: int | None
     class_means: FloatArray | None
     class_weights: FloatArray | None
     n_classes: int | None
@@ -196,6 +182,11 @@ class Reading:
         return Scale(edge=low if above else high, above=above)
 
     def _why_no_interval(self) -> str:
+        if self.n_groups is not None and self.n_groups < FEWEST_SHARDS:
+            return (
+                f"it needs at least {FEWEST_SHARDS} groups of rows, and {self.n_groups} came; how rows of a group vary "
+                "does not say how groups do"
+            )
         if self.resampling is None:
             return "it needs the shards of samples, which a stored or resampled record lacks"
         return (

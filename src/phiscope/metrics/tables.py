@@ -130,3 +130,20 @@ def definitions_file(studies: Mapping[str, str]) -> str:
         "studies": dict(studies),
     }
     return json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
+
+
+SAMPLES_NEEDED = {
+    "readout_r2_held_out": (8, "heads fitted to halves of so few samples lose more than 1 / n of it"),
+    **dict.fromkeys(
+        ("readout_r2", "discriminant_information", "nc1_bounded"),
+        (3, "so few samples are fitted nearly exactly, whatever the targets"),
+    ),
+    "rankme": (3, "the weakest directions of so few samples are far weaker than those of many"),
+    "dynamical_low_rank_random_head": (3, "the spectrum of so few samples falls off faster than that of many"),
+}
+"""Samples an eigenfunction from which on a number has an interval, and why not before. With 2, those of the readout
+were found to hold the truth in 74 to 83 % of samples, with 3 in 92 % and more; held out in 78 % with 5, in 92 % with
+8."""
+
+SAMPLES_A_DIMENSION = 4
+"""Samples for each effective dimension from which on that has an interval: with 2 or 3, 81 to 89 % held the truth."""

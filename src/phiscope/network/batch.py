@@ -199,7 +199,7 @@ def as_targets(targets: Any) -> Tensor | None:
     Raises:
         InputError: they are no array of numbers.
     """
-    tensor = None if targets is None else as_tensor(targets)
+    tensor = None if targets is None else as_tensor(targets, name="targets")
     if targets is not None and (tensor is None or (isinstance(targets, tuple) and not _is_row_of_numbers(targets))):
         hint = "batch[1][<key>]" if isinstance(targets, Mapping) else "<what to do with batch[1]>"
         raise InputError(
