@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from phiscope.network import FeatureMap, Head, Split, split
     from phiscope.observe import Observer, PassiveObserver
     from phiscope.page import report
-    from phiscope.runs import Run, open_run
+    from phiscope.runs import Run, open_run, write_run
     from phiscope.spectrum.spectrum import Spectrum
     from phiscope.theory.tangent import tangent_kernel
 
@@ -54,6 +54,7 @@ __all__ = [
     "split",
     "tangent_kernel",
     "track",
+    "write_run",
 ]
 
 _HOMES = {
@@ -80,6 +81,7 @@ _HOMES = {
     "split": "phiscope.network",
     "tangent_kernel": "phiscope.theory.tangent",
     "track": "phiscope.analysis.tracking",
+    "write_run": "phiscope.runs",
 }
 
 

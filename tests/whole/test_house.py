@@ -78,6 +78,7 @@ PUBLIC = [
     "split",
     "tangent_kernel",
     "track",
+    "write_run",
 ]
 
 
