@@ -36,9 +36,9 @@ def write_run(
 
     Args:
         path: the run's folder, which holds nothing yet.
-        items: ``(epoch, measurement)``, which is of the split "probe" unless the measurement names one, ``(epoch, {split: measurement})``, or either with scalars as a third part,
-            ``(epoch, measurement, {"test_accuracy": 0.97})``. Epoch is how many were trained so far, 0 for the initial
-            state; it grows from item to item.
+        items: ``(epoch, measurement)``, ``(epoch, {split: measurement})``, or either with scalars as a third part,
+            ``(epoch, measurement, {"test_accuracy": 0.97})``. A measurement alone is of the split "probe" unless it
+            names another. Epoch is how many were trained so far, 0 for the initial state; it grows from item to item.
         header: what was trained and on what: ``title``, ``description``, ``model``, ``data``, ``settings``,
             ``class_names``; text, numbers, lists and mappings.
         keep_eigenvectors: store this many leading eigenvectors with each measurement; None stores all.
@@ -71,10 +71,12 @@ def write_run(
     try:
         for item in chain([first], checked):
             writer.append(item.epoch, None, item.scalars, item.measurements)
+        writer.finish()
     except BaseException as error:
         writer.finish("failed", reason=f"{type(error).__name__}: {error}"[:LONGEST_REASON])
         raise
-    writer.finish()
+    finally:
+        writer.close()
     return open_run(path)
 
 
@@ -147,8 +149,8 @@ def _by_split(measured: Any, index: int) -> Mapping[str, Measurement]:
     for split, measurement in by_split.items():
         if not isinstance(measurement, Measurement):
             raise InputError(
-                f"item {index} holds a {type(measurement).__name__} for {split!r}, expected a Measurement as diagonalize "
-                "or measure gives it, or {split: measurement}"
+                f"item {index} holds a {type(measurement).__name__} for {split!r}, expected a Measurement as "
+                "diagonalize or measure gives it, or {split: measurement}"
             )
         if not isinstance(split, str) or not split:
             raise InputError(f"item {index} names a split {split!r}, expected text such as 'train'")
