@@ -1,6 +1,5 @@
 """One raw batch as a model takes it: what is input, what is target, where targets come from."""
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -98,38 +97,3 @@ def test_targets_as_an_array_refuse_a_shuffling_loader():
 def test_targets_that_are_no_numbers():
     with pytest.raises(phiscope.errors.PhiscopeError, match="targets"):
         phiscope.measure(NET, X, targets=["a"] * N)
-
-
-@pytest.mark.parametrize("kind", ["f4", "f8"])
-def test_batches_of_the_other_byte_order_are_read_as_any_other(tmp_path, kind):
-    """FITS, IDX and HDF5 files of other machines; torch refuses such arrays."""
-    x, y = X.numpy().astype(f"<{kind}"), Y.numpy()
-    expected = phiscope.measure(NET, [(x, y)]).to_dict()
-    big_x, big_y = x.astype(f">{kind}"), y.astype(">i4")
-    np.save(tmp_path / "x.npy", big_x)
-    ways = {
-        "batches": ([(big_x, big_y)], None),
-        "mapping": ([{"input": big_x, "labels": big_y}], None),
-        "whole": ((big_x, big_y), None),
-        "memory map": ((np.load(tmp_path / "x.npy", mmap_mode="r"), big_y), None),
-        "targets": ([big_x], big_y),
-        "callable": ([big_x], lambda batch: big_y),
-        "nested": ([((big_x,), big_y)], None),
-    }
-    for name, (data, targets) in ways.items():
-        # One pass in several batches rounds in another order than a single one.
-        assert phiscope.measure(NET, data, targets=targets).to_dict() == pytest.approx(expected, rel=1e-4), name
-    assert all(m.n_samples == N for m in phiscope.measure_layers(NET, (big_x, big_y)).values())
-
-
-@pytest.mark.parametrize("place", ["inputs", "targets"])
-def test_masked_entries_of_batches_are_refused(place):
-    x, y = X.numpy(), Y.numpy()
-    mask = np.arange(N) == 4
-    masked = {
-        "inputs": (np.ma.MaskedArray(x, np.tile(mask[:, None], 4)), y),
-        "targets": (x, np.ma.MaskedArray(y, mask)),
-    }
-    with pytest.raises(InputError, match=f"{place}: 1 of 300 rows .*the first is row 4"):
-        phiscope.measure(NET, [masked[place]])
-    assert phiscope.measure(NET, [(x, y)]).n_samples == N

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from phiscope.errors import InputError, ShapeError
-from phiscope.inputs.arrays import plain
 
 TARGET_KEYS = ("labels", "label", "targets", "target", "y")
 
@@ -122,7 +121,7 @@ class BatchReader:
         if isinstance(value, Tensor):
             return value if self.device is None else value.to(self.device)
         if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
-            tensor = torch.from_numpy(np.array(plain(value, name="inputs")))
+            tensor = torch.from_numpy(np.array(value))
             if tensor.dtype == torch.float64:
                 tensor = tensor.to(self.dtype)
             return tensor if self.device is None else tensor.to(self.device)
@@ -143,9 +142,7 @@ def as_targets(targets: Any) -> Tensor | None:
     if targets is None or isinstance(targets, Tensor):
         return targets
     try:
-        return torch.from_numpy(np.array(plain(np.asanyarray(targets), name="targets")))
-    except InputError:
-        raise
+        return torch.from_numpy(np.array(targets))
     except (TypeError, ValueError) as error:
         raise InputError(f"targets of type {type(targets).__name__} are no array of numbers") from error
 
