@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from phiscope.network import FeatureMap, Head, Split, split
     from phiscope.observe import Observer, PassiveObserver
     from phiscope.page import report
-    from phiscope.runs import Run, open_run
+    from phiscope.runs import Run, open_run, write_run
     from phiscope.spectrum.spectrum import Spectrum
     from phiscope.theory.tangent import tangent_kernel
 
@@ -56,6 +56,7 @@ __all__ = [
     "split",
     "tangent_kernel",
     "track",
+    "write_run",
 ]
 
 _HOMES = {
@@ -83,6 +84,7 @@ _HOMES = {
     "split": "phiscope.network",
     "tangent_kernel": "phiscope.theory.tangent",
     "track": "phiscope.analysis.tracking",
+    "write_run": "phiscope.runs",
 }
 
 

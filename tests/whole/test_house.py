@@ -79,6 +79,7 @@ PUBLIC = [
     "split",
     "tangent_kernel",
     "track",
+    "write_run",
 ]
 
 

@@ -40,6 +40,25 @@ def as_array(data: Any, *, name: str) -> NDArray[Any]:
     Raises:
         InputError: the data are no array of real numbers, or entries are missing: masked, NA, or the fill value.
     """
+    array = unpacked(data, name=name)
+    if array.dtype.kind not in "fiub":
+        raise InputError(
+            f"{name} has dtype {array.dtype}, expected real numbers; {_what_holds_no_numbers(data, array)}convert it "
+            "to a float or integer array"
+        )
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        # Extended precision: beyond the range of float64 is Inf, and reported as such by the checks that follow.
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float64)
+    return array
+
+
+def unpacked(data: Any, *, name: str) -> NDArray[Any]:
+    """`as_array` of anything, numbers or not.
+
+    Raises:
+        InputError: it is no array of any kind, or entries are missing.
+    """
     _refuse_missing(data, name)
     packing = packing_of(data, place=name)
     try:
@@ -51,17 +70,7 @@ def as_array(data: Any, *, name: str) -> NDArray[Any]:
             f"{name} came as {type(data).__name__} and cannot be read as an array ({_first_line(error)}); "
             "pass a dense, rectangular array of numbers"
         ) from error
-    array = plain(array, name=name)
-    if array.dtype.kind not in "fiub":
-        raise InputError(
-            f"{name} has dtype {array.dtype}, expected real numbers; {_what_holds_no_numbers(data, array)}convert it "
-            "to a float or integer array"
-        )
-    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
-        # Extended precision: beyond the range of float64 is Inf, and reported as such by the checks that follow.
-        with np.errstate(over="ignore"):
-            array = array.astype(np.float64)
-    return array
+    return plain(array, name=name)
 
 
 def plain(array: NDArray[Any], *, name: str) -> NDArray[Any]:
