@@ -41,12 +41,12 @@ MOST_CLASSES = 1_000_000
 def _single_label(groups: IntArray, bound: int) -> str:
     """What to do about one label beyond the classes, which often marks samples that nobody learns from (255)."""
     beyond = groups[(groups < 0) | (groups >= bound)]
-    if len(np.unique(beyond)) != 1:
+    if len(np.unique(beyond)) != 1 or abs(int(beyond[0])) > 2**16:
         return ""
     label = int(beyond[0])
     return (
-        f"; the label {label}, {len(beyond)} times, is the only one outside: if it marks samples to leave out, give "
-        f"them -100, for example targets=lambda batch: torch.where(batch[1] == {label}, -100, batch[1])"
+        f"; the label {label}, {len(beyond)} times, is the only one outside: if it marks samples to leave out, make it "
+        f"-100, as with targets=lambda batch: torch.where(batch[1] == {label}, -100, batch[1])"
     )
 
 
