@@ -69,6 +69,7 @@ def test_help_names_every_command(capsys):
         (["measure", "--features", "f.npy", "--head", "nothing.npy"], "there is no file"),
         (["run", "digits-cnn", "--config", "nothing.yaml"], "does not exist"),
         (["measure"], "required: --features"),
+        (["measure", "f.npy"], "files by name, as in: phiscope measure --features f.npy"),
         (["measure", "--features", "x.npy", "--rank-tolerance", "0"], "--rank-tolerance"),
         (["measure", "--features", "x.npy", "--k", "0"], "--k"),
         (["measure", "--features", "x.npy", "--precision", "half"], "--precision"),

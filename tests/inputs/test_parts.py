@@ -22,12 +22,13 @@ ROWS = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
         np.asfortranarray(ROWS),
         np.array(ROWS)[::-1][::-1],
         torch.tensor(ROWS),
-        # Rows that are lists, as `default_collate` turns them: column by column.
+        # Rows that are lists, as `default_collate` turns them: column by column; and as they are.
         [torch.tensor([1.0, 3.0, 5.0]), torch.tensor([2.0, 4.0, 6.0])],
+        [torch.tensor(row) for row in ROWS],
     ],
 )
 def test_numbers_in_any_form_are_the_same_tensor(value):
-    tensor = as_tensor(value)
+    tensor = as_tensor(value, n=3)
     assert tensor.shape == (3, 2)
     assert tensor.double().tolist() == ROWS
 
@@ -60,6 +61,18 @@ def test_read_only_memory_is_copied():
 )
 def test_what_holds_no_numbers_is_none(value):
     assert as_tensor(value) is None
+
+
+def test_a_list_of_tensors_that_may_be_read_in_two_ways_is_not_read():
+    square = [torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])]
+    assert as_tensor(square, n=2) is None
+    assert as_tensor(square) is None
+    assert as_tensor(square, n=5) is None
+    assert as_tensor([torch.tensor(1), torch.tensor(2)]).tolist() == [1, 2]
+    nested = [[torch.arange(4.0) + 10 * row + column for column in range(3)] for row in range(2)]
+    assert as_tensor(nested, n=4).shape == (4, 2, 3)
+    assert as_tensor(nested, n=4)[3, 1, 2] == 15
+    assert as_tensor([torch.zeros(3, 8, 8)] * 5, n=5).shape == (5, 3, 8, 8)
 
 
 def test_rows_in_python_form():

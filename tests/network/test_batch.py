@@ -274,6 +274,7 @@ def test_masked_entries_of_batches_are_refused(place):
         "inputs": (np.ma.MaskedArray(x, np.tile(mask[:, None], 4)), y),
         "targets": (x, np.ma.MaskedArray(y, mask)),
     }
-    with pytest.raises(InputError, match=f"{place}: 1 of 300 rows .*the first is row 4"):
+    words = "a part of the batch" if place == "inputs" else place
+    with pytest.raises(InputError, match=f"{words}: 1 of 300 rows .*the first is row 4"):
         phiscope.measure(NET, [masked[place]])
     assert phiscope.measure(NET, [(x, y)]).n_samples == N

@@ -92,7 +92,10 @@ def test_a_record_is_what_measure_says(net, probe, tmp_path):
     assert run.records[0].scalars == {"train_loss": 1.5, "test_accuracy": 0.25}
     for split, data in probe.items():
         stored = run.records[0].measurement(split)
-        expected = phiscope.measure(net, data).to_dict() | {"initial_kernel_similarity": 1.0}
+        expected = phiscope.measure(net, data).to_dict() | {
+            "initial_kernel_similarity": 1.0,
+            "initial_kernel_similarity_raw": 1.0,
+        }
         assert stored.to_dict() == pytest.approx(expected, rel=1e-12)
         assert stored.provenance["split"] == split
     assert first.to_dict() == run.records[0].measurement("train").to_dict()

@@ -1,8 +1,7 @@
-"""The command line: one short function a command; everything it says is written elsewhere."""
+"""The command line: one short function a command; what it takes and what it says is written elsewhere."""
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import os
@@ -12,28 +11,14 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
-from jsonargparse.typing import NonNegativeInt, PositiveFloat, PositiveInt
+from jsonargparse import ArgumentError, Namespace
 
 import phiscope
+from phiscope.cli.options import command_parser
 from phiscope.errors import PhiscopeError, UnknownNameError
-from phiscope.reproduction.options import EXAMPLES, SUMMARY, add_options
 
 DONE, OUR_FAULT, WRONG_USE, STOPPED = 0, 1, 2, 130
 """Exit codes; 130 is what a shell reports for Ctrl-C."""
-
-_RUN = "Train a built-in study, observe it, and write its run and page; Ctrl-C stops it and keeps both."
-_MEASURE = (
-    "Diagonalize features from files, also larger than memory, and print every number. A PATH is a .npy file, a Zarr "
-    "folder, a Parquet file, or a folder or quoted pattern of .npy or Parquet files; PATH:NAME names an array or "
-    "columns inside."
-)
-_REPORT = "Write one self-contained page for a run, or for several side by side."
-_EXPLAIN = "Print what a number, a symbol or a word of the page means: formula, range, direction, invariances, source."
-
-
-class _Help(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keeps the line breaks of the examples."""
 
 
 def run_command(arguments: Sequence[str]) -> int:
@@ -82,7 +67,9 @@ def _run_command(arguments: list[str]) -> int:
         raise ArgumentError(None, f"name a command: {', '.join(COMMANDS)}; phiscope --help explains them")
     if not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
         raise UnknownNameError("command", arguments[0], COMMANDS)
-    chosen = _parser().parse_args(arguments)
+    if arguments[0] == "measure" and len(arguments) > 1 and not arguments[1].startswith("-"):
+        raise ArgumentError(None, f"measure takes files by name, as in: phiscope measure --features {arguments[1]}")
+    chosen = command_parser().parse_args(arguments)
     return COMMANDS[chosen.command](chosen[chosen.command])
 
 
@@ -212,96 +199,3 @@ COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "reproduce": _reproduce,
 }
 """Every command by its name."""
-
-
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        prog="phiscope",
-        description="Diagonalize the forward feature map of a neural network and watch it learn.",
-        epilog="Examples:\n  phiscope run digits-cnn\n  phiscope measure --features f.npy --outputs o.npy\n"
-        "  phiscope explain dynamical_low_rank",
-        formatter_class=_Help,
-        exit_on_error=False,
-        version=phiscope.__version__,
-    )
-    commands = parser.add_subcommands(dest="command", required=True)
-
-    def command(name: str, summary: str, *examples: str) -> ArgumentParser:
-        lines = "".join(f"\n  phiscope {name} {example}".rstrip() for example in examples)
-        made = ArgumentParser(
-            description=summary, epilog=f"Examples:{lines}", formatter_class=_Help, exit_on_error=False
-        )
-        commands.add_subcommand(name, made, help=summary)
-        return made
-
-    command("studies", "List the built-in studies, one line each.", "")
-    _add_run(
-        command("run", _RUN, "digits-cnn", "digits-fcn --epochs 20 --seed 3 --out runs", "digits-cnn --config my.yaml")
-    )
-    _add_measure(
-        command(
-            "measure", _MEASURE, "--features f.npy", "--features x.parquet:embedding --targets x.parquet:label --json"
-        )
-    )
-    _add_runs(
-        command("report", _REPORT, "runs/digits-cnn-seed0", "runs/a runs/b -o both.html"),
-        command("compare", "Print the final numbers of several runs side by side.", "runs/a runs/b"),
-    )
-    _add_explain(command("explain", _EXPLAIN, "", "dynamical_low_rank", "D_LR", '"Pi*(k)"', "cannot be told"))
-    add_options(command("reproduce", SUMMARY, *EXAMPLES))
-    return parser
-
-
-def _add_runs(report: ArgumentParser, compare: ArgumentParser) -> None:
-    for parser in (report, compare):
-        parser.add_argument("runs", nargs="+", type=str, metavar="RUN", help="a run's folder")
-    report.add_argument("-o", "--output", type=str, default="report.html", metavar="FILE", help="the page to write")
-
-
-def _add_explain(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "name",
-        nargs="*",
-        type=str,
-        metavar="NAME",
-        help="a number's name or symbol, or a word; without it, all of them",
-    )
-
-
-def _add_run(parser: ArgumentParser) -> None:
-    parser.add_argument("study", type=str, metavar="STUDY", help="its name; phiscope studies lists them")
-    parser.add_argument("--out", type=str, default="runs", metavar="FOLDER", help="where to make the run's folder")
-    parser.add_argument("--epochs", type=PositiveInt, default=None, metavar="N", help="epochs; the study has its own")
-    parser.add_argument("--seed", type=NonNegativeInt, default=0, metavar="N", help="seed of everything random")
-    parser.add_argument("--config", action="config", metavar="FILE", help="options from a YAML file")
-
-
-def _add_measure(parser: ArgumentParser) -> None:
-    rows = {
-        "features": "shape (n, p)",
-        "outputs": "shape (n, C)",
-        "targets": "(n,) integer classes, or float values",
-        "weights": "shape (n,)",
-        "groups": "shape (n,): names of what was sampled together, for intervals",
-    }
-    for name, shape in rows.items():
-        parser.add_argument(
-            f"--{name}", type=str, required=name == "features", default=None, metavar="PATH", help=shape
-        )
-    parser.add_argument(
-        "--head", type=str, default=None, metavar="FILE", help=".npy of shape (C, p), instead of outputs"
-    )
-    parser.add_argument("--bias", type=str, default=None, metavar="FILE", help=".npy of shape (C,), of the head")
-    parser.add_argument(
-        "--rank-tolerance",
-        type=PositiveFloat,
-        default=1e-4,
-        metavar="X",
-        help="relative tolerance on the eigenvalues of the outputs' second moment",
-    )
-    parser.add_argument(
-        "--k", type=PositiveInt, default=None, metavar="K", help="leading eigenfunctions of wide features"
-    )
-    parser.add_argument("--precision", choices=("exact", "fast"), default="exact", help="of products; fast is float32")
-    parser.add_argument("--json", action="store_true", help="print strict JSON instead of a table")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar; there is none off a terminal either")

@@ -29,6 +29,7 @@ def batches_of(data: Any) -> Iterator[Any]:
         ShapeError: x and y differ in length.
 
     Example:
+        >>> import torch
         >>> [x.shape[0] for x, y in batches_of((torch.zeros(300, 2), torch.zeros(300)))]
         [256, 44]
     """

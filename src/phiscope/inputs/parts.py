@@ -10,59 +10,61 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phiscope.inputs.arrays import plain
+from phiscope.inputs.arrays import unpacked
 
 _SHOWN = 8
 
 
-def as_tensor(value: Any, *, name: str = "inputs") -> Tensor | None:
+def as_tensor(value: Any, *, name: str = "a part of the batch", n: int | None = None) -> Tensor | None:
     """Return numbers as a tensor; None where a value holds no numbers in rows of equal length.
 
     Args:
-        value: a tensor; an array of any byte order; a frame or column of pandas; a number; nested lists of numbers; a
-            list of tensors of equal shape, as `default_collate` makes of rows that are lists: p times (n,) is (n, p).
+        value: a tensor; an array of any byte order, packed or not; a frame or column of pandas; a number; nested lists
+            of numbers; a list of tensors of equal shape.
         name: what it is, for messages.
+        n: how many samples there are. A list of tensors is n rows, or it is columns of n numbers each, as
+            `default_collate` makes them of rows that are lists; where both or neither would do, it is None.
 
     Raises:
-        InputError: masked entries, which are missing values.
+        InputError: entries are missing: masked, NA, or the fill value of an array that says so.
 
     Example:
         >>> as_tensor([[1, 2], [3, 4]]).tolist(), as_tensor(["a", "b"]) is None
         ([[1, 2], [3, 4]], True)
-        >>> as_tensor([torch.zeros(5), torch.ones(5)]).shape
-        torch.Size([5, 2])
+        >>> columns = [torch.zeros(5), torch.ones(5)]
+        >>> as_tensor(columns, n=5).shape, as_tensor(columns, n=2).shape, as_tensor(columns) is None
+        (torch.Size([5, 2]), torch.Size([2, 5]), True)
     """
     if isinstance(value, Tensor):
         return value
     if isinstance(value, (list, tuple)):
-        return _of_sequence(value)
+        return _of_tensors(value, n) if _holds_tensor(value) else _of_numbers(value)
     if isinstance(value, (str, bytes, Mapping)) or value is None:
         return None
     if not (hasattr(value, "__array__") or isinstance(value, (bool, int, float, complex))):
         return None
-    array = np.asanyarray(value)
-    if array.dtype.kind not in "fiubc":
-        return None
-    # Masked entries are refused; torch knows the machine's byte order alone, and no read-only memory.
-    return torch.from_numpy(np.array(plain(array, name=name), order="C", subok=False))
+    # Unpacked, without a mask, in this machine's byte order.
+    array = unpacked(value, name=name)
+    # A copy: torch knows no read-only memory.
+    return torch.from_numpy(np.array(array, order="C")) if array.dtype.kind in "fiubc" else None
 
 
-def _of_sequence(value: Sequence[Any]) -> Tensor | None:
-    if not value:
+def _of_tensors(value: Sequence[Any], n: int | None) -> Tensor | None:
+    parts = [as_tensor(part, n=n) for part in value]
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts) or len({(part.shape, part.dtype) for part in known}) != 1:
         return None
-    if any(isinstance(part, Tensor) for part in value) or (
-        isinstance(value[0], (list, tuple)) and _holds_tensor(value)
-    ):
-        parts = [as_tensor(part) for part in value]
-        known = [part for part in parts if part is not None]
-        if len(known) < len(parts) or len({part.shape for part in known}) > 1:
-            return None
-        return torch.stack(known, dim=min(1, known[0].ndim))
+    shape = known[0].shape
+    rows, columns = len(known) == n or not shape, bool(shape) and shape[0] == n
+    return None if rows == columns else torch.stack(known, dim=0 if rows else 1)
+
+
+def _of_numbers(value: Sequence[Any]) -> Tensor | None:
     try:
         array = np.array(value)
     except ValueError:  # rows of different lengths
         return None
-    return as_tensor(array) if array.dtype.kind in "fiubc" else None
+    return as_tensor(array) if array.size and array.dtype.kind in "fiubc" else None
 
 
 def _holds_tensor(value: Any) -> bool:

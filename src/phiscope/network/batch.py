@@ -103,7 +103,7 @@ class BatchReader:
             several = isinstance(x, (tuple, list)) and not _is_row_of_numbers(x)
             args = tuple(self._moved(part) for part in x) if several else (self._moved(x),)
             kwargs, ignored = {}, ()
-        return self._made(args, kwargs, as_targets(targets), raw, ignored=ignored)
+        return self._made(args, kwargs, as_targets(targets, _size_of(args, kwargs)), raw, ignored=ignored)
 
     def _made(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any], targets: Tensor | None, raw: Any, **more: Any
@@ -128,8 +128,7 @@ class BatchReader:
         names, required, open_ended = parameters
         target_key = next((key for key in TARGET_KEYS if key in inputs and key not in required), None)
         whole = inputs
-        # Rows that are lists come from `default_collate` as columns.
-        inputs = {key: as_tensor(value) if _is_collated(value) else value for key, value in inputs.items()}
+        inputs = _collated(inputs, target_key)
         inputs = {key: value for key, value in inputs.items() if key != target_key and value is not None}
         taken = inputs if open_ended else {key: value for key, value in inputs.items() if key in names}
         ignored = tuple(key for key in inputs if key not in taken)
@@ -193,13 +192,17 @@ class BatchReader:
         return any(part.is_floating_point() for part in self.model.parameters())
 
 
-def as_targets(targets: Any) -> Tensor | None:
+def as_targets(targets: Any, n: int | None = None) -> Tensor | None:
     """Return targets as a tensor; None stays None.
+
+    Args:
+        targets: of one batch, or of all of them.
+        n: how many samples there are, see `as_tensor`.
 
     Raises:
         InputError: they are no array of numbers.
     """
-    tensor = None if targets is None else as_tensor(targets, name="targets")
+    tensor = None if targets is None else as_tensor(targets, name="targets", n=n)
     if targets is not None and (tensor is None or (isinstance(targets, tuple) and not _is_row_of_numbers(targets))):
         hint = "batch[1][<key>]" if isinstance(targets, Mapping) else "<what to do with batch[1]>"
         raise InputError(
@@ -226,9 +229,9 @@ def with_targets(batches: Iterator[Any], read: BatchReader, targets: Any) -> Gen
             if targets is None:
                 yield read(raw)
             else:
-                # Asked before anything of the batch's own targets is read, which may be what nobody can read.
-                told = as_targets(targets(raw))
-                yield replace(read.without_targets(raw), targets=told, target_key=None)
+                # The batch's own targets may be what nobody can read.
+                batch = read.without_targets(raw)
+                yield replace(batch, targets=as_targets(targets(raw), batch.size), target_key=None)
         return
     whole = as_targets(targets)
     if whole is None or whole.ndim == 0:
@@ -330,12 +333,17 @@ def _says_time_first(model: nn.Module) -> bool:
     return any(getattr(part, "batch_first", None) is False for part in model.modules())
 
 
-def _is_collated(value: Any) -> bool:
-    if not isinstance(value, list) or not value:
-        return False
-    return all(isinstance(part, Tensor) and part.ndim == 1 and len(part) == len(value[0]) for part in value) or (
-        all(isinstance(part, list) and _is_collated(part) for part in value)
-    )
+def _collated(inputs: Mapping[str, Any], target_key: str | None) -> dict[str, Any]:
+    """Lists of tensors as one tensor, where the targets or another input say how many samples there are.
+
+    Rows that are lists come from `default_collate` as columns. What may be rows as well as columns stays a list.
+    """
+    tensors = [
+        part for part in (inputs.get(target_key or ""), *inputs.values()) if isinstance(part, Tensor) and part.ndim
+    ]
+    n = len(tensors[0]) if tensors else None
+    made = {key: as_tensor(value, n=n) if isinstance(value, list) else None for key, value in inputs.items()}
+    return {key: value if made[key] is None else made[key] for key, value in inputs.items()}
 
 
 def _is_row_of_numbers(value: Any) -> bool:

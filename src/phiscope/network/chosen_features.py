@@ -22,8 +22,8 @@ from phiscope.network.hooks import Caller
 from phiscope.network.layer_calls import ModuleCall, module_calls
 from phiscope.network.layer_plan import ReadingChoice, check_width, plan_reading
 from phiscope.network.layer_reading import Heard, LayerReading, layers_listened, mask_of
-from phiscope.network.linear_layers import linear_kind, named_layers, weight_and_bias
-from phiscope.network.output_layout import tensor_at, tensors_in
+from phiscope.network.linear_layers import linear_kind, named_layers, unwrapped_name, weight_and_bias
+from phiscope.network.output_layout import spelled, tensor_at, tensors_in
 from phiscope.network.rows import FeatureMap, Rows, RowsOf, check_finite
 
 OUTPUT = "output"
@@ -142,7 +142,7 @@ class ChosenFeatures(FeatureMap):
             return heard.told(reading, 0 if index is None else index)
         tensor = tensor_at(answer, reading.source.place)
         if tensor is None:
-            raise InputError(f"the model's output holds no tensor at {_spelled(reading.source.place)} in this batch")
+            raise InputError(f"{spelled(reading.source.place)} of the model is no tensor in this batch")
         return reading.reduced(tensor.detach(), mask_of(batch), batch.owner)
 
 
@@ -185,11 +185,11 @@ def choose_features(
     if choice.outputs is not None and choice.head is not None:
         raise InputError("both head and outputs were given; expected one of them, or neither")
     start = ChosenFeatures(model=model, device=device, reading=_NOTHING, padding=choice.padding)
-    call, answers = start.caller(), _Answer()
-    calls = module_calls(answers.kept(call), batch)
+    call = start.caller()
+    calls, answer = module_calls(call, batch), call(batch)
     # A head without features to go with acts on what the model returns.
-    source = _source(model, calls, answers.value, OUTPUT if choice.features is None else choice.features, "features")
-    beside = None if choice.outputs is None else _source(model, calls, answers.value, choice.outputs, "outputs")
+    source = _source(model, calls, answer, OUTPUT if choice.features is None else choice.features, "features")
+    beside = None if choice.outputs is None else _source(model, calls, answer, choice.outputs, "outputs")
     mask, size = mask_of(batch), batch.size
     reading, repeated = _planned(source, beside, batch, choice.reading)
     check_width(source.key, reading.n_features, choice.reading.max_features, flattened=reading.how == "flattened")
@@ -208,22 +208,6 @@ def choose_features(
     return made
 
 
-class _Answer:
-    """Keeps what the model returned."""
-
-    value: Any = None
-
-    def kept(self, call: Caller) -> Caller:
-        answer = self
-
-        class Keeping(Caller):
-            def __call__(self, batch: Batch) -> Any:
-                answer.value = super().__call__(batch)
-                return answer.value
-
-        return Keeping(call.model, call.tensors)
-
-
 def _planned(
     source: ModuleCall, beside: ModuleCall | None, batch: Batch, choice: ReadingChoice
 ) -> tuple[LayerReading, bool]:
@@ -235,12 +219,18 @@ def _planned(
     inner = _inner(pooled, source)
     targets = None if batch.targets is None else tuple(batch.targets.shape)
     free = choice.tokens is None and choice.maps is None
-    at_each = targets is not None and targets[1 : 1 + len(inner)] == inner and targets[:1] == (size,)
+    fits = targets is not None and targets[: 1 + len(inner)] == (size, *inner)
+    # As many values for an input as it has positions are not one value for each of these.
+    at_each = fits and (len(targets or ()) > 1 + len(inner) or not _is_floating(batch.targets))
     answers_at_each = beside is not None and len(beside.shape or ()) > 2
     if pooled.how == "positions" or (free and (at_each or answers_at_each)):
         aligned = plan_reading(source, size=size, leading=(size, *inner), choice=choice, mask=mask)
-        return aligned, targets is not None and not at_each
+        return aligned, targets is not None and not fits
     return pooled, False
+
+
+def _is_floating(targets: Tensor | None) -> bool:
+    return targets is not None and targets.is_floating_point()
 
 
 def _inner(reading: LayerReading, source: ModuleCall) -> tuple[int, ...]:
@@ -258,9 +248,7 @@ def _source(model: nn.Module, calls: list[ModuleCall], answer: Any, wanted: Any,
         if name is None:
             raise InputError(f"the {type(wanted).__name__} given as {role} is not a layer of this model")
     elif isinstance(wanted, str):
-        name = wanted
-        while name not in named and name.split(".")[0] in ("module", "_orig_mod"):
-            name = name.partition(".")[2]
+        name = unwrapped_name(wanted, named)
     else:
         raise InputError(f'{role} is a {type(wanted).__name__}; expected a layer, its dotted name, or "output"')
     if name == "" or (name.split(".")[0] == OUTPUT and (name == OUTPUT or name not in named)):
@@ -344,10 +332,6 @@ def _given_matrix(model: nn.Module, head: Any, width: int, called: str = "(W, b)
         return tensors[places[0]], None if places[1] is None else tensors[places[1]]
 
     return GivenHead(read=read, called=called)
-
-
-def _spelled(place: tuple[str | int, ...]) -> str:
-    return ".".join(map(str, place)) or "its place"
 
 
 _NOTHING = LayerReading(

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from phiscope.errors import AmbiguousHeadError, EmptyDataError, HeadError, NoHeadError
 from phiscope.network.batch import Batch
 from phiscope.network.hooks import Caller, LayerCall, listening, replacing
-from phiscope.network.linear_layers import LinearKind, linear_kind, linear_layers, named_layers
+from phiscope.network.linear_layers import LinearKind, linear_kind, linear_layers, named_layers, unwrapped_name
 from phiscope.network.output_layout import Layout, keeps_order, relate, spelled, tensor_at, tensors_in
 
 _SHOWN = 8
@@ -244,9 +244,7 @@ def _last(confirmed: list[tuple[int, str, Layout]]) -> tuple[str, Layout]:
 def _chosen(model: nn.Module, layers: Mapping[str, nn.Module], head: nn.Module | str) -> dict[str, nn.Module]:
     named = named_layers(model)
     if isinstance(head, str):
-        name = head
-        while name not in named and name.split(".")[0] in ("module", "_orig_mod"):
-            name = name.partition(".")[2]
+        name = unwrapped_name(head, named)
         if name not in named:
             near = difflib.get_close_matches(head, layers, n=3, cutoff=0.4) or list(layers)[-_SHOWN:]
             raise NoHeadError(

@@ -12,7 +12,7 @@ from torch import nn
 
 from phiscope.errors import InputError, UnknownNameError
 from phiscope.network.layer_calls import ModuleCall, has_weights, is_leaf
-from phiscope.network.linear_layers import is_keras, named_layers
+from phiscope.network.linear_layers import is_keras, named_layers, unwrapped_name
 from phiscope.network.rows import FeatureMap
 
 Unit = Literal["block", "leaf"]
@@ -81,7 +81,7 @@ def _named(model: nn.Module, calls: list[ModuleCall], wanted: list[str], head: F
     left_out: dict[str, str] = {}
     with_head = False
     for entry in wanted:
-        name = _without_wrapper(entry, known)
+        name = unwrapped_name(entry, known)
         if name in known or name in keys:
             found = [keys[name]] if name in keys else ran.get(known[name], [])
             is_head = known.get(name) is head.module
@@ -112,13 +112,6 @@ def _never_ran(module: nn.Module) -> str:
     if isinstance(module, torch.jit.ScriptModule):
         return "it is TorchScript, whose layers take no hooks"
     return NEVER_RAN
-
-
-def _without_wrapper(name: str, known: Mapping[str, nn.Module]) -> str:
-    inner = name
-    while inner not in known and inner.split(".")[0] in ("module", "_orig_mod"):
-        inner = inner.partition(".")[2]
-    return inner
 
 
 def _inside(known: Mapping[str, nn.Module], name: str) -> str:

@@ -7,6 +7,7 @@ adapters and parametrizations; that such a layer is linear on the data as well i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -36,6 +37,19 @@ def named_layers(model: nn.Module) -> dict[str, nn.Module]:
                 known.add(id(layer))
                 named[_free_name(str(layer.name), named)] = layer
     return named
+
+
+def unwrapped_name(name: str, known: Mapping[str, Any]) -> str:
+    """A dotted name as the layer has it inside compile and data-parallel wrappers.
+
+    Example:
+        >>> unwrapped_name("module._orig_mod.fc", {"fc": None})
+        'fc'
+    """
+    inner = name
+    while inner not in known and inner.split(".")[0] in ("module", "_orig_mod"):
+        inner = inner.partition(".")[2]
+    return inner
 
 
 def is_keras(module: nn.Module) -> bool:
@@ -150,7 +164,8 @@ def _matrix(module: nn.Module) -> Tensor | None:
         return kernel if isinstance(kernel, Tensor) else None
     weight = getattr(module, "weight", None)
     known = isinstance(module, nn.Linear) or _is_conv1d(module) or _is_geometric(module)
-    return weight if known and isinstance(weight, Tensor) and weight.ndim == 2 else None
+    # Not asked for two axes: between passes FSDP holds the matrix flattened and in parts.
+    return weight if known and isinstance(weight, Tensor) else None
 
 
 def _is_conv1d(module: nn.Module) -> bool:
