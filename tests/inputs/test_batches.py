@@ -5,19 +5,14 @@ import pytest
 import torch
 from torch import nn
 from torch.utils.data import (
-    BatchSampler,
     DataLoader,
     IterableDataset,
-    RandomSampler,
-    Subset,
-    SubsetRandomSampler,
     TensorDataset,
-    WeightedRandomSampler,
 )
 
 import phiscope
 from phiscope.errors import EmptyDataError, InputError, ShapeError
-from phiscope.inputs.batches import batches_of, check_order, in_order, known_length, peeked
+from phiscope.inputs.batches import batches_of, known_length, peeked
 
 N = 300
 X = torch.randn(N, 4, generator=torch.Generator().manual_seed(0))
@@ -145,49 +140,6 @@ def test_known_length():
 SET = TensorDataset(X)
 
 
-@pytest.mark.parametrize(
-    ("data", "known"),
-    [
-        (X, True),
-        ((X, Y), True),
-        ([X[:9], X[9:]], True),
-        (iter([X]), True),
-        (SET, True),
-        (Subset(SET, range(9)), True),
-        (DataLoader(SET, batch_size=100), True),
-        (DataLoader(SET, batch_size=100, drop_last=True), True),
-        (DataLoader(SET, batch_size=None), True),
-        (DataLoader(SET, shuffle=True), False),
-        (DataLoader(SET, sampler=SubsetRandomSampler(range(9))), False),
-        (DataLoader(SET, sampler=WeightedRandomSampler(torch.ones(9), 9)), False),
-        (DataLoader(SET, sampler=list(range(9))), False),
-        (DataLoader(SET, batch_sampler=[[1, 0], [2]]), False),
-        (DataLoader(SET, batch_sampler=BatchSampler(RandomSampler(SET), 4, False)), False),
-    ],
-)
-def test_an_array_of_targets_wants_data_in_order(data, known):
-    assert in_order(data) is known
-    check_order(data, None)
-    check_order(data, lambda batch: batch)
-    if known:
-        check_order(data, Y)
-    else:
-        with pytest.raises(InputError, match="does not provably come in the array's order; use a DataLoader"):
-            check_order(data, Y)
-
-
-class Loader:
-    """A loader of another library, of which nothing is known."""
-
-    def __iter__(self):
-        return iter([X])
-
-
-def test_a_loader_of_unknown_order_is_not_in_order():
-    assert not in_order(Loader())
-    assert len(list(batches_of(Loader()))) == 1
-
-
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_a_batch_without_samples_adds_nothing(place):
     batches = [(X[:50], Y[:50]), (X[50:], Y[50:])]
@@ -206,6 +158,14 @@ def test_frames_are_data_sets():
     assert phiscope.measure(NET, frame)["effective_dimension"] == pytest.approx(
         expected["effective_dimension"], rel=1e-9
     )
+    whole = pandas.DataFrame((10 * X).round().long().numpy())
+    assert phiscope.measure(NET, whole).n_samples == N
+    with pytest.raises(InputError, match=r"column 'label', which looks like the targets.*drop\(columns='label'\)"):
+        phiscope.measure(NET, frame.assign(label=0))
+    with pytest.raises(InputError, match="same index in another order"):
+        phiscope.measure(NET, (frame, column[::-1]))
+    with pytest.raises(InputError, match="same index in another order"):
+        phiscope.measure(NET, frame, targets=column[::-1])
     with pytest.raises(InputError, match=r"a DataFrame with the columns.*not all of them numbers"):
         phiscope.measure(NET, frame.assign(name="a"))
 

@@ -267,3 +267,24 @@ def test_a_mapping_of_model_inputs_is_one_probe_and_not_splits(tmp_path):
         measured = observer.record(epoch=0)
     assert measured.n_samples == 40
     assert phiscope.open_run(tmp_path / "run").splits == ("probe",)
+
+
+def test_targets_of_the_callers_choice(tmp_path):
+    names = ["ant", "bee", "cow"]
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Tanh(), torch.nn.Linear(6, 3))
+    x, y = torch.randn(90, 4), torch.randint(3, (90,))
+    expected = phiscope.measure(net, (x, y))["nc1"]
+    batch, read = (x, [names[k] for k in y]), lambda b: [names.index(word) for word in b[1]]
+    for place, targets in (("a", read), ("b", y)):
+        with phiscope.Observer(net, [batch], run=tmp_path / place, targets=targets) as observer:
+            assert observer.record(epoch=0)["nc1"] == expected
+    with phiscope.PassiveObserver(net, [batch], run=tmp_path / "c", targets=read) as passive:
+        with passive.batch(batch):
+            net(x)
+        assert passive.record(epoch=0)["nc1"] == pytest.approx(expected, rel=1e-9)
+    with pytest.raises(InputError, match="an array beside 2 data sets"):
+        phiscope.Observer(net, {"a": [batch], "b": [batch]}, run=tmp_path / "d", targets=y)
+    with pytest.raises(InputError, match="come with each batch"):
+        phiscope.PassiveObserver(net, [batch], run=tmp_path / "e", targets=y)
+    assert not (tmp_path / "d").exists()

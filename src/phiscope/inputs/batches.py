@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
 import numpy as np
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, SequentialSampler
+from torch.utils.data import DataLoader, Dataset
 
 from phiscope.errors import EmptyDataError, InputError, ShapeError
-from phiscope.inputs.parts import as_tensor, described, is_frame
+from phiscope.inputs.parts import as_tensor, check_no_targets, check_same_index, described, is_frame
 
 DATASET_BATCH_SIZE = 256
 
@@ -73,8 +73,12 @@ def _plain(data: Any) -> Any:
         )
     if is_frame(data) or (isinstance(data, tuple) and any(map(_is_pandas, data))):
         parts = data if isinstance(data, tuple) else (data,)
-        tensors = tuple(as_tensor(part) if _is_pandas(part) else part for part in parts)
+        tensors = tuple(_of_pandas(part) if _is_pandas(part) else part for part in parts)
+        if len(parts) == 2:
+            check_same_index(*parts)
         for part, tensor in zip(parts, tensors, strict=True):
+            if is_frame(part):
+                check_no_targets(part)
             if part is not None and tensor is None:
                 raise InputError(
                     f"data hold {described(part)}, not all of them numbers; expected numbers in every column, or arrays"
@@ -94,6 +98,12 @@ def _is_data_set(value: Any) -> bool:
 
 def _is_pandas(value: Any) -> bool:
     return is_frame(value) or (hasattr(value, "iloc") and hasattr(value, "to_numpy"))
+
+
+def _of_pandas(table: Any) -> Tensor | None:
+    """A table of whole numbers is inputs all the same; a column of them may be classes."""
+    tensor = as_tensor(table)
+    return tensor if tensor is None or not is_frame(table) or tensor.is_floating_point() else tensor.double()
 
 
 def _is_x_and_y(x: Any, y: Any) -> bool:
@@ -120,39 +130,6 @@ def known_length(data: Any) -> int | None:
         return len(data)
     except TypeError:
         return None
-
-
-def check_order(data: Any, targets: Any) -> None:
-    """Refuse an array of targets beside data that do not provably come in the order of their samples.
-
-    Raises:
-        InputError: samplers that reorder, or loaders of unknown order.
-    """
-    if targets is None or callable(targets) or in_order(data):
-        return
-    raise InputError(
-        f"targets is an array, and {described(data)} does not provably come in the array's order; use a DataLoader "
-        "with shuffle=False and torch's own sampler, put the targets into the batches, or pass targets=<a function of "
-        "the batch>"
-    )
-
-
-def in_order(data: Any) -> bool:
-    """Say whether data provably come in the order of their samples.
-
-    Arrays, data sets, lists and generators do; a DataLoader does with the samplers that it makes by itself.
-    """
-    if isinstance(data, (Dataset, Sequence, Iterator, Mapping, Tensor, np.ndarray)) or is_frame(data):
-        return not isinstance(data, IterableDataset) or not hasattr(data, "sampler")
-    if hasattr(data, "with_format") and hasattr(data, "column_names"):
-        return True
-    if not isinstance(data, DataLoader):
-        return False
-    if isinstance(data.dataset, IterableDataset):
-        return data.num_workers < 2
-    sampler = data.sampler if data.batch_sampler is None else getattr(data.batch_sampler, "sampler", None)
-    batched = data.batch_sampler is None or type(data.batch_sampler) is BatchSampler
-    return batched and type(sampler) is SequentialSampler and getattr(data, "in_order", True)
 
 
 def _own_iterator(loader: DataLoader[Any]) -> Iterable[Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phiscope.errors import InputError
 from phiscope.inputs.arrays import unpacked
 
 _SHOWN = 8
@@ -93,6 +94,44 @@ def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 def is_frame(value: Any) -> bool:
     """Say whether something is a table of pandas or one of its kind."""
     return hasattr(value, "columns") and hasattr(value, "to_numpy")
+
+
+TARGET_KEYS = ("labels", "label", "targets", "target", "y")
+"""Names under which data hold their targets, the first one that is there."""
+
+
+def check_no_targets(frame: Any) -> None:
+    """Refuse a table of inputs that holds a column named like targets, which would become a feature.
+
+    Raises:
+        InputError: such a column is there.
+    """
+    named = next((name for name in frame.columns if str(name).lower() in TARGET_KEYS), None)
+    if named is not None:
+        raise InputError(
+            f"the table has a column {named!r}, which looks like the targets among the inputs; pass "
+            f"(table.drop(columns={named!r}), table[{named!r}]), or table.to_numpy() if it is an input"
+        )
+
+
+def check_same_index(x: Any, y: Any) -> None:
+    """Refuse two tables of pandas that hold the same rows in another order; by position they would not belong together.
+
+    Args:
+        x: one table, or anything without an index.
+        y: another.
+
+    Raises:
+        InputError: their indexes are the same but for the order.
+    """
+    one, other = (getattr(table, "index", None) for table in (x, y))
+    if not (hasattr(one, "equals") and hasattr(other, "sort_values")) or one is None or other is None:
+        return
+    if not one.equals(other) and len(one) == len(other) and one.sort_values().equals(other.sort_values()):
+        raise InputError(
+            "the rows of x and y have the same index in another order, so they do not belong together by position; "
+            "pass y.loc[x.index]"
+        )
 
 
 def described(value: Any) -> str:

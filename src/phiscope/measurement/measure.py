@@ -10,7 +10,8 @@ from torch import nn
 
 from phiscope.distributed import Ranks, crew_of
 from phiscope.errors import InputError
-from phiscope.inputs.batches import check_order, known_length, peeked
+from phiscope.inputs.batches import known_length, peeked
+from phiscope.inputs.order import check_order
 from phiscope.measurement.assemble import measurement_of
 from phiscope.measurement.network_pass import Pass, PassOptions, batches_here, run_pass
 from phiscope.measurement.ranks import gather_ranks

@@ -12,7 +12,8 @@ from torch import nn
 from phiscope.distributed import crew_of
 from phiscope.errors import EmptyDataError, InputError
 from phiscope.inputs.arrays import classes_of_head
-from phiscope.inputs.batches import batches_of, check_order, known_length, peeked
+from phiscope.inputs.batches import batches_of, known_length, peeked
+from phiscope.inputs.order import check_order
 from phiscope.inputs.progress import bar_of
 from phiscope.measurement.layer_moments import HeadRows, LayerMoments
 from phiscope.measurement.layers import Layers

@@ -12,10 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from phiscope.errors import InputError, ShapeError
-from phiscope.inputs.parts import as_tensor, columns_of, described, is_rows
+from phiscope.inputs.parts import TARGET_KEYS, as_tensor, columns_of, described, is_rows
 from phiscope.network.linear_layers import is_keras
-
-TARGET_KEYS = ("labels", "label", "targets", "target", "y")
 
 
 @dataclass(frozen=True, kw_only=True)

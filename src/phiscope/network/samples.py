@@ -109,7 +109,9 @@ def _predicts_next(model: nn.Module, batch: Batch, labels: Tensor) -> bool:
 
 def _real(batch: Batch, rows: Rows, total: int) -> Tensor:
     """Which rows are no padding, (R,): those that the batch's attention mask keeps, where it has their positions."""
-    mask = batch.kwargs.get("attention_mask")
+    # Models with a decoder answer at its positions.
+    decodes = "decoder_input_ids" in batch.kwargs or "decoder_inputs_embeds" in batch.kwargs
+    mask = batch.kwargs.get("decoder_attention_mask" if decodes else "attention_mask")
     leading = rows.leading
     if not isinstance(mask, Tensor) or mask.ndim != 2 or mask.numel() != total:
         return torch.ones(total, dtype=torch.bool)

@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from phiscope.distributed import Ranks
 from phiscope.errors import EmptyDataError, InputError, PhiscopeError
 from phiscope.inputs.batches import batches_of, peeked
+from phiscope.inputs.order import check_order
 from phiscope.measurement.assemble import measurement_of
 from phiscope.measurement.network_pass import Pass, PassOptions, batches_here, run_pass
 from phiscope.measurement.ranks import gather_ranks
 from phiscope.measurement.record import Measurement
 from phiscope.metrics.regime import Regime
 from phiscope.network import FeatureChoice, FeatureMap, feature_map_of
-from phiscope.network.batch import Batch
+from phiscope.network.batch import Batch, with_targets
 from phiscope.network.hooks import own_tensors
 from phiscope.network.initial import InitialFeatures
 from phiscope.network.isolation import isolated, unwrapped
@@ -57,6 +58,7 @@ class Observer(Recording):
         maps: see `measure`.
         tokens: see `measure`.
         padding: see `measure`.
+        targets: of every split, see `measure`; an array belongs to a single data set.
         header: what to tell about the run (title, description, settings, data, class_names, ...).
         rank_tolerance: relative tolerance on the eigenvalues of the outputs' moments.
         gallery: number of samples of each split to show eigenfunctions on; 0 for none.
@@ -105,6 +107,7 @@ class Observer(Recording):
     maps: Maps | None = None
     tokens: Tokens | None = None
     padding: bool = False
+    targets: Any = None
     header: Mapping[str, Any] | None = None
     rank_tolerance: float = 1e-4
     gallery: int = 256
@@ -131,6 +134,12 @@ class Observer(Recording):
         )
         self._where = None if self.device is None else torch.device(self.device)
         self._splits = named_splits(self.probe_data)
+        for data in self._splits.values():
+            check_order(data, self.targets)
+        if len(self._splits) > 1 and self.targets is not None and not callable(self.targets):
+            raise InputError(
+                f"targets is an array beside {len(self._splits)} data sets; pass a function of the batch, or (x, y)"
+            )
         self._watch = watch_of(self.ranks, self._splits, self._network)
         if not self._watch.idle:
             try:
@@ -250,8 +259,10 @@ class Observer(Recording):
                 batches = batches_here(self._watch.crews[name], data, None)
                 if batches is not None:
                     first, _ = peeked(batches)
-                    feature_map = feature_map_of(self._network, first, self._choice, device=self._where)
-                    return feature_map, feature_map.reader()(first)
+                    feature_map = feature_map_of(
+                        self._network, first, self._choice, device=self._where, targets=self.targets
+                    )
+                    return feature_map, next(with_targets(iter([first]), feature_map.reader(), self.targets))
             return None
 
         with isolated(self._network, data=next(iter(self._splits.values())), device=self._where):
@@ -271,7 +282,7 @@ class Observer(Recording):
         def kept() -> Gallery | None:
             if feature_map is None or not self._watch.writes:
                 return None
-            shown = kept_gallery(feature_map, batches_of(data), self.gallery)
+            shown = kept_gallery(feature_map, batches_of(data), self.gallery, self.targets)
             if shown is not None and not self._writer.save_gallery(name, shown.inputs, shown.targets):
                 warnings.warn(
                     f"the first samples of {name!r} are others than those the run shows (a loader that shuffles?), so "
@@ -308,6 +319,7 @@ class Observer(Recording):
             if batches is None or feature_map is None:
                 return None
             options = PassOptions(
+                targets=self.targets,
                 max_samples=crew.quota(self.max_samples),
                 initial=self._initial_features.get(name),
                 corrected=self.corrected,

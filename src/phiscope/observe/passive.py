@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from phiscope.distributed import Ranks
-from phiscope.errors import PhiscopeError
+from phiscope.errors import InputError, PhiscopeError
 from phiscope.inputs.batches import batches_of, peeked
 from phiscope.measurement.assemble import measurement_of
 from phiscope.measurement.network_pass import Pass, PassOptions
@@ -21,7 +21,7 @@ from phiscope.measurement.ranks import gather_ranks
 from phiscope.measurement.record import Measurement
 from phiscope.moments.gathered import Gathered
 from phiscope.network import FeatureChoice, FeatureMap, feature_map_of
-from phiscope.network.batch import BatchReader
+from phiscope.network.batch import BatchReader, with_targets
 from phiscope.network.isolation import isolated, placement, unwrapped
 from phiscope.network.layer_plan import ReadingChoice
 from phiscope.network.layer_reading import Maps, Tokens
@@ -58,6 +58,7 @@ class PassiveObserver(Recording):
         maps: see `measure`.
         tokens: see `measure`.
         padding: see `measure`.
+        targets: None = from the batch; or a function of the batch.
         header: what to tell about the run (title, description, settings, data, class_names, ...).
         rank_tolerance: relative tolerance on the eigenvalues of the outputs' moments.
         corrected: also measure the bias-corrected numbers and intervals.
@@ -95,6 +96,7 @@ class PassiveObserver(Recording):
     maps: Maps | None = None
     tokens: Tokens | None = None
     padding: bool = False
+    targets: Callable[[Any], Any] | None = None
     header: Mapping[str, Any] | None = None
     rank_tolerance: float = 1e-4
     corrected: bool = True
@@ -106,6 +108,8 @@ class PassiveObserver(Recording):
 
     def __post_init__(self) -> None:
         self._begin(background=self.background, on_error=self.on_error)
+        if self.targets is not None and not callable(self.targets):
+            raise InputError("targets of a passive observer come with each batch; pass None or a function of the batch")
         self._network = unwrapped(self.model)
         self._choice = FeatureChoice(
             features=self.features,
@@ -128,11 +132,12 @@ class PassiveObserver(Recording):
 
     def _prepared(self) -> tuple[FeatureMap, Writer]:
         first, _ = peeked(batches_of(self.example))
-        feature_map = feature_map_of(self._network, first, self._choice, device=None)
+        feature_map = feature_map_of(self._network, first, self._choice, device=None, targets=self.targets)
         check_can_overhear(feature_map, self.model)
         if not self._watch.writes:
             return feature_map, SilentWriter()
-        header = header_of(self._network, feature_map, feature_map.reader()(first), splits=[self.split])
+        batch = next(with_targets(iter([first]), feature_map.reader(), self.targets))
+        header = header_of(self._network, feature_map, batch, splits=[self.split])
         header |= {"passive": True, **(self.header or {})}
         writer = RunWriter.create(self.run, header, resume=self.resume, keep_eigenvectors=self.keep_eigenvectors)
         return feature_map, writer
@@ -158,7 +163,7 @@ class PassiveObserver(Recording):
             yield
             return
         try:
-            batch = self._read(raw)
+            batch = next(with_targets(iter([raw]), self._read, self.targets))
             with overhearing(self._feature_map, batch) as heard:
                 yield
         except KeyboardInterrupt:
