@@ -294,8 +294,8 @@ def test_nc1_bounded_is_what_the_centered_quality_lacks():
 def test_outputs_that_no_linear_head_gives_have_no_excess_loss():
     rng = np.random.default_rng(0)
     features, labels = rng.normal(size=(300, 5)), rng.integers(0, 3, 300)
-    perfect = phiscope.diagonalize(features, np.eye(3)[labels], targets=labels)
+    perfect = diagonalize(features, np.eye(3)[labels], targets=labels)
     assert "any linear head" in perfect.absent["head_excess_loss"]
     # The same outputs on features that give them lose nothing.
-    linear = phiscope.diagonalize(np.eye(3)[labels], np.eye(3)[labels], targets=labels)
+    linear = diagonalize(np.eye(3)[labels], np.eye(3)[labels], targets=labels)
     assert linear["head_excess_loss"] == pytest.approx(0, abs=1e-12)
