@@ -301,7 +301,7 @@ def _no_head(
 ) -> NoHeadError:
     shapes = ", ".join(str(tuple(output.shape)) for _, output in outputs[:3])
     way_out = (
-        'measure features without a head by features=<a layer or "output">, or give arrays to '
+        'measure features alone by features="output" (or a layer), or give arrays to '
         "phiscope.diagonalize(features, outputs)"
     )
     if not layers:
@@ -312,8 +312,9 @@ def _no_head(
     if fitting and not chosen:
         return NoHeadError(
             f"no linear layer produces the model's output of shape {shapes}; of fitting shape are "
-            f"{_listed(fitting[:_SHOWN])}, the last that ran first, of which the output may be a function: take one "
-            f"with head={fitting[0]!r}, and its own outputs are measured; or {way_out}",
+            f"{_listed(fitting[:_SHOWN])}, the last that ran first: if one of them is the head, of which the output is "
+            f"a function, take it with head={fitting[0]!r}, and its own outputs are measured; if there is none, "
+            f"{way_out}",
             candidates=[*fitting, *(name for name in layers if name not in fitting)],
         )
     reasons = {
