@@ -75,9 +75,9 @@ lint: $(STAMP)
 
 check: lint test
 
-# The table of every number, from the rows that the page and `explain` read; a test keeps it up to date.
+# The table of every number and the file that text commands read, from the definition rows; tests keep both up to date.
 docs: $(STAMP)
-	$(BIN)/python -c 'from phiscope.metrics.tables import definitions_page; print(definitions_page(), end="")' > docs/reference/definitions.md
+	$(BIN)/python docs/make_definitions.py
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -1,7 +1,7 @@
 """An oscilloscope for Phi: diagonalize the forward feature map of a network and watch it learn.
 
 The public names below load on first use, so that ``import phiscope`` and the command line's help stay
-quick. See ``phiscope.errors`` for every exception.
+quick. Every exception raised on purpose is a ``PhiscopeError``; ``phiscope.errors`` has the others.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from phiscope.analysis.comparison import Comparison, compare
     from phiscope.analysis.restriction import restrict
     from phiscope.analysis.tracking import track
+    from phiscope.errors import PhiscopeError
     from phiscope.measurement.diagonalize import diagonalize
     from phiscope.measurement.gram import diagonalize_kernel
     from phiscope.measurement.layers import Layers
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from phiscope.network import FeatureMap, Head, Split, split
     from phiscope.observe import Alert, Observer, PassiveObserver, replay
     from phiscope.page import report
-    from phiscope.runs import Run, open_run
+    from phiscope.runs import Run, open_run, write_run
     from phiscope.spectrum.spectrum import Spectrum
     from phiscope.theory.tangent import tangent_kernel
 
@@ -41,6 +42,7 @@ __all__ = [
     "Measurement",
     "Observer",
     "PassiveObserver",
+    "PhiscopeError",
     "Run",
     "Spectrum",
     "Split",
@@ -56,6 +58,7 @@ __all__ = [
     "split",
     "tangent_kernel",
     "track",
+    "write_run",
 ]
 
 _HOMES = {
@@ -69,6 +72,7 @@ _HOMES = {
     "Measurement": "phiscope.measurement.record",
     "Observer": "phiscope.observe",
     "PassiveObserver": "phiscope.observe",
+    "PhiscopeError": "phiscope.errors",
     "Run": "phiscope.runs",
     "Spectrum": "phiscope.spectrum.spectrum",
     "Split": "phiscope.network",
@@ -84,6 +88,7 @@ _HOMES = {
     "split": "phiscope.network",
     "tangent_kernel": "phiscope.theory.tangent",
     "track": "phiscope.analysis.tracking",
+    "write_run": "phiscope.runs",
 }
 
 

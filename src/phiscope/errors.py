@@ -12,6 +12,7 @@
     │   ├── NoHeadError       no linear layer produces the model's output
     │   └── AmbiguousHeadError  several do; the message names them
     ├── UnknownNameError      a number, study, split or layer that does not exist (also a LookupError)
+    │   ├── AmbiguousNameError  a word that may mean several numbers
     │   └── MissingNumberError  a known number that this measurement does not have, and why
     ├── RankError             another process failed with a foreign error, or did not answer
     ├── AlertError            a number passed a limit that the caller set, with then="raise"
@@ -29,7 +30,7 @@ without a traceback and exits with 2.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -105,15 +106,43 @@ class UnknownNameError(PhiscopeError, LookupError):
         nearest: up to three existing names close to it.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(
+        self, kind: str, name: str, known: Iterable[str], *, nearest: Iterable[str] | None = None, listing: str = ""
+    ) -> None:
+        """From what exists.
+
+        Args:
+            kind: what was looked for, such as ``"number"``.
+            name: the name that came.
+            known: every name that exists.
+            nearest: names close to it, where more is known than their spelling; None compares spellings.
+            listing: what prints all names, said instead of them where none is close.
+        """
         known = sorted(known)
         self.name = name
-        self.nearest = tuple(difflib.get_close_matches(str(name), known, n=3, cutoff=0.5))
-        offer = self.nearest or tuple(known)
-        super().__init__(
-            f"there is no {kind} named {name!r}; {'did you mean' if self.nearest else 'known are'} "
-            f"{', '.join(offer) or 'none'}{'?' if self.nearest else ''}"
+        close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5) if nearest is None else nearest
+        self.nearest = tuple(close)
+        if self.nearest:
+            offer = f"did you mean {', '.join(self.nearest)}?"
+        else:
+            offer = f"{listing} lists all" if listing else f"known are {', '.join(known) or 'none'}"
+        super().__init__(f"there is no {kind} named {name!r}; {offer}")
+
+
+class AmbiguousNameError(UnknownNameError):
+    """A word that may mean several numbers; the message lists them.
+
+    Attributes:
+        meanings: the names that it may stand for.
+    """
+
+    def __init__(self, name: str, meanings: Mapping[str, str]) -> None:
+        PhiscopeError.__init__(
+            self,
+            f"{name!r} may mean {', '.join(f'{one} ({title})' for one, title in meanings.items())}; name one of them",
         )
+        self.name = name
+        self.nearest = self.meanings = tuple(meanings)
 
 
 class MissingNumberError(UnknownNameError):

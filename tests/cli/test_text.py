@@ -17,12 +17,37 @@ def test_explain_prints_the_definition_row(capsys):
     row = DEFINITIONS["dynamical_low_rank"]
     for fact in (row.title, row.equation, row.range, row.direction, row.source, row.meaning, row.caveat):
         assert fact in text
+    assert f"invariant {row.invariance_text}" in text
+    assert 'read it m["dynamical_low_rank"]' in text
+    assert "dynamical_low_rank_centered" in text
+
+
+def test_explain_takes_symbols_and_words(capsys):
+    for word, start in (
+        ("D_LR", "dynamical_low_rank: "),
+        ("Pi*(k)", "cumulative_quality: "),
+        ("cliff", "cliff: a word"),
+    ):
+        assert run_command(["explain", word]) == 0
+        assert capsys.readouterr().out.startswith(start)
+    # Several words need no quotes.
+    assert run_command(["explain", "cannot", "be", "told"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert text.startswith("cannot be told: a word")
+    assert "read it m.evidence.sentence()" in text
+
+
+def test_explain_of_a_number_without_invariances_says_so(capsys):
+    assert run_command(["explain", "parameter_distance"]) == 0
+    assert "invariant  to none of: orthogonal, permutation" in capsys.readouterr().out
 
 
 def test_explain_alone_lists_every_number(capsys):
     assert run_command(["explain"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == list(DEFINITIONS)
+    assert [line.split()[0] for line in lines[: len(DEFINITIONS)]] == list(DEFINITIONS)
+    assert all(row.symbol in line and row.title in line for line, row in zip(lines, DEFINITIONS.values(), strict=False))
+    assert lines[-1].startswith("words: minimal, extended")
 
 
 def test_every_definition_can_be_explained(capsys):

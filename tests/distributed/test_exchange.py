@@ -19,6 +19,7 @@ MADE = {
     "NonFiniteError": lambda kind: kind("text", where="w", batch=3),
     "UnknownNameError": lambda kind: kind("number", "a", ["aa", "b"]),
     "MissingNumberError": lambda kind: kind("a", "because"),
+    "AmbiguousNameError": lambda kind: kind("Pi", {"a": "one", "b": "other"}),
     "MissingDependencyError": lambda kind: kind("dask", purpose="this", extra="dask"),
     "RunWriteError": lambda kind: kind("text", path="runs/a/header.json", reason="No space left on device"),
     "HeadError": lambda kind: kind("text", candidates=("a", "b")),

@@ -204,6 +204,15 @@ def classes(s):
     return found
 
 
+def within_class_variance(s):
+    return sum(share @ ((rows - mean) ** 2).sum(axis=1) for share, mean, rows in classes(s))
+
+
+def between_class_variance(s):
+    """What the spread within classes leaves of the mean squared distance from the mean."""
+    return np.linalg.norm(scaled(s, s.features, True)) ** 2 - within_class_variance(s)
+
+
 def nc1(s):
     groups = classes(s)
     m = sum(share.sum() * mean for share, mean, _ in groups)
@@ -349,6 +358,7 @@ WITH_TARGETS = {
     "collapse_distance": collapse_distance,
     "readout_r2": readout_r2,
 }
+WITH_LABELS = {"within_class_variance": within_class_variance, "between_class_variance": between_class_variance}
 WITH_CLASSES = {
     "nc1": nc1,
     "nc1_bounded": nc1_bounded,
@@ -375,6 +385,8 @@ def expected_scalars(s):
         twins |= WITH_TARGETS
         if s.outputs is not None and s.outputs.shape == s.targets.shape:
             twins["head_excess_loss"] = head_excess_loss
+    if s.labels is not None:
+        twins |= WITH_LABELS
     if s.labels is not None and len(np.unique(s.labels)) > 1:
         twins |= WITH_CLASSES | (WITH_HEAD_AND_CLASSES if s.head_weight is not None else {})
     if s.targets is not None and s.labels is None:

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 
+import phiscope
 from phiscope.errors import InputError, TargetError
 from phiscope.inputs.arrays import as_array, as_count, as_rows, as_share, as_targets, as_weights, look_like_labels
 
@@ -100,3 +102,83 @@ def test_weights_too_far_apart_to_count_beside_each_other_are_refused(weights):
     with pytest.raises(InputError, match=r"a ratio beyond 1e\+30 .* give those weight 0"):
         as_weights(weights, len(weights), batch=0)
     assert as_weights([1e15, 1.1e-15, 0.0], 3, batch=0).tolist() == [1e15, 1.1e-15, 0.0]
+
+
+def other_order(array):
+    return array.astype(array.dtype.newbyteorder("S"))
+
+
+FEATURES = np.random.default_rng(0).normal(size=(60, 5))
+WEIGHT = np.random.default_rng(1).normal(size=(3, 5))
+CLASSES = np.arange(60) % 3
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i2", "i4", "i8", "u2", "u8"])
+def test_the_byte_order_of_a_file_is_no_matter(dtype, tmp_path):
+    values = np.abs(10 * FEATURES).astype(dtype)
+    given = other_order(values)
+    assert not given.dtype.isnative
+    found = as_array(given, name="features")
+    assert found.dtype == values.dtype
+    np.testing.assert_array_equal(found, values)
+    np.save(tmp_path / "f.npy", given)
+    expected = phiscope.diagonalize(values)["effective_dimension"]
+    for rows in (given, np.load(tmp_path / "f.npy", mmap_mode="r")):
+        assert phiscope.diagonalize(rows)["effective_dimension"] == pytest.approx(expected)
+
+
+def test_every_argument_may_have_the_other_byte_order():
+    weights, bias = np.linspace(1, 2, 60), np.arange(3.0)
+    expected = phiscope.diagonalize(FEATURES, head=(WEIGHT, bias), targets=CLASSES, weights=weights)
+    found = phiscope.diagonalize(
+        other_order(FEATURES),
+        other_order(FEATURES @ WEIGHT.T + bias),
+        head=(other_order(WEIGHT), other_order(bias)),
+        targets=other_order(CLASSES),
+        weights=other_order(weights),
+    )
+    assert found["nc1"] == pytest.approx(expected["nc1"])
+    assert found["dynamical_low_rank"] == pytest.approx(expected["dynamical_low_rank"])
+    assert expected.eigenfunctions(other_order(FEATURES)) == pytest.approx(expected.eigenfunctions(FEATURES))
+    assert phiscope.compare(other_order(FEATURES), FEATURES).cka == pytest.approx(1.0)
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+def test_a_matrix_is_read_as_an_array():
+    """What ``todense`` of a sparse matrix gives: ``*`` of two is their product, and a single row stays a matrix."""
+    weights, bias = np.linspace(1, 2, 60), np.arange(3.0)
+    given = {"head": (WEIGHT, bias), "targets": CLASSES, "weights": weights}
+    expected = phiscope.diagonalize(FEATURES, FEATURES @ WEIGHT.T + bias, **given)
+    for turned in (lambda row: row, lambda row: row.T):
+        found = phiscope.diagonalize(
+            np.matrix(FEATURES),
+            np.matrix(FEATURES @ WEIGHT.T + bias),
+            head=(np.matrix(WEIGHT), turned(np.matrix(bias))),
+            targets=turned(np.matrix(CLASSES)),
+            weights=turned(np.matrix(weights)),
+        )
+        assert found.to_dict() == expected.to_dict()
+    values = phiscope.diagonalize(FEATURES, targets=np.matrix(FEATURES[:, 0]).T)
+    assert values["readout_r2"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (scipy.sparse.csr_array(FEATURES), "a sparse csr_array, pass its toarray"),
+        (scipy.sparse.coo_matrix(FEATURES), "a sparse coo_matrix, pass its toarray"),
+        (
+            np.array({"train": FEATURES, "test": FEATURES}),
+            "a single dict with the keys train, test, take the array out",
+        ),
+        (np.array(FEATURES[0, 0], dtype=object), "a single float"),
+        (np.array([["a", 1.0], [None, 2.0]], dtype=object), "Python objects .NoneType, float, str."),
+    ],
+    ids=["csr", "coo", "dict", "number", "mixed"],
+)
+@pytest.mark.parametrize("place", ["features", "outputs", "targets", "weights", "head"])
+def test_what_holds_no_numbers_is_named_with_the_way_out(given, words, place):
+    arguments = {"features": FEATURES} | ({"head": (given, None)} if place == "head" else {place: given})
+    with pytest.raises(InputError, match=words) as caught:
+        phiscope.diagonalize(**arguments)
+    assert "\n" not in str(caught.value)

@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch.utils.data import (
+    DataLoader,
+    IterableDataset,
+    TensorDataset,
+)
 
 import phiscope
 from phiscope.errors import EmptyDataError, InputError, ShapeError
-from phiscope.inputs.batches import batches_of, is_shuffling, known_length, peeked
+from phiscope.inputs.batches import batches_of, known_length, peeked
 
 N = 300
 X = torch.randn(N, 4, generator=torch.Generator().manual_seed(0))
@@ -128,10 +132,60 @@ def test_peeking_loses_nothing():
     assert list(stream) == [1, 2, 3]
 
 
-def test_known_length_and_shuffling():
-    loader = DataLoader(TensorDataset(X), batch_size=100, shuffle=True)
-    assert known_length(loader) == 3
+def test_known_length():
+    assert known_length(DataLoader(TensorDataset(X), batch_size=100)) == 3
     assert known_length(generator()) is None
-    assert is_shuffling(loader)
-    assert not is_shuffling(DataLoader(TensorDataset(X)))
-    assert not is_shuffling(X)
+
+
+SET = TensorDataset(X)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_batch_without_samples_adds_nothing(place):
+    batches = [(X[:50], Y[:50]), (X[50:], Y[50:])]
+    batches.insert(place, (X[:0], Y[:0]))
+    measured = phiscope.measure(NET, batches)
+    assert measured["nc1"] == pytest.approx(phiscope.measure(NET, (X, Y))["nc1"], rel=1e-9)
+    with pytest.raises(EmptyDataError, match="no batch"):
+        phiscope.measure(NET, [(X[:0], Y[:0])])
+
+
+def test_frames_are_data_sets():
+    pandas = pytest.importorskip("pandas")
+    frame, column = pandas.DataFrame(X.numpy()), pandas.Series(Y.numpy())
+    expected = phiscope.measure(NET, (X, Y))
+    assert phiscope.measure(NET, (frame, column))["nc1"] == pytest.approx(expected["nc1"], rel=1e-9)
+    assert phiscope.measure(NET, frame)["effective_dimension"] == pytest.approx(
+        expected["effective_dimension"], rel=1e-9
+    )
+    whole = pandas.DataFrame((10 * X).round().long().numpy())
+    assert phiscope.measure(NET, whole).n_samples == N
+    with pytest.raises(InputError, match=r"column 'label', which looks like the targets.*drop\(columns='label'\)"):
+        phiscope.measure(NET, frame.assign(label=0))
+    with pytest.raises(InputError, match="same index in another order"):
+        phiscope.measure(NET, (frame, column[::-1]))
+    with pytest.raises(InputError, match="same index in another order"):
+        phiscope.measure(NET, frame, targets=column[::-1])
+    with pytest.raises(InputError, match=r"a DataFrame with the columns.*not all of them numbers"):
+        phiscope.measure(NET, frame.assign(name="a"))
+
+
+def test_what_is_no_data_set_is_one_sentence():
+    with pytest.raises(InputError, match=r"a list is a list of batches, so pass x and y as a tuple: \(x, y\)"):
+        phiscope.measure(NET, [X, Y])
+    with pytest.raises(InputError, match=r"several data sets; expected one of them, for example data\['train'\]"):
+        phiscope.measure(NET, {"train": SET, "test": SET})
+
+
+def test_two_inputs_as_a_whole_data_set():
+    class Two(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = NET
+
+        def forward(self, a, b):
+            return self.net(a - b)
+
+    assert phiscope.measure(Two(), ((X, X / 2), Y))["nc1"] == pytest.approx(
+        phiscope.measure(NET, (X / 2, Y))["nc1"], rel=1e-5
+    )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mpmath import mp
 
-from phiscope.linalg.rank_one import update
+from phiscope.linalg.rank_one import _bisected, _roots, update
 
 
 def check(diagonal: np.ndarray, vector: np.ndarray) -> None:
@@ -99,3 +101,37 @@ def test_a_wrong_vector_is_noticed():
     diagonal = np.arange(5.0)[::-1]
     found = update(diagonal, np.ones(5)).eigenvalues
     assert np.abs(found - np.linalg.eigvalsh(np.diag(diagonal) + 2.0)[::-1]).max() > 0.1
+
+
+@given(seed=st.integers(0, 10_000), size=st.integers(3, 12), spread=st.sampled_from([0, 3, 12]))
+@settings(max_examples=60, deadline=None)
+def test_roots_by_halving_are_those_of_lapack(seed, size, spread):
+    rng = np.random.default_rng(seed)
+    poles = np.sort(rng.uniform(0.1, 1, size) * 10.0 ** rng.uniform(-spread, spread, size))
+    z = rng.normal(size=size) * 10.0 ** rng.uniform(-spread / 2, spread / 2, size)
+    told = _roots(poles, z)
+    for which in range(size):
+        value, apart = _bisected(poles, z, which)
+        assert value == pytest.approx(told.values[which], rel=1e-12)
+        origin = told.origins[which]
+        assert apart[origin] == pytest.approx(told.distances[which], rel=1e-9)
+
+
+def test_poles_where_lapack_gives_up():
+    # One value of 1e27 beside a bulk of ordinary ones: dlaed4 stops before it has found the root below it.
+    poles = np.array([9.11799613e-11, 0.694611985, 0.862402197, 1.21864982, 1.52040861, 1.89992607, 3.54248215,
+                      4.46954368, 6.01330297, 9.76389104e26])  # fmt: skip
+    z = np.array([5.74638404, 0.723488297, 0.430798855, -0.630369814, 0.979690226, -1.50176205, 1.31005467,
+                  0.254505591, -0.41732086, -9.42149299e12])  # fmt: skip
+    found = update(poles[::-1], z[::-1])
+    with mp.workdps(60):
+        d, squares = [mp.mpf(x) for x in poles], [mp.mpf(x) ** 2 for x in z]
+        ends = [*d, d[-1] + sum(squares)]
+        expected = []
+        for low, high in pairwise(ends):
+            for _ in range(300):
+                middle = (low + high) / 2
+                positive = 1 + sum(q / (p - middle) for q, p in zip(squares, d, strict=True)) > 0
+                low, high = (low, middle) if positive else (middle, high)
+            expected.append(float(low))
+    np.testing.assert_allclose(found.eigenvalues[::-1], expected, rtol=1e-11)

@@ -1,5 +1,6 @@
 """One raw batch as a model takes it: what is input, what is target, where targets come from."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -97,3 +98,183 @@ def test_targets_as_an_array_refuse_a_shuffling_loader():
 def test_targets_that_are_no_numbers():
     with pytest.raises(phiscope.errors.PhiscopeError, match="targets"):
         phiscope.measure(NET, X, targets=["a"] * N)
+
+
+EXTRAS = {
+    "index": torch.arange(N),
+    "path": ["a.png"] * N,
+    "mask": torch.ones(N, 4),
+    "weight": torch.rand(N),
+}
+
+
+class Named(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = NET
+
+    def forward(self, image):
+        return self.net(image)
+
+
+@pytest.mark.parametrize("key", ["image", "x", "pixel_values", "anything"])
+@pytest.mark.parametrize("extra", EXTRAS)
+@pytest.mark.parametrize("model", [NET, Named()], ids=["any name", "image"])
+def test_keys_that_the_model_does_not_take_are_left_out(key, extra, model):
+    if key == "anything" and extra == "mask":
+        return  # two arrays of that kind, and no name to tell them apart
+    measured = phiscope.measure(model, [{key: X, "label": Y, extra: EXTRAS[extra]}])
+    assert measured["nc1"] == phiscope.measure(NET, (X, Y))["nc1"]
+    assert extra in measured.provenance["ignored_inputs"]
+
+
+class WantsAll(nn.Module):
+    """Takes the whole batch, as training modules often do."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = NET
+
+    def forward(self, batch):
+        assert set(batch) == {"x", "y"}
+        return self.net(batch["x"])
+
+
+def test_a_parameter_called_batch_takes_the_whole_mapping():
+    assert phiscope.measure(WantsAll(), [{"x": X, "y": Y}])["nc1"] == phiscope.measure(NET, (X, Y))["nc1"]
+
+
+NAMES = ["ant", "bee", "cow"]
+UNREADABLE = {
+    "strings": ((X, [NAMES[k] for k in Y]), lambda b: [NAMES.index(w) for w in b[1]], "a list of 300 str"),
+    "tasks": ((X, {"kind": Y, "size": X[:, 0]}), lambda b: b[1]["kind"], "a dict with the keys 'kind', 'size'"),
+    "a pair of tasks": ((X, (Y, X[:, 0])), lambda b: b[1][0], "a tuple of 2 Tensor"),
+    "three parts": ((X, Y, torch.arange(N)), lambda b: b[1], "3 parts"),
+    "strings by name": (
+        {"x": X, "label": [NAMES[k] for k in Y]},
+        lambda b: [NAMES.index(w) for w in b["label"]],
+        "str",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_targets_that_the_caller_gives_are_asked_before_anything_is_refused(name):
+    batch, read, words = UNREADABLE[name]
+    expected = phiscope.measure(NET, (X, Y))["nc1"]
+    for targets in (read, Y, Y.tolist()):
+        assert phiscope.measure(NET, [batch], targets=targets)["nc1"] == expected
+        assert phiscope.measure_layers(NET, [batch], targets=targets)["2"]["nc1"] == pytest.approx(expected, rel=1e-9)
+    with pytest.raises(InputError, match=words) as caught:
+        phiscope.measure(NET, [batch])
+    assert "targets=lambda batch:" in str(caught.value)
+
+
+def test_what_holds_no_samples_is_named():
+    with pytest.raises(InputError, match="a batch is a str, in which no tensor"):
+        phiscope.measure(NET, ["text"])
+    with pytest.raises(InputError, match="a dict with the keys 'a', 'b'"):
+        phiscope.measure(NET, [{"a": "text", "b": "more"}])
+
+
+@pytest.mark.parametrize("kind", ["list", "lists by name", "rows", ">f4", "collated"])
+def test_inputs_in_any_form(kind):
+    batch = {
+        "list": (X.tolist(), Y.tolist()),
+        "lists by name": {"x": X.tolist(), "label": Y.tolist()},
+        "rows": [{"x": x.tolist(), "label": int(y)} for x, y in zip(X, Y, strict=True)],
+        ">f4": (X.numpy().astype(">f4"), Y.numpy().astype(">i4")),
+        "collated": {"x": list(X.T.double()), "label": Y},
+    }[kind]
+    assert phiscope.measure(NET, [batch])["nc1"] == pytest.approx(phiscope.measure(NET, (X, Y))["nc1"], rel=1e-6)
+
+
+@pytest.mark.parametrize("of", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("to", [torch.bfloat16, torch.float32, torch.float64])
+def test_floating_inputs_become_the_models_type_and_others_stay(of, to):
+    net = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3)).to(to)
+    assert phiscope.measure(net, (X.to(of), Y)).n_samples == N
+    read = BatchReader(net, None, to)({"input": {"deep": (X.to(of),)}, "labels": Y})
+    assert read.kwargs["input"]["deep"][0].dtype == to
+    assert BatchReader(net, None, to)((Y, Y)).args[0].dtype == torch.int64
+    assert BatchReader(nn.Flatten(), None, torch.float32)(X.double()).args[0].dtype == torch.float64
+
+
+@pytest.mark.parametrize("label", [255, 7])
+def test_one_label_beyond_the_classes_is_named(label):
+    with pytest.raises(phiscope.PhiscopeError, match=rf"the label {label}, \d+ times.*-100") as caught:
+        phiscope.measure(NET, (X, torch.where(Y == 0, label, Y)))
+    assert f"== {label}, -100, batch[1])" in str(caught.value)
+
+
+@pytest.mark.parametrize("dims", [1, 2])
+@pytest.mark.parametrize("outputs", [3, 9])
+def test_values_in_the_layout_of_the_output(dims, outputs):
+    # With nine outputs and nine positions the lengths coincide, and the layout decides.
+    kind, size = (nn.Conv1d, (9,)) if dims == 1 else (nn.Conv2d, (9, 4))
+    torch.manual_seed(0)
+    net = nn.Sequential(kind(1, 12, 3, padding=1), nn.Tanh(), kind(12, outputs, 1)).eval()
+    x = torch.randn(40, 1, *size)
+    y = net(x).detach()
+    given = {"as the output": y, "flattened": y.flatten(1)}
+    if outputs != size[0]:
+        given["channels last"] = y.movedim(1, -1)
+    for name, targets in given.items():
+        measured = phiscope.measure(net, [(x, targets)])
+        assert measured["readout_r2"] == pytest.approx(1, abs=1e-9), name
+        assert measured["head_excess_loss"] == pytest.approx(0, abs=1e-9), name
+
+
+def test_floats_that_look_like_classes_are_doubted_everywhere(tmp_path):
+    features = NET[:2](X).detach()
+    with phiscope.Observer(NET, (X, Y.float()), run=tmp_path / "r") as observer:
+        seen = observer.record(epoch=0)
+    for measured in (
+        phiscope.diagonalize(features, targets=Y.float()),
+        phiscope.measure(NET, (X, Y.float())),
+        phiscope.measure(NET, DataLoader(TensorDataset(X, Y.float()), 7)),
+        phiscope.measure_layers(NET, (X, Y.float()))["2"],
+        seen,
+    ):
+        assert sum("whole numbers 0 to 2" in warning for warning in measured.warnings) == 1
+    for targets in (Y, Y + 0.5):
+        assert not any("whole numbers" in warning for warning in phiscope.measure(NET, (X, targets)).warnings)
+    # What a binary cross-entropy takes is no mistake.
+    binary = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 1))
+    assert not any("whole numbers" in w for w in phiscope.measure(binary, (X, (Y > 0).float()[:, None])).warnings)
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+def test_batches_of_the_other_byte_order_are_read_as_any_other(tmp_path, kind):
+    """FITS, IDX and HDF5 files of other machines; torch refuses such arrays."""
+    x, y = X.numpy().astype(f"<{kind}"), Y.numpy()
+    expected = phiscope.measure(NET, [(x, y)]).to_dict()
+    big_x, big_y = x.astype(f">{kind}"), y.astype(">i4")
+    np.save(tmp_path / "x.npy", big_x)
+    ways = {
+        "batches": ([(big_x, big_y)], None),
+        "mapping": ([{"input": big_x, "labels": big_y}], None),
+        "whole": ((big_x, big_y), None),
+        "memory map": ((np.load(tmp_path / "x.npy", mmap_mode="r"), big_y), None),
+        "targets": ([big_x], big_y),
+        "callable": ([big_x], lambda batch: big_y),
+        "nested": ([((big_x,), big_y)], None),
+    }
+    for name, (data, targets) in ways.items():
+        # One pass in several batches rounds in another order than a single one.
+        assert phiscope.measure(NET, data, targets=targets).to_dict() == pytest.approx(expected, rel=1e-4), name
+    assert all(m.n_samples == N for m in phiscope.measure_layers(NET, (big_x, big_y)).values())
+
+
+@pytest.mark.parametrize("place", ["inputs", "targets"])
+def test_masked_entries_of_batches_are_refused(place):
+    x, y = X.numpy(), Y.numpy()
+    mask = np.arange(N) == 4
+    masked = {
+        "inputs": (np.ma.MaskedArray(x, np.tile(mask[:, None], 4)), y),
+        "targets": (x, np.ma.MaskedArray(y, mask)),
+    }
+    words = "a part of the batch" if place == "inputs" else place
+    with pytest.raises(InputError, match=f"{words}: 1 of 300 rows .*the first is row 4"):
+        phiscope.measure(NET, [masked[place]])
+    assert phiscope.measure(NET, [(x, y)]).n_samples == N

@@ -84,7 +84,7 @@ def test_inside_inference_mode():
 
 
 def test_a_first_batch_without_samples():
-    with pytest.raises(EmptyDataError, match="first batch"):
+    with pytest.raises(EmptyDataError, match="no batch"):
         phiscope.split(Net(), [torch.empty(0, 4)])
 
 

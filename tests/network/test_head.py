@@ -77,19 +77,94 @@ CHANGED = {
 }
 
 
-@pytest.mark.parametrize("name", CHANGED)
+FOLLOWED = ("scaled", "scaled in place", "normalized")
+"""What a head's own outputs go through without losing their order: logits all the same."""
+
+
+@pytest.mark.parametrize("name", sorted({*CHANGED} - {*FOLLOWED}))
 def test_a_changed_output_is_not_the_head(name):
     net = Net(CHANGED[name])
-    with untouched(net), pytest.raises(NoHeadError, match="'head' returned") as caught:
+    with untouched(net), pytest.raises(NoHeadError) as caught:
         phiscope.split(net, X)
-    assert "head" in caught.value.candidates
+    # What fits in shape is named before what does not.
+    said = {"sliced": "'head' returned", "sum": "'head' returned", "features only": "of fitting shape are 'body.0'"}
+    assert said.get(name, "of fitting shape are 'head', the last") in str(caught.value)
+    assert caught.value.candidates[0] == ("body.0" if name == "features only" else "head")
     assert "head=" in str(caught.value)
 
 
+@pytest.mark.parametrize("name", FOLLOWED)
+def test_the_last_layer_of_fitting_shape_is_taken_with_its_own_outputs(name):
+    net = Net(CHANGED[name])
+    with untouched(net):
+        feature_map, head = phiscope.split(net, X)
+    assert head.name == "head"
+    assert "the layer's own output" in head.layout
+    assert torch.equal(feature_map(X), expected(net, X))
+
+
 @pytest.mark.parametrize("name", CHANGED)
-def test_a_chosen_head_is_checked(name):
-    with pytest.raises(NoHeadError, match="chosen layer does not"):
-        phiscope.split(Net(CHANGED[name]), X, head="head")
+def test_a_chosen_head_counts_with_its_own_outputs(name):
+    net = Net(CHANGED[name])
+    with untouched(net):
+        feature_map, head = phiscope.split(net, X, head="head")
+    assert "the layer's own output" in head.layout
+    assert torch.equal(head.weight, net.head.weight)
+    assert torch.equal(feature_map(X), expected(net, X))
+
+
+class Adapted(nn.Module):
+    """A linear layer with a low-rank addition: linear, and no class that anybody knows."""
+
+    def __init__(self, width, outputs):
+        super().__init__()
+        self.base = nn.Linear(width, outputs)
+        self.down, self.up = nn.Linear(width, 2, bias=False), nn.Linear(2, outputs, bias=False)
+
+    def forward(self, x):
+        return self.base(x) + 0.5 * self.up(self.down(x))
+
+
+class Foreign(nn.Module):
+    """A linear layer that keeps its matrix the other way round, under a name of its own."""
+
+    def __init__(self, width, outputs):
+        super().__init__()
+        self.w, self.c = nn.Parameter(torch.randn(width, outputs)), nn.Parameter(torch.randn(outputs))
+
+    def forward(self, x):
+        return x @ self.w + self.c
+
+
+@pytest.mark.parametrize("kind", [Adapted, Foreign])
+def test_what_is_linear_is_a_head(kind):
+    net = Net().eval()
+    net.head = kind(6, 3)
+    with untouched(net):
+        feature_map, head = phiscope.split(net, X, head="head")
+    assert torch.allclose(head(feature_map(X)), net(X), atol=1e-5)
+    if kind is Foreign:
+        assert torch.allclose(head.weight, net.head.w.T, atol=1e-6)
+        assert phiscope.split(net, X)[1].name == "head"
+
+
+def test_layers_of_equal_shape_are_named_before_all_others():
+    net = Net()
+    net.head = Adapted(6, 3)
+    with pytest.raises(NoHeadError, match=r"of fitting shape are 'head\.up', 'head\.base'"):
+        phiscope.split(net, X)
+
+
+def test_a_layer_may_end_in_its_own_softmax():
+    class Ended(nn.Linear):
+        def forward(self, x):
+            return super().forward(x).softmax(-1)
+
+    net = Net().eval()
+    net.head = Ended(6, 3)
+    feature_map, head = phiscope.split(net, X)
+    assert head.layout.endswith("then softmax")
+    assert torch.allclose(head(feature_map(X)).softmax(-1), net(X), atol=1e-6)
 
 
 def test_a_head_that_starts_at_zero_is_not_mistaken():
@@ -140,6 +215,12 @@ def test_two_heads_need_a_choice():
     assert phiscope.split(net, X, head="right")[1].name == "right"
 
 
+def test_parts_of_the_output_that_are_not_read_are_named():
+    net = two_heads(lambda a, b: {"auxiliary": a, "logits": b})
+    assert phiscope.measure(net, X).provenance["not_read"] == "output['auxiliary'] (9, 3)"
+    assert "not_read" not in phiscope.measure(two_heads(lambda a, b: b), X).provenance
+
+
 def test_logits_come_first():
     net = two_heads(lambda a, b: {"auxiliary": a, "logits": b})
     assert phiscope.split(net, X)[1].name == "right"
@@ -153,7 +234,7 @@ def test_logits_come_first():
         ("body.1", "Tanh, not a linear layer"),
         ("body", r"inside it are 'body\.0'"),
         (nn.Linear(6, 3), "not a layer of this model"),
-        ("body.0", "chosen layer does not produce"),
+        (3, "head is a int"),
     ],
 )
 def test_a_wrong_choice_says_what_to_do(head, message):
@@ -210,7 +291,7 @@ def test_a_linear_subclass_that_is_not_linear_is_noticed():
 
     net = Net()
     net.head = Cosine(6, 3)
-    with pytest.raises(HeadError, match="more than rounding explains"):
+    with pytest.raises(HeadError, match="not be linear; features without a head"):
         phiscope.split(net, X)
 
 

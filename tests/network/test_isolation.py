@@ -90,7 +90,7 @@ def test_no_trace_when_the_data_fail_half_way(restless, words):
 
 
 def test_no_trace_when_no_head_is_found():
-    net = nn.Sequential(nn.Linear(3, 2), nn.Dropout(), nn.Tanh())
+    net = nn.Sequential(nn.Linear(3, 2), nn.Dropout(), nn.ReLU())
     with untouched(net), pytest.raises(phiscope.errors.NoHeadError):
         phiscope.split(net, torch.randn(4, 3, generator=torch.Generator().manual_seed(0)))
 

@@ -6,10 +6,12 @@ from torch import nn
 
 import phiscope
 from phiscope.errors import HeadError, InputError
+from phiscope.network.batch import Batch
 from phiscope.network.overhearing import check_can_overhear, overhearing
 from untouched import untouched
 
 X = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
+BATCH = Batch(args=(X,), kwargs={}, targets=None, size=9)
 
 
 @pytest.fixture
@@ -20,7 +22,7 @@ def net():
 
 def test_what_was_heard_are_the_features_of_that_pass(net):
     feature_map, _ = phiscope.split(net, X)
-    with overhearing(feature_map) as heard:
+    with overhearing(feature_map, BATCH) as heard:
         outputs = net(X)
     rows = heard.rows(index=0, checked=True)
     assert torch.equal(rows.features, feature_map(X))
@@ -28,7 +30,7 @@ def test_what_was_heard_are_the_features_of_that_pass(net):
     assert not heard.training
     # In training mode they are those with dropout, and the pass still has its gradient.
     net.train()
-    with overhearing(feature_map) as heard:
+    with overhearing(feature_map, BATCH) as heard:
         net(X).sum().backward()
     assert heard.training
     assert net[0].weight.grad is not None
@@ -40,7 +42,7 @@ def test_what_was_heard_are_the_features_of_that_pass(net):
 @pytest.mark.parametrize("times", [0, 2])
 def test_a_block_needs_one_pass(net, times):
     feature_map, _ = phiscope.split(net, X)
-    with untouched(net), overhearing(feature_map) as heard:
+    with untouched(net), overhearing(feature_map, BATCH) as heard:
         for _ in range(times):
             net(X)
     with pytest.raises(HeadError, match=f"ran {times} times inside block 7"):
@@ -49,7 +51,7 @@ def test_a_block_needs_one_pass(net, times):
 
 def test_hooks_go_when_the_block_raises(net):
     feature_map, _ = phiscope.split(net, X)
-    with untouched(net), pytest.raises(KeyError), overhearing(feature_map):
+    with untouched(net), pytest.raises(KeyError), overhearing(feature_map, BATCH):
         raise KeyError("in the training")
 
 

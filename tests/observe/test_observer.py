@@ -92,7 +92,10 @@ def test_a_record_is_what_measure_says(net, probe, tmp_path):
     assert run.records[0].scalars == {"train_loss": 1.5, "test_accuracy": 0.25}
     for split, data in probe.items():
         stored = run.records[0].measurement(split)
-        expected = phiscope.measure(net, data).to_dict() | {"initial_kernel_similarity": 1.0}
+        expected = phiscope.measure(net, data).to_dict() | {
+            "initial_kernel_similarity": 1.0,
+            "initial_kernel_similarity_raw": 1.0,
+        }
         assert stored.to_dict() == pytest.approx(expected, rel=1e-12)
         assert stored.provenance["split"] == split
     assert first.to_dict() == run.records[0].measurement("train").to_dict()
@@ -264,3 +267,24 @@ def test_a_mapping_of_model_inputs_is_one_probe_and_not_splits(tmp_path):
         measured = observer.record(epoch=0)
     assert measured.n_samples == 40
     assert phiscope.open_run(tmp_path / "run").splits == ("probe",)
+
+
+def test_targets_of_the_callers_choice(tmp_path):
+    names = ["ant", "bee", "cow"]
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Tanh(), torch.nn.Linear(6, 3))
+    x, y = torch.randn(90, 4), torch.randint(3, (90,))
+    expected = phiscope.measure(net, (x, y))["nc1"]
+    batch, read = (x, [names[k] for k in y]), lambda b: [names.index(word) for word in b[1]]
+    for place, targets in (("a", read), ("b", y)):
+        with phiscope.Observer(net, [batch], run=tmp_path / place, targets=targets) as observer:
+            assert observer.record(epoch=0)["nc1"] == expected
+    with phiscope.PassiveObserver(net, [batch], run=tmp_path / "c", targets=read) as passive:
+        with passive.batch(batch):
+            net(x)
+        assert passive.record(epoch=0)["nc1"] == pytest.approx(expected, rel=1e-9)
+    with pytest.raises(InputError, match="an array beside 2 data sets"):
+        phiscope.Observer(net, {"a": [batch], "b": [batch]}, run=tmp_path / "d", targets=y)
+    with pytest.raises(InputError, match="come with each batch"):
+        phiscope.PassiveObserver(net, [batch], run=tmp_path / "e", targets=y)
+    assert not (tmp_path / "d").exists()

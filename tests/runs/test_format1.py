@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import phiscope
+from phiscope.errors import MissingNumberError
 from phiscope.runs import FORMAT_VERSION, RunWriter, open_run
 
 STORED = Path(__file__).parent / "format1"
@@ -38,6 +39,14 @@ def test_everything_is_there(folder):
     assert run.gallery("test").inputs.shape == (8, 4)
     assert "initial_kernel_similarity" in run.records[2].numbers()
     assert "initial_kernel_similarity" not in run.records[6].numbers()
+
+
+@pytest.mark.parametrize("name", ["within_class_variance", "between_class_variance", "initial_kernel_similarity_raw"])
+def test_numbers_of_later_versions_are_absent_with_the_reason(folder, name):
+    m = open_run(folder).records[0].measurement("train")
+    assert name not in m
+    with pytest.raises(MissingNumberError, match="made without it"):
+        m[name]
 
 
 def test_it_has_a_page(folder, tmp_path):

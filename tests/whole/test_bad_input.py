@@ -271,7 +271,7 @@ M = diagonalize(X, head=HEAD, targets=Y)
 
 @pytest.mark.parametrize(
     ("name", "nearest"),
-    [("rankm", "rankme"), ("effective_dimention", "effective_dimension"), ("Quality", "quality"), ("nc33", "nc3")],
+    [("rankm", "rankme"), ("effective_dimention", "effective_dimension"), ("Qualty", "quality"), ("nc33", "nc3")],
 )
 def test_unknown_number(name, nearest):
     with pytest.raises(UnknownNameError, match=f"no number named {name!r}") as caught:
@@ -327,8 +327,8 @@ def test_interval_level(level):
 
 
 def test_interval_of_unknown_number():
-    with pytest.raises(UnknownNameError, match="no number named 'dlr'"):
-        M.interval("dlr")
+    with pytest.raises(UnknownNameError, match="no number named 'dlx'"):
+        M.interval("dlx")
     with pytest.raises(MissingNumberError, match="neither outputs nor a head"):
         diagonalize(X).interval("dynamical_low_rank")
 

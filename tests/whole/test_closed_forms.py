@@ -45,6 +45,8 @@ def test_minimal_features(C, p):
     assert m["output_rank_raw"] == C
     for name in ("nc1", "nc1_bounded", "nc2_equinorm", "nc2_equiangular", "nc3", "cdnv"):
         assert m[name] == pytest.approx(0, abs=EXACT), name
+    assert m["within_class_variance"] == pytest.approx(0, abs=EXACT)
+    assert m["between_class_variance"] == pytest.approx(1, abs=EXACT)  # unit vectors about their center
     assert m["discriminant_information"] == pytest.approx(C - 1, abs=C * EXACT)
     assert m["readout_r2"] == pytest.approx(1, abs=EXACT)
     assert m["target_alignment"] == pytest.approx(1, abs=EXACT)
@@ -72,7 +74,8 @@ def test_minimal_features_control():
     """Noise of one percent in the features has to show in every number."""
     X, V, y = collapsed(4, 6)
     m = diagonalize(X + 0.01 * np.random.default_rng(0).normal(size=X.shape), head=(V, None), targets=y)
-    for name in ("dynamical_low_rank", "nc1", "nc1_bounded", "nc2_equinorm", "nc2_equiangular", "nc3", "cdnv"):
+    numbers = ("dynamical_low_rank", "nc1", "nc1_bounded", "nc2_equinorm", "nc2_equiangular", "nc3", "cdnv")
+    for name in (*numbers, "within_class_variance"):
         assert m[name] > 1e-7, name
 
 
@@ -131,8 +134,13 @@ def test_constant_features(value, n):
 
 def test_zero_features():
     m = diagonalize(np.zeros((9, 4)), head=(np.ones((2, 4)), None), targets=np.arange(9) % 2)
-    assert set(m.to_dict()) == {"output_rank", "output_rank_raw"}
-    assert m["output_rank"] == 0
+    assert set(m.to_dict()) == {
+        "output_rank",
+        "output_rank_raw",
+        "within_class_variance",
+        "between_class_variance",
+    }
+    assert set(m.to_dict().values()) == {0.0}
 
 
 # 5.4
@@ -258,6 +266,8 @@ def test_class_numbers_of_two_points():
     """Two classes at -1 and 1, spread s.d. 1/2 in both: everything on one line, by hand."""
     X = np.array([[-1.5], [-0.5], [0.5], [1.5]])
     m = diagonalize(X, head=(np.array([[-1.0], [1.0]]), None), targets=[0, 0, 1, 1])
+    assert m["within_class_variance"] == pytest.approx(0.25, abs=EXACT)
+    assert m["between_class_variance"] == pytest.approx(1, abs=EXACT)
     assert m["nc1"] == pytest.approx(0.25 / 1 / 2, abs=EXACT)
     assert m["nc1_bounded"] == pytest.approx(1 - 1 / 1.25, abs=EXACT)
     assert m["cdnv"] == pytest.approx((0.25 + 0.25) / (2 * 4), abs=EXACT)
@@ -279,3 +289,13 @@ def test_nc1_bounded_is_what_the_centered_quality_lacks():
     m = diagonalize(g.normal(size=(4, 6))[y] + g.normal(size=(80, 6)), targets=y)
     assert m["nc1_bounded"] == pytest.approx(1 - m.centered.cumulative_quality[-1], abs=EXACT)
     assert m["discriminant_information"] == pytest.approx(3 * (1 - m["nc1_bounded"]), abs=EXACT)
+
+
+def test_outputs_that_no_linear_head_gives_have_no_excess_loss():
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(size=(300, 5)), rng.integers(0, 3, 300)
+    perfect = diagonalize(features, np.eye(3)[labels], targets=labels)
+    assert "any linear head" in perfect.absent["head_excess_loss"]
+    # The same outputs on features that give them lose nothing.
+    linear = diagonalize(np.eye(3)[labels], np.eye(3)[labels], targets=labels)
+    assert linear["head_excess_loss"] == pytest.approx(0, abs=1e-12)

@@ -65,6 +65,7 @@ PUBLIC = [
     "Measurement",
     "Observer",
     "PassiveObserver",
+    "PhiscopeError",
     "Run",
     "Spectrum",
     "Split",
@@ -80,6 +81,7 @@ PUBLIC = [
     "split",
     "tangent_kernel",
     "track",
+    "write_run",
 ]
 
 

@@ -440,5 +440,6 @@ def test_round_trip_control(file):
 def test_every_definition_is_known_here():
     """A new number has to be sorted into the sets above, or it is not tested for invariance."""
     sorted_in = CENTERED | RAW | FROM_SHARDS | {"output_rank_raw", "head_excess_loss", "initial_kernel_similarity"}
-    sorted_in |= {"nc3", "nrc1", "nrc2", "nrc3"}
+    sorted_in |= {"nc3", "nrc1", "nrc2", "nrc3", "initial_kernel_similarity_raw"}
+    sorted_in |= {"within_class_variance", "between_class_variance"}
     assert set(SCALARS) == sorted_in

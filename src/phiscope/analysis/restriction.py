@@ -16,8 +16,9 @@ from torch import nn
 from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError, TargetError
 from phiscope.inputs.arrays import as_head, as_rows, as_targets, classes_of_head
 from phiscope.inputs.batches import batches_of, peeked
+from phiscope.inputs.order import check_order
 from phiscope.measurement.record import Measurement
-from phiscope.network import split_on
+from phiscope.network import FeatureChoice, feature_map_of
 from phiscope.network.batch import with_targets
 from phiscope.network.isolation import isolated, unwrapped
 from phiscope.network.samples import samples_of
@@ -57,7 +58,17 @@ class Restriction:
         return int(np.argmax(self.accuracy >= share * self.accuracy[-1]))
 
 
-def restrict(measurement: Measurement, samples: Any, head: Any, *, centered: bool = True) -> Restriction:
+def restrict(
+    measurement: Measurement,
+    samples: Any,
+    head: Any,
+    *,
+    centered: bool = True,
+    features: nn.Module | str | None = None,
+    layer: Any = None,
+    targets: Any = None,
+    padding: bool = False,
+) -> Restriction:
     """Accuracy and loss of the network restricted to its top k eigenfunctions, for every k, and NC4.
 
     Args:
@@ -67,6 +78,10 @@ def restrict(measurement: Measurement, samples: Any, head: Any, *, centered: boo
         head: the pair (W (C, p), b (C,)), or the network itself, which is then run once as by `measure`. A single
             output tells class 1 from class 0 by its sign, its loss is the logistic one.
         centered: restrict to eigenfunctions of the covariance; False uses the second moment.
+        features: with a network, the features that were measured; see `phiscope.measure`.
+        layer: with a network, its head where that was chosen: a layer, its dotted name, or (W, b).
+        targets: with a network, see `phiscope.measure`.
+        padding: with a network, see `phiscope.measure`.
 
     Returns:
         The curves over k and NC4.
@@ -89,28 +104,42 @@ def restrict(measurement: Measurement, samples: Any, head: Any, *, centered: boo
         [0.5, 1.0, 1.0]
     """
     if isinstance(head, nn.Module):
-        return _restrict_network(measurement, samples, head, centered)
+        check_order(samples, targets)
+        choice = FeatureChoice(features=features, head=layer, padding=padding)
+        return _restrict_network(measurement, samples, head, centered, choice, targets)
+    if features is not None or layer is not None or targets is not None or padding:
+        raise InputError(
+            "features, layer, targets and padding belong to a network as head; with (W, b), samples are pairs of "
+            "features and targets"
+        )
     batches = [samples] if isinstance(samples, tuple) and len(samples) == 2 else samples
     return _over(measurement, batches, as_head(head, measurement.n_features), centered)
 
 
-def _restrict_network(measurement: Measurement, data: Any, model: nn.Module, centered: bool) -> Restriction:
+def _restrict_network(
+    measurement: Measurement, data: Any, model: nn.Module, centered: bool, choice: FeatureChoice, targets: Any
+) -> Restriction:
     """The same pass over a network's own features, leaving no trace in it."""
     model = unwrapped(model)
     with isolated(model, data=data, device=None):
         first, batches = peeked(batches_of(data))
-        feature_map = split_on(model, first, head=None, device=None).feature_map
+        feature_map = feature_map_of(model, first, choice, device=None, targets=targets)
         call = feature_map.caller()
 
         def features_and_targets() -> Iterator[Sample]:
-            for index, batch in enumerate(with_targets(batches, feature_map.reader(), None)):
+            for index, batch in enumerate(with_targets(batches, feature_map.reader(), targets)):
                 rows = feature_map.rows(batch, call=call, index=index)
-                chosen = samples_of(batch, rows, model)
+                chosen = samples_of(batch, rows, feature_map)
                 if chosen.targets is None:
                     raise TargetError("the data hold no targets, expected (x, y) batches or a mapping with labels")
                 yield rows.features[chosen.rows.to(rows.features.device)], chosen.targets
 
-        rows = feature_map.rows(feature_map.reader()(first), call=call, index=0)
+        rows = feature_map.rows(feature_map.reader().without_targets(first), call=call, index=0)
+        if rows.weight is None:
+            raise InputError(
+                "these features have no head, so there are no outputs to restrict; name one with layer=<a layer, its "
+                "name, or (W, b)>"
+            )
         head = as_head((rows.weight, rows.bias), measurement.n_features)
         return _over(measurement, features_and_targets(), head, centered)
 

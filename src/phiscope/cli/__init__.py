@@ -2,8 +2,9 @@
 
 ::
 
-    main.py           commands, options and exit codes
-    text.py           definitions, studies, measurements and comparisons as plain text
+    main.py           commands and exit codes
+    options.py        what each command takes, and its help
+    text.py           definitions, words, studies, measurements and comparisons as plain text
     named_objects.py  what a user names as module:function, called and handed over
 """
 

@@ -1,8 +1,7 @@
-"""The command line: one short function a command; everything it says is written elsewhere."""
+"""The command line: one short function a command; what it takes and what it says is written elsewhere."""
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import os
@@ -12,32 +11,14 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
-from jsonargparse.typing import NonNegativeInt, PositiveFloat, PositiveInt
+from jsonargparse import ArgumentError, Namespace
 
 import phiscope
+from phiscope.cli.options import command_parser
 from phiscope.errors import PhiscopeError, UnknownNameError
-from phiscope.reproduction.options import EXAMPLES, SUMMARY, add_options
 
 DONE, OUR_FAULT, WRONG_USE, STOPPED = 0, 1, 2, 130
 """Exit codes; 130 is what a shell reports for Ctrl-C."""
-
-_RUN = "Train a built-in study, observe it, and write its run and page; Ctrl-C stops it and keeps both."
-_MEASURE = (
-    "Diagonalize features from files, also larger than memory, and print every number. A PATH is a .npy file, a Zarr "
-    "folder, a Parquet file, or a folder or quoted pattern of .npy or Parquet files; PATH:NAME names an array or "
-    "columns inside."
-)
-_REPORT = "Write one self-contained page for a run, or for several side by side."
-_REPLAY = (
-    "Measure saved checkpoints of one training, in order, and write the run that an observer would have written. MODEL "
-    "and --data are module:function, found from the current folder. What the run has already is skipped."
-)
-_EXPLAIN = "Print what a number means: formula, range, direction, source."
-
-
-class _Help(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keeps the line breaks of the examples."""
 
 
 def run_command(arguments: Sequence[str]) -> int:
@@ -86,7 +67,9 @@ def _run_command(arguments: list[str]) -> int:
         raise ArgumentError(None, f"name a command: {', '.join(COMMANDS)}; phiscope --help explains them")
     if not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
         raise UnknownNameError("command", arguments[0], COMMANDS)
-    chosen = _parser().parse_args(arguments)
+    if arguments[0] == "measure" and len(arguments) > 1 and not arguments[1].startswith("-"):
+        raise ArgumentError(None, f"measure takes files by name, as in: phiscope measure --features {arguments[1]}")
+    chosen = command_parser().parse_args(arguments)
     return COMMANDS[chosen.command](chosen[chosen.command])
 
 
@@ -128,9 +111,9 @@ def _print_anywhere() -> None:
 
 def _studies(chosen: Namespace) -> int:
     from phiscope.cli.text import name_list
-    from phiscope.studies import STUDIES
+    from phiscope.glossary.words import stored
 
-    print(name_list({name: study.title for name, study in STUDIES.items()}))
+    print(name_list(stored().studies))
     return DONE
 
 
@@ -148,13 +131,13 @@ def _run(chosen: Namespace) -> int:
 
 def _measure(chosen: Namespace) -> int:
     from phiscope.cli.text import measurement_facts
-    from phiscope.inputs.files import open_array, open_rows
+    from phiscope.inputs.files import open_array, open_parts
     from phiscope.measurement.diagonalize import diagonalize_table
     from phiscope.moments.row_table import PARTS, RowTable
 
     if chosen.bias is not None and chosen.head is None:
         raise ArgumentError(None, "--bias belongs to --head, which is missing")
-    files = {name: open_rows(chosen[name], name=name) for name in PARTS if chosen[name] is not None}
+    files = open_parts({name: chosen[name] for name in PARTS if chosen[name] is not None})
     head = [None if chosen[name] is None else open_array(chosen[name], name=name) for name in ("head", "bias")]
     measurement = diagonalize_table(
         RowTable(files, progress=False if chosen.quiet or chosen.json else None),
@@ -194,13 +177,10 @@ def _compare(chosen: Namespace) -> int:
 
 
 def _explain(chosen: Namespace) -> int:
-    from phiscope.cli.text import definition_text, name_list
-    from phiscope.metrics import DEFINITIONS, definition_of
+    from phiscope.cli.text import all_words, explanation
+    from phiscope.glossary.words import stored
 
-    if chosen.name is None:
-        print(name_list({name: row.title for name, row in DEFINITIONS.items()}))
-    else:
-        print(definition_text(definition_of(chosen.name)))
+    print(all_words(stored()) if not chosen.name else explanation(" ".join(chosen.name), stored()))
     return DONE
 
 
@@ -241,106 +221,3 @@ COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "reproduce": _reproduce,
 }
 """Every command by its name."""
-
-
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        prog="phiscope",
-        description="Diagonalize the forward feature map of a neural network and watch it learn.",
-        epilog="Examples:\n  phiscope run digits-cnn\n  phiscope measure --features f.npy --outputs o.npy\n"
-        "  phiscope explain dynamical_low_rank",
-        formatter_class=_Help,
-        exit_on_error=False,
-        version=phiscope.__version__,
-    )
-    commands = parser.add_subcommands(dest="command", required=True)
-
-    def command(name: str, summary: str, *examples: str) -> ArgumentParser:
-        lines = "".join(f"\n  phiscope {name} {example}".rstrip() for example in examples)
-        made = ArgumentParser(
-            description=summary, epilog=f"Examples:{lines}", formatter_class=_Help, exit_on_error=False
-        )
-        commands.add_subcommand(name, made, help=summary)
-        return made
-
-    command("studies", "List the built-in studies, one line each.", "")
-    _add_run(
-        command("run", _RUN, "digits-cnn", "digits-fcn --epochs 20 --seed 3 --out runs", "digits-cnn --config my.yaml")
-    )
-    _add_measure(
-        command(
-            "measure", _MEASURE, "--features f.npy", "--features x.parquet:embedding --targets x.parquet:label --json"
-        )
-    )
-    report = command("report", _REPORT, "runs/digits-cnn-seed0", "runs/a runs/b -o both.html")
-    report.add_argument("runs", nargs="+", type=str, metavar="RUN", help="a run's folder")
-    report.add_argument("-o", "--output", type=str, default="report.html", metavar="FILE", help="the page to write")
-    compare = command("compare", "Print the final numbers of several runs side by side.", "runs/a runs/b")
-    compare.add_argument("runs", nargs="+", type=str, metavar="RUN", help="a run's folder")
-    explain = command("explain", _EXPLAIN, "", "dynamical_low_rank")
-    explain.add_argument("name", nargs="?", type=str, metavar="NAME", help="a number's name; without it, all names")
-    _add_replay(command("replay", _REPLAY, "my_training:build 'ckpt/*.pt' --data my_training:probe --out runs/mine"))
-    add_options(command("reproduce", SUMMARY, *EXAMPLES))
-    return parser
-
-
-def _add_run(parser: ArgumentParser) -> None:
-    parser.add_argument("study", type=str, metavar="STUDY", help="its name; phiscope studies lists them")
-    parser.add_argument("--out", type=str, default="runs", metavar="FOLDER", help="where to make the run's folder")
-    parser.add_argument("--epochs", type=PositiveInt, default=None, metavar="N", help="epochs; the study has its own")
-    parser.add_argument("--seed", type=NonNegativeInt, default=0, metavar="N", help="seed of everything random")
-    parser.add_argument("--config", action="config", metavar="FILE", help="options from a YAML file")
-
-
-def _add_replay(parser: ArgumentParser) -> None:
-    parser.add_argument("model", type=str, metavar="MODEL", help="module:function that makes the network")
-    parser.add_argument(
-        "checkpoints",
-        nargs="+",
-        type=str,
-        metavar="CHECKPOINT",
-        help="a file, a folder of the Trainer, or a quoted pattern",
-    )
-    parser.add_argument(
-        "--data", type=str, required=True, metavar="DATA", help="module:function that gives the probe data"
-    )
-    parser.add_argument("--out", type=str, required=True, metavar="RUN", help="the run's folder")
-    parser.add_argument(
-        "--head", type=str, default=None, metavar="NAME", help="dotted name of the head; else it is found"
-    )
-    parser.add_argument(
-        "--key", type=str, default=None, metavar="KEY", help="where in a file the weights lie, such as ema"
-    )
-    parser.add_argument("--jobs", type=PositiveInt, default=1, metavar="N", help="so many processes at a time")
-    parser.add_argument("--max-samples", type=PositiveInt, default=None, metavar="N", help="of each split; else all")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar; there is none off a terminal either")
-
-
-def _add_measure(parser: ArgumentParser) -> None:
-    rows = {
-        "features": "shape (n, p)",
-        "outputs": "shape (n, C)",
-        "targets": "(n,) integer classes, or float values",
-        "weights": "shape (n,)",
-    }
-    for name, shape in rows.items():
-        parser.add_argument(
-            f"--{name}", type=str, required=name == "features", default=None, metavar="PATH", help=shape
-        )
-    parser.add_argument(
-        "--head", type=str, default=None, metavar="FILE", help=".npy of shape (C, p), instead of outputs"
-    )
-    parser.add_argument("--bias", type=str, default=None, metavar="FILE", help=".npy of shape (C,), of the head")
-    parser.add_argument(
-        "--rank-tolerance",
-        type=PositiveFloat,
-        default=1e-4,
-        metavar="X",
-        help="relative tolerance on the eigenvalues of the outputs' second moment",
-    )
-    parser.add_argument(
-        "--k", type=PositiveInt, default=None, metavar="K", help="leading eigenfunctions of wide features"
-    )
-    parser.add_argument("--precision", choices=("exact", "fast"), default="exact", help="of products; fast is float32")
-    parser.add_argument("--json", action="store_true", help="print strict JSON instead of a table")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar; there is none off a terminal either")

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from phiscope.metrics import DEFINITIONS
-from phiscope.metrics.definition import Definition
+from phiscope.glossary import TRANSFORMATIONS, Definition, Term
+from phiscope.glossary.words import Glossary
 
 if TYPE_CHECKING:
     from phiscope.measurement.record import Measurement
@@ -21,13 +21,36 @@ WIDTH = 100
 _CURVES = ("eigenvalues", "quality", "utilization", "cumulative_quality", "cumulative_utilization")
 
 
-def definition_text(row: Definition) -> str:
-    """One definition row as a person reads it.
+def explanation(word: str, glossary: Glossary) -> str:
+    """What a number or a word means, as a person reads it.
+
+    Args:
+        word: name, symbol, title, or another word for it.
+        glossary: where to look it up.
+
+    Raises:
+        UnknownNameError: there is no such number or word; the message offers the nearest names.
+        AmbiguousNameError: it may mean several; the message lists them.
 
     Example:
-        >>> from phiscope.metrics import definition_of
-        >>> definition_text(definition_of("stable_rank")).splitlines()[0].split(":")[0]
-        'stable_rank'
+        >>> from phiscope.glossary.words import stored
+        >>> explanation("sr", stored()).splitlines()[0]
+        'stable_rank: stable rank'
+    """
+    row = glossary.words.meaning(word)
+    if isinstance(row, Term):
+        facts = {"meaning": row.meaning, "read it": row.place, "also said": ", ".join(row.aliases)}
+        return _facts(f"{row.name}: a word", facts | {"goes with": ", ".join(row.numbers)})
+    return definition_text(row, place=glossary.places[row.name], beside=glossary.words.beside(row.name))
+
+
+def definition_text(row: Definition, *, place: str, beside: Iterable[str] = ()) -> str:
+    """One definition row as a person reads it.
+
+    Args:
+        row: the row.
+        place: what to type to read the number.
+        beside: names of its variants.
     """
     spectrum = {"raw": "the raw spectrum (of M)", "centered": "the centered spectrum (of S)"}
     facts = {
@@ -39,17 +62,33 @@ def definition_text(row: Definition) -> str:
         "unit": "" if row.unit == "1" else row.unit,
         "read from": spectrum.get(row.centering, ""),
         "needs": ", ".join(row.needs),
+        "read it": place,
+        "invariant": row.invariance_text or "to none of: " + ", ".join(TRANSFORMATIONS),
         "source": row.source,
         "note": "this definition is phiscope's own" if row.ours else "",
         "beware": row.caveat,
+        "also said": ", ".join(row.aliases),
+        "beside it": ", ".join(beside),
     }
-    lines = [f"{row.name}: {row.title}", ""]
+    return _facts(f"{row.name}: {row.title}", facts)
+
+
+def _facts(head: str, facts: Mapping[str, str]) -> str:
+    lines = [head, ""]
     for label, text in facts.items():
         if text:
             lines += textwrap.wrap(
                 text, WIDTH, initial_indent=f"  {label:<11}", subsequent_indent=" " * 13, break_long_words=False
             )
     return "\n".join(lines)
+
+
+def all_words(glossary: Glossary) -> str:
+    """Every number with its symbol and title, one line each, then the words."""
+    rows = glossary.words.definitions.values()
+    width = max(len(row.symbol) for row in rows)
+    numbers = name_list({row.name: f"{row.symbol:<{width}}  {row.title}" for row in rows})
+    return f"{numbers}\n\nwords: {', '.join(glossary.words.terms)}"
 
 
 def name_list(titles: Mapping[str, str]) -> str:
@@ -133,6 +172,9 @@ def _recorded(labels: list[str], runs: Sequence[Run]) -> str:
 
 
 def _measured(split: str, labels: list[str], records: list[Record | None]) -> str:
+    # Not for commands that print only text: it loads NumPy and SciPy.
+    from phiscope.metrics import DEFINITIONS
+
     measured = {name for record in records if record for name in record.numbers(split)}
     # In the order of the definitions, then those of a later phiscope.
     names = [*(name for name in DEFINITIONS if name in measured), *sorted(measured - set(DEFINITIONS))]

@@ -21,9 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phiscope.errors import EmptyDataError, InputError, MissingDependencyError, ShapeError
-from phiscope.inputs.arrays import as_array, as_count
+from phiscope.inputs.arrays import as_array, as_count, as_weights
+from phiscope.inputs.groups import as_groups
+from phiscope.inputs.packed import Packing, packing_of
+from phiscope.inputs.rows import is_stored
 from phiscope.linalg.products import pack_symmetric, unpack_symmetric
 from phiscope.moments.accumulator import MomentAccumulator
+from phiscope.moments.dealing import GroupDeal
 from phiscope.moments.gathered import Gathered
 from phiscope.moments.moments import Moments, merge, with_all_classes, with_groups
 from phiscope.moments.precision import check_range
@@ -36,7 +40,7 @@ from phiscope.moments.row_table import (
     locate,
 )
 from phiscope.moments.shards import shards_of_chunks
-from phiscope.typing import FloatArray
+from phiscope.typing import FloatArray, IntArray
 
 
 def is_dask(data: Any) -> bool:
@@ -54,7 +58,7 @@ class DaskTable:
 
     Args:
         parts: Dask arrays by name (``"features"``, ``"outputs"``, ``"targets"``, ``"weights"``), at least one; what is
-            in memory, in a memory map or in Zarr is wrapped.
+            in memory, in a memory map or in Zarr is wrapped. ``"groups"`` are read at once.
 
     Raises:
         ShapeError: shapes do not fit together, or lengths are not known.
@@ -69,7 +73,9 @@ class DaskTable:
     """
 
     def __init__(self, parts: Mapping[str, Any]) -> None:
-        arrays = {name: _as_dask(parts[name], name) for name in PARTS if parts.get(name) is not None}
+        given = {name: parts[name] for name in PARTS if name != "groups" and parts.get(name) is not None}
+        self._packings = {name: packing_of(part, place=name) for name, part in given.items() if _is_lazy(part)}
+        arrays = {name: _as_dask(part, name) for name, part in given.items()}
         check_shapes({name: array.shape for name, array in arrays.items()})
         features = arrays["features"]
         if features.numblocks[1] > 1:
@@ -79,6 +85,9 @@ class DaskTable:
             name: array.rechunk({0: self._lengths} | dict.fromkeys(range(1, array.ndim), -1))
             for name, array in arrays.items()
         }
+        groups = parts.get("groups")
+        # Whole, and here: rows of one group may lie in any chunk, and have to be in one shard.
+        self._groups = None if groups is None else GroupDeal(as_groups(groups, int(features.shape[0])))
 
     @property
     def n_features(self) -> int:
@@ -93,7 +102,10 @@ class DaskTable:
     @property
     def has_classes(self) -> bool:
         """Whether the targets are class indices."""
-        return "targets" in self._arrays and self._arrays["targets"].dtype.kind in "iub"
+        if "targets" not in self._arrays:
+            return False
+        packing = self._packings.get("targets") or Packing()
+        return packing.dtype(self._arrays["targets"].dtype).kind in "iub"
 
     def gather(
         self, *, num_classes: int | None = None, n_shards: int | None = None, precision: str = "exact"
@@ -119,29 +131,40 @@ class DaskTable:
         for name, reach in part.reach.items():
             check_range(reach, name=name, precision=precision)
         found = [shard for shard in part.shards if shard is not None]
-        n_groups = max([len(shard.group_counts) for shard in found] + [num_classes or 1])
+        n_groups = max(part.n_groups, num_classes or 1)
         shards = tuple(with_groups(shard, n_groups) if shard.classes else shard for shard in found)
         return Gathered(
             moments=reduce(merge, shards),
             shards=shards,
             warnings=doubts_about_labels(classes_named(part.whole, part.n_rows)),
             provenance={"source": "dask arrays", "chunks": str(len(self._lengths))},
+            n_groups=None if self._groups is None else self._groups.n_groups,
         )
 
     def _graph(self, num_classes: int | None, n_shards: int | None, precision: str) -> Any:
         """One delayed `Part` of everything."""
         dask = _dask()
+        n_shards = n_shards or shards_of_chunks(self._width())
+        n_rows = sum(self._lengths)
+        seats = None if self._groups is None else self._groups.part(slice(None))(np.ones(n_rows, dtype=bool), n_shards)
         options = {
             "num_classes": None if num_classes is None else as_count(num_classes, name="num_classes"),
-            "n_shards": n_shards or shards_of_chunks(self._width()),
+            "n_shards": n_shards,
             "n_chunks": len(self._lengths),
             "precision": precision,
+            "packings": {name: packing for name, packing in self._packings.items() if packing is not None},
         }
         chunks = [array.to_delayed().ravel() for array in self._arrays.values()]
         measure = dask.delayed(chunk_part)
         starts = np.cumsum([0, *self._lengths]).tolist()
         parts = [
-            measure(dict(zip(self._arrays, blocks, strict=True)), index, starts[index], **options)
+            measure(
+                dict(zip(self._arrays, blocks, strict=True)),
+                index,
+                starts[index],
+                seats=None if seats is None else seats[starts[index] : starts[index + 1]].astype(np.int8),
+                **options,
+            )
             for index, blocks in enumerate(zip(*chunks, strict=True))
         ]
         # Pairs: with wider merges a worker would have to hold more parts at once.
@@ -177,8 +200,7 @@ def _as_dask(data: Any, name: str) -> Any:
             "to_dask_array(lengths=True)"
         )
     if not is_dask(data):
-        lazy = hasattr(data, "chunks") and hasattr(data, "shape")
-        data = arrays.from_array(data if lazy else as_array(data, name=name))
+        data = arrays.from_array(data if _is_lazy(data) else as_array(data, name=name))
     if data.dtype.kind not in "fiub":
         raise InputError(f"{name} has dtype {data.dtype}, expected real numbers; convert it to float or integer")
     if any(np.isnan(length) for length in data.shape):
@@ -191,6 +213,11 @@ def _as_dask(data: Any, name: str) -> Any:
     return data
 
 
+def _is_lazy(data: Any) -> bool:
+    """Whether its chunks are read by the tasks, and unpacked there; anything else is read here, as a whole."""
+    return is_dask(data) or is_stored(data) or (hasattr(data, "chunks") and hasattr(data, "shape"))
+
+
 def chunk_part(
     blocks: Mapping[str, Any],
     index: int,
@@ -200,6 +227,8 @@ def chunk_part(
     n_shards: int,
     n_chunks: int,
     precision: str = "exact",
+    packings: Mapping[str, Packing] | None = None,
+    seats: IntArray | None = None,
 ) -> Part | None:
     """The moments of one chunk of rows, its rows dealt to shards at random; None for a chunk without samples.
 
@@ -211,11 +240,18 @@ def chunk_part(
         n_shards: shards to deal to.
         n_chunks: chunks there are, for messages.
         precision: see `MomentAccumulator`.
+        packings: of those blocks that are stored in another unit.
+        seats: the shard of each row, where rows of a group have to stay together; None deals them here.
 
     Raises:
         InputError: the chunk cannot be used.
     """
-    arrays = {name: as_array(block, name=name) for name, block in blocks.items()}
+    where = f"batch 0 here is chunk {index} of {n_chunks}, rows {start} to {start + len(blocks['features']) - 1}"
+    try:
+        arrays = {name: _unpacked_block(block, (packings or {}).get(name), name) for name, block in blocks.items()}
+    except InputError as error:
+        locate(error, where, index=index)
+        raise
     n_rows = len(arrays["features"])
     if n_rows == 0:
         return None
@@ -223,24 +259,34 @@ def chunk_part(
     rng = np.random.default_rng([0, index])
     accumulator = MomentAccumulator(num_classes=num_classes, n_shards=n_shards, precision=precision)
     try:
-        accumulator.update(**arrays, units=rng.permutation(n_rows))
+        deal = None if seats is None else lambda counted, n_shards: seats
+        accumulator.update(**arrays, units=rng.permutation(n_rows), deal=deal)
     except InputError as error:
-        where = f"batch 0 here is chunk {index} of {n_chunks}, rows {start} to {start + n_rows - 1}"
         locate(error, where, index=index)
         raise
     # Chunks agree on groups by their number only.
     found = [with_all_classes(shard) for shard in accumulator.shards()]
-    if not found:
-        return None
     # A chunk with fewer rows than shards must not always fill the first ones.
-    seats = rng.permutation(n_shards)[: len(found)].tolist()
-    placed = dict(zip(seats, found, strict=True))
+    places = rng.permutation(n_shards)[: len(found)]
+    if seats is not None:
+        places = np.unique(seats[as_weights(arrays.get("weights"), n_rows, batch=0) > 0])
+    placed = dict(zip(places.tolist(), found, strict=True))
     return Part(
         shards=tuple(placed.get(seat) for seat in range(n_shards)),
         reach=_reach(arrays),
         whole=distinct_whole(arrays.get("targets"), frozenset()),
         n_rows=n_rows,
+        n_groups=_groups_in(arrays.get("targets")),
     )
+
+
+def _groups_in(targets: NDArray[Any] | None) -> int:
+    """How many classes the targets of a chunk show there to be, also those of samples that have no weight."""
+    return 1 if targets is None or targets.dtype.kind == "f" else int(targets.max()) + 1
+
+
+def _unpacked_block(block: Any, packing: Packing | None, name: str) -> NDArray[Any]:
+    return as_array(block if packing is None else packing.unpack(np.asanyarray(block)), name=name)
 
 
 def _reach(arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
@@ -269,6 +315,7 @@ def merge_parts(first: Part | None, second: Part | None) -> Part | None:
         reach={name: max(first.reach[name], second.reach[name]) for name in first.reach},
         whole=whole,
         n_rows=first.n_rows + second.n_rows,
+        n_groups=max(first.n_groups, second.n_groups),
     )
 
 
@@ -283,12 +330,14 @@ class Part:
         reach: largest absolute value of each array.
         whole: the different values of float targets while they may be labels, else None.
         n_rows: rows read, with those of weight 0.
+        n_groups: classes that these rows show there to be, 1 without classes.
     """
 
     shards: tuple[Moments | None, ...]
     reach: Mapping[str, float]
     whole: frozenset[float] | None
     n_rows: int
+    n_groups: int = 1
 
     @property
     def n_samples(self) -> int:
@@ -301,11 +350,13 @@ class Part:
         return object.__sizeof__(self) + sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpacked, (tuple(map(_pack, self.shards)), dict(self.reach), self.whole, self.n_rows)
+        return _unpacked, (tuple(map(_pack, self.shards)), dict(self.reach), self.whole, self.n_rows, self.n_groups)
 
 
-def _unpacked(shards: tuple[Any, ...], reach: dict[str, float], whole: frozenset[float] | None, n_rows: int) -> Part:
-    return Part(shards=tuple(map(_unpack, shards)), reach=reach, whole=whole, n_rows=n_rows)
+def _unpacked(
+    shards: tuple[Any, ...], reach: dict[str, float], whole: frozenset[float] | None, n_rows: int, n_groups: int
+) -> Part:
+    return Part(shards=tuple(map(_unpack, shards)), reach=reach, whole=whole, n_rows=n_rows, n_groups=n_groups)
 
 
 def _pack(moments: Moments | None) -> tuple[Moments, FloatArray | None] | None:

@@ -1,4 +1,4 @@
-"""Figures as data; `draw.py` alone knows matplotlib.
+"""Figures as data; `draw.py` and `drawing.py` alone know matplotlib.
 
 ::
 
@@ -13,6 +13,7 @@
     extremes.py  the samples on which an eigenfunction is largest and smallest
     tracks.py    which eigenfunction of the last record was which before
     draw.py      figures drawn with matplotlib, for print and notebooks
+    drawing.py   matplotlib's figure, which shows itself in a notebook
 
 Builders return frozen dataclasses that a test can read. ``phiscope.page`` draws them on a page, ``draw.py`` for print.
 """

@@ -1,6 +1,6 @@
 """Figures as data, drawn with matplotlib for print and notebooks: a measurement, layers over depth, a comparison.
 
-No other module of the package knows matplotlib, and pyplot's global state is not touched.
+No other module of the package but `drawing.py` knows matplotlib, and pyplot's global state is not touched.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from phiscope.spectrum.clusters import degenerate_clusters
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Drawing
 
+    from phiscope.figures.drawing import Drawing
     from phiscope.measurement.record import Measurement
 
 DASHES = {"solid": "-", "dashed": "--", "dotted": ":"}
@@ -45,6 +45,21 @@ NAMED = 24
 """At most about so many layers are named on the axis."""
 
 
+def _blank_of(purpose: str) -> type[Drawing]:
+    """The class of empty figures.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError("matplotlib", purpose=purpose, extra="figures") from error
+    from phiscope.figures.drawing import Drawing
+
+    return Drawing
+
+
 def measurement_figure(measurement: Measurement) -> Drawing:
     """Spectrum, Pi*(k) and Pihat(k), raw and centered, in one picture.
 
@@ -56,20 +71,18 @@ def measurement_figure(measurement: Measurement) -> Drawing:
         measurement: what to draw.
 
     Returns:
-        A ``matplotlib.figure.Figure`` of three panels; ``savefig`` writes it.
+        A ``matplotlib.figure.Figure`` of three panels that a notebook shows; ``savefig`` writes it.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    try:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure as Drawing
-    except ImportError as error:
-        raise MissingDependencyError("matplotlib", purpose="Measurement.figure()", extra="figures") from error
+    blank = _blank_of("Measurement.figure()")
+    from matplotlib import rc_context
+
     centered = operator_figure([("centered", measurement)], centered=True, colors=OKABE_ITO[:1])
     raw = operator_figure([("raw", measurement)], colors=OKABE_ITO[1:2], dashes=["dashed"])
     with rc_context(STYLE):
-        drawing = Drawing(figsize=(10.5, 3.6), layout="constrained", dpi=120)
+        drawing = blank(figsize=(10.5, 3.6), layout="constrained", dpi=120)
         pairs = zip(raw.panels, centered.panels, strict=True)
         for axes, pair in zip(drawing.subplots(1, 3), pairs, strict=True):
             if pair[1].name == "eigenvalues":
@@ -106,7 +119,8 @@ def _headline(measurement: Measurement) -> str:
     evidence = measurement.evidence
     word = "regime cannot be told" if evidence.regime is None else f"{evidence.regime} regime"
     distance = "" if evidence.dynamical_low_rank is None else f", D_LR = {evidence.dynamical_low_rank:.3g}"
-    return f"{word}: k90 = {evidence.k90}, output rank r = {evidence.output_rank}{distance}; {facts}"
+    reached = "k90 never reached" if evidence.k90 is None else f"k90 = {evidence.k90}"
+    return f"{word}: {reached}, output rank r = {evidence.output_rank}{distance}; {facts}"
 
 
 def _draw_panel(axes: Axes, pair: tuple[Panel, ...]) -> None:
@@ -168,20 +182,18 @@ def layers_figure(layers: Layers) -> Drawing:
         layers: what to draw.
 
     Returns:
-        A ``matplotlib.figure.Figure`` of three panels; ``savefig`` writes it.
+        A ``matplotlib.figure.Figure`` of three panels that a notebook shows; ``savefig`` writes it.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    try:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure as Drawing
-        from matplotlib.ticker import LogFormatter
-    except ImportError as error:
-        raise MissingDependencyError("matplotlib", purpose="Layers.figure()", extra="figures") from error
+    blank = _blank_of("Layers.figure()")
+    from matplotlib import rc_context
+    from matplotlib.ticker import LogFormatter
+
     told = depth_figure(layers)
     with rc_context(STYLE):
-        drawing = Drawing(figsize=(11.5, 4.2), layout="constrained", dpi=120)
+        drawing = blank(figsize=(11.5, 4.2), layout="constrained", dpi=120)
         for axes, panel in zip(drawing.subplots(1, 3), told.figure.panels, strict=True):
             _draw(axes, panel, told.layers)
             if axes.get_yscale() == "log":
@@ -227,11 +239,7 @@ def comparison_figure(comparison: Comparison) -> Drawing:
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure as Drawing
-    except ImportError as error:
-        raise MissingDependencyError("matplotlib", purpose="Comparison.figure()", extra="figures") from error
-    drawing = Drawing(figsize=(5.6, 4.8), layout="constrained", dpi=120)
+    drawing = _blank_of("Comparison.figure()")(figsize=(5.6, 4.8), layout="constrained", dpi=120)
     axes = drawing.subplots()
     _draw_map(axes, overlap_map(comparison))
     reading = "centered" if comparison.centered else "raw"

@@ -28,6 +28,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "target_alignment",
             "target_alignment_whitened",
             "initial_kernel_similarity",
+            "initial_kernel_similarity_raw",
             "output_rank",
             "output_rank_raw",
         ),
@@ -54,6 +55,8 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "How far the features have collapsed",
         (
             "collapse_distance",
+            "within_class_variance",
+            "between_class_variance",
             "nc1",
             "nc1_bounded",
             "nc2_equinorm",

@@ -1,4 +1,4 @@
-"""Neural collapse, for classes and for regression targets."""
+"""Variances within and between classes, and neural collapse, for classes and for regression targets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,29 @@ from phiscope.moments.moments import Moments
 from phiscope.spectrum.spectrum import Spectrum
 from phiscope.typing import FloatArray, IntArray
 
-COLLAPSE_NUMBERS = tuple(row.name for row in collapse.DEFINITIONS)
+VARIANCES = ("within_class_variance", "between_class_variance")
+"""Traces that classes always have, 0 where nothing is spread."""
+
+COLLAPSE_NUMBERS = tuple(row.name for row in collapse.DEFINITIONS if row.name not in VARIANCES)
+
+
+def find_class_variances(found: Findings, moments: Moments) -> None:
+    """tr S_W and tr S_B, which need no spectrum."""
+    if not moments.classes:
+        found.refuse(VARIANCES, "it needs integer targets, the class of each sample")
+        return
+    present = np.flatnonzero(moments.group_weights > 0)
+    shares = moments.group_weights[present] / moments.weight
+    means = moments.group_means[present, : moments.n_features]
+    found.numbers["within_class_variance"] = collapse.within_class_variance(moments.within_covariance())
+    found.numbers["between_class_variance"] = collapse.between_class_variance(_between_rows(means, shares))
+
+
+def _between_rows(means: FloatArray, shares: FloatArray) -> FloatArray:
+    """sqrt(pi_c) (mu_c - m) of the classes that occur: A^T A is S_B."""
+    # About one of the means: far from zero the mean of all would be rounded by more than small spreads are.
+    steps = means - means[int(np.argmax(shares))]
+    return np.asarray((steps - product(shares, steps)) * np.sqrt(shares)[:, None])
 
 
 def find_collapse(found: Findings, moments: Moments, spectrum: Spectrum, weight: FloatArray | None) -> None:
@@ -37,7 +59,7 @@ def find_collapse(found: Findings, moments: Moments, spectrum: Spectrum, weight:
     if scale <= rounding:
         found.refuse(COLLAPSE_NUMBERS, "all class means coincide on these samples")
         return
-    rows = (means - product(shares, means)) * np.sqrt(shares)[:, None]
+    rows = _between_rows(means, shares)
     found.numbers["nc1"] = collapse.nc1(moments.within_covariance(), rows, shares)
     if spectrum.cumulative_quality is not None:
         found.numbers["nc1_bounded"] = max(1.0 - float(spectrum.cumulative_quality[-1]), 0.0)

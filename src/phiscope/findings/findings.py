@@ -26,6 +26,11 @@ class Findings:
             self.absent[name] = reason
 
 
+SIMILARITIES = ("initial_kernel_similarity", "initial_kernel_similarity_raw")
+"""Numbers that compare with the initial state."""
+
+NO_START = "the feature map at initialization is not known here"
+
 NO_SPREAD = "the features are constant on these samples, so their covariance is zero"
 
 

@@ -127,4 +127,5 @@ def _score(fitted: Moments, covariance: PositiveOperator, judged: Moments, sprea
     offset = target_means(fitted) - target_means(judged) + product(weight.T, judged.mean[:p] - fitted.mean[:p])
     expressed = float(np.einsum("ij,ij->", weight, spread.apply(weight)))
     missed = variance - 2 * float(np.einsum("ij,ij->", weight, judged_cross)) + float(product(offset, offset))
-    return 1 - (expressed + missed) / variance
+    # More than all of it is rounding.
+    return min(1 - (expressed + missed) / variance, 1.0)

@@ -101,6 +101,11 @@ def output_error(moments: Moments, head: tuple[FloatArray, FloatArray] | None, o
     return output_variance - 2 * joint + target_variance(moments) + float(product(offset, offset))
 
 
+EXCESS_ROUNDING = 1e-6
+"""Share of the targets' variance by which the best linear head may lose to outputs that are linear: rounding of float32
+outputs, and directions below the rank tolerance."""
+
+
 def find_readout(
     found: Findings,
     moments: Moments,
@@ -127,8 +132,7 @@ def find_readout(
     if error is None:
         found.refuse(("head_excess_loss",), "it needs outputs of the same width as the targets")
     else:
-        # The best head cannot lose to the trained one; below 0 is rounding.
-        found.numbers["head_excess_loss"] = max(error - variance * (1 - best), 0.0)
+        _find_excess(found, error, variance * (1 - best), variance)
     if moments.classes and spectrum.quality is not None:
         between = spectrum.quality * spectrum.eigenvalues
         value = readout.discriminant_information(spectrum.eigenvalues, between)
@@ -136,6 +140,16 @@ def find_readout(
         found.numbers["discriminant_information"] = min(value, float(span.rank))
     else:
         found.refuse(("discriminant_information",), "it needs integer targets, the class of each sample")
+
+
+def _find_excess(found: Findings, error: float, least: float, variance: float) -> None:
+    """Loss of the outputs above that of the best linear head."""
+    excess = error - least
+    if excess < -EXCESS_ROUNDING * variance:
+        # Measured outputs may be any function: those of a cosine head, or of layers above.
+        found.refuse(("head_excess_loss",), "the outputs fit better than any linear head on these features can")
+    else:
+        found.numbers["head_excess_loss"] = max(excess, 0.0)
 
 
 def _find_collapse_distance(found: Findings, moments: Moments, cross: FloatArray, covariance_norm: float) -> None:

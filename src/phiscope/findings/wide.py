@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from phiscope.findings.collapse import COLLAPSE_NUMBERS, REGRESSION_NUMBERS, find_collapse, find_regression_collapse
-from phiscope.findings.findings import Findings
+from phiscope.findings.collapse import (
+    COLLAPSE_NUMBERS,
+    REGRESSION_NUMBERS,
+    find_class_variances,
+    find_collapse,
+    find_regression_collapse,
+)
+from phiscope.findings.findings import NO_START, SIMILARITIES, Findings
 from phiscope.findings.targets import READOUT_NUMBERS, find_alignment, find_readout
 from phiscope.linalg.krylov import Leading, Pairs
 from phiscope.linalg.products import product
@@ -54,6 +60,7 @@ def find_target_numbers(
     else:
         find_alignment(found, moments, norm**2)
         find_readout(found, moments, centered, None, targets.centered, norm)
+    find_class_variances(found, moments)
     if moments.classes:
         find_collapse(found, moments, centered, None if head is None else head[0])
     else:
@@ -80,7 +87,7 @@ def refuse_the_rest(found: Findings, kept: int) -> None:
     shards = "it is made from shards of samples, which are not gathered when only leading eigenfunctions are wanted"
     for name in CORRECTED_TWINS:
         found.refuse((f"{name}_corrected",), found.absent.get(name, shards))
-    found.refuse(("initial_kernel_similarity",), "the feature map at initialization is not known here")
+    found.refuse(SIMILARITIES, NO_START)
 
 
 def warn_of_norm(found: Findings, moments: SweptMoments, leading: Leading) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from phiscope.errors import InputError, NonFiniteError, ShapeError, TargetError
+from phiscope.inputs.packed import missing_error, missing_in, packing_of
 from phiscope.typing import FloatArray
 
 LARGEST = 1e36
@@ -27,34 +29,103 @@ def as_array(data: Any, *, name: str) -> NDArray[Any]:
     """Read an array-like as a NumPy array without changing its numbers.
 
     Args:
-        data: NumPy array, torch tensor (any device), DLPack or ``__array__`` object, or nested lists.
+        data: NumPy array, torch tensor (any device), DLPack or ``__array__`` object, or nested lists. Numbers that are
+            stored with ``scale_factor``, ``add_offset`` or a fill value (xarray, Zarr, HDF5) are unpacked.
         name: what to call it in an error, for example ``"features"``.
 
     Returns:
-        An array of the same shape; bfloat16 comes back as float32, which holds it exactly.
+        A plain array of the same shape in this machine's byte order; bfloat16 comes back as float32, which holds it
+        exactly.
 
     Raises:
-        InputError: the data are no array of real numbers.
+        InputError: the data are no array of real numbers, or entries are missing: masked, NA, or the fill value.
     """
-    try:
-        array = _converted(data)
-    # Foreign array types raise whatever they like when they cannot be read; all of it means the same to the user.
-    except (ValueError, TypeError, RuntimeError, BufferError) as error:
-        raise InputError(
-            f"{name} came as {type(data).__name__} and cannot be read as an array ({_first_line(error)}); "
-            "pass a dense, rectangular array of numbers"
-        ) from error
-    if isinstance(array, np.ma.MaskedArray):
-        raise InputError(f"{name} is a masked array, expected every entry to count; drop the masked samples first")
+    array = unpacked(data, name=name)
     if array.dtype.kind not in "fiub":
         raise InputError(
-            f"{name} has dtype {array.dtype}, expected real numbers; convert it to a float or integer array"
+            f"{name} has dtype {array.dtype}, expected real numbers; {_what_holds_no_numbers(data, array)}convert it "
+            "to a float or integer array"
         )
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         # Extended precision: beyond the range of float64 is Inf, and reported as such by the checks that follow.
         with np.errstate(over="ignore"):
             array = array.astype(np.float64)
     return array
+
+
+def unpacked(data: Any, *, name: str) -> NDArray[Any]:
+    """`as_array` of anything, numbers or not.
+
+    Raises:
+        InputError: it is no array of any kind, or entries are missing.
+    """
+    _refuse_missing(data, name)
+    packing = packing_of(data, place=name)
+    try:
+        array = _converted(data)
+        array = array if packing is None else packing.unpack(array)
+    # Foreign array types raise whatever they like when they cannot be read; all of it means the same to the user.
+    except (ValueError, TypeError, RuntimeError, BufferError) as error:
+        raise InputError(
+            f"{name} came as {type(data).__name__} and cannot be read as an array ({_first_line(error)}); "
+            "pass a dense, rectangular array of numbers"
+        ) from error
+    return plain(array, name=name)
+
+
+def plain(array: NDArray[Any], *, name: str) -> NDArray[Any]:
+    """The same numbers as an array of NumPy's own class in this machine's byte order.
+
+    A matrix multiplies in another way than an array, a masked array hides what is missing from functions that do not
+    ask, and neither torch nor BLAS reads numbers of the other byte order.
+
+    Raises:
+        InputError: entries are masked.
+    """
+    if isinstance(array, np.ma.MaskedArray):
+        missing = missing_in(array)
+        if missing.any():
+            raise missing_error(
+                name, count=int(missing.sum()), first=int(missing.argmax()), total=len(missing), place="a masked array"
+            )
+    array = np.asarray(array)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _refuse_missing(data: Any, name: str) -> None:
+    """Refuse what pandas calls missing, which becomes NaN in some of its types and an object in others."""
+    pandas = sys.modules.get("pandas")
+    if pandas is None or not isinstance(data, (pandas.DataFrame, pandas.Series, pandas.Index)):
+        return
+    rows = missing_in(np.ma.MaskedArray(np.zeros(data.shape), np.asarray(data.isna())))
+    if rows.any():
+        place = f"a {type(data).__name__}"
+        raise missing_error(name, count=int(rows.sum()), first=int(rows.argmax()), total=len(rows), place=place)
+
+
+def _what_holds_no_numbers(data: Any, array: NDArray[Any]) -> str:
+    """What stands where numbers should, as the beginning of a sentence; nothing where the dtype says enough."""
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(data, pandas.DataFrame):
+        return f"its columns {_others(data)} hold none, leave them out or "
+    if array.dtype.kind != "O":
+        return ""
+    if array.ndim == 0:
+        inside = array.item()
+        if hasattr(inside, "toarray"):
+            return f"it is a sparse {type(inside).__name__}, pass its toarray(), or "
+        keys = f" with the keys {', '.join(map(str, list(inside)[:6]))}" if isinstance(inside, dict) else ""
+        return f"it is a single {type(inside).__name__}{keys}, take the array out of it or "
+    entries = array.ravel()
+    kinds = sorted({type(entry).__name__ for entry in entries[:10_000]})
+    return f"its entries are Python objects ({', '.join(kinds[:4])}), "
+
+
+def _others(table: Any) -> str:
+    """The columns of a data frame that hold no numbers, as text."""
+    names = [str(column) for column in table.columns]
+    wrong = [name for index, name in enumerate(names) if np.asarray(table.iloc[:, index]).dtype.kind not in "fiub"]
+    return ", ".join(wrong if len(wrong) <= 6 else [*wrong[:5], f"and {len(wrong) - 5} more"])
 
 
 def _converted(data: Any) -> NDArray[Any]:
@@ -66,13 +137,27 @@ def _converted(data: Any) -> NDArray[Any]:
     if isinstance(data, np.ndarray):
         return data
     if hasattr(data, "__array__"):
-        return np.asarray(data)
+        # A masked array inside, as netCDF4 gives it, has to keep its mask.
+        array = np.asanyarray(data)
+        return _stacked(data, array) if array.dtype.kind == "O" and hasattr(data, "iloc") else array
     if hasattr(data, "__dlpack__"):
         return _converted(torch.utils.dlpack.from_dlpack(data))
     if isinstance(data, (list, tuple)) and any(isinstance(part, torch.Tensor) for part in data):
         # NumPy refuses a list of tensors that track gradients.
         return np.stack([_converted(part) if isinstance(part, torch.Tensor) else np.asarray(part) for part in data])
     return np.asarray(data)
+
+
+def _stacked(table: Any, objects: NDArray[Any]) -> NDArray[Any]:
+    """A data frame of several types, which pandas gives as objects even where every column holds numbers."""
+    if objects.ndim != 2 or _others(table):
+        return objects
+    return np.stack([np.asarray(table.iloc[:, index]) for index in range(table.shape[1])], axis=1)
+
+
+def flat(data: Any) -> Any:
+    """A single row or column of NumPy's matrix, which has no vectors, as one; anything else as it came."""
+    return np.asarray(data).ravel() if isinstance(data, np.matrix) and 1 in data.shape else data
 
 
 def _first_line(error: Exception) -> str:
@@ -117,7 +202,7 @@ def as_targets(data: Any) -> NDArray[Any]:
     Raises:
         TargetError: integer targets with more than one column, or more than two dimensions.
     """
-    array = as_array(data, name="targets")
+    array = as_array(flat(data), name="targets")
     if array.dtype.kind in "iub":
         if array.ndim == 2 and array.shape[1] == 1:
             array = array[:, 0]
@@ -150,7 +235,7 @@ def as_head(head: Any, n_features: int) -> tuple[FloatArray, FloatArray]:
             f"head weight has shape {weight.shape}, expected (C, p) with C >= 1 outputs and p = {n_features} features; "
             "transpose it, or measure the features that this head reads"
         )
-    bias = np.zeros(len(weight)) if head[1] is None else as_array(head[1], name="head bias").astype(np.float64)
+    bias = np.zeros(len(weight)) if head[1] is None else as_array(flat(head[1]), name="head bias").astype(np.float64)
     if bias.shape != (len(weight),):
         raise ShapeError(f"head bias has shape {bias.shape}, expected (C,) with C = {len(weight)} outputs")
     if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
@@ -196,9 +281,12 @@ def as_weights(data: Any, n_samples: int, *, batch: int) -> FloatArray:
     """
     if data is None:
         return np.ones(n_samples)
-    weights = as_array(data, name="weights").astype(np.float64)
+    weights = as_array(flat(data), name="weights").astype(np.float64)
     if weights.ndim != 1:
-        raise ShapeError(f"weights have shape {weights.shape}, expected (n,): one number for each sample")
+        raise ShapeError(
+            f"weights have shape {weights.shape}, expected (n,): one number for each sample; pass them flat, as in "
+            "numpy.ravel(weights)"
+        )
     if len(weights) != n_samples:
         raise ShapeError(f"features have {n_samples} samples but weights have {len(weights)}; they have to match")
     if not np.isfinite(weights).all():

@@ -7,11 +7,11 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from phiscope.errors import EmptyDataError, InputError, ShapeError
+from phiscope.inputs.parts import as_tensor, check_no_targets, check_same_index, described, is_frame
 
 DATASET_BATCH_SIZE = 256
 
@@ -29,15 +29,30 @@ def batches_of(data: Any) -> Iterator[Any]:
         ShapeError: x and y differ in length.
 
     Example:
+        >>> import torch
         >>> [x.shape[0] for x, y in batches_of((torch.zeros(300, 2), torch.zeros(300)))]
         [256, 44]
     """
+    # A batch without samples (filtered, or drawn by chance) adds nothing.
+    return (raw for raw in _batches(_plain(data)) if not is_empty(raw))
+
+
+def is_empty(raw: Any) -> bool:
+    """Say whether the first array of a raw batch has no rows."""
+    if _is_array(raw):
+        return len(raw) == 0
+    parts = raw.values() if isinstance(raw, Mapping) else raw if isinstance(raw, (tuple, list)) else ()
+    first = next((part for part in parts if _is_array(part) or isinstance(part, (Mapping, tuple, list))), None)
+    return first is not None and is_empty(first)
+
+
+def _batches(data: Any) -> Iterator[Any]:
     if type(data) is DataLoader:
         yield from _own_iterator(data)
-    elif isinstance(data, Dataset):
-        yield from DataLoader(data, batch_size=DATASET_BATCH_SIZE)
     elif hasattr(data, "with_format") and hasattr(data, "column_names"):
         yield from DataLoader(data.with_format("torch"), batch_size=DATASET_BATCH_SIZE)
+    elif isinstance(data, Dataset):
+        yield from DataLoader(data, batch_size=DATASET_BATCH_SIZE)
     elif _is_array(data) or isinstance(data, Mapping) or _is_pair(data):
         yield from _slices(data)
     elif isinstance(data, Iterable) and not isinstance(data, (str, bytes, Tensor, np.ndarray)):
@@ -47,6 +62,53 @@ def batches_of(data: Any) -> Iterator[Any]:
             f"data is a {type(data).__name__}; expected a DataLoader, a Dataset, (x, y) tensors or an iterable "
             "of batches"
         )
+
+
+def _plain(data: Any) -> Any:
+    """Frames as tensors; what is no data set but looks like one is refused."""
+    if isinstance(data, Mapping) and any(map(_is_data_set, data.values())):
+        first = next(iter(data), "train")
+        raise InputError(
+            f"data is {described(data)}, several data sets; expected one of them, for example data[{first!r}]"
+        )
+    if is_frame(data) or (isinstance(data, tuple) and any(map(_is_pandas, data))):
+        parts = data if isinstance(data, tuple) else (data,)
+        tensors = tuple(_of_pandas(part) if _is_pandas(part) else part for part in parts)
+        if len(parts) == 2:
+            check_same_index(*parts)
+        for part, tensor in zip(parts, tensors, strict=True):
+            if is_frame(part):
+                check_no_targets(part)
+            if part is not None and tensor is None:
+                raise InputError(
+                    f"data hold {described(part)}, not all of them numbers; expected numbers in every column, or arrays"
+                )
+        return tensors if isinstance(data, tuple) else tensors[0]
+    if isinstance(data, list) and len(data) == 2 and all(map(_is_array, data)) and _is_x_and_y(*data):
+        raise InputError(
+            f"data is a list of {described(data[0])} and {described(data[1])}; a list is a list of batches, so pass x "
+            "and y as a tuple: (x, y)"
+        )
+    return data
+
+
+def _is_data_set(value: Any) -> bool:
+    return isinstance(value, (Dataset, DataLoader)) or hasattr(value, "column_names")
+
+
+def _is_pandas(value: Any) -> bool:
+    return is_frame(value) or (hasattr(value, "iloc") and hasattr(value, "to_numpy"))
+
+
+def _of_pandas(table: Any) -> Tensor | None:
+    """A table of whole numbers is inputs all the same; a column of them may be classes."""
+    tensor = as_tensor(table)
+    return tensor if tensor is None or not is_frame(table) or tensor.is_floating_point() else tensor.double()
+
+
+def _is_x_and_y(x: Any, y: Any) -> bool:
+    """Whether two arrays of one length cannot both be batches of the same inputs."""
+    return len(x) == len(y) and (x.ndim != y.ndim or x.shape[1:] != y.shape[1:]) and y.ndim < 3
 
 
 def peeked(batches: Iterator[Any]) -> tuple[Any, Iterator[Any]]:
@@ -68,12 +130,6 @@ def known_length(data: Any) -> int | None:
         return len(data)
     except TypeError:
         return None
-
-
-def is_shuffling(data: Any) -> bool:
-    """Say whether a DataLoader draws its samples in random order."""
-    sampler = getattr(getattr(data, "batch_sampler", None), "sampler", getattr(data, "sampler", None))
-    return isinstance(sampler, torch.utils.data.RandomSampler)
 
 
 def _own_iterator(loader: DataLoader[Any]) -> Iterable[Any]:
@@ -125,4 +181,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _is_pair(data: Any) -> bool:
-    return isinstance(data, tuple) and 0 < len(data) <= 2 and (_is_array(data[0]) or isinstance(data[0], Mapping))
+    if not isinstance(data, tuple) or not 0 < len(data) <= 2:
+        return False
+    several = isinstance(data[0], tuple) and len(data) == 2 and all(map(_is_array, (*data[0], data[1])))
+    return _is_array(data[0]) or isinstance(data[0], Mapping) or (several and len(data[0]) > 0)

@@ -6,7 +6,7 @@ import glob
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any
@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phiscope.errors import InputError, MissingDependencyError, UnknownNameError
-from phiscope.inputs.parquet import parquet_rows
+from phiscope.inputs.columns import Wish
+from phiscope.inputs.parquet import parquet_parts
 from phiscope.inputs.rows import Rows, as_row_source, in_a_row
 
 _NPY_MAGIC = b"\x93NUMPY"
@@ -24,7 +25,7 @@ _ZARR_MARKS = ("zarr.json", ".zarray", ".zgroup")
 
 
 def open_rows(path: str | os.PathLike[str], *, name: str) -> Rows:
-    """Open rows that lie in files, without reading them.
+    """Open rows that lie in files, without reading them; `open_parts` with a single part.
 
     What a path can be:
 
@@ -32,7 +33,8 @@ def open_rows(path: str | os.PathLike[str], *, name: str) -> Rows:
     - a Zarr folder: an array, or a group with an array called like `name` or a single array;
     - a Parquet file, see `phiscope.inputs.parquet`;
     - a folder or a quoted pattern (``shards/f-*.npy``) of .npy or of Parquet files, one after the other in the order
-      of their names, in which numbers count as numbers: part-2 comes before part-10.
+      of their names, in which numbers count as numbers: part-2 comes before part-10. Parquet files may lie in folders
+      ``key=value``; the key is a column for who asks for it.
 
     ``PATH:NAME`` names the array of a Zarr group, or the columns of Parquet files.
 
@@ -55,24 +57,44 @@ def open_rows(path: str | os.PathLike[str], *, name: str) -> Rows:
         ...     rows.shape, [float(block[0, 0]) for block in rows.blocks(2)]
         ((6, 3), [1.0, 2.0, 10.0])
     """
-    files, member = _files_at(os.fspath(path), name)
-    if len(files) == 1 and files[0].is_dir():
-        return _zarr_rows(files[0], member, name)
-    parts = [_file_rows(file, member, name) for file in files]
-    if len(parts) == 1:
-        return parts[0]
-    return in_a_row(parts, place=f"{os.fspath(path)} ({len(parts)} files)")
+    return open_parts({name: path})[name]
+
+
+def open_parts(paths: Mapping[str, str | os.PathLike[str]]) -> dict[str, Rows]:
+    """Open what belongs together, without reading it; parts of one Parquet file are told apart by their columns.
+
+    Args:
+        paths: see `open_rows`, by what the rows are: ``"features"``, ``"outputs"``, ``"targets"``, ``"weights"``,
+            ``"groups"``.
+
+    Raises:
+        InputError: see `open_rows`.
+    """
+    opened: dict[str, Rows] = {}
+    wishes = []
+    for name, path in paths.items():
+        files, member = _files_at(os.fspath(path), name)
+        if len(files) == 1 and files[0].is_dir():
+            opened[name] = _zarr_rows(files[0], member, name)
+        elif _starts_with(files[0], _PARQUET_MAGIC, name):
+            wishes.append(Wish(name=name, files=tuple(files), asked=member))
+        else:
+            opened[name] = _npy_rows(files, member, name, place=os.fspath(path))
+    places = {name: os.fspath(paths[name]).removesuffix(f":{wish.asked}") for wish in wishes for name in [wish.name]}
+    opened |= parquet_parts(wishes, places)
+    return {name: opened[name] for name in paths}
 
 
 def _files_at(text: str, name: str) -> tuple[list[Path], str | None]:
     """The files meant, in order, and what was named inside them; a Zarr folder stands for itself."""
-    member: str | None = None
+    typed, member = text, None
     found = _found(text)
-    if not found and ":" in text:
-        # Only now, so that names with a colon in them keep working.
-        text, _, member = text.rpartition(":")
-        found = _found(text)
+    # Only now, and from the right, so that names with a colon in them keep working, those of files and of columns.
+    while not found and ":" in text:
+        text = text.rpartition(":")[0]
+        found, member = _found(text), typed[len(text) + 1 :]
     if not found:
+        text = typed.partition(":")[0] or typed
         kind = "match for the pattern" if glob.has_magic(text) else "file"
         raise InputError(
             f"{name}: there is no {kind} {text}, expected a .npy or Parquet file, a Zarr folder, or a folder or quoted "
@@ -81,6 +103,7 @@ def _files_at(text: str, name: str) -> tuple[list[Path], str | None]:
     if len(found) == 1 and found[0].is_dir() and not _is_zarr(found[0]):
         folder = found[0]
         found = [file for file in folder.iterdir() if file.suffix in (".npy", ".parquet")]
+        found += [file for part in folder.glob("*=*") for file in part.rglob("*.parquet") if _is_data(file, folder)]
         if not found:
             raise InputError(f"{name}: the folder {folder} is no Zarr array and holds no .npy and no .parquet files")
     for path in found:
@@ -91,10 +114,15 @@ def _files_at(text: str, name: str) -> tuple[list[Path], str | None]:
     return sorted(found, key=_natural), member
 
 
+def _is_data(file: Path, folder: Path) -> bool:
+    """Whether it is no file in which a writer keeps notes of its own, such as ``_metadata``."""
+    return not any(part.startswith(("_", ".")) for part in file.relative_to(folder).parts)
+
+
 def _found(text: str) -> list[Path]:
     if Path(text).exists():
         return [Path(text)]
-    return [Path(match) for match in glob.glob(text)] if glob.has_magic(text) else []
+    return [Path(match) for match in glob.glob(text, recursive=True)] if glob.has_magic(text) else []
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:
@@ -106,9 +134,12 @@ def _is_zarr(folder: Path) -> bool:
     return any((folder / mark).is_file() for mark in _ZARR_MARKS)
 
 
+def _npy_rows(files: list[Path], member: str | None, name: str, *, place: str) -> Rows:
+    parts = [_file_rows(file, member, name) for file in files]
+    return parts[0] if len(parts) == 1 else in_a_row(parts, place=f"{place} ({len(parts)} files)")
+
+
 def _file_rows(file: Path, member: str | None, name: str) -> Rows:
-    if _starts_with(file, _PARQUET_MAGIC, name):
-        return parquet_rows(file, columns=member, name=name)
     if member is not None:
         raise InputError(f"{name}: {file} is no Parquet file, so nothing inside it can be named {member!r}")
     array = open_array(file, name=name)
@@ -165,7 +196,7 @@ def open_array(path: str | os.PathLike[str], *, name: str) -> NDArray[Any]:
     dtype = _checked_head(file, name)
     if dtype.hasobject:
         raise InputError(f"{name}: {file} holds Python objects; save an array of numbers")
-    if dtype.kind not in "fiub":
+    if dtype.kind not in ("fiubUSmM" if name == "groups" else "fiub"):
         raise InputError(f"{name}: {file} has dtype {dtype}; expected float, integer or bool")
     try:
         array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)

@@ -1,11 +1,10 @@
-"""Arrays of rows that are read piece by piece: memory maps, Zarr arrays, bfloat16, and several of them in a row."""
+"""Arrays of rows that are read piece by piece: memory maps, Zarr, HDF5, bfloat16, and several of them in a row."""
 
 from __future__ import annotations
 
 import mmap
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from phiscope.errors import InputError, ShapeError
-from phiscope.inputs.arrays import as_array
+from phiscope.inputs.arrays import as_array, plain
+from phiscope.inputs.packed import is_hdf5, is_zarr, missing_error, missing_in, packing_of
 
 Pieces = Callable[[int], Iterator[NDArray[Any]]]
 
@@ -27,12 +27,13 @@ class Rows:
     """An array whose rows are read in order and need not fit into memory.
 
     Attributes:
-        name: what it holds: ``"features"``, ``"outputs"``, ``"targets"`` or ``"weights"``.
+        name: what it holds: ``"features"``, ``"outputs"``, ``"targets"``, ``"weights"`` or ``"groups"``.
         place: where it comes from, for messages.
         shape: (n,) or (n, width).
         dtype: of its numbers.
         pieces: given the wanted number of rows, reads the array once in order, in pieces of whatever length the
-            storage likes; every call starts anew.
+            storage likes, masked where entries are missing; every call starts anew.
+        provenance: what a reader of the numbers has to know about the choice of columns.
     """
 
     name: str
@@ -40,9 +41,11 @@ class Rows:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     pieces: Pieces
+    provenance: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.dtype.kind not in "fiub":
+        # Groups are only told apart, so they may have any names.
+        if self.dtype.kind not in "fiub" and self.name != "groups":
             raise InputError(f"{self.name}: {self.place} has dtype {self.dtype}; expected float, integer or bool")
         if len(self.shape) not in (1, 2):
             raise ShapeError(
@@ -57,11 +60,15 @@ class Rows:
         """The rows in order, in blocks of exactly `n_rows`, the last one shorter.
 
         Raises:
-            InputError: other rows came than the shape promised.
+            InputError: entries are missing, or other rows came than the shape promised.
         """
         held: list[NDArray[Any]] = []
         count = total = 0
-        for piece in self.pieces(n_rows):
+        pieces = self.pieces(n_rows)
+        for piece in pieces:
+            if isinstance(piece, np.ma.MaskedArray):
+                self._refuse_missing(piece, total, pieces)
+                piece = np.asarray(piece)
             total += len(piece)
             start = 0
             while start < len(piece):
@@ -79,14 +86,26 @@ class Rows:
                 "was read, so start again"
             )
 
+    def _refuse_missing(self, piece: NDArray[Any], start: int, rest: Iterator[NDArray[Any]]) -> None:
+        """Refuse a piece in which entries are missing; the rest is read only to count them."""
+        missing = missing_in(piece)
+        if missing.any():
+            raise missing_error(
+                self.name,
+                count=int(missing.sum()) + sum(int(missing_in(later).sum()) for later in rest),
+                first=start + int(missing.argmax()),
+                total=self.shape[0],
+                place=self.place,
+            )
+
 
 def _joined(pieces: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
 def is_stored(data: Any) -> bool:
-    """Whether an array lies in a file and should be read piece by piece: a memory map or a Zarr array."""
-    return _is_mapped(data) or _is_zarr(data)
+    """Whether an array lies in a file and should be read piece by piece: a memory map, or Zarr's or HDF5's."""
+    return _is_mapped(data) or is_zarr(data) or is_hdf5(data)
 
 
 def is_narrow(data: Any) -> bool:
@@ -105,14 +124,8 @@ def _is_mapped(data: Any) -> bool:
     return isinstance(data, np.memmap) and getattr(data, "_mmap", None) is not None
 
 
-def _is_zarr(data: Any) -> bool:
-    # Whoever holds a Zarr array has imported zarr; nobody else should have to.
-    zarr = sys.modules.get("zarr")
-    return zarr is not None and isinstance(data, zarr.Array)
-
-
 def as_row_source(data: Any, *, name: str, place: str | None = None) -> Rows:
-    """Read anything with rows as `Rows`: memory maps, Zarr arrays, and arrays and tensors in memory.
+    """Read anything with rows as `Rows`: memory maps, Zarr arrays, HDF5 data sets, arrays and tensors in memory.
 
     Args:
         data: the array.
@@ -125,8 +138,10 @@ def as_row_source(data: Any, *, name: str, place: str | None = None) -> Rows:
     """
     if isinstance(data, Rows):
         return data
-    if _is_zarr(data):
-        return _zarr_rows(data, name, place or f"the Zarr array {data.name or data.store}")
+    if is_zarr(data):
+        return _chunked_rows(data, name, place or f"the Zarr array {data.name or data.store}")
+    if is_hdf5(data):
+        return _chunked_rows(data, name, place or f"the data set {data.name} of {data.file.filename}")
     if _is_mapped(data):
         return _mapped_rows(data, name, place or f"the memory map of {data.filename}")
     narrow = is_narrow(data) and data.ndim > 0
@@ -143,10 +158,10 @@ def as_row_source(data: Any, *, name: str, place: str | None = None) -> Rows:
 def _mapped_rows(array: Any, name: str, place: str) -> Rows:
     def pieces(n_rows: int) -> Iterator[NDArray[Any]]:
         for start in range(0, len(array), n_rows):
-            yield np.array(array[start : start + n_rows])
+            yield plain(np.array(array[start : start + n_rows]), name=name)
             _let_go(array)
 
-    return Rows(name=name, place=place, shape=array.shape, dtype=array.dtype, pieces=pieces)
+    return Rows(name=name, place=place, shape=array.shape, dtype=array.dtype.newbyteorder("="), pieces=pieces)
 
 
 def _let_go(array: Any) -> None:
@@ -158,10 +173,14 @@ def _let_go(array: Any) -> None:
         array._mmap.madvise(mmap.MADV_DONTNEED)
 
 
-def _zarr_rows(array: Any, name: str, place: str) -> Rows:
+def _chunked_rows(array: Any, name: str, place: str) -> Rows:
+    """An array of Zarr or HDF5, unpacked where its attributes say how."""
     if len(array.shape) not in (1, 2):
         raise ShapeError(f"{name} have shape {array.shape} in {place}, expected (n,) or (n, columns)")
-    chunk = max(int(array.chunks[0]), 1)
+    # HDF5 may keep an array in one stretch; a dtype of strings or records is for `Rows` to refuse.
+    chunk = max(int(array.chunks[0]), 1) if array.chunks else 1
+    dtype = np.dtype(array.dtype)
+    packing = packing_of(array, place=place) if dtype.kind in "fiub" else None
 
     def pieces(n_rows: int) -> Iterator[NDArray[Any]]:
         # Whole chunks: a chunk cut in two would be unpacked twice.
@@ -176,9 +195,10 @@ def _zarr_rows(array: Any, name: str, place: str) -> Rows:
                 raise InputError(
                     f"{name}: rows {start} to {stop - 1} of {place} cannot be read ({reason}); write the array again"
                 ) from error
-            yield rows
+            yield plain(rows, name=name) if packing is None else packing.unpack(rows)
 
-    return Rows(name=name, place=place, shape=tuple(array.shape), dtype=np.dtype(array.dtype), pieces=pieces)
+    values = dtype.newbyteorder("=") if packing is None else packing.dtype(dtype)
+    return Rows(name=name, place=place, shape=tuple(array.shape), dtype=values, pieces=pieces)
 
 
 def in_a_row(parts: Sequence[Rows], *, place: str) -> Rows:

@@ -16,7 +16,6 @@ from functools import cached_property
 
 import numpy as np
 
-from phiscope.errors import PhiscopeError
 from phiscope.linalg.lapack import integer, pointer, routine
 from phiscope.linalg.products import product
 from phiscope.typing import FloatArray, IntArray
@@ -210,7 +209,8 @@ def _roots(poles: FloatArray, z: FloatArray) -> _Roots:
         index.value = which + 1
         solve(*arguments)
         if status.value:
-            raise PhiscopeError(f"LAPACK's dlaed4 found no root {which} of {size}; please report this")
+            # It gives up between poles that lie far below another (1 beside 1e27).
+            root.value, apart[:] = _bisected(poles, z, which)
         origin = int(np.argmin(np.abs(apart)))
         values[which], origins[which], distances[which] = root.value, origin, apart[origin]
         # z whose roots these are: the product of all distances over that of all others between poles.
@@ -219,6 +219,28 @@ def _roots(poles: FloatArray, z: FloatArray) -> _Roots:
         squares *= apart / between
     vector = np.copysign(np.sqrt(-squares), z)
     return _Roots(poles=poles, values=values, origins=origins, distances=distances, vector=vector)
+
+
+def _bisected(poles: FloatArray, z: FloatArray, which: int) -> tuple[float, FloatArray]:
+    """One root of 1 + sum z^2 / (d - x), above the pole of its number, and all poles minus it; by halving."""
+    squares = z**2
+    last = which == len(poles) - 1
+    gap = float(squares.sum()) if last else float(poles[which + 1] - poles[which])
+
+    def above_root(origin: int, offset: float) -> bool:
+        return bool(1.0 + (squares / (poles - poles[origin] - offset)).sum() > 0)
+
+    # Told from the pole that it lies next to; the function grows from one pole to the next.
+    low_half = last or above_root(which, gap / 2)
+    origin, sign = (which, 1.0) if low_half else (which + 1, -1.0)
+    low, high = np.finfo(float).tiny, gap if last else gap / 2
+    for step in range(160):
+        # First to its order of magnitude, then to its last digit.
+        middle = np.sqrt(low) * np.sqrt(high) if step < 80 else (low + high) / 2
+        farther = above_root(origin, sign * middle) == low_half
+        low, high = (low, middle) if farther else (middle, high)
+    offset = sign * (low + high) / 2
+    return float(poles[origin] + offset), poles - poles[origin] - offset
 
 
 def _few_roots(poles: FloatArray, z: FloatArray) -> _Roots:

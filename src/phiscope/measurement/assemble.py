@@ -12,10 +12,17 @@ import numpy as np
 import scipy
 import torch
 
-from phiscope.findings.collapse import COLLAPSE_NUMBERS, REGRESSION_NUMBERS, find_collapse, find_regression_collapse
+from phiscope.findings.collapse import (
+    COLLAPSE_NUMBERS,
+    REGRESSION_NUMBERS,
+    VARIANCES,
+    find_class_variances,
+    find_collapse,
+    find_regression_collapse,
+)
 from phiscope.findings.corrected import FROM_SHARDS, add_shards
 from phiscope.findings.dimensions import find_dimensions, find_participation
-from phiscope.findings.findings import Findings, warn_of_samples
+from phiscope.findings.findings import NO_START, Findings, warn_of_samples
 from phiscope.findings.outputs import (
     OUTPUT_NUMBERS,
     count_varying,
@@ -53,6 +60,7 @@ def measurement_from_moments(
     start: Start | None = None,
     shards: Sequence[Moments] = (),
     ranks: tuple[int, int] | None = None,
+    n_groups: int | None = None,
 ) -> Measurement:
     """Every number that moments allow.
 
@@ -65,6 +73,7 @@ def measurement_from_moments(
         start: how far features and head have moved; None without an initial state.
         shards: moments of disjoint random shards of the same samples, for corrections and intervals.
         ranks: raw and centered output rank to use instead of the tolerance.
+        n_groups: groups of rows that shards were made of; None where nobody named any.
 
     Returns:
         The measurement.
@@ -96,6 +105,7 @@ def measurement_from_moments(
         centered=lambda: whole().centered,
         evidence=lambda: _complete(whole().evidence, rest().estimates, start),
         n_outputs=moments.n_outputs or (None if head is None else len(head[0])),
+        n_groups=n_groups,
         rank_tolerance=rank_tolerance,
         target_squares=target_squares(moments),
         tolerance_curve=lambda: _tolerance_curve(outputs, whole().centered),
@@ -114,6 +124,7 @@ WITHOUT_SPECTRUM = frozenset(
         "participation_ratio",
         "participation_ratio_centered",
         "target_alignment",
+        *VARIANCES,
     }
 )
 """Numbers that norms and traces give: nobody who reads only these waits for an eigendecomposition of S."""
@@ -144,13 +155,17 @@ class Start:
     """How far a network has moved from its initial state.
 
     Attributes:
-        similarity: S_init, None where the initial features are not known.
+        known: whether the initial features are known.
+        similarity: S_init, None where the initial features are not known or constant.
+        raw_similarity: the same uncentered; None where the initial features are not known or zero.
         head_change: norm(W - W_0) / norm(W_0), None where the initial head is not known.
         word: gives the regime that the initial state read, asked when the evidence is first read; None where nobody
             measured it.
     """
 
+    known: bool = False
     similarity: float | None = None
+    raw_similarity: float | None = None
     head_change: float | None = None
     word: Callable[[], Regime | None] | None = None
 
@@ -183,6 +198,7 @@ def _find_without_spectrum(
         find_output_numbers(found, outputs, float(np.sqrt(squared_norm)), covariance.trace(), tolerance)
     if moments.classes or moments.n_values:
         find_alignment(found, moments, squared_norm)
+    find_class_variances(found, moments)
     find_participation(found, covariance, squared_norm, mean)
 
 
@@ -209,10 +225,7 @@ def _measured(
         error = None if outputs is None else output_error(moments, head, outputs.variance)
         find_readout(found, moments, centered, error, targets.centered, norm)
     _find_collapse_of_either_kind(found, moments, centered, head)
-    if start.similarity is None:
-        found.refuse(("initial_kernel_similarity",), "the feature map at initialization is not known here")
-    else:
-        found.numbers["initial_kernel_similarity"] = start.similarity
+    _find_similarities(found, start)
     evidence = find_regime(
         found,
         centered,
@@ -225,6 +238,14 @@ def _measured(
     )
     warn_of_samples(found, moments)
     return _Whole(found=found, raw=raw, centered=centered, evidence=evidence)
+
+
+def _find_similarities(found: Findings, start: Start) -> None:
+    """S_init, centered and raw; constant features have only the raw one."""
+    known = {"initial_kernel_similarity": start.similarity, "initial_kernel_similarity_raw": start.raw_similarity}
+    found.numbers |= {name: value for name, value in known.items() if value is not None}
+    reason = "the features are constant (for the raw one zero), now or at initialization" if start.known else NO_START
+    found.refuse(tuple(name for name, value in known.items() if value is None), reason)
 
 
 def _find_collapse_of_either_kind(
@@ -300,7 +321,7 @@ def measurement_of(
         initial_word: gives the regime that the initial state read; see `Start`.
     """
     warnings = list(gathered.warnings)
-    similarity = None if gathered.paired is None else _similarity(gathered.paired)
+    similarity, raw = (None, None) if gathered.paired is None else _similarities(gathered.paired)
     if gathered.paired is not None and similarity is None:
         warnings.append("the features are constant, so they cannot be compared with the initial ones")
     return measurement_from_moments(
@@ -310,13 +331,31 @@ def measurement_of(
         rank_tolerance=rank_tolerance,
         provenance={**gathered.provenance, **(provenance or {})},
         warnings=warnings,
-        start=Start(similarity=similarity, head_change=gathered.head_change, word=initial_word),
+        start=Start(
+            known=gathered.paired is not None,
+            similarity=similarity,
+            raw_similarity=raw,
+            head_change=gathered.head_change,
+            word=initial_word,
+        ),
+        n_groups=gathered.n_groups,
     )
 
 
-def _similarity(paired: Moments) -> float | None:
-    before = paired.covariance("features").squared_norm()
-    after = paired.covariance("outputs").squared_norm()
-    if before <= 0 or after <= 0:
-        return None
-    return kernel_similarity(paired.cross_covariance("outputs"), before, after)
+def _similarities(paired: Moments) -> tuple[float | None, float | None]:
+    """S_init and its uncentered twin; None where features are constant, or zero."""
+    before, after = paired.covariance("features"), paired.covariance("outputs")
+    first, second = (paired.mean[paired.columns(part)] for part in ("features", "outputs"))
+    cross = paired.cross_covariance("outputs")
+    return (
+        _similarity(cross, before.squared_norm(), after.squared_norm()),
+        _similarity(
+            cross + np.outer(first, second),
+            before.plus_outer(first).squared_norm(),
+            after.plus_outer(second).squared_norm(),
+        ),
+    )
+
+
+def _similarity(cross: FloatArray, before: float, after: float) -> float | None:
+    return None if before <= 0 or after <= 0 else kernel_similarity(cross, before, after)

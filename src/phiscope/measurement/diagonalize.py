@@ -30,6 +30,7 @@ def diagonalize(
     targets: Any = None,
     *,
     weights: Any = None,
+    groups: Any = None,
     num_classes: int | None = None,
     rank_tolerance: float = 1e-4,
     intervals: bool | None = None,
@@ -46,6 +47,10 @@ def diagonalize(
         head: the pair (W, b) with W (C, p) and b (C,) or None; outputs are then W phi + b.
         targets: integers (n,) are classes, floats (n,) or (n, c) are regression values.
         weights: non-negative sample weights, shape (n,); only their ratios matter.
+        groups: names of what was sampled independently, shape (n,), where several rows come from one sample (positions
+            of one image, tokens of one text, visits of one patient): numbers, text, anything that can be hashed, in any
+            order. Rows of one group stay together in the shards that intervals and corrected numbers are made from, as
+            `phiscope.measure` keeps the positions of one input together; all other numbers are the same without.
         num_classes: number of classes; None takes the head's outputs (at least 2), without a head the largest
             target plus one.
         rank_tolerance: eigenvalues of the outputs' moments below this share of the largest count as zero.
@@ -80,7 +85,7 @@ def diagonalize(
         >>> round(diagonalize(signs)["effective_dimension"], 12)
         3.0
     """
-    parts = {"features": features, "outputs": outputs, "targets": targets, "weights": weights}
+    parts = {"features": features, "outputs": outputs, "targets": targets, "weights": weights, "groups": groups}
     return diagonalize_table(
         table_of(parts),
         head,

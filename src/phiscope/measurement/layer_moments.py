@@ -14,7 +14,8 @@ from phiscope.inputs.arrays import as_array, as_head
 from phiscope.measurement.assemble import measurement_from_moments
 from phiscope.measurement.record import Measurement
 from phiscope.moments.accumulator import MomentAccumulator
-from phiscope.network import FeatureMap, Rows
+from phiscope.moments.row_table import classes_named, distinct_whole, doubts_about_labels
+from phiscope.network import FeatureMap, HeadFeatures, Rows
 from phiscope.network.batch import Batch
 from phiscope.network.layer_reading import LayerReading
 from phiscope.network.samples import LABELS_REPEAT, Samples, labels_are_inputs, units_of
@@ -28,13 +29,13 @@ class Answers:
 
     Attributes:
         place: (R,) for each answer its row below, -1 for answers that do not count.
-        outputs: (s, C), or fewer columns that span the same functions.
+        outputs: (s, C), or fewer columns that span the same functions; None where there are none.
         targets: (s,) integers, (s, c) floats, or None.
         units: (s,) which input each comes from.
     """
 
     place: Tensor
-    outputs: FloatArray
+    outputs: FloatArray | None
     targets: Tensor | None
     units: Tensor
 
@@ -44,11 +45,12 @@ class HeadRows:
 
     def __init__(self, *, feature_map: FeatureMap) -> None:
         self.feature_map = feature_map
-        self.name = feature_map.found.name
+        self.name = feature_map.name
         self.n_outputs = 0
         self.affine: tuple[FloatArray, FloatArray] | None = None
         self.readings: Counter[str] = Counter()
         self.repeats_inputs = False
+        self.whole: frozenset[float] | None = frozenset()
         self.ignored_keys: tuple[str, ...] = ()
         self.n_batches = 0
         self._spanning: tuple[FloatArray, FloatArray] | None = None
@@ -56,39 +58,66 @@ class HeadRows:
 
     def answers(self, rows: Rows, samples: Samples, chosen: Tensor, batch: Batch) -> Answers:
         """The outputs before any softmax, with targets, of the chosen rows."""
-        if self.affine is None or self._spanning is None:
-            self.n_outputs = rows.weight.shape[0]
+        self.n_outputs = rows.n_outputs or 0
+        if rows.weight is not None and self._spanning is None:
             self.affine = as_head((rows.weight, rows.bias), rows.features.shape[1])
             self._spanning = reduced_head(self.affine)
         self.n_batches += 1
         self.readings[samples.reading] += 1
         self.ignored_keys = batch.ignored or self.ignored_keys
+        values = None if samples.targets is None or rows.n_outputs == 1 else samples.targets.numpy()
+        self.whole = distinct_whole(values, self.whole)
         aligned = "shifted" not in samples.reading
         self.repeats_inputs = self.repeats_inputs or (aligned and labels_are_inputs(batch))
-        features = as_array(rows.features[chosen.to(rows.features.device)], name="features").astype(np.float64)
         place = torch.full((len(rows.features),), -1)
         place[chosen] = torch.arange(len(chosen))
         units = self._inputs + units_of(rows, batch)[chosen]
         self._inputs += max(batch.size, 1)
         return Answers(
             place=place,
-            outputs=features @ self._spanning[0].T + self._spanning[1],
+            outputs=self._outputs(rows, chosen),
             targets=None if samples.targets is None else samples.targets[: len(chosen)],
             units=units,
         )
 
+    def own_layer(self) -> dict[str, str]:
+        """The entry of the features that the head reads, or that were chosen."""
+        phi, described = self.feature_map, self.feature_map.described()
+        if isinstance(phi, HeadFeatures):
+            return {"layer": f"{phi.found.called}, input"}
+        return {"layer": described["features"], "reading": described["reading"]}
+
+    @property
+    def same_words(self) -> str:
+        """Why a layer with the same features is left out."""
+        by_head = isinstance(self.feature_map, HeadFeatures)
+        who = f"head {self.name!r} reads" if by_head else f"{self.name!r} gives"
+        return f"its features are the ones that {who}"
+
+    @property
+    def measures_outputs(self) -> bool:
+        """Whether outputs are measured rather than made by a head."""
+        return self._spanning is None
+
+    def _outputs(self, rows: Rows, chosen: Tensor) -> FloatArray | None:
+        if self._spanning is None:
+            return None if rows.outputs is None else _as_numbers(rows.outputs, chosen)
+        return _as_numbers(rows.features, chosen) @ self._spanning[0].T + self._spanning[1]
+
     def provenance(self) -> dict[str, str]:
         """What is the same for all layers."""
-        found = self.feature_map.found
+        described = self.feature_map.described()
         told = {
             "source": "network layer",
-            "model": type(self.feature_map.model).__name__,
-            "head": f"{found.name or 'the model itself'} ({type(found.module).__name__})",
-            "layout": str(found.layout),
+            **{name: text for name, text in described.items() if name not in ("features", "reading")},
             "targets": "; ".join(self.readings),
             "batches": str(self.n_batches),
         }
         return told | ({"ignored_inputs": ", ".join(self.ignored_keys)} if self.ignored_keys else {})
+
+
+def _as_numbers(rows: Tensor, chosen: Tensor) -> FloatArray:
+    return as_array(rows[chosen.to(rows.device)], name="features").astype(np.float64)
 
 
 class LayerMoments:
@@ -123,10 +152,14 @@ class LayerMoments:
         self._moments.update(
             features,
             # The head's own spans follow from its weights, as `measure` takes them.
-            outputs=None if self.reading is None else answers.outputs[at.numpy()],
+            outputs=None if answers.outputs is None or self._by_head else answers.outputs[at.numpy()],
             targets=None if answers.targets is None else answers.targets[at],
             units=answers.units[at],
         )
+
+    @property
+    def _by_head(self) -> bool:
+        return self.reading is None and not self.head.measures_outputs
 
     def _check(self, features: Tensor, index: int) -> None:
         self._width = self._width or features.shape[1]
@@ -152,10 +185,10 @@ class LayerMoments:
             head=self.head.affine if self.reading is None else None,
             rank_tolerance=rank_tolerance,
             provenance=self._provenance(ignored),
-            warnings=self._warnings(),
+            warnings=[*self._warnings(), *doubts_about_labels(classes_named(self.head.whole, moments.n_samples))],
         )
-        measured = replace(measured, n_outputs=self.head.n_outputs)
-        if self.reading is None:
+        measured = replace(measured, n_outputs=self.head.n_outputs or None)
+        if self.reading is None or "head_excess_loss" not in measured.numbers:
             return measured
         # Layers above may fit what no linear head on this one can: the difference would be negative, or clipped at 0.
         numbers = {name: value for name, value in measured.numbers.items() if name != "head_excess_loss"}
@@ -163,8 +196,7 @@ class LayerMoments:
         return replace(measured, numbers=numbers, absent=absent)
 
     def _provenance(self, ignored: int) -> dict[str, str]:
-        found = self.head.feature_map.found
-        told = {"layer": f"{found.name or 'the model itself'} ({type(found.module).__name__}), input"}
+        told = self.head.own_layer()
         if self.reading is not None:
             told = {"layer": str(self.reading), "reading": self.reading.in_words()}
         told |= {"device": self._device, "precision": self._precision}

@@ -10,13 +10,16 @@ from torch import nn
 
 from phiscope.distributed import Ranks, crew_of
 from phiscope.errors import InputError
-from phiscope.inputs.batches import is_shuffling, known_length, peeked
+from phiscope.inputs.batches import known_length, peeked
+from phiscope.inputs.order import check_order
 from phiscope.measurement.assemble import measurement_of
 from phiscope.measurement.network_pass import Pass, PassOptions, batches_here, run_pass
 from phiscope.measurement.ranks import gather_ranks
 from phiscope.measurement.record import Measurement
-from phiscope.network import split_on
+from phiscope.network import FeatureChoice, feature_map_of
 from phiscope.network.isolation import isolated, unwrapped
+from phiscope.network.layer_plan import ReadingChoice
+from phiscope.network.layer_reading import Maps, Tokens
 
 _ALONE = (
     "measured on the samples of one process of {}; if each holds a part of the data, let every one call this with "
@@ -28,8 +31,13 @@ def measure(
     model: nn.Module,
     data: Any,
     *,
-    head: nn.Module | str | None = None,
+    head: Any = None,
+    features: nn.Module | str | None = None,
+    outputs: nn.Module | str | None = None,
     targets: Any = None,
+    maps: Maps | None = None,
+    tokens: Tokens | None = None,
+    padding: bool = False,
     device: torch.device | str | None = None,
     max_samples: int | None = None,
     rank_tolerance: float = 1e-4,
@@ -46,7 +54,16 @@ def measure(
         model: any module; compile and data-parallel wrappers are looked through.
         data: a DataLoader, Dataset, (x, y) tensors, a mapping of tensors, or any iterable of batches. A batch is
             (x, y), a mapping whose "labels" are the targets, or x alone.
-        head: None = find it; or the layer, or its dotted name, which is then checked.
+        head: None = find it; or the layer, its dotted name (also where the model's output is a function of what the
+            layer returned: outputs are then its own), or (W, b) with W (C, p), for heads that are no layer.
+        features: None = the input of the head; or a layer, its dotted name, or "output" for what the model returns
+            ("output.name" for a part of it): no head is needed then, and numbers that need outputs are absent unless
+            `head` or `outputs` say what to read them against.
+        outputs: with features: a layer, its dotted name, or "output", whose output is measured.
+        maps: what becomes of features (n, C, H, W) of a layer, see `measure_layers`.
+        tokens: what becomes of features (n, T, p) of a layer, see `measure_layers`. None = pooled, or a sample for each
+            token where the targets, or outputs, have that shape.
+        padding: count tokens that the batch's attention mask leaves out as samples, too.
         targets: None = from the batch; an array aligned with the data; or a callable(batch) -> targets.
             Integers are classes (C of them; two for a single output), -100 is left out; floats are values.
         device: where to run; None = where the parameters are. The model itself is not moved.
@@ -83,8 +100,14 @@ def measure(
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"model is a {type(model).__name__}; expected a torch.nn.Module (arrays go to diagonalize)")
-    if is_shuffling(data) and targets is not None and not callable(targets):
-        raise InputError("targets given as an array cannot follow a shuffling loader; use shuffle=False")
+    check_order(data, targets)
+    choice = FeatureChoice(
+        features=features,
+        outputs=outputs,
+        head=head,
+        reading=ReadingChoice(maps=maps, tokens=tokens),
+        padding=padding,
+    )
     model = unwrapped(model)
     options = PassOptions(
         targets=targets, max_samples=max_samples, progress=progress, total=known_length(data), precision=precision
@@ -97,7 +120,7 @@ def measure(
         if batches is None:
             return None
         first, batches = peeked(batches)
-        feature_map = split_on(model, first, head=head, device=where).feature_map
+        feature_map = feature_map_of(model, first, choice, device=where, targets=targets)
         quota = crew.quota(max_samples)
         return run_pass(feature_map, batches, replace(options, max_samples=quota, own_inputs=crew.own_inputs))
 

@@ -12,13 +12,14 @@ from torch import nn
 from phiscope.distributed import crew_of
 from phiscope.errors import EmptyDataError, InputError
 from phiscope.inputs.arrays import classes_of_head
-from phiscope.inputs.batches import batches_of, is_shuffling, known_length, peeked
+from phiscope.inputs.batches import batches_of, known_length, peeked
+from phiscope.inputs.order import check_order
 from phiscope.inputs.progress import bar_of
 from phiscope.measurement.layer_moments import HeadRows, LayerMoments
 from phiscope.measurement.layers import Layers
 from phiscope.moments.shards import shards_for_all
-from phiscope.network import FeatureMap, split_on
-from phiscope.network.batch import Batch, with_targets
+from phiscope.network import FeatureChoice, FeatureMap, feature_map_of
+from phiscope.network.batch import Batch, answered, with_targets
 from phiscope.network.isolation import isolated, unwrapped
 from phiscope.network.layer_calls import ChannelAxis, ModuleCall, module_calls
 from phiscope.network.layer_choice import Choice, choose
@@ -34,8 +35,11 @@ def measure_layers(
     *,
     maps: Maps | None = None,
     tokens: Tokens | None = None,
+    padding: bool = False,
     channels: ChannelAxis | None = None,
-    head: nn.Module | str | None = None,
+    head: Any = None,
+    features: nn.Module | str | None = None,
+    outputs: nn.Module | str | None = None,
     targets: Any = None,
     device: torch.device | str | None = None,
     max_samples: int | None = None,
@@ -61,9 +65,12 @@ def measure_layers(
             is a sample. None = pooled, or positions where the network answers at each position.
         tokens: what becomes of (n, T, p): "pooled", "first", "last", "positions", or None as for maps. Positions
             that the batch's `attention_mask` leaves out do not count.
+        padding: count tokens that the batch's attention mask leaves out as samples, too.
         channels: axis of the features where there are positions, "first" or "last"; None = found by the width of
             the last layer with weights.
         head: see `measure`.
+        features: see `measure`; the last entry is then these features instead of the head's input.
+        outputs: see `measure`; every layer is read against them.
         targets: see `measure`.
         device: see `measure`.
         max_samples: see `measure`; counts the network's answers.
@@ -95,16 +102,16 @@ def measure_layers(
         raise InputError(f"model is a {type(model).__name__}; expected a torch.nn.Module (arrays go to diagonalize)")
     if max_samples is not None and (isinstance(max_samples, bool) or max_samples < 1):
         raise InputError(f"max_samples is {max_samples}; expected a positive integer or None")
-    if is_shuffling(data) and targets is not None and not callable(targets):
-        raise InputError("targets given as an array cannot follow a shuffling loader; use shuffle=False")
+    check_order(data, targets)
     wanted = ReadingChoice(maps=maps, tokens=tokens, channels=channels, max_features=max_features)
+    chosen = FeatureChoice(features=features, outputs=outputs, head=head, reading=wanted, padding=padding)
     model = unwrapped(model)
     where = None if device is None else torch.device(device)
 
     def run() -> _Pass:
         first, batches = peeked(batches_of(data))
-        feature_map = split_on(model, first, head=head, device=where).feature_map
-        plan = _planned(feature_map, feature_map.reader()(first), layers, wanted)
+        feature_map = feature_map_of(model, first, chosen, device=where, targets=targets)
+        plan = _planned(feature_map, next(with_targets(iter([first]), feature_map.reader(), targets)), layers, wanted)
         gathered = _Pass(feature_map=feature_map, plan=plan)
         read = with_targets(batches, feature_map.reader(), targets)
         words: dict[str, Any] = {"total": known_length(data), "desc": "layers", "unit": "batch", "leave": False}
@@ -130,8 +137,9 @@ class _Plan:
 
 def _planned(feature_map: FeatureMap, batch: Batch, layers: str | Iterable[str], wanted: ReadingChoice) -> _Plan:
     calls = module_calls(feature_map.caller(), batch)
-    choice = choose(feature_map.model, calls, layers, feature_map.found)
+    choice = choose(feature_map.model, calls, layers, feature_map)
     rows = feature_map.rows(batch, index=0)
+    batch = answered(batch, rows.leading)
     left_out = dict(choice.left_out)
     readings: list[tuple[int, LayerReading | None]] = []
     for one in choice.calls:
@@ -142,6 +150,7 @@ def _planned(feature_map: FeatureMap, batch: Batch, layers: str | Iterable[str],
                 leading=rows.leading,
                 choice=wanted,
                 mask=mask_of(batch),
+                owner=batch.owner,
                 other_text=_reads_other_text(feature_map.model, one),
             )
         except InputError as error:
@@ -152,8 +161,8 @@ def _planned(feature_map: FeatureMap, batch: Batch, layers: str | Iterable[str],
         check_width(one.key, reading.n_features, wanted.max_features, flattened=reading.how == "flattened")
         readings.append((one.order, reading))
     if choice.with_head:
-        check_width(feature_map.found.name, rows.features.shape[1], wanted.max_features)
-        order = max((one.order for one in calls if one.module is feature_map.found.module), default=len(calls))
+        check_width(feature_map.name, rows.features.shape[1], wanted.max_features)
+        order = max((one.order for one in calls if one.module is feature_map.module), default=len(calls))
         readings.append((order, None))
     if not readings:
         reasons = "; ".join(dict.fromkeys(left_out.values()))
@@ -197,9 +206,10 @@ class _Pass:
         """Add one batch, of which at most `left` answers of the network count."""
         mask = mask_of(batch)
         heard_layers = [one for one in self.readings if one is not None]
-        with layers_listened(self.feature_map.model, heard_layers, mask) as heard:
+        with layers_listened(self.feature_map.model, heard_layers, mask, batch.owner) as heard:
             rows = self.feature_map.rows(batch, call=self.call, index=index)
-        samples = samples_of(batch, rows, self.feature_map.model)
+        batch = answered(batch, rows.leading)
+        samples = samples_of(batch, rows, self.feature_map)
         chosen = samples.rows[:left]
         self.ignored += samples.ignored
         answers = self.head.answers(rows, samples, chosen, batch)
@@ -226,7 +236,7 @@ class _Pass:
             told = [one for place, one in enumerate(told) if place not in copies]
             self.readings = [one for place, one in enumerate(self.readings) if place not in copies]
         n_shards = shards_for_all([features.shape[1] for features, _ in told])
-        num_classes = classes_of_head(self.head.n_outputs) if classes else None
+        num_classes = classes_of_head(self.head.n_outputs) if classes and self.head.affine is not None else None
         self.moments = [
             LayerMoments(reading=one, head=self.head, num_classes=num_classes, n_shards=n_shards)
             for one in self.readings
@@ -237,7 +247,7 @@ class _Pass:
         target = next(features for one, (features, _) in zip(self.readings, told, strict=True) if one is None)
         for place, (one, (features, _)) in enumerate(zip(self.readings, told, strict=True)):
             if one is not None and features.shape == target.shape and _agree(features, target):
-                self.left_out[one.source.key] = f"its features are the ones that head {self.head.name!r} reads"
+                self.left_out[one.source.key] = self.head.same_words
                 yield place
 
     def layers(self, rank_tolerance: float) -> Layers:

@@ -20,8 +20,9 @@ from phiscope.moments.accumulator import MomentAccumulator
 from phiscope.moments.gathered import Gathered
 from phiscope.moments.moments import Moments
 from phiscope.moments.precision import PRODUCTS, check_precision, precision_for
+from phiscope.moments.row_table import classes_named, distinct_whole, doubts_about_labels
 from phiscope.network import FeatureMap, Rows
-from phiscope.network.batch import Batch, with_targets
+from phiscope.network.batch import Batch, answered, with_targets
 from phiscope.network.initial import InitialFeatures
 from phiscope.network.samples import LABELS_REPEAT, Samples, labels_are_inputs, samples_of, units_of
 from phiscope.typing import AffineHead
@@ -53,6 +54,8 @@ class Seen:
         n_batches: batches that were run.
         n_ignored: rows left out by label or mask.
         repeats_inputs: labels are the inputs, element by element.
+        whole: the different values of float targets, None where they are no class labels.
+        n_samples: how many samples counted.
     """
 
     network: Mapping[str, str]
@@ -64,6 +67,8 @@ class Seen:
     n_batches: int
     n_ignored: int
     repeats_inputs: bool
+    whole: tuple[float, ...] | None
+    n_samples: int
 
     def provenance(self) -> dict[str, str]:
         """As text."""
@@ -84,9 +89,11 @@ class Seen:
 
     def warnings(self) -> tuple[str, ...]:
         """What may be wrong with the labels."""
-        if not self.repeats_inputs:
-            return ()
-        return (LABELS_REPEAT,)
+        named = None if self.whole is None else frozenset(self.whole)
+        return (
+            *((LABELS_REPEAT,) if self.repeats_inputs else ()),
+            *doubts_about_labels(classes_named(named, self.n_samples)),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,14 +103,14 @@ class RankPart:
     Attributes:
         shards: moments of this rank's disjoint shards; empty when no sample counted.
         paired: the same for initial and present features together; None without an initial state.
-        head: W (C, p) and b (C,), copies.
+        head: W (C, p) and b (C,), copies; None without a head.
         head_change: norm(W - W_0) / norm(W_0); None without an initial state.
         seen: about the pass.
     """
 
     shards: Sequence[Moments]
     paired: Sequence[Moments] | None
-    head: AffineHead
+    head: AffineHead | None
     head_change: float | None
     seen: Seen
 
@@ -187,6 +194,7 @@ class Pass:
     readings: Counter[str] = field(default_factory=Counter)
     ignored_keys: tuple[str, ...] = ()
     repeats_inputs: bool = False
+    whole: frozenset[float] | None = frozenset()
     products: str = ""
 
     def __post_init__(self) -> None:
@@ -198,7 +206,8 @@ class Pass:
 
     def add_rows(self, batch: Batch, rows: Rows, index: int, left: int | None = None) -> None:
         """Add the features of one batch that has been run; at most `left` of its samples count."""
-        samples = samples_of(batch, rows, self.feature_map.model)
+        batch = answered(batch, rows.leading)
+        samples = samples_of(batch, rows, self.feature_map)
         units = self.n_inputs + units_of(rows, batch)
         counted = self._counted(units[samples.rows])[:left]
         if len(counted):
@@ -210,6 +219,7 @@ class Pass:
         features = rows.features[chosen.to(rows.features.device)]
         self._start(samples, rows).update(
             features,
+            outputs=None if rows.outputs is None else rows.outputs[chosen.to(rows.outputs.device)],
             targets=None if samples.targets is None else samples.targets[counted],
             units=units[chosen],
         )
@@ -227,6 +237,9 @@ class Pass:
         self.ignored += samples.ignored
         self.readings[samples.reading] += 1
         self.ignored_keys = batch.ignored or self.ignored_keys
+        # A single output with 0 and 1 as floats is what a binary cross-entropy takes.
+        values = None if samples.targets is None or rows.n_outputs == 1 else samples.targets.numpy()
+        self.whole = distinct_whole(values, self.whole)
         aligned = "shifted" not in samples.reading
         self.repeats_inputs = self.repeats_inputs or (aligned and labels_are_inputs(batch))
 
@@ -245,7 +258,7 @@ class Pass:
             }
             self.products = PRODUCTS[options["precision"]]
             classes = samples.targets is not None and not samples.targets.is_floating_point()
-            n_classes = classes_of_head(rows.weight.shape[0]) if classes else None
+            n_classes = classes_of_head(len(rows.weight)) if classes and rows.weight is not None else None
             self.moments = MomentAccumulator(
                 num_classes=n_classes, n_shards=None if self.options.corrected else 1, **options
             )
@@ -286,24 +299,22 @@ class Pass:
             seen=self._seen(self.last),
         )
 
-    def _head(self, rows: Rows) -> AffineHead:
+    def _head(self, rows: Rows) -> AffineHead | None:
+        if rows.weight is None:
+            return None
         # Copies, as `as_head` makes them: the training goes on writing into the parameters.
         return as_head((rows.weight, rows.bias), rows.features.shape[1])
 
     def _head_change(self, rows: Rows) -> float | None:
         before = None if self.options.initial is None else self.options.initial.weight
-        return (
-            None if before is None else relative_change(self._head(rows)[0], as_array(before, name="the initial head"))
-        )
+        now = self._head(rows)
+        if before is None or now is None:
+            return None
+        return relative_change(now[0], as_array(before, name="the initial head"))
 
     def _seen(self, rows: Rows) -> Seen:
-        found, model = self.feature_map.found, self.feature_map.model
         return Seen(
-            network={
-                "model": type(model).__name__,
-                "head": f"{found.name or 'the model itself'} ({type(found.module).__name__})",
-                "layout": str(found.layout),
-            },
+            network=self.feature_map.described(),
             devices=(str(rows.features.device),),
             precisions=(str(rows.features.dtype),),
             products=(self.products,) if self.products else (),
@@ -312,6 +323,8 @@ class Pass:
             n_batches=self.n_batches,
             n_ignored=self.ignored,
             repeats_inputs=self.repeats_inputs,
+            whole=None if self.whole is None else tuple(sorted(self.whole)),
+            n_samples=self.n_samples,
         )
 
 

@@ -80,7 +80,7 @@ def unite(crew: Crew, exchange: Exchange, part: RankPart | None) -> Gathered:
 
 
 def _facts(part: RankPart) -> dict[str, Any]:
-    weight, bias = part.head
+    weight, bias = (np.zeros((0, 0)), np.zeros(0)) if part.head is None else part.head
     return {
         "seen": asdict(part.seen),
         "head": {"shape": list(weight.shape), "size": float(np.abs(weight).sum() + np.abs(bias).sum())},
@@ -102,9 +102,11 @@ def _check_same_network(heads: Sequence[Mapping[str, Any]], ranks: Sequence[int]
 
 def _lent_head(
     exchange: Exchange, part: RankPart | None, lender: int, shape: Sequence[int]
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[FloatArray, FloatArray] | None:
+    if shape[0] == 0:
+        return None
     whole = np.zeros((shape[0], shape[1] + 1))
-    if part is not None and exchange.rank == lender:
+    if part is not None and part.head is not None and exchange.rank == lender:
         whole[:, :-1], whole[:, -1] = part.head
     whole = exchange.total(whole)
     return whole[:, :-1].copy(), whole[:, -1].copy()
@@ -121,7 +123,14 @@ def _together(seen: Sequence[Mapping[str, Any]]) -> Seen:
         n_batches=sum(one["n_batches"] for one in seen),
         n_ignored=sum(one["n_ignored"] for one in seen),
         repeats_inputs=any(one["repeats_inputs"] for one in seen),
+        whole=_values_of([one["whole"] for one in seen]),
+        n_samples=sum(one["n_samples"] for one in seen),
     )
+
+
+def _values_of(parts: Sequence[Sequence[float] | None]) -> tuple[float, ...] | None:
+    known = [part for part in parts if part is not None]
+    return tuple(sorted({value for part in known for value in part})) if len(known) == len(parts) else None
 
 
 def _once(lists: Iterable[Sequence[str]]) -> tuple[str, ...]:

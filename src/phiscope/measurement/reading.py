@@ -14,7 +14,8 @@ from phiscope.findings.held_out import held_out_quality, held_out_without_each, 
 from phiscope.inputs.arrays import as_array, as_count
 from phiscope.linalg.dense import row_lengths
 from phiscope.linalg.products import product
-from phiscope.metrics import SCALARS, definition_of, place_of, readout
+from phiscope.metrics import SCALARS, WORDS, definition_of, readout, why_no_scalar
+from phiscope.metrics.tables import SAMPLES_A_DIMENSION, SAMPLES_NEEDED
 from phiscope.moments.jackknife import (
     NO_INTERVAL,
     Estimate,
@@ -42,22 +43,6 @@ intervals of nominal 95 % were found to hold the truth in 88 to 91 % of samples.
 MOST_CLASSES_IN_PAIRS = 512
 """Classes up to which the angles of class means are looked at pair by pair: 20 times as many numbers as pairs."""
 
-SAMPLES_NEEDED = {
-    "readout_r2_held_out": (8, "heads fitted to halves of so few samples lose more than 1 / n of it"),
-    **dict.fromkeys(
-        ("readout_r2", "discriminant_information", "nc1_bounded"),
-        (3, "so few samples are fitted nearly exactly, whatever the targets"),
-    ),
-    "rankme": (3, "the weakest directions of so few samples are far weaker than those of many"),
-    "dynamical_low_rank_random_head": (3, "the spectrum of so few samples falls off faster than that of many"),
-}
-"""Samples an eigenfunction from which on a number has an interval, and why not before. With 2, those of the readout
-were found to hold the truth in 74 to 83 % of samples, with 3 in 92 % and more; held out in 78 % with 5, in 92 % with
-8."""
-
-SAMPLES_A_DIMENSION = 4
-"""Samples for each effective dimension from which on that has an interval: with 2 or 3, 81 to 89 % held the truth."""
-
 UNDEFINED = "leaving out a shard of samples makes it undefined"
 
 _BOUNDED = ("quality", "utilization", "cumulative_quality", "cumulative_utilization")
@@ -73,6 +58,7 @@ class Reading:
     n_samples: int
     n_features: int
     effective_samples: float | None
+    n_groups: int | None
     class_means: FloatArray | None
     class_weights: FloatArray | None
     n_classes: int | None
@@ -81,24 +67,34 @@ class Reading:
     target_squares: FloatArray | None
 
     def __getitem__(self, name: str) -> float:
-        """A scalar by its name.
+        """A scalar by its name, or by its symbol or title, as in ``m["D_LR"]``.
 
         Raises:
             MissingNumberError: phiscope knows the number but not here; the message says why.
             UnknownNameError: there is no such number; the message offers the nearest names.
+            AmbiguousNameError: it may mean several; the message lists them.
         """
         if name in self.numbers:
             return self.numbers[name]
         if name in self.absent:
             raise MissingNumberError(name, self.absent[name])
-        row = definition_of(name)
+        known = definition_of(name).name
+        if known != name:
+            return self[known]
         if name not in SCALARS:
-            raise MissingNumberError(name, place_of(row.name))
+            raise MissingNumberError(name, why_no_scalar(name))
         raise MissingNumberError(name, "this measurement was made without it")
 
     def __contains__(self, name: object) -> bool:
-        """Whether the scalar was measured."""
-        return name in self.numbers
+        """Whether the scalar was measured, under any word that `__getitem__` understands."""
+        return name in self.numbers or (isinstance(name, str) and self._named(name) in self.numbers)
+
+    def _named(self, name: str) -> str:
+        """The name of a number that may be given by its symbol; what means none, or several, as it is."""
+        if name in self.numbers or name in self.absent:
+            return name
+        meanings = WORDS.meanings(name)
+        return meanings[0] if len(meanings) == 1 else name
 
     def to_dict(self) -> dict[str, float]:
         """Every scalar that was measured, by name."""
@@ -115,7 +111,7 @@ class Reading:
 
         Source: Busing et al. 1999 (delete-a-group jackknife); parts: phiscope's own.
         """
-        plain = name.removesuffix("_corrected")
+        plain = self._named(name).removesuffix("_corrected")
         if plain in self.estimates:
             return self.estimates[plain]
         value = self[plain]
@@ -186,6 +182,11 @@ class Reading:
         return Scale(edge=low if above else high, above=above)
 
     def _why_no_interval(self) -> str:
+        if self.n_groups is not None and self.n_groups < FEWEST_SHARDS:
+            return (
+                f"it needs at least {FEWEST_SHARDS} groups of rows, and {self.n_groups} came; how rows of a group vary "
+                "does not say how groups do"
+            )
         if self.resampling is None:
             return "it needs the shards of samples, which a stored or resampled record lacks"
         return (
@@ -214,7 +215,7 @@ class Reading:
             >>> low < 10.1 and 9.9 < high
             True
         """
-        return self.estimate(name).interval(level, *self._bounds_of(name))
+        return self.estimate(name).interval(level, *self._bounds_of(self._named(name)))
 
     def curve_interval(
         self, curve: str, *, centered: bool = True, level: float = 0.95

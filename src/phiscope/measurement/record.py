@@ -12,6 +12,7 @@ import numpy as np
 from phiscope.archive import read_record, write_arrays
 from phiscope.errors import InputError, NonFiniteError, ShapeError
 from phiscope.inputs.arrays import as_count, as_rows
+from phiscope.inputs.columns import told_columns
 from phiscope.lazy import LateField, settled
 from phiscope.measurement.reading import Reading
 from phiscope.measurement.stored import check_array, check_facts, check_moments, evidence_from, part_from, spectrum_from
@@ -64,6 +65,8 @@ class Measurement(Reading):
         n_samples: number of samples measured.
         effective_samples: (sum w)^2 / sum w^2, below n_samples where they are weighted; None in files that
             were written before it was kept.
+        n_groups: groups of rows that were kept together in the shards, see `phiscope.diagonalize`; None where nobody
+            named any, and when read from disk.
         n_features: p.
         n_outputs: C, None without outputs.
         n_classes: number of classes, None unless the targets are classes.
@@ -88,6 +91,7 @@ class Measurement(Reading):
     class_weights: FloatArray | None = LateField(_nothing)  # type: ignore[assignment]
     n_samples: int
     effective_samples: float | None = None
+    n_groups: int | None = None
     n_features: int
     n_outputs: int | None = None
     n_classes: int | None = None
@@ -243,7 +247,8 @@ class Measurement(Reading):
 
     def _notes(self) -> list[tuple[str, str]]:
         regime = [] if self.evidence is None else [("regime", self.evidence.sentence())]
-        return [*regime, *(("warning", text) for text in self.warnings)]
+        columns = [("columns", text) for text in told_columns(self.provenance)]
+        return [*regime, *columns, *(("warning", text) for text in self.warnings)]
 
     def __repr__(self) -> str:
         """One line; ``print`` shows the whole table."""

@@ -90,7 +90,8 @@ def diagonalize_leading(
     square = solved.leading.squared_norm
     moments = replace(moments, features=replace(moments.features, product=solved.product, square=square))
     found = Findings(warnings=[*doubts_about(goal)])
-    return _measured(found, moments, solved, affine, rank_tolerance)
+    measured = _measured(found, moments, solved, affine, rank_tolerance)
+    return replace(measured, provenance={**table.provenance(), **measured.provenance})
 
 
 def _measured(

@@ -2,7 +2,6 @@
 
 ::
 
-    definition.py         what a definition row is
     dimension.py          how many features there are: dimensions of a spectrum
     richness.py           D_LR, its curve and the used variance
     random_head.py        D_LR of Gaussian random heads, the lazy reference
@@ -17,14 +16,18 @@
     comparison.py         two feature maps: CKA, overlaps, principal angles, persistence
     movement.py           how far parameters and the tangent kernel have moved
     on_request.py         rows of numbers that a call or a second pass gives
-    tables.py             numbers as a table, and the page of definitions
+    terms.py              words that pages and messages use and that are no numbers
+    tables.py             numbers as a table, the page of definitions and the file of all rows
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from phiscope.errors import UnknownNameError
+from phiscope.errors import MissingNumberError
+from phiscope.glossary.definition import Definition as Definition
+from phiscope.glossary.definition import Term as Term
+from phiscope.glossary.words import Words
 from phiscope.metrics import (
     alignment,
     collapse,
@@ -37,8 +40,8 @@ from phiscope.metrics import (
     regression,
     richness,
     similarity,
+    terms,
 )
-from phiscope.metrics.definition import Definition as Definition
 
 CENTERED_TWINS = ("effective_dimension", "participation_ratio", "stable_rank")
 """Dimensions that are given for both spectra."""
@@ -53,6 +56,8 @@ def _centered_twin(row: Definition) -> Definition:
         centering="centered",
         equation=f"{row.equation}, on the spectrum of S",
         caveat="" if "raw" in row.caveat else row.caveat,
+        invariances={**row.invariances, "translation": ""},
+        aliases=(),
     )
 
 
@@ -78,6 +83,7 @@ def _corrected_twin(row: Definition) -> Definition:
         source=f"{row.source}; the correction is phiscope's own",
         ours=True,
         caveat="",
+        aliases=(),
     )
 
 
@@ -110,26 +116,49 @@ DEFINITIONS: dict[str, Definition] = {**SCALARS, **CURVES, **ELSEWHERE, **COMPAR
 
 
 def place_of(name: str) -> str:
-    """Where a number is found that is no scalar of a measurement."""
+    """What to type to read a number, such as ``m.evidence.k90``."""
+    if name in SCALARS:
+        return f'm["{name}"]'
     if name in CURVES:
-        return f"it is a curve; read m.raw.{name} or m.centered.{name}"
-    if name in on_request.PLACES:
-        return f"it is no scalar of a measurement; read {on_request.PLACES[name]}"
-    if name in movement.PLACES:
-        return f"it is not made from features; call {movement.PLACES[name]}"
-    return "it belongs to two feature maps; call phiscope.compare"
+        return f"m.raw.{name} or m.centered.{name}"
+    if name in comparison.PLACES:
+        return comparison.PLACES[name]
+    return on_request.PLACES[name] if name in on_request.PLACES else movement.PLACES[name]
+
+
+def why_no_scalar(name: str) -> str:
+    """Why a number cannot be read as ``m[name]``, and what to type instead."""
+    kinds = (
+        (CURVES, "is a curve"),
+        (ELSEWHERE, "is no scalar of a measurement"),
+        (comparison.PLACES, "belongs to two feature maps"),
+    )
+    kind = next((words for rows, words in kinds if name in rows), "is not made from features")
+    return f"it {kind}; read {place_of(name)}"
+
+
+TERMS: dict[str, Term] = {term.name: term for term in terms.TERMS}
+"""Words that are no numbers, by name."""
+
+WORDS = Words(definitions=DEFINITIONS, terms=TERMS)
+"""Every name, symbol and other word, and what it may mean."""
 
 
 def definition_of(name: str) -> Definition:
-    """The definition row of a number or curve.
+    """The definition row of a number or curve, by its name, symbol, title or another word for it.
 
     Raises:
         UnknownNameError: there is no such number; the message offers the nearest names.
+        AmbiguousNameError: it may mean several.
+        MissingNumberError: it is a word for something else, and what to read instead.
 
     Example:
-        >>> definition_of("stable_rank").symbol
-        'sr'
+        >>> definition_of("stable_rank").symbol, definition_of("D_LR").name
+        ('sr', 'dynamical_low_rank')
     """
-    if name not in DEFINITIONS:
-        raise UnknownNameError("number", name, DEFINITIONS)
-    return DEFINITIONS[name]
+    row = DEFINITIONS.get(name) or WORDS.meaning(name)
+    if isinstance(row, Term):
+        raise MissingNumberError(
+            name, f"it is no number but a word; read {row.place or f'phiscope explain {row.name!r}'}"
+        )
+    return row

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from phiscope.metrics.definition import Definition
+from phiscope.glossary.definition import CENTERED_ONE, CENTERED_SHAPE, KEEPS_ONES, SHAPE, Definition, invariant
 from phiscope.typing import FloatArray
 
 
@@ -71,6 +71,13 @@ def class_target_variance(shares: FloatArray) -> float:
     return float(shares[largest] * rest.sum() + (rest * (1 - rest)).sum())
 
 
+UTILIZATION_SHAPE = {
+    **SHAPE,
+    "translation": CENTERED_ONE,
+    "invertible_outputs": f"the raw one with any A; the centered one, {KEEPS_ONES}",
+}
+"""The raw span of outputs is that of A f, too; the centered one is that of differences where targets are classes."""
+
 _SHARE = "0: orthogonal to the span; 1: inside it"
 
 DEFINITIONS = (
@@ -78,11 +85,13 @@ DEFINITIONS = (
         name="target_alignment",
         title="target alignment",
         symbol="A",
+        aliases=("alignment", "kernel-target alignment", "KTA"),
         range="0 .. 1",
         low=0.0,
         high=1.0,
         direction="small: the feature kernel is unlike the target kernel; large: like it",
         centering="centered",
+        invariances=CENTERED_SHAPE,
         equation="tr(Gcᵀ Gc) / (‖S‖ ‖Dc‖)",
         needs=("features", "targets"),
         meaning="Similarity (CKA) of the centered feature kernel and the kernel of the targets.",
@@ -96,11 +105,13 @@ CURVES = (
         name="eigenvalues",
         title="eigenvalues",
         symbol="ρₖ",
+        aliases=("eigenvalue", "rho", "spectrum", "strength of eigenfunction"),
         range="> 0, descending",
         low=0.0,
         unit="squared feature units",
         direction="large: the head learns fast along this eigenfunction",
         centering="raw",
+        invariances=invariant("orthogonal", "permutation", "invertible_outputs", translation=CENTERED_ONE),
         equation="M vₖ = ρₖ vₖ, M = E[φ φᵀ] (centered: S = M − m mᵀ)",
         meaning="Strength of each eigenfunction of the feature operator: the speed at which gradient descent on the "
         "head learns along it.",
@@ -110,11 +121,13 @@ CURVES = (
         name="quality",
         title="quality",
         symbol="Q*ₖ",
+        aliases=("Q", "Q*"),
         range="0 .. 1",
         low=0.0,
         high=1.0,
         direction=_SHARE,
         centering="raw",
+        invariances={**SHAPE, "translation": CENTERED_ONE},
         equation="vₖᵀ G D⁺ Gᵀ vₖ / ρₖ",
         needs=("features", "targets"),
         meaning="Share of an eigenfunction that lies in the span of the target functions.",
@@ -126,11 +139,13 @@ CURVES = (
         name="utilization",
         title="utilization",
         symbol="Q̂ₖ",
+        aliases=("Q", "Qhat", "utilisation"),
         range="0 .. 1",
         low=0.0,
         high=1.0,
         direction=_SHARE,
         centering="raw",
+        invariances=UTILIZATION_SHAPE,
         equation="vₖᵀ B F⁺ Bᵀ vₖ / ρₖ",
         needs=("features", "outputs"),
         meaning="Share of an eigenfunction that lies in the span of the network's outputs.",
@@ -140,11 +155,13 @@ CURVES = (
         name="cumulative_quality",
         title="cumulative quality",
         symbol="Π*(k)",
+        aliases=("Pi", "Pi*", "share of the target", "share of the target held by the first k"),
         range="0 .. 1, non-decreasing",
         low=0.0,
         high=1.0,
         direction="1 at the end: a linear head can express the target",
         centering="raw",
+        invariances={**SHAPE, "translation": CENTERED_ONE},
         equation="Σ_{j≤k} Q*ⱼ / rank(D)",
         needs=("features", "targets"),
         meaning="How much of the target span the k leading eigenfunctions hold.",
@@ -156,11 +173,19 @@ CURVES = (
         name="cumulative_utilization",
         title="cumulative utilization",
         symbol="Π̂(k)",
+        aliases=(
+            "Pi",
+            "Pihat",
+            "share of the output",
+            "share of the output held by the first k",
+            "cumulative utilisation",
+        ),
         range="0 .. 1, non-decreasing",
         low=0.0,
         high=1.0,
         direction="reaching 1 early: the head uses only the leading eigenfunctions",
         centering="raw",
+        invariances=UTILIZATION_SHAPE,
         equation="Σ_{j≤k} Q̂ⱼ / rank(F)",
         needs=("features", "outputs"),
         meaning="How much of the output span the k leading eigenfunctions hold.",

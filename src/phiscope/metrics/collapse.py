@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from phiscope.glossary.definition import CENTERED_SHAPE, LINEAR_SPAN, SHAPE_AND_OUTPUTS, Definition, invariant
 from phiscope.linalg import dense
 from phiscope.linalg.eigen import FewRows
 from phiscope.linalg.operators import PositiveOperator
@@ -14,7 +15,6 @@ from phiscope.linalg.positive import cholesky_factor, inverse_of, reciprocal_con
 from phiscope.linalg.products import frobenius_norm, product, row_products
 from phiscope.metrics import class_pairs
 from phiscope.metrics.class_pairs import pair_blocks, squared_distances, sum_over_both_orders
-from phiscope.metrics.definition import Definition
 from phiscope.typing import FloatArray
 
 BETWEEN_TOLERANCE = 1e-10
@@ -25,6 +25,37 @@ WELL_CONDITIONED = 1e-6
 
 MANY_CLASSES = 256
 """Classes from which on the singular value decomposition of their means is worth avoiding."""
+
+
+def within_class_variance(within: PositiveOperator) -> float:
+    """tr S_W, mean squared distance of the features from the mean of their class, in squared feature units; >= 0.
+
+    Args:
+        within: S_W, size p.
+
+    Source: Papyan, Han and Donoho 2020 (what NC1 is made of).
+
+    Example:
+        >>> within_class_variance(PositiveOperator(matrix=0.5 * np.eye(2)))
+        1.0
+    """
+    # Rounding of a scatter that is zero may be negative.
+    return max(within.trace(), 0.0)
+
+
+def between_class_variance(between_rows: FloatArray) -> float:
+    """tr S_B = sum_c pi_c norm^2(mu_c - m), in squared feature units; >= 0.
+
+    Args:
+        between_rows: sqrt(pi_c) (mu_c - m), shape (C, p).
+
+    Source: Papyan, Han and Donoho 2020 (what NC1 is made of).
+
+    Example:
+        >>> between_class_variance(np.sqrt(0.5) * np.array([[3.0, 0.0], [-3.0, 0.0]])).__round__(12)
+        9.0
+    """
+    return float(np.einsum("ij,ij->", between_rows, between_rows))
 
 
 def nc1(within: PositiveOperator, between_rows: FloatArray, shares: FloatArray) -> float:
@@ -195,13 +226,52 @@ _NC = "Papyan, Han and Donoho 2020, PNAS (arXiv:2008.08186)"
 
 DEFINITIONS = (
     Definition(
+        name="within_class_variance",
+        title="variance within classes",
+        symbol="tr S_W",
+        aliases=("S_W", "within"),
+        unit="squared feature units",
+        range=">= 0",
+        low=0.0,
+        direction="0: every class has shrunk to its mean; large: wide classes",
+        centering="centered",
+        invariances=invariant("orthogonal", "permutation", "translation", "invertible_outputs"),
+        equation="Σ_c π_c E_c‖φ − μ_c‖²",
+        needs=("features", "classes"),
+        meaning="Mean squared distance of the features from the mean of their class; with the variance between classes "
+        "it makes up tr S.",
+        source=_NC,
+        caveat="Grows with the square of the features' scale: read it beside the variance between classes, by which "
+        "NC1 divides it.",
+    ),
+    Definition(
+        name="between_class_variance",
+        title="variance between classes",
+        symbol="tr S_B",
+        aliases=("S_B", "between classes"),
+        unit="squared feature units",
+        range=">= 0",
+        low=0.0,
+        direction="0: all class means coincide; large: they are far from their center",
+        centering="centered",
+        invariances=invariant("orthogonal", "permutation", "translation", "invertible_outputs"),
+        equation="Σ_c π_c ‖μ_c − m‖²",
+        needs=("features", "classes"),
+        meaning="Mean squared distance of the class means from the mean of all features.",
+        source=_NC,
+        caveat="Grows with the square of the features' scale. Means of few samples lie apart by chance alone: labels "
+        "that say nothing give about (C − 1)/n of tr S.",
+    ),
+    Definition(
         name="nc1",
         title="NC1, within-class variability",
         symbol="NC1",
+        aliases=("NC", "neural collapse"),
         range=">= 0, unbounded",
         low=0.0,
         direction=_COLLAPSE,
         centering="centered",
+        invariances={**CENTERED_SHAPE, "invertible_linear": "where the class means span all features"},
         equation="tr(S_W S_B⁺) / C",
         needs=("features", "classes"),
         meaning="Spread of samples about their class mean, measured in units of the distances between class means.",
@@ -213,12 +283,14 @@ DEFINITIONS = (
         name="nc1_bounded",
         title="NC1, bounded",
         symbol="NC1ᵇ",
+        aliases=("neural collapse",),
         range="0 .. 1",
         low=0.0,
         high=1.0,
         direction="0: class membership is a linear function of the features; 1: it is unrelated",
         ours=True,
         centering="centered",
+        invariances=LINEAR_SPAN,
         equation="1 − tr(S_B S⁺) / (C − 1)",
         needs=("features", "classes"),
         meaning="Share of the class indicators that a linear head on these features cannot express; equals "
@@ -231,10 +303,12 @@ DEFINITIONS = (
         name="nc2_equinorm",
         title="NC2, equal norms",
         symbol="NC2ⁿ",
+        aliases=("NC", "NC2", "neural collapse"),
         range=">= 0",
         low=0.0,
         direction=_COLLAPSE,
         centering="centered",
+        invariances=CENTERED_SHAPE,
         equation="std_c ‖v_c‖ / mean_c ‖v_c‖, v_c = μ_c − mean of the class means",
         needs=("features", "classes"),
         meaning="How unequal the distances of the class means from their center are.",
@@ -244,11 +318,13 @@ DEFINITIONS = (
         name="nc2_equiangular",
         title="NC2, equal angles",
         symbol="NC2ᵃ",
+        aliases=("NC", "NC2", "neural collapse"),
         range="0 .. 2",
         low=0.0,
         high=2.0,
         direction=_COLLAPSE,
         centering="centered",
+        invariances=CENTERED_SHAPE,
         equation="mean_{c≠c′} |cos(v_c, v_c′) + 1/(C − 1)|",
         needs=("features", "classes"),
         meaning="How far the angles between class means are from those of a simplex.",
@@ -258,11 +334,13 @@ DEFINITIONS = (
         name="nc3",
         title="NC3, self-duality",
         symbol="NC3",
+        aliases=("NC", "neural collapse"),
         range="0 .. 4",
         low=0.0,
         high=4.0,
         direction=_COLLAPSE,
         centering="centered",
+        invariances=SHAPE_AND_OUTPUTS,
         equation="‖W/‖W‖ − V/‖V‖‖², rows of V the v_c",
         needs=("features", "classes", "head"),
         meaning="Distance between the rows of the head and the class means, both normalized as a whole.",
@@ -277,6 +355,7 @@ DEFINITIONS = (
         low=0.0,
         direction=_COLLAPSE,
         centering="centered",
+        invariances=CENTERED_SHAPE,
         equation="mean_{c≠c′} (var_c + var_c′) / (2 ‖μ_c − μ_c′‖²), var_c = E_c‖φ − μ_c‖²",
         needs=("features", "classes"),
         meaning="Spread of two classes over their squared distance, averaged over pairs.",

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from phiscope.glossary.definition import CENTERED_SHAPE, Definition
 from phiscope.linalg import dense
 from phiscope.linalg.operators import PositiveOperator
 from phiscope.linalg.products import product
-from phiscope.metrics.definition import Definition
 from phiscope.spectrum.eigensystem import diagonalize_operator
 from phiscope.typing import FloatArray, IntArray
 
@@ -135,11 +135,13 @@ DEFINITIONS = (
         name="collapse_distance",
         title="distance from collapse",
         symbol="D_col",
+        aliases=("collapse distance", "distance to collapse"),
         range="0 .. 1",
         low=0.0,
         high=1.0,
         direction="0: the features are the targets, each direction as strong as collapse makes it; 1: unrelated",
         centering="centered",
+        invariances=CENTERED_SHAPE,
         equation="1 − Σⱼ √dⱼ ‖E[(φ − m) tⱼ]‖² / (√Σⱼdⱼ ‖S‖), Dc uⱼ = dⱼ uⱼ, tⱼ = uⱼ·(y − ȳ) / √dⱼ",
         needs=("features", "targets"),
         meaning="Distance (1 − CKA) of the feature kernel from that of perfect collapse onto the targets, where the "

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
+from phiscope.glossary.definition import CENTERED_SHAPE, Definition
 from phiscope.linalg import dense
-from phiscope.metrics.definition import Definition
 from phiscope.typing import FloatArray
 
 PERSISTS = 0.9
@@ -106,11 +106,13 @@ DEFINITIONS = (
         name="cka",
         title="kernel similarity of two maps",
         symbol="CKA",
+        aliases=("HSIC",),
         range="0 .. 1",
         low=0.0,
         high=1.0,
         direction="0: unrelated feature kernels; 1: the same up to rotation, scale and shift",
         centering="centered",
+        invariances=CENTERED_SHAPE,
         equation="‖cov(φᵃ, φᵇ)‖² / (‖Sᵃ‖ ‖Sᵇ‖)",
         meaning="Linear CKA of two feature maps on the same samples.",
         source="Kornblith et al. 2019, arXiv:1905.00414",
@@ -126,6 +128,7 @@ DEFINITIONS = (
         high=1.0,
         direction="around 0: unrelated feature kernels; 1: the same up to rotation, scale and shift",
         centering="centered",
+        invariances=CENTERED_SHAPE,
         equation="HSICᵤ(a, b) / √(HSICᵤ(a, a) HSICᵤ(b, b)), HSICᵤ = (‖XᵀY‖² − n Σdᵢeᵢ/(n−2) + ΣdᵢΣeᵢ/((n−1)(n−2))) "
         "/ (n(n−3)), X and Y centered, dᵢ = ‖xᵢ‖², eᵢ = ‖yᵢ‖²",
         meaning="Linear CKA with unbiased estimates of its three parts, so that few samples do not raise it.",
@@ -144,6 +147,7 @@ CURVES = (
         high=1.0,
         direction="0: orthogonal functions; ±1: the same function",
         centering="centered",
+        invariances=CENTERED_SHAPE,
         equation="E[eⱼᵃ eₖᵇ]",
         meaning="Inner products of the eigenfunctions of two feature maps on the same samples; signs are arbitrary.",
         source="Inner product of arXiv:2410.04264 v1; the comparison of two maps is phiscope's own",
@@ -160,6 +164,7 @@ CURVES = (
         high=math.pi / 2,
         direction="0: a function both spans hold; π/2: one that only one of them holds",
         centering="centered",
+        invariances={**CENTERED_SHAPE, "invertible_linear": "between all of both spans, k=None"},
         equation="arccos of the singular values of ⟨eⱼᵃ|eₖᵇ⟩",
         meaning="Angles between the spaces of functions that the leading eigenfunctions of two maps span.",
         source="Björck and Golub 1973, Mathematics of Computation 27",
@@ -174,6 +179,7 @@ CURVES = (
         high=1.0,
         direction="0: gone; 1: the other map's leading eigenfunctions still hold it",
         centering="centered",
+        invariances=CENTERED_SHAPE,
         equation="Σ_{k≤K(j)} ⟨eⱼᵃ|eₖᵇ⟩², K(j) = end of the b-cluster that holds the end of the a-cluster of j",
         meaning="Share of an eigenfunction of the first map inside the span of as many leading eigenfunctions of the "
         "second, never cutting a cluster of nearly equal eigenvalues.",
@@ -182,3 +188,6 @@ CURVES = (
         caveat="Chance alone gives about K/(n − 1).",
     ),
 )
+
+PLACES = {row.name: f"phiscope.compare(features_a, features_b).{row.name}" for row in (*DEFINITIONS, *CURVES)}
+"""Where each of these numbers is read."""

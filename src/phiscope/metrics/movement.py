@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from phiscope.glossary.definition import Definition, invariant
 from phiscope.linalg import dense
-from phiscope.metrics.definition import Definition
 from phiscope.typing import FloatArray
 
 
@@ -57,6 +57,8 @@ def kernel_distance(first: FloatArray, second: FloatArray) -> float:
     return min(max(float(np.vdot(a - b, a - b)) / 2, 0.0), 1.0)
 
 
+_TURNS = invariant("permutation", orthogonal="where the layer that makes the features is linear and turns with them")
+
 DEFINITIONS = (
     Definition(
         name="parameter_norm",
@@ -67,6 +69,7 @@ DEFINITIONS = (
         low=0.0,
         direction="large: large weights",
         centering="none",
+        invariances=_TURNS,
         equation="Σ θ²",
         meaning="Sum of the squares of all trainable parameters.",
         source="Comparator in arXiv:2410.04264 v3",
@@ -81,6 +84,7 @@ DEFINITIONS = (
         low=0.0,
         direction="0: the parameters have not moved; large: they are far from where they began",
         centering="none",
+        invariances={},
         equation="√(Σ (θₜ − θ₀)²)",
         meaning="Euclidean distance of all trainable parameters from their initial values.",
         needs=("initial",),
@@ -91,11 +95,13 @@ DEFINITIONS = (
         name="tangent_kernel_distance",
         title="distance of tangent kernels",
         symbol="d(K₀, Kₜ)",
+        aliases=("NTK", "tangent kernel"),
         range="0 .. 1",
         low=0.0,
         high=1.0,
         direction="0: the tangent kernel has not turned (lazy training); large: it has changed",
         centering="none",
+        invariances=_TURNS,
         equation="1 − ⟨K₀, Kₜ⟩ / (‖K₀‖ ‖Kₜ‖)",
         meaning="How far the empirical tangent kernel on a small probe has turned between two states of a network.",
         needs=("samples", "initial"),

@@ -5,7 +5,14 @@ They are made by calls (`PLACES`); the rows are here so that `explain` and the d
 
 from __future__ import annotations
 
-from phiscope.metrics.definition import Definition
+from phiscope.glossary.definition import (
+    CENTERED_SHAPE,
+    CENTERED_SHAPE_AND_SPAN,
+    KEEPS_ONES,
+    SHAPE_AND_OUTPUTS,
+    Definition,
+    invariant,
+)
 from phiscope.metrics.regime import (
     EXTENDED_RATIO,
     FROZEN_SIMILARITY,
@@ -18,6 +25,8 @@ from phiscope.metrics.regime import (
     UTILIZATION_LEVEL,
 )
 
+_UNASKED = "where the coefficient test is not asked, which compares W with W₀"
+
 DEFINITIONS = (
     Definition(
         name="regime",
@@ -26,6 +35,8 @@ DEFINITIONS = (
         range="coefficient, minimal, extended, intermediate, or none where it cannot be told",
         direction="minimal: about as many features as outputs; extended: many more; coefficient: as at the start",
         centering="centered",
+        invariances=dict.fromkeys(SHAPE_AND_OUTPUTS, _UNASKED)
+        | {"translation": "", "invertible_outputs": f"{_UNASKED}; {KEEPS_ONES}"},
         equation=f"coefficient: S_init ≥ {FROZEN_SIMILARITY:g} and ‖W − W₀‖ ≥ {HEAD_MOVED:g} ‖W₀‖; else none where "
         f"r > p′/2; else minimal: k₉₀ ≤ r + {MINIMAL_EXTRA_FEATURES}, U ≥ {MINIMAL_USED_VARIANCE:g}, ρ_r / ρ_(r+1) ≥ "
         f"{MINIMAL_CLIFF:g} and D_LRᶜ ≤ {MINIMAL_DISTANCE:g} (or distance to collapse ≤ {MINIMAL_COLLAPSE:g}); else "
@@ -42,10 +53,12 @@ DEFINITIONS = (
         name="k90",
         title="eigenfunctions that hold the outputs",
         symbol="k₉₀",
+        aliases=("hold 90 % of the output", "k_90"),
         range="1 .. p, whole numbers",
         low=1.0,
         direction="near r: the head uses only the leading eigenfunctions; large: it also uses weak ones",
         centering="centered",
+        invariances=CENTERED_SHAPE_AND_SPAN,
         equation=f"least k with centered Π̂(k) ≥ {UTILIZATION_LEVEL:g}",
         meaning="How many leading eigenfunctions it takes to hold nine tenths of the output span.",
         needs=("features", "outputs"),
@@ -61,6 +74,7 @@ DEFINITIONS = (
         high=1.0,
         direction="flat: the choice of the tolerance does not matter; sloped: say which one was used",
         centering="raw",
+        invariances=SHAPE_AND_OUTPUTS,
         equation="D_LR with the eigenvalues of F below ε φ₁ left out, ε = 10⁻¹⁰ .. 10⁻¹, and rank(F) there",
         meaning="The literal D_LR and the output rank that it used, at rank tolerances over nine decades.",
         needs=("features", "outputs"),
@@ -75,6 +89,7 @@ DEFINITIONS = (
         high=1.0,
         direction="around 0: no more than uninformative targets give; 1: the target is held completely",
         centering="centered",
+        invariances=CENTERED_SHAPE,
         equation="(Π*(k) − k/(n−1)) / (1 − k/(n−1))",
         meaning="Centered cumulative quality with what targets that say nothing would reach taken off.",
         needs=("features", "targets"),
@@ -90,6 +105,7 @@ DEFINITIONS = (
         high=1.0,
         direction="around 0: the targets are noise to these features; 1: the target is held completely",
         centering="centered",
+        invariances=CENTERED_SHAPE,
         equation="Π*(k) in one half of the samples of the span of the k leading eigenvectors of the other half, above "
         "chance, both ways averaged",
         meaning="Cumulative quality with eigenfunctions from one half of the samples and targets from the other.",
@@ -102,11 +118,13 @@ DEFINITIONS = (
         name="readout_curve",
         title="loss of a lazily trained head",
         symbol="L(t)",
+        aliases=("loss",),
         unit="squared target units",
         range=">= 0, non-increasing",
         low=0.0,
         direction="falling early: strong eigenfunctions hold the target; late: weak ones do",
         centering="centered",
+        invariances=invariant("orthogonal", "permutation", "invertible_outputs", translation="with centered=True"),
         equation="tr(Dc) − Σₖ ‖vₖᵀ Gc‖² / ρᶜₖ (1 − exp(−2 ρᶜₖ t))",
         meaning="Mean squared error over time of a new head trained by gradient flow on these features: what a network "
         "that only learns coefficients would do, with a bias kept at its best at every step. t is learning rate times "
@@ -118,11 +136,13 @@ DEFINITIONS = (
         name="restricted_accuracy",
         title="accuracy of the leading eigenfunctions",
         symbol="acc(k)",
+        aliases=("accuracy",),
         range="0 .. 1 at each k",
         low=0.0,
         high=1.0,
         direction="as high as at the end from a small k on: weak eigenfunctions do not change the answers",
         centering="centered",
+        invariances=SHAPE_AND_OUTPUTS,
         equation="share of samples with argmax (W (m + V_k V_kᵀ (φ − m)) + b) = y",
         meaning="Share of right answers of the trained head when only the k leading eigenfunctions are left to it.",
         needs=("features", "classes", "head", "samples"),
@@ -134,11 +154,13 @@ DEFINITIONS = (
         name="restricted_loss",
         title="loss of the leading eigenfunctions",
         symbol="loss(k)",
+        aliases=("loss",),
         unit="nats for classes, squared target units for values",
         range=">= 0",
         low=0.0,
         direction="as low as at the end from a small k on: weak eigenfunctions do not change the outputs",
         centering="centered",
+        invariances=SHAPE_AND_OUTPUTS,
         equation="cross-entropy, or E‖f_k − y‖², of f_k = W (m + V_k V_kᵀ (φ − m)) + b",
         meaning="Loss of the trained head when only the k leading eigenfunctions are left to it.",
         needs=("features", "targets", "head", "samples"),
@@ -150,11 +172,13 @@ DEFINITIONS = (
         name="nc4",
         title="NC4, nearest class mean",
         symbol="NC4",
+        aliases=("NC", "neural collapse"),
         range="0 .. 1",
         low=0.0,
         high=1.0,
         direction="0: the head answers as the nearest class mean does; 1: never",
         centering="none",
+        invariances=SHAPE_AND_OUTPUTS,
         equation="share of samples with argmax_c (W φ + b)_c ≠ argmin_c ‖φ − μ_c‖",
         meaning="How often the head and the nearest class mean disagree.",
         needs=("features", "classes", "head", "samples"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from phiscope.metrics.definition import Definition
+from phiscope.glossary.definition import CENTERED_SHAPE, LINEAR_SPAN, SHAPE_AND_OUTPUTS, Definition, invariant
 from phiscope.typing import FloatArray
 
 
@@ -79,11 +79,13 @@ DEFINITIONS = (
         name="readout_r2",
         title="best linear readout",
         symbol="R²",
+        aliases=("linear probe",),
         range="0 .. 1",
         low=0.0,
         high=1.0,
         direction="small: no linear head expresses the target; large: one does",
         centering="centered",
+        invariances=LINEAR_SPAN,
         equation="Σₖ ‖vₖᵀ Gc‖² / ρᶜₖ / tr(Dc) = 1 − min_W MSE / tr(Dc)",
         needs=("features", "targets"),
         meaning="R² of the best affine head on these very samples, whatever the trained head does.",
@@ -96,10 +98,12 @@ DEFINITIONS = (
         name="readout_r2_held_out",
         title="best linear readout, held out",
         symbol="R²ₕ",
+        aliases=("linear probe",),
         range="<= 1",
         high=1.0,
         direction="small or negative: the readout does not carry over to other samples; large: it does",
         centering="centered",
+        invariances={**LINEAR_SPAN, "invertible_linear": "up to what its small ridge weighs"},
         equation="1 − MSE / tr(Dc) on one half of the samples, head fitted on the other half, both ways averaged",
         needs=("features", "targets"),
         meaning="R² of a linear head on samples it was not fitted to (two random halves, ridge 1e−6 tr(S)/p).",
@@ -117,6 +121,7 @@ DEFINITIONS = (
         unit="squared target units",
         direction="0: the trained head is the best linear one; large: quality is left unused",
         centering="centered",
+        invariances=invariant(*SHAPE_AND_OUTPUTS, "invertible_linear"),
         equation="E‖f − y‖² − min_{W,b} E‖Wφ + b − y‖²",
         needs=("features", "outputs", "targets"),
         meaning="Mean squared error of the trained outputs minus that of the best linear head.",
@@ -130,11 +135,13 @@ DEFINITIONS = (
         name="target_alignment_whitened",
         title="target alignment, whitened",
         symbol="Aʷ",
+        aliases=("alignment",),
         range="0 .. 1",
         low=0.0,
         high=1.0,
         direction="small: feature variance lies outside the target span; large: inside and evenly",
         centering="centered",
+        invariances=CENTERED_SHAPE,
         equation="tr(Dc⁺ Gcᵀ Gc) / (√rank(Dc) ‖S‖)",
         needs=("features", "targets"),
         meaning="CKA of the feature kernel with the projection on the centered targets: target directions count "
@@ -147,10 +154,12 @@ DEFINITIONS = (
         name="discriminant_information",
         title="discriminant information",
         symbol="DI",
+        aliases=("H-score",),
         range="0 .. C − 1",
         low=0.0,
         direction="small: classes are not linearly separated; C − 1: completely",
         centering="centered",
+        invariances=LINEAR_SPAN,
         equation="tr((S + rI)⁻¹ S_B), r = 0 here (the H-score)",
         needs=("features", "classes"),
         meaning="How much of the class structure a linear discriminant finds in the features.",

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from phiscope.glossary.definition import CENTERED_SHAPE, SHAPE_AND_OUTPUTS, Definition
 from phiscope.linalg.eigen import FewRows
 from phiscope.linalg.operators import PositiveOperator
 from phiscope.linalg.products import frobenius_norm, product, row_products
-from phiscope.metrics.definition import Definition
 from phiscope.spectrum.eigensystem import diagonalize_operator
 from phiscope.typing import FloatArray
 
@@ -97,11 +97,13 @@ DEFINITIONS = (
         name="nrc1",
         title="NRC1, variance outside the leading components",
         symbol="NRC1",
+        aliases=("NRC",),
         range="0 .. 1",
         low=0.0,
         high=1.0,
         direction=_COLLAPSE,
         centering="centered",
+        invariances=CENTERED_SHAPE,
         equation="Σ_{k>c} ρᶜₖ / Σ ρᶜₖ",
         needs=("features", "targets"),
         meaning="Share of feature variance outside as many principal components as there are regression targets.",
@@ -111,11 +113,13 @@ DEFINITIONS = (
         name="nrc2",
         title="NRC2, variance outside the head",
         symbol="NRC2",
+        aliases=("NRC",),
         range="0 .. 1",
         low=0.0,
         high=1.0,
         direction=_COLLAPSE,
         centering="centered",
+        invariances=CENTERED_SHAPE,
         equation="1 − tr(P_W S) / tr(S), P_W on the row space of W",
         needs=("features", "targets", "head"),
         meaning="Share of feature variance that the head's weights do not see.",
@@ -125,11 +129,13 @@ DEFINITIONS = (
         name="nrc3",
         title="NRC3, form of the head",
         symbol="NRC3",
+        aliases=("NRC",),
         range="0 .. 4",
         low=0.0,
         high=4.0,
         direction=_COLLAPSE,
         centering="centered",
+        invariances=SHAPE_AND_OUTPUTS,
         equation="min_γ ‖WWᵀ/‖WWᵀ‖ − (Dc^½ − γ^½ I)/‖Dc^½ − γ^½ I‖‖², 0 ≤ γ < λ_min(Dc)",
         needs=("features", "targets", "head"),
         meaning="Distance of the head's Gram matrix from the form that collapse with weight decay predicts.",

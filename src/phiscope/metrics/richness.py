@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from phiscope.metrics.definition import Definition
+from phiscope.glossary.definition import CENTERED_SHAPE, CENTERED_SHAPE_AND_SPAN, KEEPS_ONES, LINEAR_SPAN, Definition
 from phiscope.spectrum.spans import OutputFunctions
 from phiscope.typing import FloatArray
 
@@ -92,6 +92,7 @@ DEFINITIONS = (
         high=1.0,
         direction=_LAZY,
         centering="raw",
+        invariances=CENTERED_SHAPE,
         equation="1 − tr(F⁺ Bcᵀ Bc) / (√tr(F⁺ Fc F⁺ Fc) ‖S‖)",
         needs=("features", "outputs"),
         meaning="Distance (1 − CKA) of the feature operator from a minimal projection on the span of the network's "
@@ -105,11 +106,13 @@ DEFINITIONS = (
         name="dynamical_low_rank_centered",
         title="dynamical low rank, centered",
         symbol="D_LRᶜ",
+        aliases=("from features that are the outputs",),
         range="0 .. 1",
         low=0.0,
         high=1.0,
         direction=_LAZY,
         centering="centered",
+        invariances=CENTERED_SHAPE_AND_SPAN,
         equation="1 − tr(Fc⁺ Bcᵀ Bc) / (√r ‖S‖) = 1 − U √(PR / r)",
         needs=("features", "outputs"),
         ours=True,
@@ -123,11 +126,13 @@ DEFINITIONS = (
         name="dynamical_low_rank_random_head",
         title="dynamical low rank of a random head",
         symbol="D_LRʳ",
+        aliases=("random head", "lazy reference"),
         range="0 .. 1",
         low=0.0,
         high=1.0,
         direction="the lazy reference: what D_LR would be if the outputs ignored the features' structure",
         centering="centered",
+        invariances=CENTERED_SHAPE_AND_SPAN,
         equation="mean of D_LRᶜ over Gaussian random heads with r outputs on these features",
         needs=("features", "outputs"),
         ours=True,
@@ -140,11 +145,13 @@ DEFINITIONS = (
         name="used_variance",
         title="used variance",
         symbol="U",
+        aliases=("of the feature variance is used", "unused variance"),
         range="0 .. 1",
         low=0.0,
         high=1.0,
         direction="small: most feature variance is not used by the head; large: all of it is",
         centering="centered",
+        invariances=CENTERED_SHAPE_AND_SPAN,
         equation="Σ ρᶜₖ Q̂ᶜₖ / Σ ρᶜₖ",
         needs=("features", "outputs"),
         ours=True,
@@ -155,10 +162,12 @@ DEFINITIONS = (
         name="output_rank",
         title="output rank",
         symbol="r",
+        aliases=("rank",),
         range="0 .. C, whole numbers",
         low=0.0,
         direction="number of independent centered outputs",
         centering="centered",
+        invariances={**LINEAR_SPAN, "invertible_outputs": KEEPS_ONES},
         equation="rank(Fc) at the relative rank tolerance",
         needs=("features", "outputs"),
         meaning="How many independent directions the centered outputs have; a classifier whose logits sum to a "
@@ -174,6 +183,7 @@ DEFINITIONS = (
         low=0.0,
         direction="number of independent outputs, the constant included",
         centering="raw",
+        invariances=LINEAR_SPAN,
         equation="rank(F) at the relative rank tolerance",
         needs=("features", "outputs"),
         meaning="Dimension of the span that the literal D_LR and the raw Π̂(k) use.",

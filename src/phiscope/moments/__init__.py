@@ -9,6 +9,7 @@
     scatter.py         rows become a scatter matrix about pilot means
     device_scatter.py  the same where the features are, on a GPU
     precision.py       the precision of the products that moments are made of
+    dealing.py         which shard a sample goes to, together with what was sampled together with it
     shards.py          how many random shards there are, and samples dealt to them
     leaving_out.py     moments of all shards but one
     jackknife.py       bias correction and intervals from measurements without each shard

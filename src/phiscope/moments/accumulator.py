@@ -21,6 +21,7 @@ from phiscope.inputs.arrays import (
     as_weights,
     check_weight_ratio,
 )
+from phiscope.moments.dealing import Deal, Dealer
 from phiscope.moments.device_scatter import DeviceScatter
 from phiscope.moments.labels import Labels
 from phiscope.moments.moments import Layout, Moments
@@ -35,6 +36,18 @@ SHARD_BLOCK_ROWS = 512
 
 MOST_CLASSES = 1_000_000
 """Class indices from here on are taken for values that were meant as floats, unless num_classes says otherwise."""
+
+
+def _single_label(groups: IntArray, bound: int) -> str:
+    """What to do about one label beyond the classes, which often marks samples that nobody learns from (255)."""
+    beyond = groups[(groups < 0) | (groups >= bound)]
+    if len(np.unique(beyond)) != 1 or abs(int(beyond[0])) > 2**16:
+        return ""
+    label = int(beyond[0])
+    return (
+        f"; the label {label}, {len(beyond)} times, is the only one outside: if it marks samples to leave out, make it "
+        f"-100, as with targets=lambda batch: torch.where(batch[1] == {label}, -100, batch[1])"
+    )
 
 
 class MomentAccumulator:
@@ -81,12 +94,16 @@ class MomentAccumulator:
         self._layout: Layout | None = None
         self._batches = 0
         self._streams: Streams | None = None
-        # A generator of its own: the user's random state is not ours to touch.
-        self._rng = np.random.default_rng(0)
-        self._queue = np.empty(0, dtype=np.int64)
+        self._dealer: Dealer | None = None
 
     def update(
-        self, features: Any, outputs: Any = None, targets: Any = None, weights: Any = None, units: Any = None
+        self,
+        features: Any,
+        outputs: Any = None,
+        targets: Any = None,
+        weights: Any = None,
+        units: Any = None,
+        deal: Deal | None = None,
     ) -> None:
         """Add one batch.
 
@@ -97,6 +114,7 @@ class MomentAccumulator:
             weights: non-negative, shape (b,), or None for weight 1; samples of weight 0 do not count.
             units: integers (b,) that name what was sampled independently, when several rows come from one
                 sample (tokens of one text, positions of one image); None when every row is a sample of its own.
+            deal: says the shard of each row in place of `units`, where that is known beyond this batch.
 
         Raises:
             ShapeError: shapes do not fit together or to earlier batches.
@@ -135,7 +153,7 @@ class MomentAccumulator:
         groups = self._labels.rows_of(groups) if is_class else groups
         streams = self._started()
         # Shards are drawn for the whole batch: a sample whose rows fill several blocks stays in one of them.
-        shard = None if len(streams) == 1 else self._assigned(weight > 0, owner, len(streams))
+        shard = None if len(streams) == 1 else self._dealt(weight > 0, owner, deal, len(streams))
         try:
             streams.add(parts, groups, weight, shard)
         except MemoryError as error:
@@ -181,10 +199,11 @@ class MomentAccumulator:
                 continue
             reach = reach_of(part)
             if not math.isfinite(reach):
-                row = int(np.argwhere(~np.isfinite(as_array(part, name=name)).all(axis=1))[0, 0])
+                rows = np.flatnonzero(~np.isfinite(as_array(part, name=name)).all(axis=1))
+                more = f" and in {len(rows) - 1} more of its rows" if len(rows) > 1 else ""
                 raise NonFiniteError(
-                    f"{name} hold NaN or Inf in batch {self._batches} (sample {row} of that batch), expected finite "
-                    "numbers; the training probably diverged or the data need cleaning",
+                    f"{name} hold NaN or Inf in batch {self._batches} (sample {rows[0]} of that batch){more}, expected "
+                    "finite numbers; the training probably diverged, or rows are missing and have to be dropped",
                     where=name,
                     batch=self._batches,
                 )
@@ -209,26 +228,14 @@ class MomentAccumulator:
             below = "" if low < 0 else f" and, unless num_classes says otherwise, below {bound}"
         raise TargetError(
             f"integer targets in batch {self._batches} run from {low} to {high}, expected class indices from 0{below}; "
-            "relabel them, drop ignored samples, or pass floats if they are values"
+            f"relabel them, drop ignored samples, or pass floats if they are values{_single_label(groups, bound)}"
         )
 
-    def _assigned(self, counted: NDArray[np.bool_], units: IntArray | None, n_shards: int) -> IntArray:
-        """Shard of each row; rows of weight 0 draw none, so that they are the same as rows that never came."""
-        shard = np.zeros(len(counted), dtype=np.int64)
-        shard[counted] = self._assign(int(counted.sum()), None if units is None else units[counted], n_shards)
-        return shard
-
-    def _assign(self, n_rows: int, units: IntArray | None, n_shards: int) -> IntArray:
-        """Shards in random permutations of all of them: balanced, yet blind to any period in the data."""
-        if units is not None:
-            names, member = np.unique(units, return_inverse=True)
-            return self._assign(len(names), None, n_shards)[member]
-        missing = n_rows - len(self._queue)
-        if missing > 0:
-            rounds = np.tile(np.arange(n_shards), (-(-missing // n_shards), 1))
-            self._queue = np.concatenate([self._queue, self._rng.permuted(rounds, axis=1).ravel()])
-        assigned, self._queue = self._queue[:n_rows], self._queue[n_rows:]
-        return assigned
+    def _dealt(self, counted: NDArray[np.bool_], units: IntArray | None, deal: Deal | None, n_shards: int) -> IntArray:
+        if deal is not None:
+            return deal(counted, n_shards)
+        self._dealer = self._dealer or Dealer(n_shards)
+        return self._dealer.batch(counted, units)
 
     def shards(self) -> ShardMoments:
         """Moments of the disjoint random shards that hold samples; intervals are made from them."""

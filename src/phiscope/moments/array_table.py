@@ -9,7 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from phiscope.inputs.arrays import as_row_tensor, as_rows, as_targets, look_like_labels
+from phiscope.inputs.groups import as_groups
 from phiscope.moments.accumulator import MomentAccumulator
+from phiscope.moments.dealing import GroupDeal
 from phiscope.moments.gathered import Gathered
 from phiscope.moments.row_table import doubts_about_labels
 
@@ -21,8 +23,8 @@ class ArrayTable:
     `phiscope.distributed.dask_arrays.DaskTable`: all have `n_features`, `n_outputs`, `has_classes` and `gather`.
 
     Args:
-        parts: array-likes by name: ``"features"``, and ``"outputs"``, ``"targets"``, ``"weights"`` where there are
-            any; features that are a tensor on a device stay there.
+        parts: array-likes by name: ``"features"``, and ``"outputs"``, ``"targets"``, ``"weights"``, ``"groups"`` where
+            there are any; features that are a tensor on a device stay there.
 
     Raises:
         ShapeError: features or outputs are not rows of columns, or lengths differ.
@@ -43,6 +45,8 @@ class ArrayTable:
         self._outputs = None if outputs is None else as_rows(outputs, name="outputs", letter="C")
         self._targets = None if targets is None else as_targets(targets)
         self._weights = parts.get("weights")
+        groups = parts.get("groups")
+        self._groups = None if groups is None else as_groups(groups, len(self._features))
 
     @property
     def n_features(self) -> int:
@@ -85,10 +89,16 @@ class ArrayTable:
         accumulator = MomentAccumulator(
             num_classes=num_classes, n_shards=n_shards, precision=precision, device=self._device
         )
-        accumulator.update(self._features, self._outputs, self._targets, self._weights)
+        groups = None if self._groups is None else GroupDeal(self._groups)
+        deal = None if groups is None else groups.part(slice(None))
+        accumulator.update(self._features, self._outputs, self._targets, self._weights, deal=deal)
         moments, shards = accumulator.finish()
         return Gathered(
-            moments=moments, shards=shards, provenance={"source": "arrays"}, warnings=doubts_about(self._targets)
+            moments=moments,
+            shards=shards,
+            provenance={"source": "arrays"},
+            warnings=doubts_about(self._targets),
+            n_groups=None if groups is None else groups.n_groups,
         )
 
 

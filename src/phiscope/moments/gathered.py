@@ -24,6 +24,7 @@ class Gathered:
         head_change: norm(W - W_0) / norm(W_0) since the initial state; None without one.
         provenance: where the samples came from.
         warnings: what a reader has to know.
+        n_groups: groups of rows that were dealt to the shards as wholes; None where nobody named any.
 
     Example:
         >>> import numpy as np
@@ -40,3 +41,4 @@ class Gathered:
     head_change: float | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    n_groups: int | None = None

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from phiscope.errors import InputError, NonFiniteError, ShapeError
 from phiscope.inputs.arrays import look_like_labels
+from phiscope.inputs.groups import as_groups
 from phiscope.inputs.progress import bar_of
 from phiscope.inputs.rows import Rows, as_row_source, is_stored
 from phiscope.moments.accumulator import MomentAccumulator
+from phiscope.moments.dealing import GroupDeal
 from phiscope.moments.gathered import Gathered
 
 BLOCK_BYTES = 2**24
@@ -24,7 +26,7 @@ BLOCK_ROWS = 2048, 2**16
 MOST_DISTINCT = 10_000
 """Whole-number targets with more different values than this are not taken for labels."""
 
-PARTS = ("features", "outputs", "targets", "weights")
+PARTS = ("features", "outputs", "targets", "weights", "groups")
 
 
 def check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -95,7 +97,7 @@ class RowTable:
 
     Args:
         parts: `Rows`, memory maps, Zarr arrays or arrays in memory by name: ``"features"``, and ``"outputs"``,
-            ``"targets"``, ``"weights"`` where there are any.
+            ``"targets"``, ``"weights"``, ``"groups"`` where there are any.
         progress: True shows a bar on stderr while rows are read, False none, None one on a terminal.
 
     Raises:
@@ -111,8 +113,10 @@ class RowTable:
     def __init__(self, parts: Mapping[str, Any], *, progress: bool | None = False) -> None:
         self.progress = progress
         self._stored = any(isinstance(part, Rows) or is_stored(part) for part in parts.values())
-        self._rows = {name: as_row_source(parts[name], name=name) for name in PARTS if parts.get(name) is not None}
+        read = [name for name in PARTS if name != "groups" and parts.get(name) is not None]
+        self._rows = {name: as_row_source(parts[name], name=name) for name in read}
         check_shapes({name: rows.shape for name, rows in self._rows.items()})
+        self._groups: Any = parts.get("groups")
 
     @property
     def n_features(self) -> int:
@@ -147,6 +151,8 @@ class RowTable:
             InputError: the rows cannot be read or used; the message names them.
         """
         n = self._rows["features"].shape[0]
+        # Whole, as they are small beside the features: rows of one group may lie anywhere.
+        groups = None if self._groups is None else GroupDeal(as_groups(self._groups, n))
         accumulator = MomentAccumulator(num_classes=num_classes, n_shards=n_shards, precision=precision)
         whole: frozenset[float] | None = frozenset()
         start = 0
@@ -155,7 +161,8 @@ class RowTable:
             for index, block in enumerate(self._blocks()):
                 stop = start + len(block["features"])
                 try:
-                    accumulator.update(**block)
+                    deal = None if groups is None else groups.part(slice(start, stop))
+                    accumulator.update(**block, deal=deal)
                 except InputError as error:
                     locate(error, f"batch {index} is rows {start} to {stop - 1}", index=index)
                     raise
@@ -163,13 +170,22 @@ class RowTable:
                 bar.update(stop - start)
                 start = stop
         moments, shards = accumulator.finish()
-        places = {name: rows.place for name, rows in self._rows.items()}
         return Gathered(
             moments=moments,
             shards=shards,
             warnings=doubts_about_labels(classes_named(whole, n)),
-            provenance={"source": "stored arrays", **places} if self._stored else {"source": "arrays"},
+            provenance=self.provenance(),
+            n_groups=None if groups is None else groups.n_groups,
         )
+
+    def provenance(self) -> dict[str, str]:
+        """Where the rows lie, and which columns were taken of tables."""
+        if not self._stored:
+            return {"source": "arrays"}
+        every = [*self._rows.values(), *([self._groups] if isinstance(self._groups, Rows) else [])]
+        told = {rows.name: rows.place for rows in every}
+        columns = {name: text for rows in every for name, text in rows.provenance.items()}
+        return {"source": "stored arrays", **told, **columns}
 
     def _blocks(self) -> Iterator[dict[str, NDArray[Any]]]:
         low, high = BLOCK_ROWS

@@ -10,7 +10,9 @@
     hooks.py          hooks on linear layers during one pass, and their removal
     output_layout.py  how a head's output becomes the model's output
     head.py           the last linear layer whose output is the model's: W and b, found and checked within rounding
-    feature_map.py    `split`, the feature map and the head
+    rows.py           a feature map, and the rows it makes of a batch
+    feature_map.py    `split`, the feature map that a head reads, and the head
+    chosen_features.py  features that the caller chose: a layer's output or the model's, with outputs beside or none
     overhearing.py    features of a forward pass that the caller runs
     initial.py        features under earlier parameters, run once for a fixed probe
     layer_calls.py    which modules run in a forward pass, in which order, and what each returns
@@ -21,7 +23,20 @@
 
 from __future__ import annotations
 
-from phiscope.network.feature_map import FeatureMap, Rows, Split, split, split_on
+from phiscope.network.chosen_features import ChosenFeatures, FeatureChoice, feature_map_of
+from phiscope.network.feature_map import HeadFeatures, Split, split, split_on
 from phiscope.network.head import Head
+from phiscope.network.rows import FeatureMap, Rows
 
-__all__ = ["FeatureMap", "Head", "Rows", "Split", "split", "split_on"]
+__all__ = [
+    "ChosenFeatures",
+    "FeatureChoice",
+    "FeatureMap",
+    "Head",
+    "HeadFeatures",
+    "Rows",
+    "Split",
+    "feature_map_of",
+    "split",
+    "split_on",
+]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from phiscope.errors import InputError, ShapeError
-
-TARGET_KEYS = ("labels", "label", "targets", "target", "y")
+from phiscope.inputs.parts import TARGET_KEYS, as_tensor, columns_of, described, is_rows
+from phiscope.network.linear_layers import is_keras
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,7 @@ class Batch:
         target_key: the mapping key the targets came from; None for (x, y) and x alone.
         ignored: mapping keys the model's forward does not take.
         raw: the batch as it came.
+        owner: which graph each node is in, where the inputs are nodes and the answers are graphs.
     """
 
     args: tuple[Any, ...]
@@ -37,6 +38,7 @@ class Batch:
     target_key: str | None = None
     ignored: tuple[str, ...] = ()
     raw: Any = None
+    owner: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class BatchReader:
     Attributes:
         model: the network; the parameter names of its forward decide which mapping keys it is given.
         device: where inputs are moved; None leaves them where they are.
-        dtype: what float64 NumPy inputs become; torch tensors keep their dtype.
+        dtype: what floating inputs become, where the model has floating parameters.
     """
 
     model: nn.Module
@@ -59,55 +61,107 @@ class BatchReader:
         Raises:
             InputError: a batch of another form.
         """
-        if isinstance(raw, Mapping):
-            return self._mapping(raw)
-        if isinstance(raw, (tuple, list)):
-            if len(raw) not in (1, 2):
-                raise InputError(
-                    f"a batch has {len(raw)} parts; expected (x, y), a mapping with 'labels', or x alone "
-                    "(two inputs go into one: ((x1, x2), y))"
-                )
-            targets = raw[1] if len(raw) == 2 else None
-            return self._batch(raw[0], targets, raw=raw)
-        return self._batch(raw, None, raw=raw)
+        return self._read(raw, with_targets=True)
+
+    def without_targets(self, raw: Any) -> Batch:
+        """Read the inputs of a raw batch whose targets come from elsewhere: of several parts the first is x."""
+        return self._read(raw, with_targets=False)
+
+    def _read(self, raw: Any, *, with_targets: bool) -> Batch:
+        plain = columns_of(raw) if is_rows(raw) else raw
+        if isinstance(plain, Mapping):
+            return self._mapping(plain, raw, with_targets)
+        if is_graphs(plain):
+            return self._graphs(plain, with_targets)
+        if not isinstance(plain, (tuple, list)):
+            return self._batch(plain, None, raw)
+        parts = list(plain)
+        if len(parts) == 1 or (parts and not with_targets):
+            return self._batch(parts[0], None, raw)
+        if len(parts) == 2:
+            return self._batch(parts[0], parts[1], raw)
+        if all(isinstance(part, (int, float)) for part in parts) or all(map(_is_row_of_numbers, parts)):
+            return self._batch(plain, None, raw)
+        raise InputError(
+            f"a batch has {len(parts)} parts ({', '.join(map(described, parts[:4]))}); expected (x, y), a mapping with "
+            "'labels', or x alone: say which part is the target with targets=lambda batch: batch[1], the first is then "
+            "x (two inputs go into one: ((x1, x2), y))"
+        )
 
     def inputs(self, x: Any) -> Batch:
         """Read inputs alone: a tensor, a tuple of positional inputs, or a mapping of keyword inputs."""
-        return self._mapping(x) if isinstance(x, Mapping) else self._batch(x, None, raw=x)
+        return self._mapping(x, x, True) if isinstance(x, Mapping) else self._batch(x, None, x)
 
-    def _batch(self, x: Any, targets: Any, *, raw: Any) -> Batch:
+    def _batch(self, x: Any, targets: Any, raw: Any) -> Batch:
+        x = columns_of(x) if is_rows(x) else x
         if isinstance(x, Mapping):
-            read = self._mapping(x)
+            read = self._mapping(x, raw, True)
             args, kwargs, ignored = read.args, read.kwargs, read.ignored
         else:
-            args = self._moved(tuple(x)) if isinstance(x, (tuple, list)) else (self._moved(x),)
+            several = isinstance(x, (tuple, list)) and not _is_row_of_numbers(x)
+            args = tuple(self._moved(part) for part in x) if several else (self._moved(x),)
             kwargs, ignored = {}, ()
-        size = _size_of(args, kwargs)
-        return Batch(args=args, kwargs=kwargs, targets=as_targets(targets), size=size, ignored=ignored, raw=raw)
+        return self._made(args, kwargs, as_targets(targets, _size_of(args, kwargs)), raw, ignored=ignored)
 
-    def _mapping(self, raw: Mapping[str, Any]) -> Batch:
-        names, required, open_ended = _forward_parameters(self.model)
-        target_key = next((key for key in TARGET_KEYS if key in raw and key not in required), None)
-        inputs = {key: value for key, value in raw.items() if key != target_key and value is not None}
+    def _made(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], targets: Tensor | None, raw: Any, **more: Any
+    ) -> Batch:
+        size = _size_of(args, kwargs)
+        if size is None:
+            raise InputError(
+                f"a batch is {described(raw)}, in which no tensor or array has samples on its first axis; expected "
+                "(x, y), a mapping, or x alone, of tensors or arrays of numbers"
+            )
+        owner = _owner(args, kwargs)
+        if owner is not None:
+            n_graphs = int(owner.max()) + 1
+            owner, size = (owner, n_graphs) if targets is None or len(targets) == n_graphs else (None, size)
+        elif _says_time_first(self.model):
+            # nn.LSTM and nn.Transformer take (T, n, f) unless told otherwise.
+            size = _second_axis(_shapes(args, kwargs), targets) or size
+        return Batch(args=args, kwargs=kwargs, targets=targets, size=size, raw=raw, owner=owner, **more)
+
+    def _mapping(self, inputs: Mapping[str, Any], raw: Any, with_targets: bool) -> Batch:
+        parameters = _forward_parameters(self.model)
+        names, required, open_ended = parameters
+        target_key = next((key for key in TARGET_KEYS if key in inputs and key not in required), None)
+        whole = inputs
+        inputs = _collated(inputs, target_key)
+        inputs = {key: value for key, value in inputs.items() if key != target_key and value is not None}
         taken = inputs if open_ended else {key: value for key, value in inputs.items() if key in names}
         ignored = tuple(key for key in inputs if key not in taken)
         args: tuple[Any, ...] = ()
         if not set(inputs) & set(names) and len(required) == 1:
             # forward(self, x) given {"image": ...}: the name differs, the meaning does not.
-            args = (self._moved(next(iter(inputs.values())) if len(inputs) == 1 else inputs),)
-            taken, ignored = {}, ()
+            if _wants_mapping(self.model, required[0]):
+                args, taken, ignored = (self._moved(dict(whole)),), {}, ()
+            else:
+                key = _only_input(inputs)
+                args, taken = (self._moved(inputs if key is None else inputs[key]),), {}
+                ignored = () if key is None else tuple(name for name in inputs if name != key)
         kwargs = self._moved(dict(taken))
         if target_key is not None:
-            kwargs |= self._decoder_inputs(kwargs, raw[target_key])
-        return Batch(
-            args=args,
-            kwargs=kwargs,
-            targets=None if target_key is None else as_targets(raw[target_key]),
-            size=_size_of(args, kwargs),
-            target_key=target_key,
-            ignored=ignored,
-            raw=raw,
-        )
+            kwargs |= self._decoder_inputs(kwargs, whole[target_key])
+        read = with_targets and target_key is not None
+        targets = as_targets(whole[target_key]) if read and target_key is not None else None
+        return self._made(args, kwargs, targets, raw, target_key=target_key, ignored=ignored)
+
+    def _graphs(self, data: Any, with_targets: bool) -> Batch:
+        """A batch of PyTorch Geometric: the model takes the object itself, or its parts by name."""
+        names, required, _ = _forward_parameters(self.model)
+        data = data if self.device is None else data.to(self.device)
+        parts = {key: value for key, value in data.to_dict().items() if key != "y"}
+        by_name = {name: parts[name] for name in names if name in parts and parts[name] is not None}
+        whole = len(required) == 1 and required[0] not in ("x", "pos")
+        args, kwargs = ((data,), {}) if whole else ((), self._moved(by_name))
+        y = data.y if "y" in data and with_targets else None
+        n_graphs = getattr(data, "num_graphs", 1) if "batch" in parts else 1
+        per_node = y is not None and len(y) == data.num_nodes and n_graphs != data.num_nodes
+        owner = parts.get("batch") if not per_node and n_graphs > 1 else None
+        size = data.num_nodes if owner is None else n_graphs
+        target_key = None if y is None else "y"
+        targets = as_targets(y)
+        return Batch(args=args, kwargs=kwargs, targets=targets, size=size, target_key=target_key, raw=data, owner=owner)
 
     def _decoder_inputs(self, kwargs: Mapping[str, Any], labels: Any) -> dict[str, Any]:
         # Labels never go into the model: transformers would compute a loss and may write the problem type
@@ -118,36 +172,45 @@ class BatchReader:
         return {"decoder_input_ids": shifted(labels=self._moved(labels))}
 
     def _moved(self, value: Any) -> Any:
-        if isinstance(value, Tensor):
-            return value if self.device is None else value.to(self.device)
-        if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
-            tensor = torch.from_numpy(np.array(value))
-            if tensor.dtype == torch.float64:
-                tensor = tensor.to(self.dtype)
-            return tensor if self.device is None else tensor.to(self.device)
+        """Numbers on the model's device and in its floating type; what holds none stays as it is."""
         if isinstance(value, Mapping):
             return {key: self._moved(part) for key, part in value.items()}
-        if isinstance(value, (list, tuple)):
+        if isinstance(value, (list, tuple)) and not _is_row_of_numbers(value):
             parts = [self._moved(part) for part in value]
             return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-        return value
+        tensor = as_tensor(value)
+        if tensor is None:
+            return value
+        if tensor.is_floating_point() and self._is_floating:
+            tensor = tensor.to(self.dtype)
+        return tensor if self.device is None else tensor.to(self.device)
+
+    @cached_property
+    def _is_floating(self) -> bool:
+        return any(part.is_floating_point() for part in self.model.parameters())
 
 
-def as_targets(targets: Any) -> Tensor | None:
+def as_targets(targets: Any, n: int | None = None) -> Tensor | None:
     """Return targets as a tensor; None stays None.
+
+    Args:
+        targets: of one batch, or of all of them.
+        n: how many samples there are, see `as_tensor`.
 
     Raises:
         InputError: they are no array of numbers.
     """
-    if targets is None or isinstance(targets, Tensor):
-        return targets
-    try:
-        return torch.from_numpy(np.array(targets))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"targets of type {type(targets).__name__} are no array of numbers") from error
+    tensor = None if targets is None else as_tensor(targets, name="targets", n=n)
+    if targets is not None and (tensor is None or (isinstance(targets, tuple) and not _is_row_of_numbers(targets))):
+        hint = "batch[1][<key>]" if isinstance(targets, Mapping) else "<what to do with batch[1]>"
+        raise InputError(
+            f"targets are {described(targets)}; expected one array of numbers, integers for classes or floats for "
+            f"values: choose or number them with targets=lambda batch: {hint}"
+        )
+    return tensor
 
 
-def with_targets(batches: Iterator[Any], read: Callable[[Any], Batch], targets: Any) -> Generator[Batch, None, None]:
+def with_targets(batches: Iterator[Any], read: BatchReader, targets: Any) -> Generator[Batch, None, None]:
     """Read batches, with targets from the batch (None), from a function of the raw batch, or from an array.
 
     Args:
@@ -161,15 +224,19 @@ def with_targets(batches: Iterator[Any], read: Callable[[Any], Batch], targets: 
     """
     if targets is None or callable(targets):
         for raw in batches:
-            batch = read(raw)
-            yield (batch if targets is None else replace(batch, targets=as_targets(targets(raw)), target_key=None))
+            if targets is None:
+                yield read(raw)
+            else:
+                # The batch's own targets may be what nobody can read.
+                batch = read.without_targets(raw)
+                yield replace(batch, targets=as_targets(targets(raw), batch.size), target_key=None)
         return
     whole = as_targets(targets)
     if whole is None or whole.ndim == 0:
         raise ShapeError("targets hold a single number; expected one target for each of the n samples")
     start = 0
     for raw in batches:
-        batch = read(raw)
+        batch = read.without_targets(raw)
         part = whole[start : start + batch.size]
         start += batch.size
         if len(part) < batch.size:
@@ -181,18 +248,123 @@ def with_targets(batches: Iterator[Any], read: Callable[[Any], Batch], targets: 
 
 def _forward_parameters(model: nn.Module) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
     kinds = inspect.Parameter
-    parameters = inspect.signature(model.forward).parameters.values()
-    named = [p for p in parameters if p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)]
+    # Keras' forward is (*args, **kwargs), what it means stands in `call`.
+    parameters = inspect.signature(
+        getattr(model, "call", model.forward) if is_keras(model) else model.forward
+    ).parameters
+    named = [p for p in parameters.values() if p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)]
     required = tuple(p.name for p in named if p.default is kinds.empty)
-    open_ended = any(p.kind is kinds.VAR_KEYWORD for p in parameters)
+    open_ended = any(p.kind is kinds.VAR_KEYWORD for p in parameters.values())
     return tuple(p.name for p in named), required, open_ended
 
 
-def _size_of(*parts: Any) -> int:
+def _wants_mapping(model: nn.Module, name: str) -> bool:
+    """Whether the one parameter of forward is a whole batch, by its name or annotation."""
+    annotation = str(inspect.signature(model.forward).parameters[name].annotation)
+    return name in _WHOLE or annotation.lower().startswith(
+        ("dict", "typing.dict", "mapping", "typing.mapping", "<class 'dict")
+    )
+
+
+_WHOLE = ("batch", "data", "sample", "samples", "example", "examples", "item", "batch_data")
+_USUAL = (
+    "image",
+    "images",
+    "img",
+    "pixel_values",
+    "x",
+    "input",
+    "inputs",
+    "input_ids",
+    "features",
+    "data",
+    "input_values",
+)
+
+
+def _only_input(inputs: Mapping[str, Any]) -> str | None:
+    """The key of the one input that a forward of one parameter takes; None for the whole mapping."""
+    if len(inputs) == 1:
+        return next(iter(inputs))
+    usual = [key for key in _USUAL if key in inputs]
+    if usual:
+        return usual[0]
+    tensors = {key: as_tensor(value) for key, value in inputs.items()}
+    wide = [key for key, tensor in tensors.items() if tensor is not None and tensor.ndim > 1]
+    return wide[0] if len(wide) == 1 else None
+
+
+def is_graphs(value: Any) -> bool:
+    """Say whether something is PyTorch Geometric's data: one graph, or a batch of them."""
+    return any(kind.__module__.startswith("torch_geometric.data") for kind in type(value).__mro__)
+
+
+def _owner(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
+    """Which graph each node is in, where inputs say so: `batch`, or sorted integers beside (x, edge_index)."""
+    named = kwargs.get("batch")
+    values = [*args, *kwargs.values()]
+    edges = [value for value in values if isinstance(value, Tensor) and value.ndim == 2 and len(value) == 2]
+    if not [value for value in edges if not value.is_floating_point()]:
+        return None
+    for value in (named, *values):
+        if not isinstance(value, Tensor) or value.ndim != 1 or value.is_floating_point() or len(value) < 2:
+            continue
+        steps = value.diff()
+        if int(value[0]) == 0 and bool(((steps == 0) | (steps == 1)).all()) and int(value[-1]) + 1 < len(value):
+            return value
+    return None
+
+
+def _shapes(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[tuple[int, ...]]:
+    return [tuple(one.shape) for one in (*args, *kwargs.values()) if isinstance(one, Tensor) and one.ndim > 1]
+
+
+def _second_axis(shapes: list[tuple[int, ...]], targets: Tensor | None) -> int | None:
+    """n of inputs (T, n), (S, n): lengths differ, the second axis does not, or is as long as the targets."""
+    if targets is not None and targets.ndim == 1 and all(shape[0] != len(targets) for shape in shapes):
+        return next((shape[1] for shape in shapes if shape[1] == len(targets)), None)
+    seconds = {shape[1] for shape in shapes}
+    return seconds.pop() if len({shape[0] for shape in shapes}) > 1 and len(seconds) == 1 else None
+
+
+def _says_time_first(model: nn.Module) -> bool:
+    return any(getattr(part, "batch_first", None) is False for part in model.modules())
+
+
+def _collated(inputs: Mapping[str, Any], target_key: str | None) -> dict[str, Any]:
+    """Lists of tensors as one tensor, where the targets or another input say how many samples there are.
+
+    Rows that are lists come from `default_collate` as columns. What may be rows as well as columns stays a list.
+    """
+    tensors = [
+        part for part in (inputs.get(target_key or ""), *inputs.values()) if isinstance(part, Tensor) and part.ndim
+    ]
+    n = len(tensors[0]) if tensors else None
+    made = {key: as_tensor(value, n=n) if isinstance(value, list) else None for key, value in inputs.items()}
+    return {key: value if made[key] is None else made[key] for key, value in inputs.items()}
+
+
+def _is_row_of_numbers(value: Any) -> bool:
+    """Nested lists of plain numbers, or what `default_collate` makes of them: one input, not several."""
+    if not isinstance(value, (list, tuple)) or not value:
+        return False
+    return all(isinstance(part, (bool, int, float)) or _is_row_of_numbers(part) for part in value)
+
+
+def answered(batch: Batch, leading: tuple[int, ...]) -> Batch:
+    """The batch with the number of inputs that the model's answers tell, where its first axis is time."""
+    if len(leading) != 1 or leading[0] == batch.size or batch.owner is not None:
+        return batch
+    first = next(iter(_shapes(batch.args, batch.kwargs)), ())
+    return replace(batch, size=leading[0]) if first[1:2] == leading else batch
+
+
+def _size_of(*parts: Any) -> int | None:
+    """Length of the first tensor; None where there is none."""
     for part in parts:
         for value in part.values() if isinstance(part, Mapping) else part:
             if isinstance(value, Tensor) and value.ndim > 0:
                 return int(value.shape[0])
-            if isinstance(value, (Mapping, list, tuple)) and (nested := _size_of(value)):
+            if isinstance(value, (Mapping, list, tuple)) and (nested := _size_of(value)) is not None:
                 return nested
-    return 0
+    return None

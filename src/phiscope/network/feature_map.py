@@ -2,103 +2,76 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from phiscope.errors import HeadError, InputError, NonFiniteError
+from phiscope.errors import HeadError, InputError
 from phiscope.inputs.batches import batches_of, peeked
-from phiscope.network.batch import Batch, BatchReader
-from phiscope.network.head import FoundHead, Head, beyond_rounding, find_head
+from phiscope.network.batch import Batch, BatchReader, with_targets
+from phiscope.network.head import FoundHead, Head, beyond_rounding, find_head, not_linear
 from phiscope.network.hooks import Caller, LayerCall, listening, replacing, stand_ins
 from phiscope.network.isolation import isolated, placement, unwrapped
 from phiscope.network.linear_layers import linear_kind
-from phiscope.network.output_layout import matching_positions, tensor_at
+from phiscope.network.output_layout import ENDINGS, matching_positions, tensor_at
+from phiscope.network.rows import FeatureMap, Rows, RowsOf, at_batch, check_finite
 
 _CHECKED_NUMBERS = 2**24
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Rows:
-    """Features of one batch.
+class HeadFeatures(FeatureMap):
+    """The forward feature map phi of a network whose head is a layer.
 
     Attributes:
-        features: (R, p), a row for each sample, or for each position where the model answers at each.
-        leading: shape whose product is R: (n,), (n, T), (n, H, W).
-        weight: W (C, p) in that pass.
-        bias: b (C,) or None.
-        precision: dtype in which the head answered.
-    """
-
-    features: Tensor
-    leading: tuple[int, ...]
-    weight: Tensor
-    bias: Tensor | None
-    precision: torch.dtype
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class FeatureMap:
-    """The forward feature map phi: everything before the head, as the model runs in eval mode.
-
-    Calling it leaves the model and every random state as they were.
-
-    Attributes:
-        model: the network inside its wrappers.
         found: the head and its place.
-        device: where the pass runs; None = where the parameters are.
     """
 
-    model: nn.Module
     found: FoundHead
-    device: torch.device | None = None
 
-    def __call__(self, x: Any) -> Tensor:
-        """Return features (n, p) of inputs x: a tensor, a tuple of positional, a mapping of keyword inputs.
+    @property
+    def name(self) -> str:
+        """Name of the head."""
+        return self.found.name
 
-        Where the model answers at every position, rows are positions: (n * T, p).
+    @property
+    def module(self) -> nn.Module:
+        """The head."""
+        return self.found.module
 
-        Raises:
-            NonFiniteError: a feature is NaN or Inf.
-            HeadError: the head of these features is not the model's output.
-        """
-        with isolated(self.model, device=self.device):
-            return self.rows(self.reader().inputs(x)).features
-
-    def reader(self) -> BatchReader:
-        """Return what reads batches for this model."""
-        device, dtype = placement(self.model)
-        return BatchReader(self.model, self.device or device, dtype)
-
-    def caller(self) -> Caller:
-        """Return what calls the model; on another device, with copies of its tensors."""
-        return Caller(self.model, stand_ins(self.model, self.device))
+    def described(self) -> dict[str, str]:
+        """Model, head, and how its output becomes the model's."""
+        told = {"model": type(self.model).__name__, "head": self.found.called, "layout": self.found.words()}
+        return told | ({"not_read": ", ".join(self.found.unread)} if self.found.unread else {})
 
     def rows(self, batch: Batch, *, call: Caller | None = None, index: int | None = None) -> Rows:
-        """Run one batch and check that the head of its features is the model's output.
-
-        Meant for the inside of `isolated`.
-
-        Args:
-            batch: inputs.
-            call: how the model is called; None = `caller()`.
-            index: number of the batch, named in errors.
-
-        Raises:
-            NonFiniteError: a feature is NaN or Inf.
-            HeadError: the head of these features is not the model's output.
-        """
+        """Run one batch and check that the head of its features is the model's output; see `FeatureMap.rows`."""
         call = call or self.caller()
         layout = self.found.layout
         layers = {self.found.name: self.found.module}
-        with listening(layers, keep_features=True, keep_outputs=layout.arrangement == "picked") as heard:
+        with listening(layers, keep_features=True, keep_outputs=self.needs_outputs) as heard:
             answer = call(batch)
         calls = heard.get(self.found.name, [])
         output = self._output(calls, answer, index)
         positions = self._positions(batch, call, calls, output) if layout.arrangement == "picked" else None
         return self._rows(calls, output, positions, index)
+
+    @property
+    def needs_outputs(self) -> bool:
+        """Whether rows are made from what the head returned, too."""
+        return self.found.own or self.found.layout.arrangement == "picked"
+
+    @contextmanager
+    def listened(self, batch: Batch) -> Iterator[RowsOf]:
+        """See `FeatureMap.listened`; not for a picked position, which takes a second pass to find."""
+        with listening({self.name: self.module}, keep_features=True, keep_outputs=self.needs_outputs) as calls:
+            yield lambda answer, index, checked: self.rows_of(
+                calls.get(self.name, []), answer, index=index, checked=checked
+            )
 
     def rows_of(self, calls: list[LayerCall], answer: Any, *, index: int | None, checked: bool) -> Rows:
         """Features of a pass that ran outside, from the head's calls in it; not for a picked position.
@@ -117,10 +90,11 @@ class FeatureMap:
 
     def _output(self, calls: list[LayerCall], answer: Any, index: int | None) -> Tensor:
         layout = self.found.layout
-        output = tensor_at(answer, layout.path)
+        own = calls[-1].output if calls and self.found.own else None
+        output = own if self.found.own else tensor_at(answer, layout.path)
         if output is None or len(calls) < (-layout.calls if isinstance(layout.calls, int) else 1):
             raise HeadError(
-                f"head {self.found.name!r} was found on the first batch, but the forward pass {_at(index)} took "
+                f"head {self.found.name!r} was found on the first batch, but the forward pass {at_batch(index)} took "
                 "another way"
             )
         return output.detach()
@@ -135,18 +109,22 @@ class FeatureMap:
         checked: bool = True,
     ) -> Rows:
         layout = self.found.layout
+        weight, bias = calls[-1].weight, calls[-1].bias
+        if weight is None:
+            raise ValueError("the calls were noted without features")
+        is_conv = linear_kind(self.module) == "conv1x1"
         features = layout.gathered([one.features for one in calls if one.features is not None])
         rows = Rows(
             features=layout.rows(features, positions),
             leading=layout.leading_shape(_as_wide(features, calls[-1]), output),
-            weight=calls[-1].weight.detach(),
-            bias=None if calls[-1].bias is None else calls[-1].bias.detach(),
+            weight=weight.detach(),
+            bias=None if bias is None else bias.detach(),
             precision=calls[-1].precision,
+            channels="first" if layout.reading == "channels" or (self.found.own and is_conv) else "last",
         )
         if checked:
-            if not bool(torch.isfinite(rows.features).all()):
-                raise NonFiniteError(f"features {_at(index)} hold NaN or Inf", where="features", batch=index)
-            self._check(rows, output, index)
+            check_finite(rows.features, index)
+            self._check(rows, weight, output, index)
         return rows
 
     def _positions(self, batch: Batch, call: Caller, calls: list[LayerCall], output: Tensor) -> Tensor:
@@ -167,27 +145,35 @@ class FeatureMap:
             raise HeadError(f"the position the model picks could not be found for head {self.found.name!r}")
         return found.int().argmax(-1)
 
-    def _check(self, rows: Rows, output: Tensor, index: int | None) -> None:
+    def _check(self, rows: Rows, weight: Tensor, output: Tensor, index: int | None) -> None:
         layout = self.found.layout
-        expected = layout.read(output, rows.weight.shape[0])
+        expected = layout.read(output, weight.shape[0])
         if expected is None or len(expected) != len(rows.features):
             raise HeadError(
-                f"head {self.found.name!r} gives {len(rows.features)} rows {_at(index)}, which do not fit the "
+                f"head {self.found.name!r} gives {len(rows.features)} rows {at_batch(index)}, which do not fit the "
                 f"model's output of shape {tuple(output.shape)}"
             )
-        step = max(1, _CHECKED_NUMBERS // rows.weight.shape[0])
+        step = max(1, _CHECKED_NUMBERS // weight.shape[0])
         for start in range(0, len(expected), step):
             part = slice(start, start + step)
             excess = beyond_rounding(
-                rows.features[part], (rows.weight, rows.bias), layout, expected[part], precision=rows.precision
+                rows.features[part], (weight, rows.bias), layout, expected[part], precision=rows.precision
             )
             if not bool((excess <= 0).all()):
-                raise HeadError(
-                    f"head {self.found.name!r} applied to its input is not the model's output {_at(index)} (off "
-                    f"by {float(excess.max()):.3g} more than rounding explains); the layer may be wrapped or "
-                    "changed by a hook",
-                    candidates=self.found.candidates,
-                )
+                raise self._mismatch(float(excess.max()), index)
+
+    def _mismatch(self, excess: float, index: int | None) -> HeadError:
+        found = self.found
+        off = f"(off by {excess:.3g} more than rounding explains)"
+        if linear_kind(found.module) in (None, "probed"):
+            why = f": its output is not W x + b of its input {off}"
+            return not_linear(found.name, found.module, found.candidates, why)
+        return HeadError(
+            f"head {found.name!r} applied to its input is not the {'layer' if found.own else 'model'}'s output "
+            f"{at_batch(index)} {off}; the layer may be wrapped or changed by a hook, or not be linear; features "
+            'without a head are measured by features=<a layer or "output">',
+            candidates=found.candidates,
+        )
 
 
 class Split(NamedTuple):
@@ -198,7 +184,7 @@ class Split(NamedTuple):
         head: W and b, and how the layer was found.
     """
 
-    feature_map: FeatureMap
+    feature_map: HeadFeatures
     head: Head
 
 
@@ -247,29 +233,53 @@ def split(
         return split_on(model, first, head=head, device=where)
 
 
-def split_on(model: nn.Module, raw: Any, *, head: nn.Module | str | None, device: torch.device | None) -> Split:
+def split_on(
+    model: nn.Module,
+    raw: Any,
+    *,
+    head: nn.Module | str | None,
+    device: torch.device | None,
+    targets: Any = None,
+) -> Split:
     """Take an unwrapped network apart on one raw batch; meant for the inside of `isolated`."""
+    batch = batch_on(model, raw, device, targets)
+    found = find_head(Caller(model, stand_ins(model, device)), batch, head)
+    # Weights as the pass saw them: between passes FSDP holds them in parts.
+    feature_map, rows = _first_rows(HeadFeatures(model=model, found=found, device=device), batch)
+    return Split(feature_map=feature_map, head=_head_of(feature_map.found, rows))
+
+
+def batch_on(model: nn.Module, raw: Any, device: torch.device | None, targets: Any) -> Batch:
+    """Read one raw batch for a model; one on the device 'meta' is refused."""
     there, dtype = placement(model)
     if (device or there).type == "meta":
         raise InputError(
             "the model is on the device 'meta', where parameters have shapes and no numbers; load its weights, or "
             "call model.to_empty(device='cpu') and initialize it"
         )
-    batch = BatchReader(model, device or there, dtype)(raw)
-    found = find_head(Caller(model, stand_ins(model, device)), batch, head)
-    feature_map = FeatureMap(model=model, found=found, device=device)
-    # Weights as the pass saw them: between passes FSDP holds them in parts.
-    rows = feature_map.rows(batch, index=0)
-    return Split(feature_map=feature_map, head=_head_of(found, rows))
+    return next(with_targets(iter([raw]), BatchReader(model, device or there, dtype), targets))
+
+
+def _first_rows(feature_map: HeadFeatures, batch: Batch) -> tuple[HeadFeatures, Rows]:
+    """The features of the first batch; the layer itself may end in a softmax, as Keras' Dense can."""
+    found = feature_map.found
+    try:
+        return feature_map, feature_map.rows(batch, index=0)
+    except HeadError as failure:
+        for ending in ENDINGS[1:] if found.layout.ending == "none" else ():
+            ended = replace(feature_map, found=replace(found, layout=replace(found.layout, ending=ending)))
+            with suppress(HeadError):
+                return ended, ended.rows(batch, index=0)
+        raise failure
 
 
 def _head_of(found: FoundHead, rows: Rows) -> Head:
     return Head(
         name=found.name,
-        weight=rows.weight.clone(),
+        weight=torch.empty(0, 0) if rows.weight is None else rows.weight.clone(),
         bias=None if rows.bias is None else rows.bias.clone(),
         kind=linear_kind(found.module) or "linear",
-        layout=str(found.layout),
+        layout=found.words(),
         candidates=found.candidates,
     )
 
@@ -277,7 +287,3 @@ def _head_of(found: FoundHead, rows: Rows) -> Head:
 def _as_wide(features: Tensor, call: LayerCall) -> Tensor:
     # Shapes only: a tensor with the leading axes of the features and the width of the output.
     return torch.empty((), device="meta").expand(*features.shape[:-1], call.shape[-1])
-
-
-def _at(index: int | None) -> str:
-    return "of this batch" if index is None else f"of batch {index}"

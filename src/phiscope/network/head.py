@@ -4,14 +4,19 @@ It is found by running a batch and comparing what layers return with what the mo
 coincidence (a head that starts at zero, say), so the output of a layer that fits is then replaced by random numbers,
 which the model's output has to follow. Whether the features give the output as well is judged within the rounding of
 the precision that the model runs in.
+
+Where the model's output is a function of what a layer returned (a temperature, a soft cap, the mean of two heads), no
+layer's output is the model's. A layer that is asked for by name is then taken with the outputs that are its own;
+without a name, the only one of fitting shape, when it is the linear layer that ran last and the model's output keeps
+the order of its outputs: a ReLU behind a layer makes features, a temperature does not.
 """
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,8 +25,8 @@ from torch import Tensor, nn
 from phiscope.errors import AmbiguousHeadError, EmptyDataError, HeadError, NoHeadError
 from phiscope.network.batch import Batch
 from phiscope.network.hooks import Caller, LayerCall, listening, replacing
-from phiscope.network.linear_layers import LinearKind, linear_kind, linear_layers
-from phiscope.network.output_layout import Layout, relate, tensor_at, tensors_in
+from phiscope.network.linear_layers import LinearKind, linear_kind, linear_layers, named_layers, unwrapped_name
+from phiscope.network.output_layout import Layout, keeps_order, relate, spelled, tensor_at, tensors_in
 
 _SHOWN = 8
 _SEED = 20240410
@@ -37,7 +42,7 @@ class Head:
         name: dotted name in the model, inside compile and data-parallel wrappers.
         weight: W, shape (C, p), a copy.
         bias: b, shape (C,), a copy; None for a head without bias.
-        kind: "linear", or "conv1x1" for a convolution with kernel 1.
+        kind: "linear", "conv1x1" for a convolution with kernel 1, or "probed" where the layer was asked for its matrix.
         layout: how its output becomes the model's: which tensor, which positions, which last function.
         candidates: names of all linear layers that were considered.
 
@@ -67,12 +72,31 @@ class FoundHead:
         module: the layer.
         layout: how its output becomes the model's.
         candidates: names of all linear layers that were considered.
+        own: the outputs are the layer's own; the model's are a function of them, or other ones.
+        unread: parts of the model's output that do not come from it, in words.
     """
 
     name: str
     module: nn.Module
     layout: Layout
     candidates: tuple[str, ...]
+    own: bool = False
+    unread: tuple[str, ...] = ()
+
+    @property
+    def called(self) -> str:
+        """Name and class, for people."""
+        return f"{self.name or 'the model itself'} ({type(self.module).__name__})"
+
+    def words(self) -> str:
+        """How the outputs belong to the model's output."""
+        ending = "" if self.layout.ending == "none" else f" before its {self.layout.ending}"
+        own = f"the layer's own output{ending}; the model's output is another function of it"
+        return own if self.own else str(self.layout)
+
+
+OWN = Layout(path=(), calls=-1, arrangement="rows", reading="flat", ending="none")
+"""From a layer's last call to rows, where its own outputs are what counts."""
 
 
 def find_head(call: Caller, batch: Batch, head: nn.Module | str | None) -> FoundHead:
@@ -97,42 +121,83 @@ def find_head(call: Caller, batch: Batch, head: nn.Module | str | None) -> Found
         raise EmptyDataError("the first batch has no sample, so the head cannot be searched on it")
     layers = linear_layers(call.model)
     considered = layers if head is None else _chosen(call.model, layers, head)
-    outputs, calls = _fitting_calls(call, batch, considered, any_place=head is not None)
+    outputs, calls, places = _fitting_calls(call, batch, considered, chosen=head is not None)
     confirmed: list[tuple[int, str, Layout]] = []
     for name, heard in calls.items():
         tensors = [one.output for one in heard if one.output is not None]
         agreeing = [place for place, output in outputs if relate(tensors, output, place) is not None]
         confirmed += [(heard[-1].order, name, layout) for layout in _confirmed(call, batch, considered[name], agreeing)]
-    if not confirmed:
-        raise _no_head(considered, calls, outputs, chosen=head is not None)
-    name, layout = _last(confirmed)
-    return FoundHead(name=name, module=considered[name], layout=layout, candidates=tuple(layers))
+    if confirmed:
+        name, layout = _last(confirmed)
+        read = {layout.path for _, other, layout in confirmed if other == name}
+        unread = tuple(f"{spelled(place)} {shape}" for place, shape in places.items() if place not in read)[:_SHOWN]
+        return FoundHead(name=name, module=considered[name], layout=layout, candidates=tuple(layers), unread=unread)
+    fitting = _of_fitting_shape(calls, outputs)
+    own = next(iter(calls), None) if head is not None else _only_one(call, batch, considered, calls, fitting)
+    if own is None:
+        last = list(named_layers(call.model).items())[-3:]
+        told = ", ".join(f"{name or 'the model itself'!r} ({class_of(module)})" for name, module in last)
+        raise _no_head(considered, calls, outputs, fitting, chosen=head is not None, last_layers=told)
+    return FoundHead(name=own, module=considered[own], layout=OWN, candidates=tuple(layers), own=True)
+
+
+def _of_fitting_shape(calls: Mapping[str, list[LayerCall]], outputs: Outputs) -> list[str]:
+    """Layers that returned as many numbers as the model, the last that ran first."""
+    fitting = [name for name, heard in calls.items() if any(_fits(heard, output) for _, output in outputs)]
+    return sorted(fitting, key=lambda name: -calls[name][-1].order)
+
+
+def _only_one(
+    call: Caller,
+    batch: Batch,
+    layers: Mapping[str, nn.Module],
+    calls: Mapping[str, list[LayerCall]],
+    fitting: list[str],
+) -> str | None:
+    """The one layer of fitting shape, if it is the linear layer that ran last and the output keeps its order."""
+    if len(fitting) != 1 or any(heard[-1].order > calls[fitting[0]][-1].order for heard in calls.values()):
+        return None
+    with replacing(layers[fitting[0]], seed=_SEED) as told:
+        output = call(batch)
+    kept = any(keeps_order(told[-1], tensor) for _, tensor in tensors_in(output))
+    return fitting[0] if kept else None
 
 
 def _fitting_calls(
-    call: Caller, batch: Batch, layers: Mapping[str, nn.Module], *, any_place: bool
-) -> tuple[Outputs, dict[str, list[LayerCall]]]:
+    call: Caller, batch: Batch, layers: Mapping[str, nn.Module], *, chosen: bool
+) -> tuple[Outputs, dict[str, list[LayerCall]], dict[tuple[str | int, ...], tuple[int, ...]]]:
     with listening(layers) as shapes:
-        outputs = _output_tensors(call(batch), any_place=any_place)
+        answer = call(batch)
+    places = {place: tuple(tensor.shape) for place, tensor in tensors_in(answer) if tensor.ndim > 0}
+    outputs = _output_tensors(answer, batch.size, chosen=chosen)
     fitting = {
         name: layers[name] for name, heard in shapes.items() if any(_fits(heard, output) for _, output in outputs)
     }
     # Copies of outputs are kept for the fitting layers only: all of a large model's would not fit in memory.
     with listening(fitting, keep_outputs=True) as kept:
-        outputs = _output_tensors(call(batch), any_place=any_place)
-    return outputs, {name: kept.get(name, heard) for name, heard in shapes.items()}
+        outputs = _output_tensors(call(batch), batch.size, chosen=chosen)
+    # The order is that of the first pass, which listened to all.
+    calls = {
+        name: [replace(one, order=first.order) for one, first in zip(kept.get(name, heard), heard, strict=True)]
+        for name, heard in shapes.items()
+    }
+    return outputs, calls, places
 
 
-def _output_tensors(output: Any, *, any_place: bool) -> Outputs:
-    tensors = list(tensors_in(output))
-    if not tensors:
+def _output_tensors(output: Any, size: int, *, chosen: bool) -> Outputs:
+    # The `.squeeze()` of a batch of one is a single number.
+    tensors = [(place, tensor) for place, tensor in tensors_in(output) if tensor.ndim > 0 or size == 1]
+    if not tensors and not chosen:
+        single = any(True for _ in tensors_in(output))
+        what = f"a single number for {size} inputs (a loss?)" if single else f"a {type(output).__name__}"
         raise HeadError(
-            f"the model returned a {type(output).__name__} without a floating tensor; expected a tensor, or a tuple, "
-            "mapping or dataclass that holds one"
+            f"the model returned {what} without a floating tensor of outputs; expected a tensor, or a tuple, mapping "
+            "or dataclass that holds one: name the layer that gives the outputs with head=<its name>, or measure the "
+            "network inside"
         )
     # transformers' outputs may carry hidden states and caches beside; `logits` is what they are about.
     logits: Outputs = [(place, tensor) for place, tensor in tensors if place == ("logits",)]
-    return tensors if any_place or not logits else logits
+    return tensors if chosen or not logits else logits
 
 
 def _fits(heard: list[LayerCall], output: Tensor) -> bool:
@@ -177,18 +242,16 @@ def _last(confirmed: list[tuple[int, str, Layout]]) -> tuple[str, Layout]:
 
 
 def _chosen(model: nn.Module, layers: Mapping[str, nn.Module], head: nn.Module | str) -> dict[str, nn.Module]:
-    named = dict(model.named_modules(remove_duplicate=False))
+    named = named_layers(model)
     if isinstance(head, str):
-        name = head
-        while name not in named and name.split(".")[0] in ("module", "_orig_mod"):
-            name = name.partition(".")[2]
+        name = unwrapped_name(head, named)
         if name not in named:
             near = difflib.get_close_matches(head, layers, n=3, cutoff=0.4) or list(layers)[-_SHOWN:]
             raise NoHeadError(
                 f"the model has no layer named {head!r}; did you mean one of {_listed(near)}?",
                 candidates=near,
             )
-    else:
+    elif isinstance(head, nn.Module):
         name = next((name for name, module in named.items() if module is head), "")
         if named.get(name) is not head:
             raise NoHeadError(
@@ -196,28 +259,63 @@ def _chosen(model: nn.Module, layers: Mapping[str, nn.Module], head: nn.Module |
                 f"name, one of {_listed(list(layers)[-_SHOWN:])}",
                 candidates=layers,
             )
-    if linear_kind(named[name]) is None:
-        inside = [layer for layer in layers if not name or layer.startswith(name + ".")]
-        hint = f"inside it are {_listed(inside[-_SHOWN:])}" if inside else "choose a linear layer"
+    else:
         raise NoHeadError(
-            f"layer {name!r} is a {type(named[name]).__name__}, not a linear layer or 1x1 convolution; {hint}",
-            candidates=inside,
+            f"head is a {type(head).__name__}; expected a layer, its dotted name, or (W, b) with W of shape (C, p)",
+            candidates=layers,
         )
-    return {name: named[name]}
+    module = named[name]
+    if (isinstance(module, _NEVER_LINEAR) and linear_kind(module) is None) or (module is model and not layers.get("")):
+        raise not_linear(name, module, list(layers))
+    return {name: module}
+
+
+_NEVER_LINEAR = (nn.modules.conv._ConvNd, nn.Embedding, nn.RNNBase, torch.jit.ScriptModule)
+"""Layers that are no matrix, or one on other axes than the last."""
+
+
+def class_of(module: nn.Module) -> str:
+    """The class, with its library where the name alone would mislead: not every Linear is torch's."""
+    kind = type(module)
+    return kind.__name__ if kind.__module__.startswith("torch.nn.") else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def not_linear(name: str, module: nn.Module, layers: Sequence[str], why: str = "") -> NoHeadError:
+    """The refusal of a layer that was chosen as head."""
+    inside = [layer for layer in layers if layer and (not name or layer.startswith(name + "."))]
+    hint = f"inside it are {_listed(inside[-_SHOWN:])}" if inside else "choose a linear layer"
+    return NoHeadError(
+        f"layer {name!r} is a {class_of(module)}, not a linear layer or 1x1 convolution{why}; {hint}",
+        candidates=inside,
+    )
 
 
 def _no_head(
     layers: Mapping[str, nn.Module],
     calls: Mapping[str, list[LayerCall]],
     outputs: Outputs,
+    fitting: list[str],
     *,
     chosen: bool,
+    last_layers: str,
 ) -> NoHeadError:
     shapes = ", ".join(str(tuple(output.shape)) for _, output in outputs[:3])
+    way_out = (
+        'measure features alone by features="output" (or a layer), or give arrays to '
+        "phiscope.diagonalize(features, outputs)"
+    )
     if not layers:
         return NoHeadError(
-            f"the model has no linear layer or 1x1 convolution that could be the head (its output has shape {shapes}); "
-            "take the features yourself and use phiscope.diagonalize(features, outputs)"
+            f"the model has no linear layer or 1x1 convolution that could be the head (its output has shape {shapes}, "
+            f"its last layers are {last_layers}); {way_out}"
+        )
+    if fitting and not chosen:
+        return NoHeadError(
+            f"no linear layer produces the model's output of shape {shapes}; of fitting shape are "
+            f"{_listed(fitting[:_SHOWN])}, the last that ran first: if one of them is the head, of which the output is "
+            f"a function, take it with head={fitting[0]!r}, and its own outputs are measured; if there is none, "
+            f"{way_out}",
+            candidates=[*fitting, *(name for name in layers if name not in fitting)],
         )
     reasons = {
         name: f"returned {calls[name][-1].shape}, which is not what the model returned"
@@ -231,13 +329,13 @@ def _no_head(
     more = f"; and {len(layers) - _SHOWN} more" if len(layers) > _SHOWN else ""
     start = "the chosen layer does not produce" if chosen else "no linear layer produces"
     return NoHeadError(
-        f"{start} the model's output of shape {shapes}: {shown}{more}. Choose a layer whose output is returned "
-        "unchanged with head=<its name>, or use phiscope.diagonalize(features, outputs)",
+        f"{start} the model's output of shape {shapes}: {shown}{more}. Choose a layer that runs with head=<its name>, "
+        f"or {way_out}",
         candidates=ordered,
     )
 
 
-def _listed(names: list[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     return ", ".join(repr(name) for name in names) or "none"
 
 

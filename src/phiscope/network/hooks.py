@@ -13,7 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from phiscope.network.batch import Batch
 from phiscope.network.isolation import placement
-from phiscope.network.linear_layers import channels_back, channels_last, weight_and_bias
+from phiscope.network.linear_layers import channels_back, channels_last, is_keras, weight_and_bias
 
 
 @dataclass
@@ -25,14 +25,14 @@ class LayerCall:
         shape: shape of the output.
         features: the input (..., p), a copy; None unless asked for.
         output: the output (..., C), a copy; None unless asked for.
-        weight: W (C, p) at the time of the call.
+        weight: W (C, p) at the time of the call; None unless features were asked for.
         bias: b (C,) at the time of the call, or None.
         precision: dtype of the output, coarser than the input's where the model switches autocast on.
     """
 
     order: int
     shape: tuple[int, ...]
-    weight: Tensor
+    weight: Tensor | None
     bias: Tensor | None
     precision: torch.dtype
     features: Tensor | None = None
@@ -56,7 +56,24 @@ class Caller:
         kwargs = dict(batch.kwargs)
         if self.tensors is None:
             return self.model(*batch.args, **kwargs)
+        if any(map(is_keras, self.model.modules())):
+            with _exchanged(self.model, self.tensors):
+                return self.model(*batch.args, **kwargs)
         return torch.func.functional_call(self.model, dict(self.tensors), batch.args, kwargs)
+
+
+@contextmanager
+def _exchanged(model: nn.Module, tensors: Mapping[str, Tensor]) -> Iterator[None]:
+    """Lend a model's parameters other numbers; Keras' variables hold the parameters, and would not see others."""
+    own = dict([*model.named_parameters(), *model.named_buffers()])
+    before = {name: tensor.data for name, tensor in own.items() if name in tensors}
+    try:
+        for name in before:
+            own[name].data = tensors[name]
+        yield
+    finally:
+        for name, data in before.items():
+            own[name].data = data
 
 
 @dataclass(eq=False)
@@ -116,6 +133,11 @@ def deafened(model: nn.Module) -> int:
     return count
 
 
+def is_plain(value: Any) -> bool:
+    """Say whether something is a tensor of numbers with axes: not nested, not sparse."""
+    return isinstance(value, Tensor) and value.layout == torch.strided and not value.is_nested and value.ndim > 0
+
+
 @dataclass(kw_only=True)
 class _Notes:
     keep_features: bool
@@ -127,17 +149,19 @@ class _Notes:
     def before(self, name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             if self.keep_features:
-                taken = args[0] if args else next(iter(kwargs.values()))
+                taken = channels_last(module, (args[0] if args else next(iter(kwargs.values()))).detach())
                 # A copy, because what follows may write into it (an in-place ReLU on a shared tensor).
-                self.inputs[name] = channels_last(module, taken.detach()).clone()
-            self.weights[name] = self._weights(module)
+                self.inputs[name] = taken.clone()
+                self.weights[name] = self._weights(module, taken)
 
         return hook
 
     def after(self, name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, args: Any, output: Tensor) -> None:
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            if not is_plain(output):
+                return
             told = channels_last(module, output.detach())
-            weight, bias = self.weights.pop(name)
+            weight, bias = self.weights.pop(name, (None, None))
             call = LayerCall(
                 order=sum(map(len, self.calls.values())),
                 shape=tuple(told.shape),
@@ -151,10 +175,10 @@ class _Notes:
 
         return hook
 
-    def _weights(self, module: nn.Module) -> tuple[Tensor, Tensor | None]:
+    def _weights(self, module: nn.Module, taken: Tensor) -> tuple[Tensor, Tensor | None]:
         # Asked for before the layer runs: FSDP gathers them for the run and frees them right after it.
-        weight, bias = weight_and_bias(module)
-        if self.keep_features and torch.distributed.is_available() and torch.distributed.is_initialized():
+        weight, bias = weight_and_bias(module, taken)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
             return weight.clone(), None if bias is None else bias.clone()
         return weight, bias
 
@@ -200,6 +224,8 @@ def replacing(module: nn.Module, *, seed: int) -> Iterator[list[Tensor]]:
     generator = torch.Generator().manual_seed(seed)
 
     def hook(layer: nn.Module, args: Any, output: Tensor) -> Tensor:
+        if not is_plain(output):
+            return output
         shape = channels_last(layer, output).shape
         numbers = torch.randn(shape, generator=generator).to(output.dtype).to(output.device)
         told.append(numbers)

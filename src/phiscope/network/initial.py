@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from phiscope.network.batch import Batch
-from phiscope.network.feature_map import FeatureMap
 from phiscope.network.hooks import Caller, moved
+from phiscope.network.rows import FeatureMap
 
 REMEMBERED_BYTES = 2**28
 """Inputs and features that are kept, so that a fixed probe runs through the earlier network once; 256 MiB."""

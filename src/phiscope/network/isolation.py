@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from phiscope.errors import InputError
 from phiscope.network.attributes import PlainState, Undo, generator_undo, generators_of
 
 
@@ -29,6 +30,9 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
     Args:
         model: any module; wrappers may be nested.
+
+    Raises:
+        InputError: a TorchScript module, whose layers take no hooks.
 
     Example:
         >>> net = nn.Linear(2, 1)
@@ -45,8 +49,14 @@ def unwrapped(model: nn.Module) -> nn.Module:
         if inner is None and isinstance(model, wrappers):
             inner = model.module
         if not isinstance(inner, nn.Module):
-            return model
+            break
         model = inner
+    if isinstance(model, torch.jit.ScriptModule):
+        raise InputError(
+            "the model is a TorchScript module, whose layers take no hooks; measure the module that was scripted, or "
+            "take its features yourself and use phiscope.diagonalize(features, outputs)"
+        )
+    return model
 
 
 @contextmanager
@@ -141,7 +151,13 @@ def _enter(undo: list[Undo], model: nn.Module, devices: set[str]) -> None:
         # Inside autocast even `z.float() @ w.float()` comes back as bfloat16.
         on = torch.is_autocast_enabled(kind)
         _enter_block(undo, torch.autocast(kind, enabled=False), partial(torch.set_autocast_enabled, kind, on))
-    model.eval()
+    try:
+        model.eval()
+    except RuntimeError as error:
+        raise InputError(
+            f"this {type(model).__name__} has no eval mode (torch.export fixes the mode); measure the module that was "
+            "exported"
+        ) from error
 
 
 def _enter_block(undo: list[Undo], block: AbstractContextManager[Any], again: Undo) -> None:

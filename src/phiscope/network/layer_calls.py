@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from phiscope.network.batch import Batch
 from phiscope.network.hooks import Caller, Ear
+from phiscope.network.linear_layers import named_layers
 from phiscope.network.output_layout import tensors_in
 
 Place = tuple[str | int, ...]
@@ -64,8 +66,8 @@ def module_calls(call: Caller, batch: Batch) -> list[ModuleCall]:
 
 
 def is_leaf(module: nn.Module) -> bool:
-    """Say whether a module is one layer: without children, or with nothing but parametrizations."""
-    return all(name == "parametrizations" for name, _ in module.named_children())
+    """Say whether a module is one layer: without children, or with nothing but parametrizations or Keras' weights."""
+    return all(name in ("parametrizations", "_torch_params") for name, _ in module.named_children())
 
 
 def has_weights(module: nn.Module) -> bool:
@@ -90,7 +92,8 @@ class _Notes:
 
     def after(self, name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
-            place, tensor = next(tensors_in(output), ((), None))
+            found = ((place, tensor) for place, tensor in tensors_in(output) if tensor.ndim > 0)
+            place, tensor = next(found, ((), None))
             order = len(self.calls)
             if is_leaf(module):
                 self.width = _width(module) or self.width
@@ -123,14 +126,23 @@ class _Notes:
 def _all_listened(model: nn.Module, notes: _Notes) -> Iterator[None]:
     ear = Ear()
     try:
-        for name, module in model.named_modules():
-            if name:
+        for name, module in _once(named_layers(model)):
+            # TorchScript takes no hooks; its parts are left out with that reason.
+            if name and not isinstance(module, torch.jit.ScriptModule):
                 ear.before(module, notes.before(name))
                 ear.after(module, notes.after(name))
         yield
     finally:
         ear.on = False
         ear.close()
+
+
+def _once(named: Mapping[str, nn.Module]) -> Iterator[tuple[str, nn.Module]]:
+    seen: set[int] = set()
+    for name, module in named.items():
+        if id(module) not in seen:
+            seen.add(id(module))
+            yield name, module
 
 
 def _width(module: nn.Module) -> tuple[int, ChannelAxis] | None:
@@ -144,6 +156,8 @@ def _width(module: nn.Module) -> tuple[int, ChannelAxis] | None:
         ("nf", "last"),
         ("embedding_dim", "last"),
         ("hidden_size", "last"),
+        ("units", "last"),
+        ("filters", "last"),
     )
     for name, axis in places:
         if isinstance(size := getattr(module, name, None), int):

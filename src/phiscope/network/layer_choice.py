@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
+import torch
 from torch import nn
 
 from phiscope.errors import InputError, UnknownNameError
-from phiscope.network.head import FoundHead
 from phiscope.network.layer_calls import ModuleCall, has_weights, is_leaf
+from phiscope.network.linear_layers import is_keras, named_layers, unwrapped_name
+from phiscope.network.rows import FeatureMap
 
 Unit = Literal["block", "leaf"]
 PASSING = (nn.Dropout, nn.modules.dropout._DropoutNd, nn.Identity, nn.Flatten, nn.Unflatten)
@@ -37,7 +39,7 @@ class Choice:
     left_out: Mapping[str, str]
 
 
-def choose(model: nn.Module, calls: list[ModuleCall], layers: str | Iterable[str], head: FoundHead) -> Choice:
+def choose(model: nn.Module, calls: list[ModuleCall], layers: str | Iterable[str], head: FeatureMap) -> Choice:
     """Choose the calls to measure.
 
     Args:
@@ -45,15 +47,17 @@ def choose(model: nn.Module, calls: list[ModuleCall], layers: str | Iterable[str
         calls: every call of one pass.
         layers: "auto", or a name or fnmatch pattern, or several of them. Names are dotted module names; a module
             that is called several times is all its calls, ``name@2`` the second of them.
-        head: the head; its name stands for what it reads.
+        head: the feature map; the name of its head stands for what that reads, the name of its layer for what it gives.
 
     Raises:
         UnknownNameError: no layer has such a name, or none matches the pattern.
         InputError: a layer asked for by name does not run; or nothing was asked for.
     """
+    within = set(head.module.modules()) if head.module is not model else set()
     inner = [one for one in calls if one.module is not head.module]
     if isinstance(layers, str) and layers == "auto":
-        return Choice(calls=tuple(_auto(model, inner, head)), with_head=True, required=frozenset(), left_out={})
+        outside = [one for one in inner if one.module not in within]
+        return Choice(calls=tuple(_auto(model, outside, head)), with_head=True, required=frozenset(), left_out={})
     if not isinstance(layers, Iterable):
         raise InputError(f"layers is a {type(layers).__name__}; expected 'auto', or layer names or patterns")
     wanted = [layers] if isinstance(layers, str) else list(layers)
@@ -64,10 +68,11 @@ def choose(model: nn.Module, calls: list[ModuleCall], layers: str | Iterable[str
     return _named(model, inner, wanted, head)
 
 
-def _named(model: nn.Module, calls: list[ModuleCall], wanted: list[str], head: FoundHead) -> Choice:
-    modules = dict(model.named_modules(remove_duplicate=False))
+def _named(model: nn.Module, calls: list[ModuleCall], wanted: list[str], head: FeatureMap) -> Choice:
+    modules = named_layers(model)
     known = {name: module for name, module in modules.items() if name or module is head.module}
     keys = {one.key: one for one in calls}
+    never = {name: _never_ran(module) for name, module in known.items()}
     ran: dict[nn.Module, list[ModuleCall]] = {}
     for one in calls:
         ran.setdefault(one.module, []).append(one)
@@ -76,12 +81,12 @@ def _named(model: nn.Module, calls: list[ModuleCall], wanted: list[str], head: F
     left_out: dict[str, str] = {}
     with_head = False
     for entry in wanted:
-        name = _without_wrapper(entry, known)
+        name = unwrapped_name(entry, known)
         if name in known or name in keys:
             found = [keys[name]] if name in keys else ran.get(known[name], [])
             is_head = known.get(name) is head.module
             if not found and not is_head:
-                raise InputError(f"layer {name!r} cannot be measured: {NEVER_RAN}{_inside(known, name)}")
+                raise InputError(f"layer {name!r} cannot be measured: {never[name]}{_inside(known, name)}")
             required |= {one.key for one in found}
         else:
             matching = [one for one in known if fnmatchcase(one, name)]
@@ -91,7 +96,7 @@ def _named(model: nn.Module, calls: list[ModuleCall], wanted: list[str], head: F
             if not found and not is_head:
                 raise UnknownNameError("layer", entry, [one for one in known if known[one] in ran] + [head.name])
             left_out |= {
-                part: NEVER_RAN for part in matching if known[part] not in ran and known[part] is not head.module
+                part: never[part] for part in matching if known[part] not in ran and known[part] is not head.module
             }
         with_head = with_head or is_head
         chosen |= {one.key for one in found}
@@ -103,11 +108,10 @@ def _named(model: nn.Module, calls: list[ModuleCall], wanted: list[str], head: F
     )
 
 
-def _without_wrapper(name: str, known: Mapping[str, nn.Module]) -> str:
-    inner = name
-    while inner not in known and inner.split(".")[0] in ("module", "_orig_mod"):
-        inner = inner.partition(".")[2]
-    return inner
+def _never_ran(module: nn.Module) -> str:
+    if isinstance(module, torch.jit.ScriptModule):
+        return "it is TorchScript, whose layers take no hooks"
+    return NEVER_RAN
 
 
 def _inside(known: Mapping[str, nn.Module], name: str) -> str:
@@ -115,12 +119,14 @@ def _inside(known: Mapping[str, nn.Module], name: str) -> str:
     return f"; inside it are {', '.join(map(repr, inner))}" if inner else ""
 
 
-def _auto(model: nn.Module, calls: list[ModuleCall], head: FoundHead) -> Iterator[ModuleCall]:
+def _auto(model: nn.Module, calls: list[ModuleCall], head: FeatureMap) -> Iterator[ModuleCall]:
     """The outputs of blocks; in a chain of single layers the last output before the next layer with weights."""
-    if model is head.module:
+    if is_leaf(model):
         return
     ran = {one.module for one in calls}
     units = dict(_units(model, "", head.module, ran))
+    # Keras' layers are no children of the model.
+    units |= {one.name: "leaf" for one in calls if is_keras(one.module) and is_leaf(one.module)}
     while (lone := _lone_block(model, units)) is not None:
         del units[lone]
         units |= _units(model.get_submodule(lone), f"{lone}.", head.module, ran)

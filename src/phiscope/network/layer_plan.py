@@ -47,6 +47,7 @@ def plan_reading(
     leading: tuple[int, ...],
     choice: ReadingChoice,
     mask: Tensor | None = None,
+    owner: Tensor | None = None,
     other_text: bool = False,
 ) -> LayerReading:
     """Decide on the first batch how a call is read.
@@ -57,13 +58,14 @@ def plan_reading(
         leading: leading shape of the network's answers.
         choice: what the caller wants.
         mask: from `mask_of`.
+        owner: which graph each node is in, where the network answers for graphs.
         other_text: its positions are those of another sequence than the one the network answers at.
 
     Raises:
         InputError: its output cannot be read as features of these samples.
     """
     if one.shape is None:
-        raise _unreadable(one, "its output holds no floating tensor")
+        raise _unreadable(one, "its output holds no floating tensor with rows (nested and sparse tensors have none)")
     shape = one.shape
     answers = math.prod(leading)
     if len(leading) > 1 and len(shape) == 2 and shape[0] == answers:
@@ -71,6 +73,8 @@ def plan_reading(
     time_first = len(shape) == 3 and (
         (shape[0] != size and shape[1] == size) or (shape[0] == shape[1] == size and _says_time_first(one))
     )
+    if owner is not None and shape[0] == len(owner) != size and len(shape) == 2:
+        return LayerReading(source=one, form="nodes", how="pooled", n_features=shape[1])
     if shape[0] != size and not time_first:
         raise _unreadable(one, f"its output has shape {shape}, whose first axis is not the {size} inputs of the batch")
     if len(shape) <= 2:

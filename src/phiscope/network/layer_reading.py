@@ -24,7 +24,7 @@ from phiscope.network.output_layout import tensor_at
 
 Maps = Literal["pooled", "flattened", "positions"]
 Tokens = Literal["pooled", "first", "last", "positions"]
-Form = Literal["vectors", "tokens", "map", "answers"]
+Form = Literal["vectors", "tokens", "map", "answers", "nodes"]
 How = Literal["as it is", "pooled", "flattened", "first", "last", "positions"]
 
 
@@ -34,7 +34,8 @@ class LayerReading:
 
     Attributes:
         source: the call.
-        form: vectors (n, p); tokens (n, T, p); map (n, C, H, W); answers = a row for each of the network's.
+        form: vectors (n, p); tokens (n, T, p); map (n, C, H, W); answers = a row for each of the network's; nodes = a
+            row for each node of graphs that the network answers for.
         channels: the axis that holds the features of tokens or a map.
         time_first: the output is (T, n, p).
         how: what becomes of the positions.
@@ -57,17 +58,20 @@ class LayerReading:
         """Whether tokens are put together without looking at an attention mask."""
         return self.form == "tokens" and not self.aligned and not self.masked
 
-    def reduced(self, tensor: Tensor, mask: Tensor | None) -> Tensor:
+    def reduced(self, tensor: Tensor, mask: Tensor | None, owner: Tensor | None = None) -> Tensor:
         """A copy as features (n, p), or (n, ..., p) where positions stay; meant for the inside of a hook.
 
         Args:
             tensor: the layer's output.
             mask: (n, T), True where the attention mask keeps a token; used when it fits tokens.
+            owner: (N,) which graph each node is in; used where the network answers for graphs.
 
         Raises:
             InputError: the mask keeps no token of a sample.
             ShapeError: the mask fitted the tokens of the first batch and does not fit these.
         """
+        if self.form == "nodes":
+            return _mean_of_graphs(tensor, owner, self.source.key)
         if self.form in ("vectors", "answers"):
             return tensor.reshape(len(tensor), -1).clone()
         if self.time_first:
@@ -142,6 +146,8 @@ class LayerReading:
 
     def in_words(self) -> str:
         """How positions became samples or features."""
+        if self.form == "nodes":
+            return "nodes of graphs (N, p): mean over the nodes of each graph"
         if self.form in ("vectors", "answers"):
             return "vectors, one for each answer of the network"
         what = "tokens (T, n, p)" if self.time_first else "tokens (n, T, p)"
@@ -162,6 +168,19 @@ class LayerReading:
 def time_first_answers(leading: tuple[int, ...], size: int) -> bool:
     """Say whether the network's answers are (T, n) rather than (n, T)."""
     return len(leading) > 1 and leading[0] != size and leading[1] == size
+
+
+def _mean_of_graphs(nodes: Tensor, owner: Tensor | None, key: str) -> Tensor:
+    if owner is None or len(owner) != len(nodes):
+        raise ShapeError(
+            f"layer {key!r} gives {len(nodes)} rows, and the batch says of {0 if owner is None else len(owner)} nodes "
+            "in which graph they are; expected as many"
+        )
+    dtype = torch.promote_types(nodes.dtype, torch.float32)
+    places = owner.to(nodes.device)
+    counts = torch.bincount(places).clamp(min=1)
+    sums = torch.zeros(len(counts), nodes.shape[1], dtype=dtype, device=nodes.device)
+    return sums.index_add_(0, places, nodes.to(dtype)) / counts[:, None]
 
 
 def _mean(flat: Tensor, kept: Tensor | None) -> Tensor:
@@ -204,13 +223,16 @@ class Heard:
 
 
 @contextmanager
-def layers_listened(model: nn.Module, readings: Sequence[LayerReading], mask: Tensor | None) -> Iterator[Heard]:
+def layers_listened(
+    model: nn.Module, readings: Sequence[LayerReading], mask: Tensor | None, owner: Tensor | None = None
+) -> Iterator[Heard]:
     """Read some layers while the block runs; the hooks go when it ends, however it ends.
 
     Args:
         model: the network.
         readings: calls of its layers.
         mask: (n, T), True where the attention mask keeps a token, or None.
+        owner: (N,) which graph each node is in, or None.
 
     Yields:
         What was heard, filled during the network's first forward pass inside the block.
@@ -228,14 +250,16 @@ def layers_listened(model: nn.Module, readings: Sequence[LayerReading], mask: Te
         # Finding the position a model picks may take a second pass, with another head output.
         ear.before(model, starts)
         for name, by_call in by_module.items():
-            ear.after(next(iter(by_call.values())).source.module, _hook(heard, name, by_call, mask))
+            ear.after(next(iter(by_call.values())).source.module, _hook(heard, name, by_call, mask, owner))
         yield heard
     finally:
         ear.on = False
         ear.close()
 
 
-def _hook(heard: Heard, name: str, by_call: dict[int, LayerReading], mask: Tensor | None) -> Callable[..., None]:
+def _hook(
+    heard: Heard, name: str, by_call: dict[int, LayerReading], mask: Tensor | None, owner: Tensor | None
+) -> Callable[..., None]:
     def hook(module: nn.Module, args: Any, output: Any) -> None:
         if heard.passes > 1:
             return
@@ -243,7 +267,7 @@ def _hook(heard: Heard, name: str, by_call: dict[int, LayerReading], mask: Tenso
         reading = by_call.get(heard.calls[name])
         tensor = None if reading is None else tensor_at(output, reading.source.place)
         if reading is not None and tensor is not None:
-            heard.features[reading.source.key] = reading.reduced(tensor.detach(), mask)
+            heard.features[reading.source.key] = reading.reduced(tensor.detach(), mask, owner)
 
     return hook
 

@@ -1,15 +1,60 @@
-"""Which layers are linear in their input, and their weights as one (C, p) matrix."""
+"""Which layers are linear in their input, and their weights as one (C, p) matrix.
+
+Three ways to a matrix: layers whose class says where it is; 1x1 convolutions; and layers that are asked, by running
+them on the unit vectors. The last needs no knowledge of names and orientation, so it serves layers of other libraries,
+adapters and parametrizations; that such a layer is linear on the data as well is checked with every batch.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from phiscope.errors import HeadError
 
-LinearKind = Literal["linear", "conv1x1"]
+LinearKind = Literal["linear", "conv1x1", "probed"]
+
+
+def named_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """Return every module of a model by dotted name, the model itself as "".
+
+    Keras keeps its layers beside torch's tree of modules; they come by the names that `model.summary()` shows.
+
+    Example:
+        >>> list(named_layers(nn.Sequential(nn.Linear(2, 2), nn.ReLU())))
+        ['', '0', '1']
+    """
+    named = dict(model.named_modules(remove_duplicate=False))
+    known = set(map(id, named.values()))
+    for module in list(named.values()):
+        flatten = getattr(module, "_flatten_layers", None)
+        for layer in flatten(include_self=False) if is_keras(module) and flatten is not None else ():
+            if id(layer) not in known and isinstance(layer, nn.Module):
+                known.add(id(layer))
+                named[_free_name(str(layer.name), named)] = layer
+    return named
+
+
+def unwrapped_name(name: str, known: Mapping[str, Any]) -> str:
+    """A dotted name as the layer has it inside compile and data-parallel wrappers.
+
+    Example:
+        >>> unwrapped_name("module._orig_mod.fc", {"fc": None})
+        'fc'
+    """
+    inner = name
+    while inner not in known and inner.split(".")[0] in ("module", "_orig_mod"):
+        inner = inner.partition(".")[2]
+    return inner
+
+
+def is_keras(module: nn.Module) -> bool:
+    """Say whether a module is a layer or model of Keras 3 (on its torch backend)."""
+    return any(kind.__module__.partition(".")[0] == "keras" for kind in type(module).__mro__)
 
 
 def linear_kind(module: nn.Module) -> LinearKind | None:
@@ -19,8 +64,9 @@ def linear_kind(module: nn.Module) -> LinearKind | None:
         module: any module.
 
     Returns:
-        "linear" for torch's Linear and its subclasses and for transformers' Conv1D; "conv1x1" for a
-        convolution with kernel 1, stride 1, no padding and one group; None for everything else.
+        "linear" where the class says where the matrix is: torch's Linear and its subclasses, transformers' Conv1D,
+        Keras' Dense, PyTorch Geometric's Linear; "conv1x1" for a convolution with kernel 1, stride 1, no padding and
+        one group; "probed" for a layer of another class that holds a matrix and may be linear; None for all else.
 
     Example:
         >>> linear_kind(nn.Conv2d(8, 3, kernel_size=1))
@@ -28,40 +74,49 @@ def linear_kind(module: nn.Module) -> LinearKind | None:
         >>> linear_kind(nn.ReLU()) is None
         True
     """
-    weight = getattr(module, "weight", None)
-    if not isinstance(weight, Tensor) or not weight.is_floating_point():
-        return None
-    if isinstance(module, nn.Linear) or _is_transposed(module):
-        return "linear"
     if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
-        return "conv1x1" if _is_pointwise(module) else None
-    return None
+        return "conv1x1" if _is_pointwise(module) and module.weight.is_floating_point() else None
+    matrix = _matrix(module)
+    if matrix is not None and matrix.is_floating_point():
+        return "linear"
+    return "probed" if _may_be_linear(module) else None
 
 
 def linear_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """Return the linear layers of a model by dotted name, in the order they were registered.
+    """Return the layers of a model that may be linear by dotted name, in the order they were registered.
 
     Raises:
         HeadError: a lazy layer has no weights yet; running it here would create them.
     """
-    named = dict(model.named_modules())
+    named = {
+        name: module for name, module in named_layers(model).items() if not isinstance(module, torch.jit.ScriptModule)
+    }
+    once: dict[int, str] = {}
     for name, module in named.items():
         lazy = [parameter for parameter in module.parameters(recurse=False) if is_lazy(parameter)]
         if lazy:
             raise HeadError(
                 f"layer {name!r} is lazy and has no weights yet; run the model once on a batch before measuring"
             )
-    return {name: module for name, module in named.items() if linear_kind(module) is not None}
+        once.setdefault(id(module), name)
+    return {name: named[name] for name in once.values() if linear_kind(named[name]) is not None}
 
 
-def weight_and_bias(module: nn.Module) -> tuple[Tensor, Tensor | None]:
-    """Return W (C, p) and b (C,) or None of a linear layer, detached, sharing memory where possible."""
+def weight_and_bias(module: nn.Module, taken: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return W (C, p) and b (C,) or None of a linear layer, detached, sharing memory where possible.
+
+    Args:
+        module: the layer.
+        taken: what it is given, (..., p), features last; its width, type and device are those of the unit vectors.
+    """
+    if linear_kind(module) in (None, "probed"):
+        return _probed(module, taken)
     layer: Any = module
-    weight: Tensor = _gathered(layer.weight.detach())
-    bias = None if layer.bias is None else _gathered(layer.bias.detach())
-    if _is_transposed(module):
-        weight = weight.T
-    return weight.flatten(1), bias
+    matrix = _matrix(module)
+    weight = _gathered((layer.weight if matrix is None else matrix).detach())
+    bias = getattr(layer, "bias", None)
+    bias = None if bias is None else _gathered(getattr(bias, "value", bias).detach())
+    return (weight.T if _is_transposed(module) else weight).flatten(1), bias
 
 
 def channels_last(module: nn.Module, tensor: Tensor) -> Tensor:
@@ -74,17 +129,78 @@ def channels_back(module: nn.Module, tensor: Tensor) -> Tensor:
     return tensor.movedim(-1, 1) if linear_kind(module) == "conv1x1" else tensor
 
 
+def _probed(module: nn.Module, taken: Tensor) -> tuple[Tensor, Tensor | None]:
+    """What a layer gives for 0 and for the unit vectors; `forward`, so that no hook hears it."""
+    width = taken.shape[-1]
+    leading = [1] * (taken.ndim - 2)
+    units = torch.eye(width, dtype=taken.dtype, device=taken.device)
+    asked = torch.cat([torch.zeros_like(units[:1]), units]).reshape(*leading, width + 1, width)
+    try:
+        told = module.forward(asked)
+    except Exception as error:  # a layer of any library, on inputs that it may not expect
+        raise HeadError(
+            f"a {type(module).__name__} cannot be asked for its matrix ({type(error).__name__}: {error}); expected a "
+            "linear layer as head, or (W, b)"
+        ) from error
+    if not isinstance(told, Tensor) or told.shape[:-1] != asked.shape[:-1]:
+        raise HeadError(
+            f"a {type(module).__name__} does not give one row for each row; expected a linear layer as head"
+        )
+    rows = told.detach().reshape(width + 1, -1)
+    return (rows[1:] - rows[0]).T.contiguous(), rows[0].clone()
+
+
 def _gathered(tensor: Any) -> Tensor:
     # Sharded weights (FSDP2, tensor parallelism) are DTensors; arithmetic below needs the whole matrix.
     whole: Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
     return whole
 
 
-def _is_transposed(module: nn.Module) -> bool:
-    # transformers' Conv1D is a linear layer that keeps W^T (p, C); torch's Conv1d is something else.
+def _matrix(module: nn.Module) -> Tensor | None:
+    """The matrix of a layer whose class says where it is, as the layer keeps it."""
+    layer: Any = module
+    if is_keras(module) and type(module).__name__ == "Dense" and getattr(module, "built", False):
+        kernel = getattr(layer.kernel, "value", layer.kernel)
+        return kernel if isinstance(kernel, Tensor) else None
     weight = getattr(module, "weight", None)
-    named = type(module).__name__ == "Conv1D" and hasattr(module, "nf")
-    return named and isinstance(weight, Tensor) and weight.ndim == 2
+    known = isinstance(module, nn.Linear) or _is_conv1d(module) or _is_geometric(module)
+    # Not asked for two axes: between passes FSDP holds the matrix flattened and in parts.
+    return weight if known and isinstance(weight, Tensor) else None
+
+
+def _is_conv1d(module: nn.Module) -> bool:
+    # transformers' Conv1D is a linear layer that keeps W^T (p, C); torch's Conv1d is something else.
+    return type(module).__name__ == "Conv1D" and hasattr(module, "nf")
+
+
+def _is_geometric(module: nn.Module) -> bool:
+    return type(module).__name__ == "Linear" and type(module).__module__.startswith("torch_geometric.")
+
+
+def _is_transposed(module: nn.Module) -> bool:
+    return _is_conv1d(module) or is_keras(module)
+
+
+_NOT_LINEAR = (nn.Embedding, nn.EmbeddingBag, nn.RNNBase, nn.RNNCellBase, nn.Bilinear, nn.MultiheadAttention)
+"""Layers of torch that hold a matrix and are not linear in their input."""
+
+
+def _may_be_linear(module: nn.Module) -> bool:
+    if isinstance(module, (*_NOT_LINEAR, nn.modules.conv._ConvNd, torch.jit.ScriptModule)):
+        return False
+    if isinstance(module, (nn.ParameterDict, nn.ParameterList)) or is_keras(module):
+        return False
+    # Adapters hold layers; they are asked for by name, where the search finds what is inside them.
+    leaf = all(name == "parametrizations" for name, _ in module.named_children())
+    return leaf and any(part.ndim == 2 and part.is_floating_point() for part in module.parameters(recurse=False))
+
+
+def _free_name(name: str, taken: dict[str, nn.Module]) -> str:
+    free, number = name, 1
+    while free in taken:
+        number += 1
+        free = f"{name}@{number}"
+    return free
 
 
 def _is_pointwise(module: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> bool:

@@ -20,6 +20,10 @@ Arrangement = Literal["rows", "swapped", "picked", "averaged"]
 Reading = Literal["flat", "channels"]
 Ending = Literal["none", "softmax", "log_softmax", "sigmoid"]
 
+_READINGS: tuple[Reading, ...] = ("flat", "channels")
+ENDINGS: tuple[Ending, ...] = ("none", "softmax", "log_softmax", "sigmoid")
+"""Functions that a model, or the layer itself, may apply to what the head gives."""
+
 _ENDINGS: dict[Ending, Callable[[Tensor], Tensor]] = {
     "none": lambda rows: rows,
     "softmax": lambda rows: torch.softmax(rows, dim=-1),
@@ -90,7 +94,7 @@ class Layout:
         return _read(output, width, self.reading)
 
     def __str__(self) -> str:
-        where = "the output" if not self.path else "output" + "".join(f"[{part!r}]" for part in self.path)
+        where = spelled(self.path)
         how = {
             "rows": "as it is",
             "swapped": "with the first two axes exchanged",
@@ -101,6 +105,11 @@ class Layout:
             calls = {"cat": "all calls joined", "mean": "the mean of all calls"}
             how = f"{calls.get(str(self.calls), f'call {self.calls} from the end')}, {how}"
         return f"{where}: {how}" + ("" if self.ending == "none" else f", then {self.ending}")
+
+
+def spelled(path: tuple[str | int, ...]) -> str:
+    """A place of the model's output in words."""
+    return "the output" if not path else "output" + "".join(f"[{part!r}]" for part in path)
 
 
 def relate(calls: list[Tensor], output: Tensor, path: tuple[str | int, ...]) -> Layout | None:
@@ -118,14 +127,36 @@ def relate(calls: list[Tensor], output: Tensor, path: tuple[str | int, ...]) -> 
     if len(calls) > 1 and len({call.shape[1:] for call in calls}) == 1:
         choices += ["cat"]
         choices += ["mean"] if len({call.shape for call in calls}) == 1 else []
-    readings: tuple[Reading, ...] = ("flat", "channels")
     arrangements: tuple[Arrangement, ...] = ("rows", "swapped", "averaged", "picked")
-    for choice, reading, arrangement in product(choices, readings, arrangements):
+    for choice, reading, arrangement in product(choices, _READINGS, arrangements):
         layout = Layout(path=path, calls=choice, arrangement=arrangement, reading=reading, ending="none")
         found = _with_ending(layout, calls, output)
         if found is not None:
             return found
     return None
+
+
+def keeps_order(told: Tensor, output: Tensor) -> bool:
+    """Say whether a tensor of the model's output is an order-preserving function of a layer's output (..., C).
+
+    Within each row or within each column, as logits divided by a temperature, capped, scaled or normalized are, while a
+    ReLU makes many values equal.
+    """
+    rows = told.reshape(-1, told.shape[-1])
+    for reading in _READINGS:
+        read = _read(output, rows.shape[1], reading)
+        if read is not None and read.shape == rows.shape and (_ordered(rows, read, 1) or _ordered(rows, read, 0)):
+            return True
+    return False
+
+
+def _ordered(rows: Tensor, output: Tensor, axis: int) -> bool:
+    if rows.shape[axis] < 2:
+        return False
+    order = rows.argsort(axis)
+    steps = output.gather(axis, order).float().diff(dim=axis)
+    rises = rows.gather(axis, order).float().diff(dim=axis) > 0
+    return bool((steps >= 0).all()) and float((steps[rises] > 0).float().mean()) > 0.9
 
 
 def matching_positions(tensor: Tensor, output_rows: Tensor, ended: Callable[[Tensor], Tensor]) -> Tensor:
@@ -135,12 +166,13 @@ def matching_positions(tensor: Tensor, output_rows: Tensor, ended: Callable[[Ten
 
 
 def tensors_in(output: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Tensor]]:
-    """List every floating tensor of a model's output with its place, in order.
+    """List every floating tensor of a model's output with its place, in order; also single numbers.
 
-    Looks into tuples, lists, mappings and dataclasses; other objects (caches) are passed over.
+    Looks into tuples, lists, mappings and dataclasses; other objects (caches) are passed over, and so are nested and
+    sparse tensors, which have no rows.
     """
     if isinstance(output, Tensor):
-        if output.is_floating_point() and output.ndim > 0:
+        if output.is_floating_point() and output.layout == torch.strided and not output.is_nested:
             yield path, output
         return
     parts: list[tuple[str | int, Any]] = []

@@ -1,4 +1,4 @@
-"""Features of a forward pass that somebody else runs: one hook on the head, one on the network, for one block."""
+"""Features of a forward pass that somebody else runs: hooks on the head or layer and on the network, for one block."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Any
 from torch import nn
 
 from phiscope.errors import HeadError, InputError
-from phiscope.network.feature_map import FeatureMap, Rows
-from phiscope.network.hooks import Ear, LayerCall, listening
+from phiscope.network.batch import Batch
+from phiscope.network.feature_map import HeadFeatures
+from phiscope.network.hooks import Ear
 from phiscope.network.isolation import has_compiled_part
+from phiscope.network.rows import FeatureMap, Rows, RowsOf
 
 
 @dataclass(kw_only=True)
@@ -20,14 +22,14 @@ class Overheard:
     """What was heard inside one block.
 
     Attributes:
-        feature_map: of the network.
-        calls: of the head, in order.
+        batch: what the network runs on.
+        rows_of: makes features of the pass; None until the block has ended.
         answers: outputs of the network, one for each time it ran.
         training: whether it ran in training mode.
     """
 
-    feature_map: FeatureMap
-    calls: list[LayerCall] = field(default_factory=list)
+    batch: Batch
+    rows_of: RowsOf | None = None
     answers: list[Any] = field(default_factory=list)
     training: bool = False
 
@@ -46,7 +48,9 @@ class Overheard:
                 f"the network ran {len(self.answers)} times inside block {index} of the passive observer, expected one "
                 "forward pass; call the module itself (not its forward), once in each `with observer.batch(...)`"
             )
-        return self.feature_map.rows_of(self.calls, self.answers[0], index=index, checked=checked)
+        if self.rows_of is None:
+            raise ValueError("the block has not ended")
+        return self.rows_of(self.answers[0], index, checked)
 
 
 def check_can_overhear(feature_map: FeatureMap, wrapped: nn.Module) -> None:
@@ -60,7 +64,7 @@ def check_can_overhear(feature_map: FeatureMap, wrapped: nn.Module) -> None:
             "a compiled network does not call hooks that come after its compilation; observe it with Observer, which "
             "runs the network that was compiled, or train it uncompiled"
         )
-    if feature_map.found.layout.arrangement == "picked":
+    if isinstance(feature_map, HeadFeatures) and feature_map.found.layout.arrangement == "picked":
         raise InputError(
             "the model answers at one position of each sample, which only a second forward pass can find; observe it "
             "with Observer"
@@ -68,30 +72,30 @@ def check_can_overhear(feature_map: FeatureMap, wrapped: nn.Module) -> None:
 
 
 @contextmanager
-def overhearing(feature_map: FeatureMap) -> Iterator[Overheard]:
-    """Note what goes through the head while the block runs; the hooks go when it ends, however it ends.
+def overhearing(feature_map: FeatureMap, batch: Batch) -> Iterator[Overheard]:
+    """Note what goes through the head, or comes out of the chosen layers, while the block runs; the hooks go after it.
 
     Inside, the network runs as it would: training mode, gradients and autocast are the caller's.
 
     Args:
-        feature_map: of the network; its head is listened to.
+        feature_map: of the network; its head or layers are listened to.
+        batch: what the network runs on.
 
     Yields:
         What was heard, complete when the block has ended.
     """
-    model, found = feature_map.model, feature_map.found
-    heard = Overheard(feature_map=feature_map)
+    heard = Overheard(batch=batch)
 
     def note(module: nn.Module, args: Any, output: Any) -> None:
         heard.answers.append(output)
         heard.training = module.training
 
-    with listening({found.name: found.module}, keep_features=True) as calls:
+    with feature_map.listened(batch) as rows_of:
         ear = Ear()
         try:
-            ear.after(model, note)
+            ear.after(feature_map.model, note)
             yield heard
         finally:
             ear.on = False
             ear.close()
-    heard.calls = calls.get(found.name, [])
+    heard.rows_of = rows_of

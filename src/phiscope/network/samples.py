@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from phiscope.errors import ShapeError, TargetError
 from phiscope.network.batch import Batch
-from phiscope.network.feature_map import Rows
+from phiscope.network.rows import FeatureMap, Rows
 
 IGNORED_LABEL = -100
 """Labels of this value are not learned from in torch and transformers, and not measured here."""
@@ -38,13 +39,14 @@ class Samples:
     reading: str
 
 
-def samples_of(batch: Batch, rows: Rows, model: nn.Module) -> Samples:
+def samples_of(batch: Batch, rows: Rows, feature_map: FeatureMap) -> Samples:
     """Put the rows of one batch and its targets together.
 
     Args:
         batch: with its targets, integers as classes or floats as values.
         rows: the features of the batch; targets have their leading shape, or one value a row.
-        model: asked whether it predicts the next token, so that labels are shifted by one position.
+        feature_map: its model is asked whether it predicts the next token, so that labels are shifted by one position;
+            it says whether padding counts.
 
     Raises:
         ShapeError: targets do not fit the rows.
@@ -52,28 +54,37 @@ def samples_of(batch: Batch, rows: Rows, model: nn.Module) -> Samples:
     """
     total = len(rows.features)
     everything = torch.arange(total)
+    real = torch.ones(total, dtype=torch.bool) if feature_map.padding else _real(batch, rows, total)
+    masked = ", of those that the attention mask keeps" if not bool(real.all()) else ""
     if batch.targets is None:
-        return _unmasked(batch, rows, everything)
+        reading = "none" if len(rows.leading) < 2 else f"none, each position is a sample{masked}"
+        return Samples(rows=everything[real], targets=None, ignored=int((~real).sum()), reading=reading)
     targets = batch.targets.detach().cpu()
+    if rows.repeated:
+        targets = _repeated(targets, rows.leading)
     if targets.is_floating_point():
-        values = _values(targets, rows.leading, total)
-        return Samples(rows=everything, targets=values, ignored=0, reading="values, one row a target")
+        values = _values(targets, rows.leading, total, rows.channels)
+        reading = f"values, one row a target{masked}"
+        return Samples(rows=everything[real], targets=values[real], ignored=int((~real).sum()), reading=reading)
     if targets.is_complex():
         raise TargetError("targets are complex numbers; expected integer classes or real values")
     labels = _labels(targets.long(), rows.leading, total)
     reading = "classes, one for each sample" if labels.ndim == 1 else "classes, one for each position"
-    if _predicts_next(model, batch, labels):
+    if _predicts_next(feature_map.model, batch, labels):
         everything = everything.reshape(labels.shape)[:, :-1].reshape(-1)
+        # A token counts where it and the next one are text.
+        real = real.reshape(labels.shape)
+        real = (real[:, :-1] & real[:, 1:]).reshape(-1)
         labels, reading = labels[:, 1:], "classes, the next token at each position (labels shifted by one)"
     labels = labels.reshape(-1)
-    kept = labels != IGNORED_LABEL
+    kept = (labels != IGNORED_LABEL) & real
     labels = labels[kept]
-    if rows.weight.shape[0] == 1 and len(labels) and int(labels.max()) > 1:
+    if rows.n_outputs == 1 and rows.weight is not None and len(labels) and int(labels.max()) > 1:
         raise TargetError(
             f"integer targets reach {int(labels.max())}, but the head has one output, which tells two classes apart; "
             "pass values as floats"
         )
-    return Samples(rows=everything[kept], targets=labels, ignored=int((~kept).sum()), reading=reading)
+    return Samples(rows=everything[kept], targets=labels, ignored=int((~kept).sum()), reading=reading + masked)
 
 
 def labels_are_inputs(batch: Batch) -> bool:
@@ -96,14 +107,17 @@ def _predicts_next(model: nn.Module, batch: Batch, labels: Tensor) -> bool:
     return causal and labels.ndim == 2 and (batch.target_key == "labels" or labels_are_inputs(batch))
 
 
-def _unmasked(batch: Batch, rows: Rows, everything: Tensor) -> Samples:
-    mask = batch.kwargs.get("attention_mask")
-    if len(rows.leading) < 2 or not isinstance(mask, Tensor) or tuple(mask.shape) != rows.leading:
-        reading = "none" if len(rows.leading) < 2 else "none, each position is a sample"
-        return Samples(rows=everything, targets=None, ignored=0, reading=reading)
-    kept = mask.detach().cpu().reshape(-1) != 0
-    reading = "none, each position that the attention mask keeps is a sample"
-    return Samples(rows=everything[kept], targets=None, ignored=int((~kept).sum()), reading=reading)
+def _real(batch: Batch, rows: Rows, total: int) -> Tensor:
+    """Which rows are no padding, (R,): those that the batch's attention mask keeps, where it has their positions."""
+    # Models with a decoder answer at its positions.
+    decodes = "decoder_input_ids" in batch.kwargs or "decoder_inputs_embeds" in batch.kwargs
+    mask = batch.kwargs.get("decoder_attention_mask" if decodes else "attention_mask")
+    leading = rows.leading
+    if not isinstance(mask, Tensor) or mask.ndim != 2 or mask.numel() != total:
+        return torch.ones(total, dtype=torch.bool)
+    if len(leading) > 1 and tuple(mask.shape) != leading:
+        return torch.ones(total, dtype=torch.bool)
+    return mask.detach().cpu().reshape(-1) != 0
 
 
 def _labels(targets: Tensor, leading: tuple[int, ...], total: int) -> Tensor:
@@ -118,16 +132,36 @@ def _labels(targets: Tensor, leading: tuple[int, ...], total: int) -> Tensor:
     )
 
 
-def _values(targets: Tensor, leading: tuple[int, ...], total: int) -> Tensor:
-    fits = tuple(targets.shape[: len(leading)]) == leading or (targets.ndim > 0 and len(targets) == total)
-    if fits:
+def _values(targets: Tensor, leading: tuple[int, ...], total: int, channels: str) -> Tensor:
+    """Rows (R, c), from the layout of the answers or that of the model's output, channels first or last.
+
+    Where lengths coincide, so that both would fit, the layout of the output decides.
+    """
+    shape, inner = tuple(targets.shape), leading[1:]
+    first = bool(inner) and len(shape) == len(leading) + 1 and shape[:1] == leading[:1] and shape[2:] == inner
+    last = shape[: len(leading)] == leading
+    flat = bool(inner) and len(shape) == 2 and shape[:1] == leading[:1] and shape[1] % math.prod(inner) == 0
+    if first and (channels == "first" or not last):
+        return targets.movedim(1, -1).reshape(total, -1)
+    if last or (shape and shape[0] == total):
         return targets.reshape(total, -1)
+    if flat:
+        several = targets.reshape(leading[0], -1, math.prod(inner)).movedim(1, -1)
+        return (several if channels == "first" else targets).reshape(total, -1)
     if targets.numel() == total:
         return targets.reshape(total, 1)
     raise ShapeError(
         f"targets have shape {tuple(targets.shape)}, but the head answers at {_spelled(leading)}; expected one row for "
         "each of them"
     )
+
+
+def _repeated(targets: Tensor, leading: tuple[int, ...]) -> Tensor:
+    """One target for each input, at each of its positions."""
+    if targets.ndim == 0 or len(targets) != leading[0]:
+        raise ShapeError(f"targets have shape {tuple(targets.shape)}; expected one for each of {leading[0]} inputs")
+    inner = leading[1:]
+    return targets.reshape(len(targets), *[1] * len(inner), *targets.shape[1:]).expand(*leading, *targets.shape[1:])
 
 
 def _spelled(leading: tuple[int, ...]) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from phiscope.measurement.record import Measurement
 from phiscope.network import FeatureMap
-from phiscope.network.batch import Batch
+from phiscope.network.batch import Batch, with_targets
 
 LARGEST_SAMPLE = 65_536
 MOST_EIGENFUNCTIONS = 24
@@ -37,7 +37,8 @@ class Gallery:
     def features(self, feature_map: FeatureMap) -> Tensor:
         """Run the kept samples through the network as it is now, (g, p); meant for the inside of `isolated`."""
         call, read = feature_map.caller(), feature_map.reader()
-        features = torch.cat([feature_map.rows(read(raw), call=call).features for raw in self.batches])
+        inputs = [read.without_targets(raw) for raw in self.batches]
+        features = torch.cat([feature_map.rows(batch, call=call).features for batch in inputs])
         return features[: len(self.inputs)]
 
 
@@ -56,42 +57,41 @@ def gallery_values(features: Tensor, measurement: Measurement) -> dict[str, NDAr
     }
 
 
-def kept_gallery(feature_map: FeatureMap, batches: Iterable[Any], size: int) -> Gallery | None:
+def kept_gallery(feature_map: FeatureMap, batches: Iterable[Any], size: int, targets: Any = None) -> Gallery | None:
     """Keep the first samples of a probe set; meant for the inside of `isolated`.
 
     Args:
         feature_map: decides what of a batch is input.
         batches: raw batches.
         size: number of samples; 0 keeps none.
+        targets: see `phiscope.measure`.
 
     Returns:
         None where single samples cannot be shown: no array among the inputs, more than 65,536 numbers in
         one, or a head that answers at every position.
     """
-    read = feature_map.reader()
     inputs: list[NDArray[Any]] = []
-    targets: list[Any] = []
+    goals: list[Any] = []
     kept: list[Any] = []
     count = 0
-    for raw in batches:
-        if count >= size:
-            break
-        batch = read(raw)
+    for batch in with_targets(iter(batches), feature_map.reader(), targets) if size else ():
         shown = _shown(batch)
         if shown is None or shown[:1].numel() > LARGEST_SAMPLE:
             return None
         if not kept and feature_map.rows(batch).leading != (batch.size,):
             return None
         inputs.append(_as_numpy(shown))
-        targets.append(None if batch.targets is None else _as_numpy(batch.targets))
-        kept.append(raw)
+        goals.append(None if batch.targets is None else _as_numpy(batch.targets))
+        kept.append(batch.raw)
         count += batch.size
+        if count >= size:
+            break
     if not kept or len({part.shape[1:] for part in inputs}) > 1:
         return None
-    whole = all(target is not None and len(target) == len(part) for target, part in zip(targets, inputs, strict=True))
+    whole = all(target is not None and len(target) == len(part) for target, part in zip(goals, inputs, strict=True))
     return Gallery(
         inputs=np.concatenate(inputs)[:size],
-        targets=np.concatenate(targets)[:size] if whole else None,
+        targets=np.concatenate(goals)[:size] if whole else None,
         batches=tuple(kept),
     )
 

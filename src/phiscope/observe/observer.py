@@ -15,16 +15,19 @@ from torch import Tensor, nn
 from phiscope.distributed import Ranks
 from phiscope.errors import EmptyDataError, InputError, PhiscopeError
 from phiscope.inputs.batches import batches_of, peeked
+from phiscope.inputs.order import check_order
 from phiscope.measurement.assemble import measurement_of
 from phiscope.measurement.network_pass import Pass, PassOptions, batches_here, run_pass
 from phiscope.measurement.ranks import gather_ranks
 from phiscope.measurement.record import Measurement
 from phiscope.metrics.regime import Regime
-from phiscope.network import FeatureMap, split_on
-from phiscope.network.batch import Batch
+from phiscope.network import FeatureChoice, FeatureMap, feature_map_of
+from phiscope.network.batch import Batch, with_targets
 from phiscope.network.hooks import own_tensors
 from phiscope.network.initial import InitialFeatures
 from phiscope.network.isolation import isolated, unwrapped
+from phiscope.network.layer_plan import ReadingChoice
+from phiscope.network.layer_reading import Maps, Tokens
 from phiscope.observe.alerts import Alert
 from phiscope.observe.desk import OnError
 from phiscope.observe.gallery import Gallery, gallery_values, kept_gallery
@@ -50,7 +53,13 @@ class Observer(Recording):
             {"train": ..., "test": ...}. Anything `measure` takes; generators are kept as lists.
         run: folder of the run.
         every: "epoch", a number k, "log", or epochs; see `schedule`.
-        head: None = find it; or the layer, or its dotted name.
+        head: None = find it; or the layer, its dotted name, or (W, b); see `measure`.
+        features: None = the input of the head; or a layer, its dotted name, or "output"; see `measure`.
+        outputs: with features, what they are read against; see `measure`.
+        maps: see `measure`.
+        tokens: see `measure`.
+        padding: see `measure`.
+        targets: of every split, see `measure`; an array belongs to a single data set.
         header: what to tell about the run (title, description, settings, data, class_names, ...).
         rank_tolerance: relative tolerance on the eigenvalues of the outputs' moments.
         gallery: number of samples of each split to show eigenfunctions on; 0 for none.
@@ -97,7 +106,13 @@ class Observer(Recording):
     _: KW_ONLY
     run: str | PathLike[str]
     every: str | int | Iterable[float] = "epoch"
-    head: nn.Module | str | None = None
+    head: Any = None
+    features: nn.Module | str | None = None
+    outputs: nn.Module | str | None = None
+    maps: Maps | None = None
+    tokens: Tokens | None = None
+    padding: bool = False
+    targets: Any = None
     header: Mapping[str, Any] | None = None
     rank_tolerance: float = 1e-4
     gallery: int = 256
@@ -118,8 +133,21 @@ class Observer(Recording):
         self._begin(background=self.background, on_error=self.on_error)
         self._schedule = schedule(self.every)
         self._network = unwrapped(self.model)
+        self._choice = FeatureChoice(
+            features=self.features,
+            outputs=self.outputs,
+            head=self.head,
+            reading=ReadingChoice(maps=self.maps, tokens=self.tokens),
+            padding=self.padding,
+        )
         self._where = None if self.device is None else torch.device(self.device)
         self._splits = named_splits(self.probe_data)
+        for data in self._splits.values():
+            check_order(data, self.targets)
+        if len(self._splits) > 1 and self.targets is not None and not callable(self.targets):
+            raise InputError(
+                f"targets is an array beside {len(self._splits)} data sets; pass a function of the batch, or (x, y)"
+            )
         self._watch = watch_of(self.ranks, self._splits, self._network)
         if not self._watch.idle:
             try:
@@ -246,8 +274,10 @@ class Observer(Recording):
                 batches = batches_here(self._watch.crews[name], data, None)
                 if batches is not None:
                     first, _ = peeked(batches)
-                    feature_map = split_on(self._network, first, head=self.head, device=self._where).feature_map
-                    return feature_map, feature_map.reader()(first)
+                    feature_map = feature_map_of(
+                        self._network, first, self._choice, device=self._where, targets=self.targets
+                    )
+                    return feature_map, next(with_targets(iter([first]), feature_map.reader(), self.targets))
             return None
 
         with isolated(self._network, data=next(iter(self._splits.values())), device=self._where):
@@ -267,7 +297,7 @@ class Observer(Recording):
         def kept() -> Gallery | None:
             if feature_map is None or not self._watch.writes:
                 return None
-            shown = kept_gallery(feature_map, batches_of(data), self.gallery)
+            shown = kept_gallery(feature_map, batches_of(data), self.gallery, self.targets)
             if shown is not None and not self._writer.save_gallery(name, shown.inputs, shown.targets):
                 warnings.warn(
                     f"the first samples of {name!r} are others than those the run shows (a loader that shuffles?), so "
@@ -304,6 +334,7 @@ class Observer(Recording):
             if batches is None or feature_map is None:
                 return None
             options = PassOptions(
+                targets=self.targets,
                 max_samples=crew.quota(self.max_samples),
                 initial=self._initial_features.get(name),
                 corrected=self.corrected,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
@@ -13,16 +13,18 @@ import torch
 from torch import nn
 
 from phiscope.distributed import Ranks
-from phiscope.errors import PhiscopeError
+from phiscope.errors import InputError, PhiscopeError
 from phiscope.inputs.batches import batches_of, peeked
 from phiscope.measurement.assemble import measurement_of
 from phiscope.measurement.network_pass import Pass, PassOptions
 from phiscope.measurement.ranks import gather_ranks
 from phiscope.measurement.record import Measurement
 from phiscope.moments.gathered import Gathered
-from phiscope.network import FeatureMap, split_on
-from phiscope.network.batch import BatchReader
+from phiscope.network import FeatureChoice, FeatureMap, feature_map_of
+from phiscope.network.batch import BatchReader, with_targets
 from phiscope.network.isolation import isolated, placement, unwrapped
+from phiscope.network.layer_plan import ReadingChoice
+from phiscope.network.layer_reading import Maps, Tokens
 from phiscope.network.overhearing import Overheard, check_can_overhear, overhearing
 from phiscope.observe.alerts import Alert
 from phiscope.observe.desk import OnError
@@ -52,7 +54,13 @@ class PassiveObserver(Recording):
         example: data whose first batch shows how the head gives the output; anything `measure` takes.
         run: folder of the run.
         split: name of what is measured.
-        head: None = find it; or the layer, or its dotted name.
+        head: None = find it; or the layer, its dotted name, or (W, b); see `measure`.
+        features: None = the input of the head; or a layer, its dotted name, or "output"; see `measure`.
+        outputs: with features, what they are read against; see `measure`.
+        maps: see `measure`.
+        tokens: see `measure`.
+        padding: see `measure`.
+        targets: None = from the batch; or a function of the batch.
         header: what to tell about the run (title, description, settings, data, class_names, ...).
         rank_tolerance: relative tolerance on the eigenvalues of the outputs' moments.
         corrected: also measure the bias-corrected numbers and intervals.
@@ -87,7 +95,13 @@ class PassiveObserver(Recording):
     _: KW_ONLY
     run: str | PathLike[str]
     split: str = "train"
-    head: nn.Module | str | None = None
+    head: Any = None
+    features: nn.Module | str | None = None
+    outputs: nn.Module | str | None = None
+    maps: Maps | None = None
+    tokens: Tokens | None = None
+    padding: bool = False
+    targets: Callable[[Any], Any] | None = None
     header: Mapping[str, Any] | None = None
     rank_tolerance: float = 1e-4
     corrected: bool = True
@@ -102,7 +116,16 @@ class PassiveObserver(Recording):
 
     def __post_init__(self) -> None:
         self._begin(background=self.background, on_error=self.on_error)
+        if self.targets is not None and not callable(self.targets):
+            raise InputError("targets of a passive observer come with each batch; pass None or a function of the batch")
         self._network = unwrapped(self.model)
+        self._choice = FeatureChoice(
+            features=self.features,
+            outputs=self.outputs,
+            head=self.head,
+            reading=ReadingChoice(maps=self.maps, tokens=self.tokens),
+            padding=self.padding,
+        )
         self._watch = watch_of(self.ranks, {self.split: self.example}, self._network)
         self._modes: set[bool] = set()
         if not self._watch.idle:
@@ -127,11 +150,12 @@ class PassiveObserver(Recording):
 
     def _prepared(self) -> tuple[FeatureMap, Writer]:
         first, _ = peeked(batches_of(self.example))
-        feature_map = split_on(self._network, first, head=self.head, device=None).feature_map
+        feature_map = feature_map_of(self._network, first, self._choice, device=None, targets=self.targets)
         check_can_overhear(feature_map, self.model)
         if not self._watch.writes:
             return feature_map, SilentWriter()
-        header = header_of(self._network, feature_map, feature_map.reader()(first), splits=[self.split])
+        batch = next(with_targets(iter([first]), feature_map.reader(), self.targets))
+        header = header_of(self._network, feature_map, batch, splits=[self.split])
         header |= {"passive": True, **(self.header or {})}
         writer = RunWriter.create(self.run, header, resume=self.resume, keep_eigenvectors=self.keep_eigenvectors)
         return feature_map, writer
@@ -157,19 +181,20 @@ class PassiveObserver(Recording):
             yield
             return
         try:
-            with overhearing(self._feature_map) as heard:
+            batch = next(with_targets(iter([raw]), self._read, self.targets))
+            with overhearing(self._feature_map, batch) as heard:
                 yield
         except KeyboardInterrupt:
             leave_nothing(self._network)
             raise
         with self._stopwatch, torch.no_grad():
-            self._add(raw, heard)
+            self._add(heard)
 
-    def _add(self, raw: Any, heard: Overheard) -> None:
+    def _add(self, heard: Overheard) -> None:
         index = self._window.n_batches
         # Whether the head's answer is the output is asked once a record: it cannot change from batch to batch.
         rows = heard.rows(index=index, checked=index == 0)
-        self._window.add_rows(self._read(raw), rows, index)
+        self._window.add_rows(heard.batch, rows, index)
         self._modes.add(heard.training)
 
     def record(self, *, epoch: float | None = None, step: int | None = None, **scalars: Any) -> Measurement | None:

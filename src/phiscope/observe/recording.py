@@ -98,14 +98,13 @@ def header_of(network: nn.Module, feature_map: FeatureMap, batch: Batch, splits:
         batch: the first of the probe data.
         splits: their names.
     """
-    found, targets = feature_map.found, batch.targets
+    targets = batch.targets
     first = next((value for value in (*batch.args, *batch.kwargs.values()) if isinstance(value, Tensor)), None)
     shape = None if first is None else list(first.shape[1:])
     task = None if targets is None else "regression" if targets.is_floating_point() else "classification"
     return {
         "task": task,
-        "model": type(network).__name__,
-        "head": f"{found.name or 'the model itself'} ({found.module}), {found.layout}",
+        **feature_map.described(),
         "splits": list(splits),
         "initial_parameters": sum(p.numel() for p in network.parameters()),
         "input_shape": shape,

@@ -4,6 +4,7 @@
 
     layout.py   where the files lie, and how text gets in and out of them without loss
     writing.py  the header once, then one record after the other
+    by_hand.py  a run from measurements that were made by hand
     reading.py  everything light at once, each measurement when it is asked for
     lines.py    the file of lines: appended only behind what is known, read with what is damaged left out
     journal.py  records and notes as lines, and which records they make
@@ -31,8 +32,9 @@ with every completed record, and no completed record is ever removed. No file co
 
 from __future__ import annotations
 
+from phiscope.runs.by_hand import write_run
 from phiscope.runs.layout import FORMAT_VERSION, KEPT_EIGENVECTORS
 from phiscope.runs.reading import Gallery, Record, Run, open_run
 from phiscope.runs.writing import RunWriter
 
-__all__ = ["FORMAT_VERSION", "KEPT_EIGENVECTORS", "Gallery", "Record", "Run", "RunWriter", "open_run"]
+__all__ = ["FORMAT_VERSION", "KEPT_EIGENVECTORS", "Gallery", "Record", "Run", "RunWriter", "open_run", "write_run"]

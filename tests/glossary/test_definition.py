@@ -11,6 +11,7 @@ import pytest
 import phiscope
 from cases import CASES
 from phiscope.errors import MissingNumberError, UnknownNameError
+from phiscope.glossary.definition import TRANSFORMATIONS, Definition, invariant
 from phiscope.metrics import (
     COMPARISONS,
     CURVES,
@@ -23,7 +24,6 @@ from phiscope.metrics import (
     dimension,
     richness,
 )
-from phiscope.metrics.definition import Definition
 
 # The names of section 2 of the method that a measurement of arrays gives; outside checks use them.
 PROMISED = [
@@ -48,6 +48,9 @@ PROMISED = [
     "nc3",
     "cdnv",
     "initial_kernel_similarity",
+    "initial_kernel_similarity_raw",
+    "within_class_variance",
+    "between_class_variance",
 ]
 PROMISED_CURVES = ["eigenvalues", "quality", "utilization", "cumulative_quality", "cumulative_utilization"]
 
@@ -83,6 +86,8 @@ PROBLEMS = {
     "text and numbers of the range differ": lambda row: (
         bool(re.match(r"0 \.\. 1\b", row.range)) and (row.low, row.high) != (0.0, 1.0)
     ),
+    "an invariance of no name": lambda row: not set(row.invariances) <= set(TRANSFORMATIONS),
+    "turns but does not permute": lambda row: "orthogonal" in row.invariances and "permutation" not in row.invariances,
     "praise in the direction": lambda row: bool(re.search(r"\b(better|worse|good|bad)\b", row.direction)),
 }
 
@@ -112,9 +117,21 @@ def test_control_incomplete_rows_are_noticed():
         {"needs": ()},
         {"low": 2.0},
         {"equation": " "},
+        {"invariances": {"rotation": ""}},
+        {"invariances": invariant("orthogonal")},
         {"source": "arXiv:2410.04264", "ours": False},
     ):
         assert problems(dataclasses.replace(row, **change)) != [], change
+
+
+def test_invariances_in_words():
+    row = DEFINITIONS["eigenvalues"]
+    assert row.invariance_text == "orthogonal, permutation, translation (the centered one), invertible_outputs"
+    assert dataclasses.replace(row, invariances={}).invariance_text == ""
+    # In one order, however a row wrote them down.
+    turned = dataclasses.replace(row, invariances={"permutation": "", "orthogonal": ""})
+    assert turned.invariance_text == "orthogonal, permutation"
+    assert len({row, DEFINITIONS["quality"]}) == 2
 
 
 def test_titles_and_symbols_tell_numbers_apart():
@@ -130,7 +147,7 @@ def test_centered_twins_read_the_centered_spectrum(name):
     assert SCALARS[name.removesuffix("_centered")].centering == "raw"
 
 
-@pytest.mark.parametrize("name", ["", "richness", "d_lr", "effective_dimension_raw"])
+@pytest.mark.parametrize("name", ["", "richness", "D_LLR", "effective_dimension_raw", "Pi"])
 def test_unknown_names(name):
     with pytest.raises(UnknownNameError):
         definition_of(name)

@@ -1,0 +1,165 @@
+"""The parts of a raw batch as tensors: arrays of any library, frames, nested lists, rows in Python form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phiscope.errors import InputError
+from phiscope.inputs.arrays import unpacked
+
+_SHOWN = 8
+
+
+def as_tensor(value: Any, *, name: str = "a part of the batch", n: int | None = None) -> Tensor | None:
+    """Return numbers as a tensor; None where a value holds no numbers in rows of equal length.
+
+    Args:
+        value: a tensor; an array of any byte order, packed or not; a frame or column of pandas; a number; nested lists
+            of numbers; a list of tensors of equal shape.
+        name: what it is, for messages.
+        n: how many samples there are. A list of tensors is n rows, or it is columns of n numbers each, as
+            `default_collate` makes them of rows that are lists; where both or neither would do, it is None.
+
+    Raises:
+        InputError: entries are missing: masked, NA, or the fill value of an array that says so.
+
+    Example:
+        >>> as_tensor([[1, 2], [3, 4]]).tolist(), as_tensor(["a", "b"]) is None
+        ([[1, 2], [3, 4]], True)
+        >>> columns = [torch.zeros(5), torch.ones(5)]
+        >>> as_tensor(columns, n=5).shape, as_tensor(columns, n=2).shape, as_tensor(columns) is None
+        (torch.Size([5, 2]), torch.Size([2, 5]), True)
+    """
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, (list, tuple)):
+        return _of_tensors(value, n) if _holds_tensor(value) else _of_numbers(value)
+    if isinstance(value, (str, bytes, Mapping)) or value is None:
+        return None
+    if not (hasattr(value, "__array__") or isinstance(value, (bool, int, float, complex))):
+        return None
+    # Unpacked, without a mask, in this machine's byte order.
+    array = unpacked(value, name=name)
+    # A copy: torch knows no read-only memory.
+    return torch.from_numpy(np.array(array, order="C")) if array.dtype.kind in "fiubc" else None
+
+
+def _of_tensors(value: Sequence[Any], n: int | None) -> Tensor | None:
+    parts = [as_tensor(part, n=n) for part in value]
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts) or len({(part.shape, part.dtype) for part in known}) != 1:
+        return None
+    shape = known[0].shape
+    rows, columns = len(known) == n or not shape, bool(shape) and shape[0] == n
+    return None if rows == columns else torch.stack(known, dim=0 if rows else 1)
+
+
+def _of_numbers(value: Sequence[Any]) -> Tensor | None:
+    try:
+        array = np.array(value)
+    except ValueError:  # rows of different lengths
+        return None
+    return as_tensor(array) if array.size and array.dtype.kind in "fiubc" else None
+
+
+def _holds_tensor(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(map(_holds_tensor, value))
+    return isinstance(value, Tensor)
+
+
+def is_rows(value: Any) -> bool:
+    """Say whether a batch is a list of rows, mappings with the same keys, as Hugging Face's data are in Python form."""
+    if not isinstance(value, (list, tuple)) or not value or not isinstance(value[0], Mapping):
+        return False
+    return all(isinstance(row, Mapping) and row.keys() == value[0].keys() for row in value)
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return a list of rows as a mapping of columns.
+
+    Example:
+        >>> columns_of([{"x": 1}, {"x": 2}])
+        {'x': [1, 2]}
+    """
+    return {key: [row[key] for row in rows] for key in rows[0]}
+
+
+def is_frame(value: Any) -> bool:
+    """Say whether something is a table of pandas or one of its kind."""
+    return hasattr(value, "columns") and hasattr(value, "to_numpy")
+
+
+TARGET_KEYS = ("labels", "label", "targets", "target", "y")
+"""Names under which data hold their targets, the first one that is there."""
+
+
+def check_no_targets(frame: Any) -> None:
+    """Refuse a table of inputs that holds a column named like targets, which would become a feature.
+
+    Raises:
+        InputError: such a column is there.
+    """
+    named = next((name for name in frame.columns if str(name).lower() in TARGET_KEYS), None)
+    if named is not None:
+        raise InputError(
+            f"the table has a column {named!r}, which looks like the targets among the inputs; pass "
+            f"(table.drop(columns={named!r}), table[{named!r}]), or table.to_numpy() if it is an input"
+        )
+
+
+def check_same_index(x: Any, y: Any) -> None:
+    """Refuse two tables of pandas that hold the same rows in another order; by position they would not belong together.
+
+    Args:
+        x: one table, or anything without an index.
+        y: another.
+
+    Raises:
+        InputError: their indexes are the same but for the order.
+    """
+    one, other = (getattr(table, "index", None) for table in (x, y))
+    if not (hasattr(one, "equals") and hasattr(other, "sort_values")) or one is None or other is None:
+        return
+    if not one.equals(other) and len(one) == len(other) and one.sort_values().equals(other.sort_values()):
+        raise InputError(
+            "the rows of x and y have the same index in another order, so they do not belong together by position; "
+            "pass y.loc[x.index]"
+        )
+
+
+def described(value: Any) -> str:
+    """Say what came: class, and shape, keys, columns or fields.
+
+    Example:
+        >>> described({"kind": 1, "size": 2}), described(["a", "b"])
+        ("a dict with the keys 'kind', 'size'", 'a list of 2 str')
+    """
+    name = type(value).__name__
+    if isinstance(value, Tensor) or (hasattr(value, "shape") and hasattr(value, "dtype")):
+        return f"{_article(name)} {name} {value.dtype} of shape {tuple(value.shape)}"
+    if isinstance(value, Mapping):
+        return f"{_article(name)} {name} with the keys {_listed(value)}"
+    if is_frame(value):
+        return f"{_article(name)} {name} with the columns {_listed(value.columns)}"
+    if isinstance(value, (list, tuple)):
+        kinds = dict.fromkeys(type(part).__name__ for part in value)
+        return f"{_article(name)} {name} of {len(value)} {' and '.join(list(kinds)[:3]) or 'parts'}"
+    if is_dataclass(value) and not isinstance(value, type):
+        return f"{_article(name)} {name} with the fields {_listed(one.name for one in fields(value))}"
+    return f"{_article(name)} {name}"
+
+
+def _article(name: str) -> str:
+    return "an" if name[:1].lower() in "aeiou" else "a"
+
+
+def _listed(names: Any) -> str:
+    shown = [repr(name) for name in names]
+    return ", ".join(shown[:_SHOWN]) + (f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else "")

@@ -1,0 +1,111 @@
+"""Parts of a raw batch become tensors, or are described in words."""
+
+from collections import namedtuple
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from phiscope.inputs.parts import as_tensor, columns_of, described, is_frame, is_rows
+
+ROWS = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ROWS,
+        tuple(map(tuple, ROWS)),
+        np.array(ROWS, dtype=">f8"),
+        np.array(ROWS, dtype=">f4"),
+        np.asfortranarray(ROWS),
+        np.array(ROWS)[::-1][::-1],
+        torch.tensor(ROWS),
+        # Rows that are lists, as `default_collate` turns them: column by column; and as they are.
+        [torch.tensor([1.0, 3.0, 5.0]), torch.tensor([2.0, 4.0, 6.0])],
+        [torch.tensor(row) for row in ROWS],
+    ],
+)
+def test_numbers_in_any_form_are_the_same_tensor(value):
+    tensor = as_tensor(value, n=3)
+    assert tensor.shape == (3, 2)
+    assert tensor.double().tolist() == ROWS
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_a_matrix_is_an_array():
+    assert as_tensor(np.asmatrix(ROWS)).tolist() == ROWS
+
+
+def test_a_frame_and_a_column():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(ROWS, columns=["a", "b"])
+    assert as_tensor(frame).tolist() == ROWS
+    assert as_tensor(frame["a"]).tolist() == [1, 3, 5]
+    assert is_frame(frame)
+    assert not is_frame(frame["a"])
+    assert as_tensor(frame.assign(c=["x", "y", "z"])) is None
+    assert described(frame) == "a DataFrame with the columns 'a', 'b'"
+
+
+def test_read_only_memory_is_copied():
+    array = np.arange(4.0)
+    array.flags.writeable = False
+    as_tensor(array)[0] = 7
+    assert array[0] == 0
+
+
+@pytest.mark.parametrize(
+    "value", [["a", "b"], "text", b"bytes", {"a": 1}, None, [], [[1, 2], [3]], object(), np.array(["a"]), [None, 1]]
+)
+def test_what_holds_no_numbers_is_none(value):
+    assert as_tensor(value) is None
+
+
+def test_a_list_of_tensors_that_may_be_read_in_two_ways_is_not_read():
+    square = [torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])]
+    assert as_tensor(square, n=2) is None
+    assert as_tensor(square) is None
+    assert as_tensor(square, n=5) is None
+    assert as_tensor([torch.tensor(1), torch.tensor(2)]).tolist() == [1, 2]
+    nested = [[torch.arange(4.0) + 10 * row + column for column in range(3)] for row in range(2)]
+    assert as_tensor(nested, n=4).shape == (4, 2, 3)
+    assert as_tensor(nested, n=4)[3, 1, 2] == 15
+    assert as_tensor([torch.zeros(3, 8, 8)] * 5, n=5).shape == (5, 3, 8, 8)
+
+
+def test_rows_in_python_form():
+    rows = [{"x": [1, 2], "y": 0}, {"x": [3, 4], "y": 1}]
+    assert is_rows(rows)
+    assert columns_of(rows) == {"x": [[1, 2], [3, 4]], "y": [0, 1]}
+    assert not is_rows([{"x": 1}, {"z": 1}])
+    assert not is_rows([])
+    assert not is_rows([1, 2])
+
+
+@dataclass
+class Graph:
+    x: int
+    y: int
+
+
+Pair = namedtuple("Pair", "a b")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (torch.zeros(2, 3), "a Tensor torch.float32 of shape (2, 3)"),
+        (np.zeros(2), "a ndarray float64 of shape (2,)"),
+        ({"kind": 1, "size": 2}, "a dict with the keys 'kind', 'size'"),
+        (Graph(1, 2), "a Graph with the fields 'x', 'y'"),
+        (["a", "b"], "a list of 2 str"),
+        (["a", 1], "a list of 2 str and int"),
+        (Pair(1, 2), "a Pair of 2 int"),
+        ({str(k): k for k in range(12)}, "and 4 more"),
+        (3, "an int"),
+    ],
+)
+def test_what_came_in_words(value, words):
+    assert words in described(value)
