@@ -17,6 +17,7 @@ from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeErr
 from phiscope.inputs.arrays import as_head, as_rows, as_targets, classes_of_head
 from phiscope.inputs.batches import batches_of, peeked
 from phiscope.inputs.order import check_order
+from phiscope.inputs.prepared import unprepared
 from phiscope.measurement.record import Measurement
 from phiscope.network import FeatureChoice, feature_map_of
 from phiscope.network.batch import with_targets
@@ -104,6 +105,7 @@ def restrict(
         [0.5, 1.0, 1.0]
     """
     if isinstance(head, nn.Module):
+        samples = unprepared(samples, split=False)
         check_order(samples, targets)
         choice = FeatureChoice(features=features, head=layer, padding=padding)
         return _restrict_network(measurement, samples, head, centered, choice, targets)

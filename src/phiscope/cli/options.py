@@ -27,7 +27,8 @@ SUMMARIES = {
     "explain": "Print what a number, a symbol or a word of the page means: formula, range, direction, invariances, "
     "source.",
     "replay": "Measure saved checkpoints of one training, in order, and write the run that an observer would have "
-    "written. MODEL and --data are module:function, found from the current folder. What the run has already is skipped.",
+    "written. MODEL and --data are module:function, found from the current folder. What the run has already is "
+    "skipped.",
     "reproduce": SUMMARY,
 }
 """What each command does; the first sentence stands beside the others."""

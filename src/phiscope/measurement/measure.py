@@ -12,6 +12,7 @@ from phiscope.distributed import Ranks, crew_of
 from phiscope.errors import InputError
 from phiscope.inputs.batches import known_length, peeked
 from phiscope.inputs.order import check_order
+from phiscope.inputs.prepared import unprepared
 from phiscope.measurement.assemble import measurement_of
 from phiscope.measurement.network_pass import Pass, PassOptions, batches_here, run_pass
 from phiscope.measurement.ranks import gather_ranks
@@ -100,6 +101,7 @@ def measure(
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"model is a {type(model).__name__}; expected a torch.nn.Module (arrays go to diagonalize)")
+    data = unprepared(data)
     check_order(data, targets)
     choice = FeatureChoice(
         features=features,

@@ -14,6 +14,7 @@ from phiscope.errors import EmptyDataError, InputError
 from phiscope.inputs.arrays import classes_of_head
 from phiscope.inputs.batches import batches_of, known_length, peeked
 from phiscope.inputs.order import check_order
+from phiscope.inputs.prepared import unprepared
 from phiscope.inputs.progress import bar_of
 from phiscope.measurement.layer_moments import HeadRows, LayerMoments
 from phiscope.measurement.layers import Layers
@@ -102,6 +103,7 @@ def measure_layers(
         raise InputError(f"model is a {type(model).__name__}; expected a torch.nn.Module (arrays go to diagonalize)")
     if max_samples is not None and (isinstance(max_samples, bool) or max_samples < 1):
         raise InputError(f"max_samples is {max_samples}; expected a positive integer or None")
+    data = unprepared(data, split=False)
     check_order(data, targets)
     wanted = ReadingChoice(maps=maps, tokens=tokens, channels=channels, max_features=max_features)
     chosen = FeatureChoice(features=features, outputs=outputs, head=head, reading=wanted, padding=padding)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from os import PathLike
@@ -20,7 +20,6 @@ from phiscope.measurement.assemble import measurement_of
 from phiscope.measurement.network_pass import Pass, PassOptions, batches_here, run_pass
 from phiscope.measurement.ranks import gather_ranks
 from phiscope.measurement.record import Measurement
-from phiscope.metrics.regime import Regime
 from phiscope.network import FeatureChoice, FeatureMap, feature_map_of
 from phiscope.network.batch import Batch, with_targets
 from phiscope.network.hooks import own_tensors
@@ -31,13 +30,12 @@ from phiscope.network.layer_reading import Maps, Tokens
 from phiscope.observe.alerts import Alert
 from phiscope.observe.desk import OnError
 from phiscope.observe.gallery import Gallery, gallery_values, kept_gallery
+from phiscope.observe.probes import initial_words, named_splits
 from phiscope.observe.ranks import SilentWriter, Writer, watch_of
 from phiscope.observe.recording import Recording, as_numbers, header_of, leave_nothing
-from phiscope.observe.schedule import schedule
-from phiscope.runs import KEPT_EIGENVECTORS, RunWriter, open_run
+from phiscope.observe.schedule import schedule, steps_schedule
+from phiscope.runs import KEPT_EIGENVECTORS, RunWriter
 from phiscope.runs.initial import load_initial, save_initial
-
-_MODEL_INPUTS = frozenset({"labels", "input_ids", "pixel_values", "attention_mask", "inputs_embeds", "input_values"})
 
 
 @dataclass
@@ -53,6 +51,8 @@ class Observer(Recording):
             {"train": ..., "test": ...}. Anything `measure` takes; generators are kept as lists.
         run: folder of the run.
         every: "epoch", a number k, "log", or epochs; see `schedule`.
+        every_steps: the same in optimizer steps, in place of `every`: records have to give their step, and stand at
+            their steps on the page.
         head: None = find it; or the layer, its dotted name, or (W, b); see `measure`.
         features: None = the input of the head; or a layer, its dotted name, or "output"; see `measure`.
         outputs: with features, what they are read against; see `measure`.
@@ -106,6 +106,7 @@ class Observer(Recording):
     _: KW_ONLY
     run: str | PathLike[str]
     every: str | int | Iterable[float] = "epoch"
+    every_steps: str | int | Iterable[float] | None = None
     head: Any = None
     features: nn.Module | str | None = None
     outputs: nn.Module | str | None = None
@@ -131,7 +132,8 @@ class Observer(Recording):
 
     def __post_init__(self) -> None:
         self._begin(background=self.background, on_error=self.on_error)
-        self._schedule = schedule(self.every)
+        self._schedule = schedule(self.every) if self.every_steps is None else steps_schedule(self.every_steps)
+        self._asked: float | None = None
         self._network = unwrapped(self.model)
         self._choice = FeatureChoice(
             features=self.features,
@@ -197,6 +199,7 @@ class Observer(Recording):
         """
         self._check_open()
         if self._watch.idle:
+            self._asked = None if step is None else float(step)
             return None
         numbers = as_numbers(scalars)
         try:
@@ -206,6 +209,27 @@ class Observer(Recording):
             leave_nothing(self._network)
             raise
 
+    def is_due(self, *, epoch: float | None = None, step: int | None = None) -> bool:
+        """Whether a record at this moment would measure; a loop over steps asks, so as not to record each of them.
+
+        Args:
+            epoch: epochs trained so far.
+            step: optimizer steps so far.
+        """
+        at = step if self.every_steps is not None or epoch is None else epoch
+        if at is None:
+            raise InputError("is_due() got no moment; pass epoch=, or step= with every_steps")
+        return self._schedule.due_since(self._asked, float(at))
+
+    def _due_now(self, position: float, step: int | None) -> bool:
+        if self.every_steps is None:
+            return self._schedule.due(position)
+        if step is None:
+            raise InputError("every_steps counts optimizer steps; pass step= to record()")
+        due = self._schedule.due_since(self._asked, step)
+        self._asked = float(step)
+        return due
+
     def _recorded(self, position: float, step: int | None, numbers: Mapping[str, float]) -> Measurement | None:
         if self._is_recorded(position, step):
             self._desk.do(partial(self._writer.note, position, step, numbers))
@@ -213,7 +237,7 @@ class Observer(Recording):
         measurements: dict[str, Measurement] = {}
         shown: dict[str, Tensor] = {}
         try:
-            if self._schedule.due(position):
+            if self._due_now(position, step):
                 for name in self._splits:
                     measurements[name], features = self._measured_split(name)
                     shown |= {} if features is None else {name: features}
@@ -227,7 +251,7 @@ class Observer(Recording):
         return next(iter(measurements.values()), None)
 
     def _settings(self) -> dict[str, Any]:
-        names = ("every", "rank_tolerance", "max_samples", "corrected", "gallery")
+        names = ("every", "every_steps", "rank_tolerance", "max_samples", "corrected", "gallery")
         return {name: getattr(self, name) for name in names}
 
     def _check_initial(self) -> None:
@@ -288,7 +312,8 @@ class Observer(Recording):
             return SilentWriter()
         if apart is None:
             raise EmptyDataError("rank 0 writes the run and has no probe sample; give it at least one batch")
-        header = {**header_of(self._network, *apart, splits=self._splits), **(self.header or {})}
+        axis = {} if self.every_steps is None else {"axis": "step"}
+        header = {**header_of(self._network, *apart, splits=self._splits), **axis, **(self.header or {})}
         return RunWriter.create(self.run, header, resume=self.resume, keep_eigenvectors=self.keep_eigenvectors)
 
     def _kept_gallery(self, name: str) -> Gallery | None:
@@ -354,27 +379,3 @@ class Observer(Recording):
                 initial_word=partial(self._initial_words.get, name),
             )
             return measurement, crew.attempt(shown, self._network)
-
-
-def named_splits(probe_data: Any) -> dict[str, Any]:
-    """Read probe data as splits by name; a single data set is called "probe".
-
-    Raises:
-        InputError: a mapping whose keys are no names.
-    """
-    # A mapping of model inputs is one data set, as `measure` reads it, not a mapping of splits.
-    whole = not isinstance(probe_data, Mapping) or not _MODEL_INPUTS.isdisjoint(probe_data)
-    named = {"probe": probe_data} if whole else probe_data
-    if not named or not all(isinstance(name, str) for name in named):
-        raise InputError("probe data given as a mapping need split names as keys, for example {'train': ...}")
-    # A generator gives its batches once, and every record reads them again.
-    return {name: list(data) if isinstance(data, Iterator) else data for name, data in named.items()}
-
-
-def initial_words(writer: Writer) -> dict[str, Regime | None]:
-    """The regime that the initial state read, by split, from the first record of a run that goes on."""
-    if not isinstance(writer, RunWriter) or not writer.n_records:
-        return {}
-    records = open_run(writer.path).records
-    measured = {} if not records else {name: records[0].measurement(name) for name in records[0].splits}
-    return {name: one.regime for name, one in measured.items() if one.evidence is not None and one.evidence.is_start}

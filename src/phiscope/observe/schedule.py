@@ -13,11 +13,13 @@ class Schedule:
     """Says whether an epoch (or step) is due.
 
     Attributes:
+        always: everything is due.
         step: every multiple of this is due; None for the other kinds.
         chosen: exactly these are due; None for the other kinds.
     """
 
-    step: int | None = 1
+    always: bool = False
+    step: int | None = None
     chosen: frozenset[float] | None = None
 
     def due(self, epoch: float) -> bool:
@@ -27,11 +29,32 @@ class Schedule:
             >>> [epoch for epoch in range(60) if schedule("log").due(epoch)]
             [0, 1, 2, 3, 5, 10, 20, 30, 50]
         """
+        if self.always:
+            return True
         if self.chosen is not None:
             return epoch in self.chosen
         if self.step is not None:
             return epoch % self.step == 0
         return _is_logarithmic(epoch)
+
+    def due_since(self, before: float | None, now: float) -> bool:
+        """Say whether anything was due after one moment and up to another: steps may come several at a time.
+
+        Args:
+            before: the last moment that was asked about; None = there was none.
+            now: this moment.
+
+        Example:
+            >>> schedule(10).due_since(18, 21), schedule(10).due_since(21, 24), schedule("log").due_since(4, 7)
+            (True, False, True)
+        """
+        if self.always or before is None or before >= now:
+            return self.due(now)
+        if self.chosen is not None:
+            return any(before < moment <= now for moment in self.chosen)
+        if self.step is not None:
+            return now // self.step > before // self.step
+        return _last_logarithmic(now) > before
 
 
 def schedule(every: str | int | Iterable[float]) -> Schedule:
@@ -49,16 +72,42 @@ def schedule(every: str | int | Iterable[float]) -> Schedule:
         [0, 4, 8]
     """
     if every == "epoch":
-        return Schedule()
+        return Schedule(always=True)
     if every == "log":
-        return Schedule(step=None)
+        return Schedule()
     if isinstance(every, int) and not isinstance(every, bool) and every >= 1:
         return Schedule(step=every)
     if isinstance(every, Iterable) and not isinstance(every, (str, bytes)):
         chosen = list(every)
         if all(isinstance(epoch, (int, float)) for epoch in chosen):
-            return Schedule(step=None, chosen=frozenset(float(epoch) for epoch in chosen))
+            return Schedule(chosen=frozenset(float(epoch) for epoch in chosen))
     raise InputError(f"every={every!r} is no schedule; expected 'epoch', 'log', a positive integer or epochs")
+
+
+def steps_schedule(every_steps: str | int | Iterable[float]) -> Schedule:
+    """Read a schedule of optimizer steps: a number k, "log", or steps; see `schedule`.
+
+    Raises:
+        InputError: something else.
+
+    Example:
+        >>> steps_schedule(500).due(1000)
+        True
+    """
+    if every_steps == "epoch":
+        raise InputError("every_steps='epoch' counts no steps; expected 'log', a positive integer or steps")
+    try:
+        return schedule(every_steps)
+    except InputError as error:
+        raise InputError(
+            f"every_steps={every_steps!r} is no schedule; expected 'log', a positive integer or steps"
+        ) from error
+
+
+def _last_logarithmic(moment: float) -> float:
+    """The last of 0, 1, 2, 3, 5, 10, 20, ... up to a moment."""
+    scale = 10.0 ** (len(str(int(moment))) - 1)
+    return max((first * scale for first in (1, 2, 3, 5) if first * scale <= moment), default=0.0)
 
 
 def _is_logarithmic(epoch: float) -> bool:

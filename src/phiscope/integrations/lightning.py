@@ -1,0 +1,252 @@
+"""An observer as a callback of Lightning's Trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from os import PathLike
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import nn
+
+from phiscope.errors import InputError
+from phiscope.integrations.fit import Choices, Fit, Start, observer_signature
+from phiscope.integrations.settings import kept_settings, optimizer_settings
+from phiscope.observe import Observer
+from phiscope.observe.recording import how_it_ended
+
+AVERAGING = ("StochasticWeightAveraging", "WeightAveraging", "EMAWeightAveraging")
+"""Callbacks of Lightning that keep an averaged copy of the weights."""
+
+
+class LightningObserver(Callback):
+    """Observes a training of Lightning's Trainer: ``Trainer(callbacks=[LightningObserver(run="runs/mine")])``.
+
+    Every fit gets a run of its own: ``runs/mine``, ``runs/mine-2``, ... The initial state is recorded when the training
+    begins, and a record at the end of each epoch takes the metrics that were logged. Checkpoints carry where the run
+    stands, so that a training that is resumed goes on in its run, on a branch where it went back.
+
+    Args:
+        probe_data: what to measure, see `Observer`; None takes the trainer's validation loaders.
+        run: name of the run's folder; ``{trial}`` in it becomes 0.
+        resume: go on with the last run of that name.
+        trackers: see `Observer`; None takes the trainer's loggers, () none.
+        header: see `Observer`.
+        module: the network in the LightningModule, or its dotted name; None is the module itself when it has a
+            ``forward``, else the one part of it that has parameters.
+        settings: of `Observer`, by their names: every, every_steps, head, features, alerts, ...
+
+    Raises:
+        InputError: no such setting, or there are no validation data and none were given.
+
+    Example:
+        >>> callback = LightningObserver(run="runs/mine", every="log", max_samples=2000)
+        >>> callback.path is None
+        True
+    """
+
+    def __init__(
+        self,
+        probe_data: Any = None,
+        *,
+        run: str | PathLike[str],
+        resume: bool = False,
+        trackers: Any = None,
+        header: Mapping[str, Any] | None = None,
+        module: nn.Module | str | None = None,
+        **settings: Any,
+    ) -> None:
+        self.module = module
+        self._fit = Fit(Choices.checked(probe_data, run, resume, trackers, header, settings))
+        self._state: dict[str, Any] | None = None
+        self._step = -1
+
+    __signature__ = observer_signature()
+
+    @property
+    def observer(self) -> Observer | None:
+        """The observer of the training that runs or ran last."""
+        return self._fit.observer
+
+    @property
+    def path(self) -> Any:
+        """Folder of the run; None before a training began."""
+        return self._fit.path
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make the observer, and record the initial state."""
+        network = self._network(pl_module)
+        facts = {**_facts(trainer, pl_module), "weights": _weights(trainer)}
+        probe_data = self._fit.choices.probe_data
+        if probe_data is None:
+            probe_data, facts["data"] = validation_data(trainer, pl_module)
+        with _quiet(pl_module):
+            self._fit.begin(
+                Start(
+                    network=network,
+                    probe_data=probe_data,
+                    facts=facts,
+                    trackers=_loggers(trainer),
+                    state=self._state,
+                )
+            )
+            self._state = None
+            self._record(trainer, float(trainer.current_epoch))
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Record at a step that is due."""
+        if trainer.global_step == self._step or not self._fit.choices.by_steps:
+            return
+        epoch = trainer.current_epoch + (batch_idx + 1) / trainer.num_training_batches
+        if self._fit.due(epoch, trainer.global_step):
+            with _quiet(pl_module):
+                self._record(trainer, epoch)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Record the epoch, with what was logged during it and its validation."""
+        if self._fit.choices.by_steps:
+            self._hear(trainer)
+            return
+        with _quiet(pl_module):
+            self._record(trainer, float(trainer.current_epoch + 1))
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take what was logged after the record of the last epoch."""
+        self._hear(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say how the training ended."""
+        self._hear(trainer)
+        with _quiet(pl_module):
+            if self._fit.choices.by_steps and trainer.global_step != self._step:
+                self._record(trainer, float(trainer.current_epoch))
+            self._fit.end("interrupted" if trainer.interrupted else "completed")
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Say what ended the training."""
+        status, reason = how_it_ended(exception)
+        self._fit.end(status, reason)
+
+    def state_dict(self) -> dict[str, Any]:
+        """For Lightning's checkpoints: where the run stands."""
+        state = self._fit.state()
+        return {} if state is None else {"observer": state}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint when the training begins."""
+        self._state = state_dict.get("observer")
+
+    def _network(self, pl_module: LightningModule) -> nn.Module:
+        if isinstance(self.module, nn.Module):
+            return self.module
+        if isinstance(self.module, str):
+            try:
+                return pl_module.get_submodule(self.module)
+            except AttributeError as error:
+                names = ", ".join(name for name, _ in pl_module.named_children())
+                raise InputError(
+                    f"module={self.module!r} is no part of {type(pl_module).__name__}; its parts are {names}"
+                ) from error
+        if type(pl_module).forward is not nn.Module.forward and type(pl_module).forward is not LightningModule.forward:
+            return pl_module
+        parts = {
+            name: part
+            for name, part in pl_module.named_children()
+            if next(part.parameters(), None) is not None and not type(part).__module__.startswith("torchmetrics")
+        }
+        if len(parts) == 1:
+            return next(iter(parts.values()))
+        raise InputError(
+            f"{type(pl_module).__name__} has no forward, and {len(parts)} parts with parameters"
+            f"{': ' * bool(parts)}{', '.join(parts)}; pass module=<the name of the network in it>"
+        )
+
+    def _record(self, trainer: Trainer, epoch: float) -> None:
+        self._step = trainer.global_step
+        if self._fit.record(epoch, trainer.global_step, trainer.callback_metrics):
+            trainer.should_stop = True
+
+    def _hear(self, trainer: Trainer) -> None:
+        last = None if self._fit.observer is None else self._fit.last
+        if last is not None:
+            self._fit.hear(trainer.callback_metrics, *last)
+
+
+@contextmanager
+def _quiet(pl_module: LightningModule) -> Iterator[None]:
+    """Let no `self.log` of a forward pass for measuring reach the training's logs, nor fail where none is allowed."""
+    modules = [module for module in pl_module.modules() if isinstance(module, LightningModule)]
+    hidden = [(module, name) for module in modules for name in ("log", "log_dict") if name not in vars(module)]
+    for module, name in hidden:
+        vars(module)[name] = _unlogged
+    try:
+        yield
+    finally:
+        for module, name in hidden:
+            vars(module).pop(name, None)
+
+
+def _unlogged(*args: Any, **kwargs: Any) -> None:
+    """Stands for `self.log` while the observer measures."""
+
+
+def validation_data(trainer: Trainer, pl_module: LightningModule) -> tuple[Any, str]:
+    """The trainer's validation loaders, by name where there are several, and words that say so.
+
+    Raises:
+        InputError: there are none.
+    """
+    loaders = trainer.val_dataloaders
+    if loaders is None:
+        # No validation has run yet: a resumed training, or one without a check at its start.
+        loaders = _asked_loaders(trainer, pl_module)
+    named = loaders if isinstance(loaders, Mapping) else None
+    if named is None:
+        several = list(loaders) if isinstance(loaders, list | tuple) else [loaders]
+        several = [loader for loader in several if loader is not None]
+        named = {f"validation_{index}": loader for index, loader in enumerate(several)}
+        if len(several) == 1:
+            named = {"validation": several[0]}
+    if not named:
+        raise InputError(
+            "probe_data is None and the trainer has no validation data; pass LightningObserver(probe_data=...), for "
+            "example a loader of the training set in fixed order"
+        )
+    return dict(named), f"the trainer's own validation data ({', '.join(map(str, named))})"
+
+
+def _asked_loaders(trainer: Trainer, pl_module: LightningModule) -> Any:
+    source = trainer.fit_loop.epoch_loop.val_loop._data_source
+    return source.dataloader() if source.is_defined() else None
+
+
+def _loggers(trainer: Trainer) -> list[Any]:
+    return [logger for logger in trainer.loggers if type(logger).__name__ != "DummyLogger"]
+
+
+def _weights(trainer: Trainer) -> str:
+    averaging = [type(one).__name__ for one in trainer.callbacks if type(one).__name__ in AVERAGING]
+    return f"those in training, not the copy averaged by {averaging[0]}" if averaging else "those in training"
+
+
+def _facts(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+    usual = {"accumulate_grad_batches": 1, "gradient_clip_val": None, "precision": "32-true", "num_devices": 1}
+    mine = {name: getattr(trainer, name, value) for name, value in usual.items()}
+    changed = {name: value for name, value in mine.items() if value != usual[name]}
+    limits = {"max_epochs": trainer.max_epochs, "max_steps": trainer.max_steps}
+    changed |= {name: value for name, value in limits.items() if value is not None and value > 0}
+    strategy = type(trainer.strategy).__name__
+    if strategy != "SingleDeviceStrategy":
+        changed["strategy"] = strategy
+    hparams = kept_settings(dict(pl_module.hparams))
+    rates = optimizer_settings(trainer.optimizers)
+    return {
+        "framework": f"Lightning {version('lightning')}",
+        "settings": {**hparams, **rates, **kept_settings(changed)},
+    }
+
+
