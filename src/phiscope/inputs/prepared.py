@@ -59,7 +59,7 @@ def _of_accelerate(data: Any, split: bool) -> DataLoader[Any]:
 
 
 def _loader(made: Any, dataset: Any, batches: Any) -> DataLoader[Any]:
-    settings = {name: getattr(made, name, None) for name in _COPIED}
+    settings: dict[str, Any] = {name: getattr(made, name, None) for name in _COPIED}
     if batches is None:
         return DataLoader(dataset, batch_size=made.batch_size, **settings)
     return DataLoader(dataset, batch_sampler=batches, **settings)

@@ -1,8 +1,8 @@
 """What a framework holds and does not hand to its callbacks.
 
-A callback of Hugging Face's Trainer is given no trainer, and one of Keras' fit no validation data; both are objects that
-the function which calls it has at hand. They are looked up there, so that one line is enough to observe a training.
-Nothing is changed in the caller, and where the object is not found the user is asked for it in a sentence.
+A callback of Hugging Face's Trainer is given no trainer, and one of Keras' fit no validation data; both are objects
+that the function which calls it has at hand. They are looked up there, so that one line is enough to observe a
+training. Nothing is changed in the caller, and where the object is not found the user is asked for it in a sentence.
 """
 
 from __future__ import annotations

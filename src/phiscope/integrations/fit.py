@@ -10,7 +10,7 @@ import os
 import sys
 import warnings
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -22,9 +22,11 @@ from torch import nn
 from phiscope.distributed.exchange import ProcessGroupExchange
 from phiscope.errors import InputError, NonFiniteError, PhiscopeError
 from phiscope.integrations.folders import folder_of, free_folder, last_folder
+from phiscope.measurement.record import Measurement
 from phiscope.observe import Alert, Observer
 from phiscope.observe.recording import how_it_ended
 from phiscope.observe.schedule import schedule, steps_schedule
+from phiscope.runs import open_run
 
 _TAKEN = frozenset({"model", "probe_data", "run", "resume", "trackers", "header"})
 _KNOWN = tuple(row for row in dataclasses.fields(Observer) if row.name not in _TAKEN)
@@ -133,11 +135,13 @@ class Fit:
 
     Attributes:
         observer: of the training that runs or ran last; None before the first.
+        measurement: of the last record, None where none was due or possible.
     """
 
     def __init__(self, choices: Choices) -> None:
         self.choices = choices
         self.observer: Observer | None = None
+        self.measurement: Measurement | None = None
         self._open = False
         self._late: dict[str, Any] = {}
         self._last: tuple[float | None, int | None] | None = None
@@ -180,6 +184,9 @@ class Fit:
         if state is not None:
             self.observer.load_state_dict(state)
             self._last = (state["epoch"], state["step"])
+        elif resume:
+            # Where the training goes on just there, the same state is not measured twice.
+            self._last = _from_first_rank(lambda: _last_moment(folder))
 
     def _place(self, start: Start) -> tuple[Path, bool, Mapping[str, Any] | None]:
         """The folder, whether a run goes on there, and from which state."""
@@ -212,10 +219,13 @@ class Fit:
         observer = self.observer
         if not self._open or observer is None:
             return False
+        if (epoch, step) == self._last:
+            self.hear(scalars or {}, epoch, step)
+            return self._asked_to_stop(observer)
         numbers = {**self._late, **plain_scalars(scalars or {})}
-        self._late, self._last = {}, (epoch, step)
+        self._late, self._last, self.measurement = {}, (epoch, step), None
         try:
-            observer.record(epoch=epoch, step=step, **numbers)
+            self.measurement = observer.record(epoch=epoch, step=step, **numbers)
         except NonFiniteError as error:
             if not self._warned:
                 warnings.warn(f"{error}; such records have no numbers, and the training goes on", stacklevel=2)
@@ -225,10 +235,14 @@ class Fit:
     def _asked_to_stop(self, observer: Observer) -> bool:
         alerts = observer.alerts
         stops = any(alert.then == "stop" for alert in ([alerts] if isinstance(alerts, Alert) else alerts))
-        if not stops or not dist.is_available() or not dist.is_initialized() or dist.get_world_size() < 2:
+        if not stops or not _several_ranks():
             return observer.should_stop
         # A rank that does not observe knows of no alert, and a rank that stops alone leaves the others waiting.
         return bool(ProcessGroupExchange().total(np.array([int(observer.should_stop)]))[0])
+
+    def wait(self, scalars: Mapping[str, Any]) -> None:
+        """Keep scalars for the next record."""
+        self._late.update(plain_scalars(scalars))
 
     def hear(self, scalars: Mapping[str, Any], epoch: float | None, step: int | None) -> None:
         """Take scalars of a moment: those of the last record join it, others wait for the next."""
@@ -259,6 +273,22 @@ class Fit:
             if status == "completed":
                 raise
             warnings.warn(f"{error}; the end of the run is not stored", stacklevel=2)
+
+
+def _several_ranks() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def _from_first_rank(read: Callable[[], Any]) -> Any:
+    """What rank 0 reads: it has the run's folder."""
+    if not _several_ranks():
+        return read()
+    return ProcessGroupExchange().lent(read() if dist.get_rank() == 0 else None, 0)
+
+
+def _last_moment(folder: Path) -> tuple[float, int | None] | None:
+    records = open_run(folder).records
+    return (records[-1].epoch, records[-1].step) if records else None
 
 
 def _left(observer: Observer, before: BaseException | None) -> None:

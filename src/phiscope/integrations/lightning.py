@@ -21,7 +21,7 @@ AVERAGING = ("StochasticWeightAveraging", "WeightAveraging", "EMAWeightAveraging
 """Callbacks of Lightning that keep an averaged copy of the weights."""
 
 
-class LightningObserver(Callback):
+class LightningObserver(Callback):  # type: ignore[misc]  # the base is not checked here
     """Observes a training of Lightning's Trainer: ``Trainer(callbacks=[LightningObserver(run="runs/mine")])``.
 
     Every fit gets a run of its own: ``runs/mine``, ``runs/mine-2``, ... The initial state is recorded when the training
@@ -77,7 +77,7 @@ class LightningObserver(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make the observer, and record the initial state."""
-        network = self._network(pl_module)
+        network = network_of(pl_module, self.module)
         facts = {**_facts(trainer, pl_module), "weights": _weights(trainer)}
         probe_data = self._fit.choices.probe_data
         if probe_data is None:
@@ -108,8 +108,8 @@ class LightningObserver(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the epoch, with what was logged during it and its validation."""
-        if self._fit.choices.by_steps:
-            self._hear(trainer)
+        if self._fit.choices.by_steps and not _is_last(trainer):
+            self._fit.wait(trainer.callback_metrics)
             return
         with _quiet(pl_module):
             self._record(trainer, float(trainer.current_epoch + 1))
@@ -121,10 +121,7 @@ class LightningObserver(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say how the training ended."""
         self._hear(trainer)
-        with _quiet(pl_module):
-            if self._fit.choices.by_steps and trainer.global_step != self._step:
-                self._record(trainer, float(trainer.current_epoch))
-            self._fit.end("interrupted" if trainer.interrupted else "completed")
+        self._fit.end("interrupted" if trainer.interrupted else "completed")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Say what ended the training."""
@@ -140,31 +137,6 @@ class LightningObserver(Callback):
         """Go on from a checkpoint when the training begins."""
         self._state = state_dict.get("observer")
 
-    def _network(self, pl_module: LightningModule) -> nn.Module:
-        if isinstance(self.module, nn.Module):
-            return self.module
-        if isinstance(self.module, str):
-            try:
-                return pl_module.get_submodule(self.module)
-            except AttributeError as error:
-                names = ", ".join(name for name, _ in pl_module.named_children())
-                raise InputError(
-                    f"module={self.module!r} is no part of {type(pl_module).__name__}; its parts are {names}"
-                ) from error
-        if type(pl_module).forward is not nn.Module.forward and type(pl_module).forward is not LightningModule.forward:
-            return pl_module
-        parts = {
-            name: part
-            for name, part in pl_module.named_children()
-            if next(part.parameters(), None) is not None and not type(part).__module__.startswith("torchmetrics")
-        }
-        if len(parts) == 1:
-            return next(iter(parts.values()))
-        raise InputError(
-            f"{type(pl_module).__name__} has no forward, and {len(parts)} parts with parameters"
-            f"{': ' * bool(parts)}{', '.join(parts)}; pass module=<the name of the network in it>"
-        )
-
     def _record(self, trainer: Trainer, epoch: float) -> None:
         self._step = trainer.global_step
         if self._fit.record(epoch, trainer.global_step, trainer.callback_metrics):
@@ -174,6 +146,39 @@ class LightningObserver(Callback):
         last = None if self._fit.observer is None else self._fit.last
         if last is not None:
             self._fit.hear(trainer.callback_metrics, *last)
+
+
+def network_of(pl_module: LightningModule, chosen: nn.Module | str | None) -> nn.Module:
+    """The network in a LightningModule.
+
+    Args:
+        pl_module: of the training.
+        chosen: a module, or its dotted name; None is the LightningModule itself when it has a ``forward``, else the one
+            part of it that has parameters.
+
+    Raises:
+        InputError: there is no such part, or no one part that could be meant.
+    """
+    if isinstance(chosen, nn.Module):
+        return chosen
+    parts: dict[str, nn.Module] = dict(pl_module.named_children())
+    if isinstance(chosen, str):
+        named: dict[str, nn.Module] = dict(pl_module.named_modules())
+        if chosen not in named:
+            raise InputError(
+                f"module={chosen!r} is no part of {type(pl_module).__name__}; its parts are {', '.join(parts)}"
+            )
+        return named[chosen]
+    whole: nn.Module = pl_module
+    if type(pl_module).forward not in (nn.Module.forward, LightningModule.forward):
+        return whole
+    trained = [name for name, part in parts.items() if next(part.parameters(), None) is not None]
+    if len(trained) == 1:
+        return parts[trained[0]]
+    raise InputError(
+        f"{type(pl_module).__name__} has no forward, and {len(trained)} parts with parameters{': ' * bool(trained)}"
+        f"{', '.join(trained)}; pass module=<the name of the network in it>"
+    )
 
 
 @contextmanager
@@ -224,6 +229,16 @@ def _asked_loaders(trainer: Trainer, pl_module: LightningModule) -> Any:
     return source.dataloader() if source.is_defined() else None
 
 
+def _is_last(trainer: Trainer) -> bool:
+    """Whether this epoch is the last, as far as can be told: averaging callbacks exchange the weights after it."""
+    epochs, steps = trainer.max_epochs, trainer.max_steps
+    return bool(
+        trainer.should_stop
+        or (epochs is not None and 0 <= epochs <= trainer.current_epoch + 1)
+        or (0 <= steps <= trainer.global_step)
+    )
+
+
 def _loggers(trainer: Trainer) -> list[Any]:
     return [logger for logger in trainer.loggers if type(logger).__name__ != "DummyLogger"]
 
@@ -248,5 +263,3 @@ def _facts(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         "framework": f"Lightning {version('lightning')}",
         "settings": {**hparams, **rates, **kept_settings(changed)},
     }
-
-

@@ -1,4 +1,4 @@
-"""Which of a training's settings a run may keep: those that differ from the defaults, never secrets, paths or the machine."""
+"""Which of a training's settings a run may keep: what differs from the defaults; no secret, no path, no machine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SECRET = re.compile(r"^(?=.*\d)(?=.*[A-Za-z])[\w.=+-]{20,}$")
 
 
 def may_keep(name: str, value: Any) -> bool:
-    """Whether a setting may stand in a run, which people publish: plain numbers and words that are no secret and no place.
+    """Whether a setting may stand in a run, which people publish: plain numbers, and words that are no secret or place.
 
     Example:
         >>> may_keep("learning_rate", 0.1), may_keep("hub_token", "hf_abc"), may_keep("data", "/home/me/x")
@@ -38,7 +38,12 @@ def may_keep(name: str, value: Any) -> bool:
     if _SECRET_NAME.search(name):
         return False
     if isinstance(value, str):
-        return 0 < len(value) <= LONGEST and not _PRIVATE_NAME.search(name) and not _PLACE.search(value) and not _SECRET.match(value)
+        return (
+            0 < len(value) <= LONGEST
+            and not _PRIVATE_NAME.search(name)
+            and not _PLACE.search(value)
+            and not _SECRET.match(value)
+        )
     if isinstance(value, list | tuple):
         return 0 < len(value) <= 8 and all(may_keep(name, one) for one in value)
     return isinstance(value, bool | int | float)
@@ -53,7 +58,9 @@ def kept_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     plain = {str(name): value.value if isinstance(value, Enum) else value for name, value in settings.items()}
     return {
-        name: list(value) if isinstance(value, tuple) else value for name, value in plain.items() if may_keep(name, value)
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in plain.items()
+        if may_keep(name, value)
     }
 
 

@@ -22,7 +22,7 @@ KEY = "phiscope"
 """Where in a checkpoint's trainer_state.json the observer's state stands."""
 
 
-class TransformersObserver(TrainerCallback):  # type: ignore[misc]  # the base is untyped
+class TransformersObserver(TrainerCallback):  # type: ignore[misc]  # the base is not checked here
     """Observes a training of the Trainer: ``Trainer(..., callbacks=[TransformersObserver(run="runs/mine")])``.
 
     Every training gets a run of its own: ``runs/mine``, ``runs/mine-2``, ...; trials of a search, and starts that
@@ -150,7 +150,7 @@ class TransformersObserver(TrainerCallback):  # type: ignore[misc]  # the base i
         self._fit.end("completed")
 
     def _record(self, epoch: float, state: TrainerState, control: TrainerControl) -> None:
-        if (epoch, state.global_step) != self._fit.last and self._fit.record(epoch, state.global_step):
+        if self._fit.record(epoch, state.global_step):
             control.should_training_stop = True
         self._tell_checkpoint(state)
 
@@ -179,7 +179,7 @@ def _train(trainer: Trainer, fit: Fit, *args: Any, **kwargs: Any) -> Any:
 
 
 def evaluation_data(trainer: Trainer | None) -> tuple[Any, str]:
-    """The trainer's evaluation data as its own loaders give them, by name where there are several, and words that say so.
+    """The trainer's evaluation data as its own loaders give them, by name where there are several, and words for them.
 
     Raises:
         InputError: there are none.

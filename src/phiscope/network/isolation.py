@@ -151,6 +151,7 @@ def _enter(undo: list[Undo], model: nn.Module, devices: set[str]) -> None:
         # Inside autocast even `z.float() @ w.float()` comes back as bfloat16.
         on = torch.is_autocast_enabled(kind)
         _enter_block(undo, torch.autocast(kind, enabled=False), partial(torch.set_autocast_enabled, kind, on))
+    _enter_plain_forwards(undo, model)
     try:
         model.eval()
     except RuntimeError as error:
@@ -158,6 +159,16 @@ def _enter(undo: list[Undo], model: nn.Module, devices: set[str]) -> None:
             f"this {type(model).__name__} has no eval mode (torch.export fixes the mode); measure the module that was "
             "exported"
         ) from error
+
+
+def _enter_plain_forwards(undo: list[Undo], model: nn.Module) -> None:
+    """Call the forward that a class has where accelerate has put one with autocast into the instance."""
+    for module in model.modules():
+        own = vars(module)
+        plain, with_autocast = own.get("_original_forward"), own.get("forward")
+        if callable(plain) and with_autocast is not None:
+            undo.append(partial(own.__setitem__, "forward", with_autocast))
+            own["forward"] = plain
 
 
 def _enter_block(undo: list[Undo], block: AbstractContextManager[Any], again: Undo) -> None:

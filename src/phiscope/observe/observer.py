@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from phiscope.distributed import Ranks
 from phiscope.errors import EmptyDataError, InputError, PhiscopeError
 from phiscope.inputs.batches import batches_of, peeked
-from phiscope.inputs.order import check_order
 from phiscope.measurement.assemble import measurement_of
 from phiscope.measurement.network_pass import Pass, PassOptions, batches_here, run_pass
 from phiscope.measurement.ranks import gather_ranks
@@ -143,13 +142,7 @@ class Observer(Recording):
             padding=self.padding,
         )
         self._where = None if self.device is None else torch.device(self.device)
-        self._splits = named_splits(self.probe_data)
-        for data in self._splits.values():
-            check_order(data, self.targets)
-        if len(self._splits) > 1 and self.targets is not None and not callable(self.targets):
-            raise InputError(
-                f"targets is an array beside {len(self._splits)} data sets; pass a function of the batch, or (x, y)"
-            )
+        self._splits = named_splits(self.probe_data, self.targets)
         self._watch = watch_of(self.ranks, self._splits, self._network)
         if not self._watch.idle:
             try:

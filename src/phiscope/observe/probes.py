@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from phiscope.errors import InputError
+from phiscope.inputs.order import check_order
 from phiscope.inputs.prepared import unprepared
 from phiscope.metrics.regime import Regime
 from phiscope.observe.ranks import Writer
@@ -14,11 +15,15 @@ from phiscope.runs import RunWriter, open_run
 _MODEL_INPUTS = frozenset({"labels", "input_ids", "pixel_values", "attention_mask", "inputs_embeds", "input_values"})
 
 
-def named_splits(probe_data: Any) -> dict[str, Any]:
+def named_splits(probe_data: Any, targets: Any = None) -> dict[str, Any]:
     """Read probe data as splits by name; a single data set is called "probe".
 
+    Args:
+        probe_data: as an observer is given it.
+        targets: beside them, for all splits.
+
     Raises:
-        InputError: a mapping whose keys are no names.
+        InputError: a mapping whose keys are no names, or an array of targets that belongs to no one data set.
     """
     # A mapping of model inputs is one data set, as `measure` reads it, not a mapping of splits.
     whole = not isinstance(probe_data, Mapping) or not _MODEL_INPUTS.isdisjoint(probe_data)
@@ -26,7 +31,12 @@ def named_splits(probe_data: Any) -> dict[str, Any]:
     if not named or not all(isinstance(name, str) for name in named):
         raise InputError("probe data given as a mapping need split names as keys, for example {'train': ...}")
     # A generator gives its batches once, and every record reads them again.
-    return {name: list(data) if isinstance(data, Iterator) else unprepared(data) for name, data in named.items()}
+    splits = {name: list(data) if isinstance(data, Iterator) else unprepared(data) for name, data in named.items()}
+    for data in splits.values():
+        check_order(data, targets)
+    if len(splits) > 1 and targets is not None and not callable(targets):
+        raise InputError(f"targets is an array beside {len(splits)} data sets; pass a function of the batch, or (x, y)")
+    return splits
 
 
 def initial_words(writer: Writer) -> dict[str, Regime | None]:
