@@ -165,7 +165,7 @@ def _recorded(labels: list[str], runs: Sequence[Run]) -> str:
     rows = [
         ["recorded", *labels],
         ["status", *(run.status for run in runs)],
-        ["epoch", *(f"{r.epoch:g}" if r else "-" for r in records)],
+        *_moments(records),
         *([name, *(_cell(r.scalars if r else {}, name) for r in records)] for name in names),
     ]
     return columns(rows)
@@ -180,11 +180,18 @@ def _measured(split: str, labels: list[str], records: list[Record | None]) -> st
     names = [*(name for name in DEFINITIONS if name in measured), *sorted(measured - set(DEFINITIONS))]
     rows = [
         [split, *labels],
-        ["epoch", *(f"{r.epoch:g}" if r else "-" for r in records)],
+        *_moments(records),
         ["regime", *((r.regime(split) if r else None) or "-" for r in records)],
         *([name, *(_cell(r.numbers(split) if r else {}, name) for r in records)] for name in names),
     ]
     return columns(rows)
+
+
+def _moments(records: Sequence[Record | None]) -> list[list[str]]:
+    rows = [["epoch", *(f"{r.epoch:g}" if r else "-" for r in records)]]
+    if any(r is not None and r.step is not None for r in records):
+        rows.append(["step", *("-" if r is None or r.step is None else str(r.step) for r in records)])
+    return rows
 
 
 def _cell(values: Mapping[str, float], name: str) -> str:

@@ -93,7 +93,7 @@ class Section:
 
 
 def history_sections(runs: Mapping[str, Run]) -> tuple[Section, ...]:
-    """One panel for each scalar, over epochs, grouped; what the training loop recorded comes first.
+    """One panel for each scalar, over epochs or steps, grouped; what the training loop recorded comes first.
 
     A run has its own color, a split its own dash. Scalars named ``<split>_<rest>`` or ``<split>/<rest>``
     (``train_loss``, ``test_loss``) share one panel. NaN and infinite values leave gaps that the panel's
@@ -107,17 +107,18 @@ def history_sections(runs: Mapping[str, Run]) -> tuple[Section, ...]:
     """
     trained: dict[str, list[Line]] = {}
     measured: dict[str, list[Line]] = {}
+    unit = next((run.unit for run in runs.values() if run.records), "epoch")
     for index, (label, run) in enumerate(runs.items()):
         source = _Source(label=label if len(runs) > 1 else "", color=run_color(index), splits=tuple(run.splits))
         _collect(trained, source, run.records)
         for split in run.splits:
             _collect_split(measured, source, run.records, split)
-    sections = [Section(title=TRAINING, panels=_training_panels(trained))]
+    sections = [Section(title=TRAINING, panels=_training_panels(trained, unit))]
     for title, names in GROUPS:
         both = [twin for name in names for twin in (name, f"{name}_corrected")]
-        panels = tuple(_number_panel(name, measured.pop(name)) for name in both if name in measured)
+        panels = tuple(_number_panel(name, measured.pop(name), unit) for name in both if name in measured)
         sections.append(Section(title=title, panels=panels))
-    rest = tuple(_number_panel(name, lines) for name, lines in sorted(measured.items()))
+    rest = tuple(_number_panel(name, lines, unit) for name, lines in sorted(measured.items()))
     sections.append(Section(title=OTHERS, panels=rest))
     return tuple(section for section in sections if section.panels)
 
@@ -190,7 +191,7 @@ def _collect(found: dict[str, list[Line]], source: _Source, records: Sequence[Re
     """Add what the training loop recorded."""
     for name in dict.fromkeys(name for record in records for name in record.scalars):
         split, rest = split_of_scalar(name, source.splits)
-        points = [(record.epoch, record.scalars[name]) for record in records if name in record.scalars]
+        points = [(record.at, record.scalars[name]) for record in records if name in record.scalars]
         found.setdefault(rest, []).append(source.line(split, points))
 
 
@@ -200,26 +201,26 @@ def _collect_split(found: dict[str, list[Line]], source: _Source, records: Seque
     for record in records:
         numbers = record.numbers(split) if split in record.splits else {}
         for name, value in numbers.items():
-            points.setdefault(name, []).append((record.epoch, value))
+            points.setdefault(name, []).append((record.at, value))
     for name, rows in points.items():
         found.setdefault(name, []).append(source.line(split, rows))
 
 
-def _training_panels(found: dict[str, list[Line]]) -> tuple[Panel, ...]:
+def _training_panels(found: dict[str, list[Line]], unit: str) -> tuple[Panel, ...]:
     return tuple(
-        _panel(name, name.replace("_", " "), sorted(lines, key=lambda line: DASHES.index(line.dash)))
+        _panel(name, name.replace("_", " "), sorted(lines, key=lambda line: DASHES.index(line.dash)), unit)
         for name, lines in sorted(found.items(), key=lambda item: scalar_order(item[0]))
     )
 
 
-def _number_panel(name: str, lines: Sequence[Line]) -> Panel:
+def _number_panel(name: str, lines: Sequence[Line], unit: str) -> Panel:
     if name not in DEFINITIONS and name.removesuffix("_centered") not in DEFINITIONS:
-        return _panel(name, name.replace("_", " "), lines)
+        return _panel(name, name.replace("_", " "), lines, unit)
     row = definition_of(name)
-    return _panel(name, row.title, lines, row)
+    return _panel(name, row.title, lines, unit, row)
 
 
-def _panel(name: str, title: str, lines: Sequence[Line], row: Definition | None = None) -> Panel:
+def _panel(name: str, title: str, lines: Sequence[Line], unit: str, row: Definition | None = None) -> Panel:
     gaps = sum(line.gaps for line in lines)
     note = f"{gaps} value{'s are' if gaps != 1 else ' is'} NaN or infinite and not drawn." if gaps else ""
     low, high = (None, None) if row is None else (row.low, row.high)
@@ -227,4 +228,4 @@ def _panel(name: str, title: str, lines: Sequence[Line], row: Definition | None 
     share = row is None and scalar_order(name)[0] == 0
     log = high is None and not share and spans_decades(line.y for line in lines)
     y = Axis(title="" if row is None else row.direction, log=log, low=None if log else low, high=high)
-    return Panel(name=name, title=title, x=Axis(title="epoch"), y=y, lines=tuple(lines), note=note)
+    return Panel(name=name, title=title, x=Axis(title=unit), y=y, lines=tuple(lines), note=note)

@@ -64,6 +64,9 @@ def report(runs: RunLike | Sequence[RunLike], output: str | os.PathLike[str]) ->
 def page_text(runs: Mapping[str, Run]) -> str:
     """The page for runs by the label under which they are shown."""
     environment = _environment()
+    if len({run.unit for run in runs.values() if run.records}) > 1:
+        # One axis for all of them.
+        runs = {label: run.in_epochs() for label, run in runs.items()}
     data = page_data(runs)
     sections = history_sections(runs)
     shared = words.shared_facts(list(runs.values()))

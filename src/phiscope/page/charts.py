@@ -178,7 +178,7 @@ def history_spec(panel: Panel) -> Spec:
             "name": escaped(line.label),
             "line": {"color": line.color, "width": 1.8, "dash": _DASHES[line.dash]},
             "marker": {"size": 4 if len(line.x) > 1 else 8, "color": line.color},
-            "hovertemplate": f"{escaped(line.label)}<br>epoch %{{customdata}}: %{{y:.4~g}}<extra></extra>",
+            "hovertemplate": f"{escaped(line.label)}<br>{panel.x.title} %{{customdata}}: %{{y:.4~g}}<extra></extra>",
             "connectgaps": False,
         }
         for line in panel.lines

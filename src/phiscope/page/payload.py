@@ -19,6 +19,7 @@ from phiscope.page.gallery import Sprite, as_images, input_words, sprite_of, tar
 from phiscope.page.tracks import lowest_strength, track_layouts
 from phiscope.page.turned import gap_words
 from phiscope.page.words import REGIME_TITLES, moment_words
+from phiscope.runs.units import Unit, at_words
 
 if TYPE_CHECKING:
     from phiscope.runs import Record, Run
@@ -47,6 +48,7 @@ def page_data(runs: Mapping[str, Run]) -> dict[str, Any]:
     """
     frames = [run_frames(run) for run in runs.values()]
     positions, several = slider_positions(list(runs.values()))
+    unit: Unit = next((run.unit for run in runs.values() if run.records), "epoch")
     shared = _Shared(
         positions=positions,
         several=several,
@@ -56,8 +58,7 @@ def page_data(runs: Mapping[str, Run]) -> dict[str, Any]:
     )
     return {
         "positions": [
-            {"epoch": epoch, "label": f"epoch {epoch:g}" + (f", step {step}" if several else "")}
-            for epoch, step in positions
+            {"epoch": at, "label": at_words(unit, at) + (f", step {step}" if several else "")} for at, step in positions
         ],
         "splits": list(dict.fromkeys(split for run in runs.values() for split in run.splits)),
         "ghost": GHOST,
@@ -65,6 +66,7 @@ def page_data(runs: Mapping[str, Run]) -> dict[str, Any]:
         "gone": GONE,
         "wide": 1 / NEARLY_EQUAL,
         "log_epochs": _log_epochs(runs),
+        "unit": unit,
         "runs": [
             _run_data(index, label, run, frame, shared)
             for index, ((label, run), frame) in enumerate(zip(runs.items(), frames, strict=True))
@@ -73,13 +75,13 @@ def page_data(runs: Mapping[str, Run]) -> dict[str, Any]:
 
 
 def _log_epochs(runs: Mapping[str, Run]) -> dict[str, Any] | None:
-    axis = log_epochs(record.epoch for run in runs.values() for record in run.records)
+    axis = log_epochs(record.at for run in runs.values() for record in run.records)
     return None if axis is None else asdict(axis)
 
 
 def slider_positions(runs: Sequence[Run]) -> tuple[list[Key], bool]:
     """Every measured moment of all runs in order, and whether epochs alone do not tell them apart."""
-    several = any(len({r.epoch for r in _measured(run)}) < len(_measured(run)) for run in runs)
+    several = any(len({r.at for r in _measured(run)}) < len(_measured(run)) for run in runs)
     keys = {_key(record, several) for run in runs for record in _measured(run)}
     return sorted(keys), several
 
@@ -89,7 +91,7 @@ def _measured(run: Run) -> list[Record]:
 
 
 def _key(record: Record, several: bool) -> Key:
-    return (float(record.epoch), int(record.step or 0) if several else 0)
+    return (float(record.at), int(record.step or 0) if several else 0)
 
 
 def _latest(run: Run, shared: _Shared) -> list[int]:
@@ -108,7 +110,7 @@ def _run_data(index: int, label: str, run: Run, frame: dict[str, Any], shared: _
         "color": run_color(index),
         "at": _latest(run, shared),
         "moments": [moment_words(record, with_step=shared.several) for record in run.records],
-        "epochs": [record.epoch for record in run.records],
+        "epochs": [record.at for record in run.records],
         "splits": list(run.splits),
         "classes": run.class_names,
         "curves": frame["curves"],
@@ -121,7 +123,7 @@ def _run_data(index: int, label: str, run: Run, frame: dict[str, Any], shared: _
         "turns": frame["turns"],
         "unturned": frame["unturned"],
         "tracks": frame["tracks"],
-        "track_layouts": _track_layouts(frame),
+        "track_layouts": _track_layouts(frame, run.unit),
         "gaps": {split: gap_words(size) for split, size in _sizes(run).items()},
         "samples": {split: sample_data(run, split) for split in run.splits},
         "layouts": _layouts(run, shared),
@@ -136,7 +138,7 @@ def _sizes(run: Run) -> dict[str, int]:
     return {split: record.measurement(split).n_samples for split, record in last.items()}
 
 
-def _track_layouts(frame: dict[str, Any]) -> dict[str, Any]:
+def _track_layouts(frame: dict[str, Any], unit: str) -> dict[str, Any]:
     """Layouts that hold for both operators and all splits, so that a switch moves the lines and not the axes."""
     most, lowest = 0, 1.0
     for split, by_mode in frame["tracks"].items():
@@ -144,7 +146,7 @@ def _track_layouts(frame: dict[str, Any]) -> dict[str, Any]:
             for picture in pictures.values():
                 most = max(most, picture["functions"])
                 lowest = min(lowest, lowest_strength(picture, frame["curves"][split][mode]))
-    return track_layouts(most, lowest) if most else {}
+    return track_layouts(most, lowest, unit) if most else {}
 
 
 def _map_specs(frame: dict[str, Any]) -> dict[str, dict[str, Any]]:

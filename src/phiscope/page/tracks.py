@@ -91,14 +91,15 @@ def lowest_strength(frame: dict[str, Any], curves: list[dict[str, Any] | None]) 
     return lowest
 
 
-def track_layouts(functions: int, lowest: float) -> dict[str, Spec]:
+def track_layouts(functions: int, lowest: float, unit: str = "epoch") -> dict[str, Spec]:
     """Layouts of the three panels.
 
     Args:
         functions: how many places there are.
         lowest: smallest relative eigenvalue that a line passes.
+        unit: what moments are counted in.
     """
-    x = Axis(title="epoch")
+    x = Axis(title=unit)
     axes = {
         "place": Axis(title="", low=functions + 0.7, high=0.3, whole=True),
         "strength": Axis(title="", log=True, low=0.7 * lowest, high=1.4),

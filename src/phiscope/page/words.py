@@ -17,6 +17,7 @@ from phiscope.metrics.regime import (
     MINIMAL_USED_VARIANCE,
     RegimeEvidence,
 )
+from phiscope.runs.units import at_words
 
 if TYPE_CHECKING:
     from phiscope.measurement.record import Measurement
@@ -76,9 +77,9 @@ def number_words(value: float | None) -> str:
 
 
 def moment_words(record: Record, *, with_step: bool = False) -> str:
-    """The moment of a record: ``epoch 3``, with its step where several records share an epoch."""
-    step = f", step {record.step}" if with_step and record.step is not None else ""
-    return f"epoch {record.epoch:g}{step}"
+    """The moment of a record: ``epoch 3``, with its step where several records share an epoch, or ``step 500``."""
+    step = f", step {record.step}" if with_step and record.step is not None and record.unit == "epoch" else ""
+    return at_words(record.unit, record.at) + step
 
 
 def gauges(evidence: RegimeEvidence) -> tuple[Gauge, ...]:
@@ -296,7 +297,9 @@ def recorded_words(run: Run) -> str:
         return "nothing yet"
     first, last = run.records[0], run.records[-1]
     count = f"{len(run.records)} record{'s' if len(run.records) != 1 else ''}"
-    span = f"epoch {first.epoch:g}" if first is last else f"epochs {first.epoch:g} to {last.epoch:g}"
+    span = moment_words(first)
+    if first is not last:
+        span = f"{run.unit}s {span.partition(' ')[2]} to {moment_words(last).partition(' ')[2]}"
     left = f"; {run.hidden} more on branches that the training left" if run.hidden else ""
     return f"{count}, {span}" + (f", on {' and '.join(run.splits)}" if run.splits else "") + left
 

@@ -10,6 +10,7 @@
     journal.py  records and notes as lines, and which records they make
     branches.py the line of training that a run is on, and those it left
     initial.py  the network at its start, kept in the run
+    units.py    whether a run counts its training in epochs or in optimizer steps
     alerts.py   what led to an alert, kept with the run
     lock.py     one writer at a time; a kill lets go
     dataset.py  a run as one labelled xarray data set

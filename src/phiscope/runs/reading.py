@@ -17,6 +17,7 @@ from phiscope.measurement.record import Measurement
 from phiscope.runs import layout
 from phiscope.runs.alerts import read_alerts
 from phiscope.runs.lines import on_branch, read_lines
+from phiscope.runs.units import Unit, unit_of
 
 if TYPE_CHECKING:
     import xarray
@@ -58,6 +59,7 @@ class Record:
         scalars: what the caller recorded, by name, late notes included.
         splits: the splits measured at this record; empty when only scalars were recorded.
         branch: the branch of the run on which it was recorded; 0 unless a training went on from an earlier checkpoint.
+        unit: what the run's moments are counted in, "epoch" or "step"; see `at`.
     """
 
     index: int
@@ -69,6 +71,12 @@ class Record:
     folder: Path = field(repr=False)
     line: Mapping[str, Any] = field(repr=False)
     branch: int = 0
+    unit: Unit = "epoch"
+
+    @property
+    def at(self) -> float:
+        """Where it stands on the axis of time: its epoch, or its step where the run counts steps."""
+        return self.epoch if self.unit == "epoch" or self.step is None else float(self.step)
 
     def measurement(self, split: str | None = None) -> Measurement:
         """The whole measurement of one split, read from its file when first asked for.
@@ -176,8 +184,17 @@ class Run:
         """
         if number not in self.branches:
             raise UnknownNameError("branch", str(number), map(str, self.branches))
-        records = tuple(_record(self.path, line) for line in on_branch(self.lines, number))
+        records = tuple(_record(self.path, line, self.unit) for line in on_branch(self.lines, number))
         return replace(self, records=records, shown=number)
+
+    @property
+    def unit(self) -> Unit:
+        """What its moments are counted in: "epoch", or "step" where records stand at optimizer steps."""
+        return self.records[0].unit if self.records else "epoch"
+
+    def in_epochs(self) -> Run:
+        """The same run with its moments counted in epochs, to stand beside runs that count them."""
+        return replace(self, records=tuple(replace(record, unit="epoch") for record in self.records))
 
     @property
     def hidden(self) -> int:
@@ -291,10 +308,11 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     alerts, unread = read_alerts(folder)
     problems += [*unread, *(f"alert: {alert['sentence']}" for alert in alerts)]
     shown = read.records[-1]["branch"] if read.records else 0
+    unit = unit_of(header, read.records)
     return Run(
         path=folder,
         header=header,
-        records=tuple(_record(folder, line) for line in on_branch(read.records, shown)),
+        records=tuple(_record(folder, line, unit) for line in on_branch(read.records, shown)),
         status=end.get("status", UNFINISHED),
         reason=end.get("reason", ""),
         results=end.get("results", {}),
@@ -336,7 +354,7 @@ def _end(folder: Path) -> tuple[dict[str, Any], list[str]]:
     return found, [f"{key} in {layout.END} is damaged; it is left out" for key in dict.fromkeys(wrong)]
 
 
-def _record(folder: Path, line: Mapping[str, Any]) -> Record:
+def _record(folder: Path, line: Mapping[str, Any], unit: Unit) -> Record:
     return Record(
         index=line["index"],
         epoch=line["epoch"],
@@ -347,6 +365,7 @@ def _record(folder: Path, line: Mapping[str, Any]) -> Record:
         folder=folder,
         line=line,
         branch=line["branch"],
+        unit=unit,
     )
 
 
