@@ -99,7 +99,7 @@ def optimizer_settings(optimizers: Iterable[Any]) -> dict[str, Any]:
     usual = {name: row.default for name, row in inspect.signature(type(first).__init__).parameters.items()}
     # The values at the start are in the groups: schedulers have moved them from the defaults already.
     now = {**first.defaults, **{name: first.param_groups[0].get(name) for name in first.defaults}}
-    changed = {name: value for name, value in now.items() if name != "lr" and usual.get(name) != value}
+    changed = {name: value for name, value in now.items() if name != "lr" and name in usual and usual[name] != value}
     rate = first.param_groups[0].get("initial_lr", first.param_groups[0].get("lr"))
     named = {"optimizer": type(first).__name__, "learning_rate": float(rate) if rate is not None else None}
     return kept_settings({**named, **changed})
