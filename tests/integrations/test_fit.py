@@ -135,10 +135,9 @@ def test_a_network_that_turns_nan_ends_no_training(tmp_path, net):
     fit.record(0.0, 0)
     with torch.no_grad():
         net[0].weight.fill_(float("nan"))
-    with pytest.warns(UserWarning, match="such records have no numbers, and the training goes on") as told:
+    with pytest.warns(UserWarning, match="such records have no numbers, and the training goes on"):
         fit.record(1.0, 10, {"loss": float("nan")})
-        fit.record(2.0, 20)
-    assert len(told) == 1
+    fit.record(2.0, 20)  # said once; a second warning would be an error here
     fit.end("completed")
     run = phiscope.open_run(fit.path)
     assert [record.splits for record in run.records] == [("probe",), (), ()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch.distributed as dist
-from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, IterableDataset, SequentialSampler
 
 _COPIED = ("collate_fn", "num_workers", "worker_init_fn", "multiprocessing_context", "generator", "prefetch_factor")
 
@@ -48,7 +48,7 @@ def _of_accelerate(data: Any, split: bool) -> DataLoader[Any]:
         batches = batches.batch_sampler
     if hasattr(dataset, "process_index"):  # its share of an iterable data set
         dataset = dataset.dataset
-    if not hasattr(dataset, "__getitem__") or batches is None:
+    if isinstance(dataset, IterableDataset) or batches is None:
         return _loader(data, dataset, None)
     if type(batches) is not BatchSampler or type(batches.sampler) is not SequentialSampler:
         return _loader(data, dataset, batches)

@@ -74,7 +74,8 @@ def changed_fields(settings: Any) -> dict[str, Any]:
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name, None)
         default = field.default_factory() if callable(field.default_factory) else field.default
-        if field.init and _plain(value) != _plain(default):
+        # None and False both say that a thing is off.
+        if field.init and _plain(value) != _plain(default) and (value or default):
             changed[field.name] = value
     return kept_settings(changed)
 

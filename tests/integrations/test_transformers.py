@@ -1,0 +1,244 @@
+"""The callback of Hugging Face's Trainer: one line, a run for each training, and nothing of the training moved."""
+
+import json
+import warnings
+
+import pytest
+import torch
+
+import phiscope
+from phiscope.errors import InputError
+
+transformers = pytest.importorskip("transformers")
+pytest.importorskip("accelerate")
+
+from phiscope.integrations import TransformersObserver  # noqa: E402
+from texts import EVALUATION, model, padded, rows, trainer  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def calm():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="transformers|accelerate|torch")
+        warnings.filterwarnings("ignore", message=".*reduction='none'.*|.*find_unused.*|.*torch_dtype.*")
+        yield
+
+
+def moments(path):
+    return [(record.epoch, record.step) for record in phiscope.open_run(path).records]
+
+
+def same(one, other):
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+def hooks(network):
+    return sum(len(module._forward_pre_hooks) + len(module._forward_hooks) for module in network.modules())
+
+
+def test_one_line_gives_the_run_with_the_trainers_own_data_and_collator(tmp_path):
+    observer = TransformersObserver(run=tmp_path / "mine")
+    made = trainer(tmp_path, observer)
+    made.train()
+    run = phiscope.open_run(observer.path)
+    assert (run.status, run.splits) == ("completed", ("evaluation",))
+    assert moments(observer.path) == [(0.0, 0), (1.0, 6), (2.0, 12)]
+    assert [record.measurement().n_samples for record in run.records] == [50, 50, 50]
+    assert run.header["data"] == "the trainer's own evaluation data (evaluation)"
+    # Logged after the epoch's end, and after the training's.
+    assert {"loss", "eval_loss"} <= set(run.records[1].scalars)
+    assert "train_loss" in run.records[2].scalars
+    assert made.accelerator._dataloaders == [made.callback_handler.train_dataloader, *made.accelerator._dataloaders[1:]]
+    expected = phiscope.measure(made.model, [padded(EVALUATION)])
+    assert run.records[-1].numbers()["effective_dimension"] == pytest.approx(expected["effective_dimension"], rel=1e-5)
+
+
+def test_settings_are_those_that_differ_without_secrets_and_places(tmp_path):
+    observer = TransformersObserver(run=tmp_path / "mine")
+    trainer(tmp_path, observer, hub_token="hf_secret", run_name="private", seed=7, learning_rate=1e-3).train()
+    header = phiscope.open_run(observer.path).header
+    assert header["settings"]["learning_rate"] == 1e-3
+    assert header["settings"]["optimizer"] == "AdamW"
+    assert header["settings"]["seed"] == 7
+    assert header["settings"]["num_train_epochs"] == 2
+    assert not any(name.endswith("_dir") for name in header["settings"])
+    for secret in ("hf_secret", "private", str(tmp_path)):
+        assert secret not in json.dumps(header)
+
+
+@pytest.mark.parametrize("background", [False, True])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"bf16": True}, {"gradient_accumulation_steps": 3}, {"gradient_checkpointing": True}],
+    ids=["plain", "bf16", "accumulation", "checkpointing"],
+)
+def test_the_training_ends_bit_for_bit_as_without(tmp_path, settings, background):
+    alone = trainer(tmp_path, **settings)
+    alone.train()
+    state = torch.get_rng_state()
+    observer = TransformersObserver(run=tmp_path / "mine", background=background)
+    observed = trainer(tmp_path, observer, **settings)
+    observed.train()
+    assert same(alone.model, observed.model)
+    assert torch.equal(state, torch.get_rng_state())
+    assert hooks(alone.model) == hooks(observed.model)
+    assert len(alone.accelerator._dataloaders) == len(observed.accelerator._dataloaders)
+    assert len(phiscope.open_run(observer.path).records) == 3
+
+
+def test_mixed_precision_is_measured_in_full(tmp_path):
+    observer = TransformersObserver(run=tmp_path / "mine")
+    made = trainer(tmp_path, observer, bf16=True)
+    made.train()
+    plain = model()
+    plain.load_state_dict(made.model.state_dict())
+    number = phiscope.open_run(observer.path).records[-1].numbers()["effective_dimension"]
+    assert number == pytest.approx(phiscope.measure(plain, [padded(EVALUATION)])["effective_dimension"], rel=1e-5)
+
+
+def test_steps_are_counted_in_optimizer_steps(tmp_path):
+    observer = TransformersObserver(run=tmp_path / "mine", every_steps=5)
+    trainer(tmp_path, observer).train()
+    run = phiscope.open_run(observer.path)
+    assert run.unit == "step"
+    assert [record.at for record in run.records] == [0, 5, 10, 12]
+    assert "loss" in run.records[2].scalars
+    assert "eval_loss" in run.records[3].scalars
+
+
+def test_a_checkpoint_carries_where_the_run_stands(tmp_path):
+    first = TransformersObserver(run=tmp_path / "mine")
+    trainer(tmp_path, first, save_strategy="epoch", num_train_epochs=3).train()
+    again = TransformersObserver(run=tmp_path / "mine")
+    trainer(tmp_path, again, num_train_epochs=3).train(resume_from_checkpoint=str(tmp_path / "out" / "checkpoint-6"))
+    run = phiscope.open_run(again.path)
+    assert again.path == first.path
+    assert moments(again.path) == [(0.0, 0), (1.0, 6), (2.0, 12), (3.0, 18)]
+    assert (run.branches, run.hidden, run.status) == ((0, 1), 2, "completed")
+    # The same batches came, so that both branches end in the same numbers; the start is the first training's.
+    left = run.branch(0).records[-1].numbers()["initial_kernel_similarity"]
+    assert run.records[-1].numbers()["initial_kernel_similarity"] == pytest.approx(left, rel=1e-4)
+
+
+def test_a_checkpoint_within_an_epoch(tmp_path):
+    first = TransformersObserver(run=tmp_path / "mine")
+    trainer(tmp_path, first, save_strategy="steps", save_steps=4, max_steps=8).train()
+    again = TransformersObserver(run=tmp_path / "mine")
+    trainer(tmp_path, again, max_steps=12).train(resume_from_checkpoint=str(tmp_path / "out" / "checkpoint-8"))
+    assert moments(again.path) == [(0.0, 0), (1.0, 6), (2.0, 12)]
+    # A training that ends within an epoch is measured where it ends; the checkpoint is from before that record.
+    left = phiscope.open_run(again.path).branch(0).records[-1]
+    assert (left.epoch, left.step, left.splits) == (pytest.approx(8 / 6), 8, ("evaluation",))
+
+
+def test_a_training_that_is_begun_again_gets_a_run_of_its_own(tmp_path):
+    observer = TransformersObserver(run=tmp_path / "mine")
+    network = model()
+    failed = []
+
+    def too_large(module, args, kwargs):
+        if not failed and module.training:
+            failed.append(True)
+            raise RuntimeError("CUDA out of memory.")
+
+    network.register_forward_pre_hook(too_large, with_kwargs=True)
+    made = trainer(tmp_path, observer, network=network, auto_find_batch_size=True)
+    made.train()
+    assert failed
+    assert observer.path == tmp_path / "mine-2"
+    first, second = phiscope.open_run(tmp_path / "mine"), phiscope.open_run(tmp_path / "mine-2")
+    assert (first.status, first.reason) == ("failed", "the framework began the training again")
+    assert second.status == "completed"
+
+
+def test_trials_of_a_search_are_in_the_name(tmp_path):
+    observer = TransformersObserver(run=tmp_path / "{trial}")
+    made = trainer(tmp_path, observer, num_train_epochs=1)
+    began = observer.on_train_begin
+
+    def as_trial(args, state, control, **kwargs):
+        state.is_hyper_param_search, state.trial_name = True, "lr=0.1"
+        began(args, state, control, **kwargs)
+
+    observer.on_train_begin = as_trial
+    made.train()
+    assert observer.path == tmp_path / "lr-0.1"
+
+
+def failing(network, error, made, step=8):
+    def fail(module, args, kwargs):
+        if module.training and made[0].state.global_step >= step:
+            raise error
+
+    network.register_forward_pre_hook(fail, with_kwargs=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [(ValueError("no bread"), "failed", "ValueError: no bread"), (KeyboardInterrupt(), "interrupted", "")],
+)
+def test_a_failure_is_said_and_not_hidden(tmp_path, error, status, reason):
+    observer, network, made = TransformersObserver(run=tmp_path / "mine"), model(), []
+    failing(network, error, made)
+    made.append(trainer(tmp_path, observer, network=network))
+    with pytest.raises(type(error)):
+        made[0].train()
+    run = phiscope.open_run(observer.path)
+    assert (run.status, run.reason, len(run.records)) == (status, reason, 2)
+
+
+def test_a_callback_that_is_added_later_hears_of_a_failure_in_a_block(tmp_path):
+    observer, network, made = TransformersObserver(run=tmp_path / "mine"), model(), []
+    failing(network, ValueError("no bread"), made)
+    made.append(trainer(tmp_path, network=network))
+    made[0].add_callback(observer)
+    with pytest.raises(ValueError, match="no bread"), observer:
+        made[0].train()
+    assert phiscope.open_run(observer.path).status == "failed"
+
+
+def test_an_alert_stops_the_trainer(tmp_path):
+    alert = phiscope.Alert("effective_dimension", below=1e9, patience=2, then="stop")
+    observer = TransformersObserver(run=tmp_path / "mine", alerts=[alert])
+    warnings.filterwarnings("ignore", message="alert:")
+    made = trainer(tmp_path, observer, num_train_epochs=50)
+    made.train()
+    assert made.state.epoch == 1
+    assert phiscope.open_run(observer.path).status == "completed"
+
+
+def test_the_best_model_that_is_loaded_at_the_end_is_no_record(tmp_path):
+    observer = TransformersObserver(run=tmp_path / "mine")
+    trainer(tmp_path, observer, save_strategy="epoch", load_best_model_at_end=True).train()
+    assert moments(observer.path) == [(0.0, 0), (1.0, 6), (2.0, 12)]
+
+
+def test_several_evaluation_sets_are_splits(tmp_path):
+    observer = TransformersObserver(run=tmp_path / "mine")
+    trainer(tmp_path, observer, evaluation={"easy": EVALUATION, "hard": rows(40, 2)}).train()
+    assert phiscope.open_run(observer.path).splits == ("easy", "hard")
+
+
+def test_no_evaluation_data_is_one_sentence(tmp_path):
+    with pytest.raises(InputError, match=r"pass TransformersObserver\(probe_data="):
+        trainer(tmp_path, TransformersObserver(run=tmp_path / "a"), evaluation=None, eval_strategy="no").train()
+    observer = TransformersObserver([padded(EVALUATION)], run=tmp_path / "b")
+    trainer(tmp_path, observer, evaluation=None, eval_strategy="no").train()
+    assert len(phiscope.open_run(observer.path).records) == 3
+
+
+def test_a_missing_library_is_one_sentence(monkeypatch):
+    import importlib
+
+    from phiscope import integrations
+
+    def missing(name):
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(integrations, "import_module", missing)
+    for name, library in {"LightningObserver": "lightning", "KerasObserver": "keras"}.items():
+        with pytest.raises(phiscope.PhiscopeError, match=rf"pip install 'phiscope\[{library}\]'"):
+            getattr(integrations, name)
+    assert importlib.import_module
+    with pytest.raises(AttributeError, match="no attribute 'JaxObserver'"):
+        integrations.JaxObserver  # noqa: B018
