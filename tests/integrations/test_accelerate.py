@@ -187,8 +187,13 @@ def test_two_processes_measure_603_samples(tmp_path):
     assert [record.measurement().n_samples for record in run.records] == [603, 603]
     assert run.status == "completed"
     alone = phiscope.open_run(tmp_path / "alone")
-    numbers = alone.records[0].numbers()
-    # Which samples are held out follows the batches, and each rank has its own.
-    del numbers["readout_r2_held_out"]
-    for name, value in numbers.items():
-        assert run.records[0].numbers()[name] == pytest.approx(value, rel=1e-8, abs=1e-10), name
+    # Which samples make a shard, or are held out, follows the batches, and each rank has its own.
+    whole = {
+        name: value
+        for name, value in alone.records[0].numbers().items()
+        if not name.endswith(("_corrected", "_held_out"))
+    }
+    assert len(whole) > 30
+    for name, value in whole.items():
+        # Float32 sums of other batches: the networks own rounding.
+        assert run.records[0].numbers()[name] == pytest.approx(value, rel=1e-5, abs=1e-7), name

@@ -38,3 +38,81 @@ def test_arrays(monkeypatch, capsys):
     assert collapsed < 0.01 < 0.1 < spread
     # eigenfunctions are normalized on the samples they come from
     assert printed.count("mean square 1.000") == 2
+
+
+def needs(*libraries):
+    for library in libraries:
+        pytest.importorskip(library)
+
+
+def observed(folder, script, monkeypatch):
+    run_script(script, folder, monkeypatch=monkeypatch)
+    run = phiscope.open_run(folder)
+    assert run.status == "completed"
+    assert (folder / "report.html").stat().st_size > 10_000
+    return run
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_lightning(tmp_path, monkeypatch):
+    needs("lightning")
+    run = observed(tmp_path / "mine", "lightning_callback.py", monkeypatch)
+    assert len(run.records) == 6
+    assert run.records[-1].scalars["validation_accuracy"] > 0.85
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_transformers(tmp_path, monkeypatch):
+    needs("transformers", "accelerate")
+    run = observed(tmp_path / "mine", "transformers_callback.py", monkeypatch)
+    assert len(run.records) == 5
+    assert run.class_names == ("prose", "code")
+    assert run.records[-1].scalars["eval_loss"] < 0.5
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_accelerate(tmp_path, monkeypatch):
+    needs("accelerate")
+    run = observed(tmp_path / "mine", "accelerate_loop.py", monkeypatch)
+    assert run.records[-1].scalars["test_accuracy"] > 0.9
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_keras(tmp_path, monkeypatch):
+    needs("keras")
+    run = observed(tmp_path / "mine", "keras_callback.py", monkeypatch)
+    assert [record.epoch for record in run.records if record.splits] == [0, 1, 2, 3, 5, 10, 20]
+    assert run.header["task"] == "regression"
+
+
+@pytest.mark.filterwarnings("ignore:alert")
+def test_the_gate_stops_an_encoder_that_collapses(tmp_path, monkeypatch):
+    run = observed(tmp_path / "mine", "self_supervised_gate.py", monkeypatch)
+    assert len(run.records) < 20
+    assert run.alerts[0]["alert"]["number"] == "effective_dimension_centered"
+    # Its loss would have told nobody.
+    losses = [record.scalars["train_loss"] for record in run.records[1:]]
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_replay(tmp_path, monkeypatch):
+    run_script("replay_checkpoints.py", tmp_path, monkeypatch=monkeypatch)
+    run = phiscope.open_run(tmp_path / "run")
+    assert [record.epoch for record in run.records] == [0, 1, 2, 3, 4, 5]
+    assert run.records[-1].numbers("train")["initial_kernel_similarity"] < 0.9
+
+
+def test_features_from_files(tmp_path, monkeypatch):
+    run_script("features_from_files.py", tmp_path, monkeypatch=monkeypatch)
+    run = phiscope.open_run(tmp_path / "run")
+    assert [record.regime() for record in run.records] == ["extended", "intermediate", "minimal"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_vision_transformer(tmp_path, monkeypatch, capsys):
+    needs("transformers")
+    run_script("vision_transformer_layers.py", tmp_path, monkeypatch=monkeypatch)
+    found = [tuple(map(float, pair)) for pair in re.findall(r"R2 ([\d.]+) -> ([\d.]+)", capsys.readouterr().out)]
+    assert len(found) == 4
+    assert all(after > before for before, after in found)
+    assert (tmp_path / "layers.png").stat().st_size > 5_000

@@ -46,6 +46,8 @@ TESTED_ELSEWHERE = {
 TEST_FILES_OF_NO_MODULE = {
     "distributed/test_dask_cluster.py",
     "distributed/test_distributed.py",
+    "integrations/test_logged.py",
+    "integrations/test_skorch.py",
     "page/test_browser.py",
     "page/test_growth.py",
     "reproduction/test_families.py",
