@@ -200,6 +200,8 @@ def problems(told: dict[str, Any]) -> list[str]:
             lines.append(f"{title}: {row['error']}")
         if not row.get("fresh", True):
             lines.append(f"{title}: phiscope was loaded before the training without it")
+        if not row.get("gone", True):
+            lines.append(f"{title}: the network outlives its training without an observer, too")
         lines += [f"{title}, {name}: {row[name]}" for name in ("twin", "afterwards") if row.get(name)]
         for name, cell in row.get("cells", {}).items():
             if cell["verdict"] == "differs":

@@ -101,8 +101,9 @@ def looked_at(
         folder: for runs; None = a temporary one.
 
     Returns:
-        Plain values: "fresh" (phiscope was not loaded at the beginning), "twin", "one hook", "afterwards" (what differs
-        in these), "cells" by observer, "controls" by disturbance.
+        Plain values: "fresh" (phiscope was not loaded at the beginning), "gone" (the network is, when it is deleted
+        without an observer), "twin", "one hook", "afterwards" (what differs in these), "cells" by observer, "controls"
+        by disturbance.
     """
     place = Path(tempfile.mkdtemp(prefix="undisturbed-")) if folder is None else folder
     # What is there now is not looked through again and again: only what comes can be left.
@@ -138,6 +139,7 @@ def _looked_at(
     afterwards = trained(setting, Watch(place))
     return {
         "fresh": fresh,
+        "gone": reference["memory"]["network"] == "gone",
         "twin": said(differences(twin, reference)),
         "one hook": said(differences(hooked, reference)),
         "afterwards": said(differences(afterwards, reference)),

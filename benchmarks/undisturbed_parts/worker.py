@@ -63,6 +63,8 @@ def merged(told: list[dict[str, Any]]) -> dict[str, Any]:
     """What the ranks of one setting say, as one: a difference on any of them is one, a catch has to be on all."""
     first, *others = told
     for rank, other in enumerate(others, 1):
+        for name in ("fresh", "gone"):
+            first[name] = first[name] and other[name]
         for name in ("twin", "one hook", "afterwards"):
             first[name] = first[name] or (other[name] and f"rank {rank}: {other[name]}")
         for name, cell in other["cells"].items():
