@@ -61,6 +61,13 @@ And the other way round: two trainings without anybody are identical to each oth
 so is a last one at the end of the process, after all observers and disturbers, in {after} of {rows}.
 """
 
+WORDS = """
+DDP and FSDP2 are torch's ways to train in several processes, whose messages gloo carries between processors and NCCL
+between cards. Autocast computes where it is safe in a shorter form of numbers: bf16 (bfloat16) or fp16 (float16). EMA
+and SWA keep an average of the weights beside them. A hook is a function that torch calls before or after a part of a
+network runs.
+"""
+
 SMALL = """
 Networks and data are small: what is asked is whether bits differ, not what observing costs, which
 [observing](../guide/observing.md#what-it-costs) says. Each process has one thread, so that sums are made in one
@@ -88,9 +95,11 @@ undisturbed, and what cannot be](../guide/observing.md#what-is-undisturbed-and-w
 
 def wrapped(text: str, *, first: str = "", rest: str = "") -> str:
     """One paragraph, its lines filled."""
-    words = " ".join(text.split())
+    # Commands stay on one line.
+    parts = " ".join(text.split()).split("`")
+    words = "`".join(part.replace(" ", "\0") if index % 2 else part for index, part in enumerate(parts))
     indents = {"initial_indent": first, "subsequent_indent": rest}
-    return textwrap.fill(words, 120, break_on_hyphens=False, break_long_words=False, **indents)
+    return textwrap.fill(words, 120, break_on_hyphens=False, break_long_words=False, **indents).replace("\0", " ")
 
 
 def page(told: dict[str, Any]) -> str:
@@ -101,6 +110,7 @@ def page(told: dict[str, Any]) -> str:
         "```\nmake undisturbed\n```",
         "trains everything again and writes this page and [undisturbed.json](undisturbed.json).",
         table(told),
+        wrapped(WORDS),
         refusals(told),
         "## What was compared",
         COMPARED.strip(),
