@@ -10,7 +10,7 @@ SOURCES := $(shell find src -name '*.py')
 # Small matrices want one thread: beside a busy neighbor, several threads made digits-fcn ten times slower.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup report reproduction test test-slow bench lint check docs format clean
+.PHONY: help setup report reproduction test test-slow bench undisturbed lint check docs format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make test-slow  the tests that train for minutes"
 	@echo "make reproduction  every family of the paper at small scale (about two hours on two cores), and its docs page"
 	@echo "make bench      speed and memory beside the floors and the peers: docs/evidence/speed.md, about half an hour"
+	@echo "make undisturbed  whether observers change a training, in many settings: docs/evidence/undisturbed.md, ten minutes"
 	@echo "make lint       format check, lint, types, import contract"
 	@echo "make check      lint and test"
 
@@ -66,6 +67,10 @@ $(BENCH)/.installed: pyproject.toml constraints.txt
 
 bench: $(BENCH)/.installed
 	$(BENCH)/bin/python benchmarks/speed.py $(ARGS)
+
+# Frameworks that are not installed end up on the page as settings that did not end, and the command fails.
+undisturbed: $(STAMP)
+	$(BIN)/python benchmarks/undisturbed.py $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

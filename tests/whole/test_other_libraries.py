@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import phiscope
+from phiscope.network.hooks import Ear, deafened
 
 G = torch.Generator().manual_seed(0)
 X, Y = torch.randn(90, 5, generator=G), torch.randint(3, (90,), generator=G)
@@ -56,6 +57,15 @@ def test_keras_initial_features_are_those_of_the_start(keras, tmp_path):
     assert measured["initial_kernel_similarity"] == pytest.approx(float(expected), rel=1e-5)
     assert measured.evidence.head_change == pytest.approx(1.0, rel=1e-5)
     assert torch.equal(net.get_layer("logits").kernel.value.detach(), 2 * before)
+
+
+def test_a_hook_that_control_c_left_on_a_keras_layer_is_removed(keras):
+    net = dense(keras)
+    layer = net.get_layer("logits")
+    Ear().after(layer, lambda *heard: None)
+    assert len(layer._forward_hooks) == 1
+    assert deafened(net) == 1
+    assert len(layer._forward_hooks) == 0
 
 
 def graphs(geometric):

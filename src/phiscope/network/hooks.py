@@ -13,7 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from phiscope.network.batch import Batch
 from phiscope.network.isolation import placement
-from phiscope.network.linear_layers import channels_back, channels_last, is_keras, weight_and_bias
+from phiscope.network.linear_layers import channels_back, channels_last, is_keras, named_layers, weight_and_bias
 
 
 @dataclass
@@ -122,7 +122,7 @@ class _Hook:
 def deafened(model: nn.Module) -> int:
     """Remove every hook of this package that Ctrl-C left on a network; return how many there were."""
     count = 0
-    for module in model.modules():
+    for module in named_layers(model).values():
         for hooks in (module._forward_hooks, module._forward_pre_hooks):
             left = {key: hook for key, hook in hooks.items() if isinstance(hook, _Hook)}
             for key, hook in left.items():
