@@ -194,11 +194,6 @@ class Accelerate(BatchNorm):
             watch.record(epoch + 0.5)
         self.optimizer.step()
 
-    def called(self, model: nn.Module, raw: Any) -> Any:
-        """The prepared forward switches bfloat16 on by itself, so the plain one does."""
-        with torch.autocast(self.device.type, dtype=torch.bfloat16):
-            return super().called(model, raw)
-
     def left(self, network: nn.Module) -> Left:
         """With the wrapped optimizer."""
         return Left(network=network, optimizers=[self.optimizer.optimizer])

@@ -62,6 +62,11 @@ so is a last one at the end of the process, after all observers and disturbers, 
 """
 
 WORDS = """
+In the four frameworks the observer is called by a small callback of this benchmark, also in the middle of epochs. The
+callbacks that phiscope brings make the same observer; `tests/integrations` trains with and without each of them and
+compares weights and random states bit by bit, for Lightning and the Trainer also with bf16, accumulation and
+activation checkpointing.
+
 DDP and FSDP2 are torch's ways to train in several processes, whose messages gloo carries between processors and NCCL
 between cards. Autocast computes where it is safe in a shorter form of numbers: bf16 (bfloat16) or fp16 (float16). EMA
 and SWA keep an average of the weights beside them. A hook is a function that torch calls before or after a part of a
