@@ -11,6 +11,7 @@
     packed.py   scale, offset and fill value as NetCDF, HDF5 and Zarr keep them; missing rows
     parts.py    the parts of a raw batch as tensors: arrays, frames, nested lists, rows in Python form
     parquet.py  columns of Parquet files as rows
+    prepared.py loaders that accelerate or Lightning have prepared, as the loaders they were made of
     progress.py a bar for people who watch; no line and no thread for those who do not
     rows.py     arrays of rows that are read piece by piece and never loaded as a whole
 """
