@@ -1,9 +1,6 @@
 """The observer for loops under accelerate: prepared models and loaders, checkpoints, triggers."""
 
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,8 +13,6 @@ from phiscope.errors import InputError
 accelerate = pytest.importorskip("accelerate")
 
 from phiscope.integrations import AccelerateObserver  # noqa: E402
-
-HELPER = Path(__file__).parent.parent / "helpers" / "accelerated.py"
 
 
 @pytest.fixture(autouse=True)
@@ -176,24 +171,3 @@ def test_wrong_use_is_one_sentence(tmp_path):
     accelerator.prepare(DataLoader(TensorDataset(torch.randn(4, 5)), batch_size=2))
     with pytest.raises(InputError, match="2 of the 3 loaders that were prepared do not shuffle"):
         AccelerateObserver(accelerator, network, run=tmp_path / "a")
-
-
-def test_two_processes_measure_603_samples(tmp_path):
-    done = subprocess.run(
-        [sys.executable, str(HELPER), str(tmp_path)], capture_output=True, text=True, check=False, timeout=250
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    run = phiscope.open_run(tmp_path / "mine")
-    assert [record.measurement().n_samples for record in run.records] == [603, 603]
-    assert run.status == "completed"
-    alone = phiscope.open_run(tmp_path / "alone")
-    # Which samples make a shard, or are held out, follows the batches, and each rank has its own.
-    whole = {
-        name: value
-        for name, value in alone.records[0].numbers().items()
-        if not name.endswith(("_corrected", "_held_out"))
-    }
-    assert len(whole) > 30
-    for name, value in whole.items():
-        # Float32 sums of other batches: the networks own rounding.
-        assert run.records[0].numbers()[name] == pytest.approx(value, rel=1e-5, abs=1e-7), name

@@ -48,6 +48,7 @@ TEST_FILES_OF_NO_MODULE = {
     "distributed/test_distributed.py",
     "integrations/test_logged.py",
     "integrations/test_skorch.py",
+    "integrations/test_two_processes.py",
     "page/test_browser.py",
     "page/test_growth.py",
     "reproduction/test_families.py",
