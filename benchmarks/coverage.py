@@ -19,7 +19,7 @@ import numpy as np
 
 import phiscope
 from phiscope.errors import MissingNumberError
-from phiscope.measurement.reading import BAND_ERRORS
+from phiscope.measurement.bands import BAND_ERRORS
 from phiscope.moments.jackknife import NO_INTERVAL
 from phiscope.spectrum.clusters import CLUSTER_GAP, degenerate_clusters, relative_sampling_error
 

@@ -13,7 +13,8 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch.distributed as dist
@@ -90,8 +91,8 @@ class Choices:
         return self.settings.get("every_steps") is not None
 
 
-def observer_signature(*first: inspect.Parameter) -> inspect.Signature:
-    """The signature of a framework's observer: its own parameters, then the settings of `Observer`."""
+def observer_signature(*first: inspect.Parameter, last: inspect.Parameter | None = None) -> inspect.Signature:
+    """The signature of a framework's observer: its own parameters, the settings of `Observer`, one of the framework."""
     kind = inspect.Parameter.KEYWORD_ONLY
     settings = [inspect.Parameter(row.name, kind, default=row.default, annotation=row.type) for row in _KNOWN]
     own = [
@@ -101,7 +102,7 @@ def observer_signature(*first: inspect.Parameter) -> inspect.Signature:
         inspect.Parameter("header", kind, default=None, annotation="Mapping[str, Any] | None"),
     ]
     probe = inspect.Parameter("probe_data", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation="Any")
-    return inspect.Signature([*first, probe, *own, *settings])
+    return inspect.Signature([*first, probe, *own, *settings, *([] if last is None else [last])])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,6 +274,50 @@ class Fit:
             if status == "completed":
                 raise
             warnings.warn(f"{error}; the end of the run is not stored", stacklevel=2)
+
+
+class ObservesFits:
+    """What the callbacks of the frameworks share: their settings, the training that runs, and a block around it.
+
+    Args:
+        probe_data: what to measure, see `Observer`; None takes the framework's own validation data.
+        run: name of the run's folder.
+        resume: go on with the last run of that name.
+        trackers: see `Observer`; None takes those that the framework logs to.
+        header: see `Observer`.
+        settings: of `Observer`, by their names.
+    """
+
+    def __init__(
+        self,
+        probe_data: Any = None,
+        *,
+        run: str | os.PathLike[str],
+        resume: bool = False,
+        trackers: Iterable[Any] | None = None,
+        header: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__()
+        self._fit = Fit(Choices.checked(probe_data, run, resume, trackers, header, settings))
+
+    @property
+    def observer(self) -> Observer | None:
+        """The observer of the training that runs or ran last."""
+        return self._fit.observer
+
+    @property
+    def path(self) -> Path | None:
+        """Folder of the run; None before a training began."""
+        return self._fit.path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._fit.end(*how_it_ended(error))
 
 
 def _several_ranks() -> bool:

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import version
-from os import PathLike
-from typing import Any, Self
+from typing import Any
 
 import keras
 from torch import nn
 
 from phiscope.errors import InputError
 from phiscope.integrations.callers import in_callers
-from phiscope.integrations.fit import Choices, Fit, Start, observer_signature
+from phiscope.integrations.fit import ObservesFits, Start, observer_signature
 from phiscope.integrations.settings import kept_settings
-from phiscope.observe import Observer
 from phiscope.observe.recording import how_it_ended
 
 
-class KerasObserver(keras.callbacks.Callback):  # type: ignore[misc]  # the base is not checked here
+class KerasObserver(ObservesFits, keras.callbacks.Callback):  # type: ignore[misc]  # the base is not checked here
     """Observes a training by ``model.fit(..., callbacks=[KerasObserver(run="runs/mine")])`` on the torch backend.
 
     Every fit gets a run of its own: ``runs/mine``, ``runs/mine-2``, ... The initial state is recorded before the first
@@ -43,43 +41,20 @@ class KerasObserver(keras.callbacks.Callback):  # type: ignore[misc]  # the base
 
     __signature__ = observer_signature()
 
-    def __init__(
-        self,
-        probe_data: Any = None,
-        *,
-        run: str | PathLike[str],
-        resume: bool = False,
-        trackers: Any = None,
-        header: Mapping[str, Any] | None = None,
-        **settings: Any,
-    ) -> None:
-        super().__init__()
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
         if keras.backend.backend() != "torch":
             raise InputError(
                 f"Keras runs on {keras.backend.backend()}, and phiscope measures torch networks; set "
                 "KERAS_BACKEND=torch before keras is imported, or measure arrays of features with phiscope.diagonalize"
             )
-        self._fit = Fit(Choices.checked(probe_data, run, resume, trackers, header, settings))
-        self._step = 0
-        self._epoch = 0
+        self._step = self._epoch = 0
+        self._began = False
         self._given_back: Callable[[], None] | None = None
-
-    @property
-    def observer(self) -> Observer | None:
-        """The observer of the training that runs or ran last."""
-        return self._fit.observer
-
-    @property
-    def path(self) -> Any:
-        """Folder of the run; None before a training began."""
-        return self._fit.path
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         self._let_go()
-        self._fit.end(*how_it_ended(error))
+        super().__exit__(kind, error, trace)
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Make the observer; the initial state is recorded when the first epoch's number is known."""

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
-from os import PathLike
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
 from phiscope.errors import InputError
-from phiscope.integrations.fit import Choices, Fit, Start, observer_signature
+from phiscope.integrations.fit import ObservesFits, Start, observer_signature
 from phiscope.integrations.settings import kept_settings, optimizer_settings
-from phiscope.observe import Observer
 from phiscope.observe.recording import how_it_ended
 
 AVERAGING = ("StochasticWeightAveraging", "WeightAveraging", "EMAWeightAveraging")
 """Callbacks of Lightning that keep an averaged copy of the weights."""
 
 
-class LightningObserver(Callback):  # type: ignore[misc]  # the base is not checked here
+class LightningObserver(ObservesFits, Callback):  # type: ignore[misc]  # the base is not checked here
     """Observes a training of Lightning's Trainer: ``Trainer(callbacks=[LightningObserver(run="runs/mine")])``.
 
     Every fit gets a run of its own: ``runs/mine``, ``runs/mine-2``, ... The initial state is recorded when the training
@@ -47,33 +46,13 @@ class LightningObserver(Callback):  # type: ignore[misc]  # the base is not chec
         True
     """
 
-    def __init__(
-        self,
-        probe_data: Any = None,
-        *,
-        run: str | PathLike[str],
-        resume: bool = False,
-        trackers: Any = None,
-        header: Mapping[str, Any] | None = None,
-        module: nn.Module | str | None = None,
-        **settings: Any,
-    ) -> None:
+    def __init__(self, *arguments: Any, module: nn.Module | str | None = None, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
         self.module = module
-        self._fit = Fit(Choices.checked(probe_data, run, resume, trackers, header, settings))
         self._state: dict[str, Any] | None = None
         self._step = -1
 
-    __signature__ = observer_signature()
-
-    @property
-    def observer(self) -> Observer | None:
-        """The observer of the training that runs or ran last."""
-        return self._fit.observer
-
-    @property
-    def path(self) -> Any:
-        """Folder of the run; None before a training began."""
-        return self._fit.path
+    __signature__ = observer_signature(last=inspect.Parameter("module", inspect.Parameter.KEYWORD_ONLY, default=None))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make the observer, and record the initial state."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version
-from os import PathLike
 from typing import Any
 
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -13,16 +12,15 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from phiscope.errors import InputError
 from phiscope.inputs.prepared import unprepared
 from phiscope.integrations.callers import in_callers
-from phiscope.integrations.fit import Choices, Fit, Start, observer_signature, whole
+from phiscope.integrations.fit import Fit, ObservesFits, Start, observer_signature, whole
 from phiscope.integrations.settings import changed_fields, optimizer_settings
-from phiscope.observe import Observer
 from phiscope.observe.recording import how_it_ended
 
 KEY = "phiscope"
 """Where in a checkpoint's trainer_state.json the observer's state stands."""
 
 
-class TransformersObserver(TrainerCallback):  # type: ignore[misc]  # the base is not checked here
+class TransformersObserver(ObservesFits, TrainerCallback):  # type: ignore[misc]  # the base is not checked here
     """Observes a training of the Trainer: ``Trainer(..., callbacks=[TransformersObserver(run="runs/mine")])``.
 
     Every training gets a run of its own: ``runs/mine``, ``runs/mine-2``, ...; trials of a search, and starts that
@@ -51,35 +49,7 @@ class TransformersObserver(TrainerCallback):  # type: ignore[misc]  # the base i
         True
     """
 
-    def __init__(
-        self,
-        probe_data: Any = None,
-        *,
-        run: str | PathLike[str],
-        resume: bool = False,
-        trackers: Any = None,
-        header: Mapping[str, Any] | None = None,
-        **settings: Any,
-    ) -> None:
-        self._fit = Fit(Choices.checked(probe_data, run, resume, trackers, header, settings))
-
     __signature__ = observer_signature()
-
-    @property
-    def observer(self) -> Observer | None:
-        """The observer of the training that runs or ran last."""
-        return self._fit.observer
-
-    @property
-    def path(self) -> Any:
-        """Folder of the run; None before a training began."""
-        return self._fit.path
-
-    def __enter__(self) -> TransformersObserver:
-        return self
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        self._fit.end(*how_it_ended(error))
 
     def on_init_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Hear of exceptions, which the Trainer keeps from its callbacks."""

@@ -5,6 +5,7 @@
     record.py          `Measurement`, one frozen record: numbers, both spectra, provenance, warnings
     stored.py          what its file says, checked before anybody computes with it
     reading.py         its scalars, their intervals, and the curves that follow from them
+    bands.py           confidence bands of curves over k, made from shards, kept in files for pictures
     assemble.py        from what a pass gathered to the finished record
     diagonalize.py     of arrays
     wide.py            of features too wide for their whole spectrum

@@ -14,6 +14,7 @@ from phiscope.errors import InputError, NonFiniteError, ShapeError
 from phiscope.inputs.arrays import as_count, as_rows
 from phiscope.inputs.columns import told_columns
 from phiscope.lazy import LateField, settled
+from phiscope.measurement.bands import CURVES, kept_bands
 from phiscope.measurement.reading import Reading
 from phiscope.measurement.stored import check_array, check_facts, check_moments, evidence_from, part_from, spectrum_from
 from phiscope.metrics.regime import Regime, RegimeEvidence
@@ -41,6 +42,10 @@ def _array_shapes(p: int, n_classes: int | None) -> dict[str, tuple[int | None, 
         "target_squares": (2,),
         "tolerance_curve": (None, 3),
     }
+
+
+_BAND = "band."
+"""Arrays of a file that are bands of curves."""
 
 
 def _nothing() -> None:
@@ -80,6 +85,8 @@ class Measurement(Reading):
         target_squares: tr(D) and tr(Dc), shape (2,); None without targets.
         tolerance_curve: rows of rank tolerance, output rank rank(F) and literal D_LR (NaN where it is undefined),
             shape (T, 3); None without outputs.
+        bands: of a measurement from disk, the centered 95 % bands that were kept, shape (2, K'), by curve; read them
+            with `curve_interval`.
     """
 
     numbers: Mapping[str, float]
@@ -103,6 +110,7 @@ class Measurement(Reading):
     resampling: Resampling[Measurement] | None = None
     target_squares: FloatArray | None = None
     tolerance_curve: FloatArray | None = LateField(_nothing)  # type: ignore[assignment]
+    bands: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def __getstate__(self) -> dict[str, Any]:
         """All that is read late is read now: a measurement can be pickled, copied and sent to another process."""
@@ -203,6 +211,7 @@ class Measurement(Reading):
                 if value is not None:
                     part = value[:, :kept] if row.name == "eigenvectors" else value
                     arrays[f"{'centered' if centered else 'raw'}.{row.name}"] = part
+        arrays |= {f"{_BAND}{curve}": ends for curve, ends in kept_bands(self).items()}
         facts = {name: getattr(self, name) for name in _FACTS}
         facts["effective_samples"] = self.effective_samples
         facts["numbers"], facts["absent"] = dict(self.numbers), dict(self.absent)
@@ -229,6 +238,10 @@ class Measurement(Reading):
             check_array(path, name, arrays.get(name), shape, needed=name == "feature_mean")
             known[name] = arrays.get(name)
         check_moments(path, known)
+        bands = {name.removeprefix(_BAND): ends for name, ends in arrays.items() if name.startswith(_BAND)}
+        for curve, ends in bands.items():
+            check_array(path, f"{_BAND}{curve}", ends, (2, None))
+        known["bands"] = {curve: ends for curve, ends in bands.items() if curve in CURVES}
         known["warnings"] = tuple(known["warnings"])
         known["effective_samples"] = facts.get("effective_samples")
         known["estimates"] = {name: part_from(path, Estimate, value, {}) for name, value in facts["estimates"].items()}

@@ -1,0 +1,102 @@
+"""Confidence bands of curves over k: made from shards of samples, kept in files for pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.stats
+
+from phiscope.errors import MissingNumberError
+from phiscope.moments.jackknife import Resampling, corrected_value, pseudo_values, standard_error
+from phiscope.spectrum.clusters import CLUSTER_GAP, degenerate_clusters, relative_sampling_error
+from phiscope.typing import FloatArray
+
+if TYPE_CHECKING:
+    from phiscope.measurement.record import Measurement
+
+BAND_ERRORS = 2.0
+"""A band takes neighbors closer than so many sampling errors for one cluster. One error, which marks clusters in
+pictures, is not enough: benchmarks/coverage.py then finds bands that miss inside and at the ends of clusters."""
+
+UNDEFINED = "leaving out a shard of samples makes it undefined"
+
+SHARES = ("quality", "utilization", "cumulative_quality", "cumulative_utilization")
+"""Curves whose values are in 0..1."""
+
+CURVES = (*SHARES, "eigenvalues")
+"""Curves that have a band."""
+
+DRAWN = ("eigenvalues", "cumulative_quality", "cumulative_utilization")
+"""Curves whose centered bands are kept with a measurement, for pictures of it."""
+
+LEVEL = 0.95
+"""Coverage of the bands that are kept."""
+
+KEPT = 512
+"""So many leading places of a band are kept."""
+
+
+def band_of(
+    measurement: Measurement, resampling: Resampling[Measurement], curve: str, *, centered: bool, level: float
+) -> tuple[FloatArray, FloatArray]:
+    """The band of one curve; see `Measurement.curve_interval`.
+
+    Raises:
+        MissingNumberError: leaving out a shard makes the curve undefined.
+    """
+    which = "centered" if centered else "raw"
+    value = getattr(getattr(measurement, which), curve)
+    without = [getattr(getattr(part, which), curve) for part in resampling.without_each]
+    if any(part is None for part in without):
+        raise MissingNumberError(f"the interval of {curve}", UNDEFINED)
+    length = min(len(value), *(len(part) for part in without))
+    value, left = value[:length], np.stack([part[:length] for part in without])
+    shares = resampling.shares
+    center = corrected_value(value, left, shares)
+    spread = pseudo_values(value, left, shares) - center
+    reach = scipy.stats.t.ppf((1 + level) / 2, len(shares) - 1) * standard_error(spread, shares)
+    ceiling = 1.0 if curve in SHARES else np.inf
+    # As with single numbers: a center outside the range would leave a band beside it.
+    center = np.clip(center, 0.0, ceiling)
+    low, high = np.maximum(center - reach, 0.0), np.minimum(center + reach, ceiling)
+    # Beyond 1 nothing can lie apart.
+    gap = min(max(CLUSTER_GAP, BAND_ERRORS * relative_sampling_error(measurement.independent_samples)), 1.0)
+    unresolved = degenerate_clusters(getattr(measurement, which).eigenvalues, gap=gap)
+    return _over_clusters(curve, low, high, unresolved)
+
+
+def kept_bands(measurement: Measurement) -> dict[str, FloatArray]:
+    """The bands that are kept with a measurement: shape (2, K'), low and high end, by curve.
+
+    Only where corrected numbers were made, too: both come from the same shards, and bands then cost next to nothing.
+    """
+    if not measurement.estimates or measurement.resampling is None:
+        return dict(measurement.bands)
+    bands = {}
+    for curve in DRAWN:
+        try:
+            ends = measurement.curve_interval(curve, level=LEVEL)
+        except MissingNumberError:
+            # Its targets or outputs are missing, or too few shards were gathered: pictures say so.
+            continue
+        bands[curve] = np.stack(ends)[:, :KEPT]
+    return bands
+
+
+def _over_clusters(
+    curve: str, low: FloatArray, high: FloatArray, clusters: tuple[tuple[int, int], ...]
+) -> tuple[FloatArray, FloatArray]:
+    """Widen a band where the order of eigenfunctions is not known; ranges are half-open and may pass its end."""
+    wide_low, wide_high = low.copy(), high.copy()
+    for start, stop in ((start, stop) for start, stop in clusters if start < len(low)):
+        if curve == "eigenvalues":
+            wide_low[start:stop], wide_high[start:stop] = low[start:stop].min(), high[start:stop].max()
+        elif curve.startswith("cumulative"):
+            # At the end of the cluster the sum holds all of it, in whatever order.
+            inside = slice(start, stop - 1)
+            wide_low[inside] = np.minimum(low[inside], low[start - 1] if start else 0.0)
+            wide_high[inside] = np.maximum(high[inside], high[stop - 1] if stop <= len(high) else 1.0)
+        else:
+            wide_low[start:stop], wide_high[start:stop] = 0.0, 1.0
+    return wide_low, wide_high

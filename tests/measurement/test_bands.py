@@ -1,0 +1,88 @@
+"""Bands of curves: what is kept in a file is what was measured, and what is not kept says so."""
+
+import numpy as np
+import pytest
+
+import phiscope
+from phiscope.errors import MissingNumberError, RunFormatError
+from phiscope.measurement.bands import DRAWN, KEPT
+from phiscope.measurement.record import Measurement
+
+
+def measured(n=600, p=8, **settings):
+    random = np.random.default_rng(0)
+    features = random.standard_normal((n, p)) * np.geomspace(3, 0.5, p)
+    head = (random.standard_normal((3, p)), None)
+    return phiscope.diagonalize(features, head=head, targets=np.arange(n) % 3, **settings)
+
+
+def test_a_file_keeps_the_bands_that_pictures_show(tmp_path):
+    m = measured()
+    m.save(tmp_path / "m.safetensors")
+    again = Measurement.load(tmp_path / "m.safetensors")
+    for curve in DRAWN:
+        for kept, made in zip(again.curve_interval(curve), m.curve_interval(curve), strict=True):
+            assert np.array_equal(kept, made)
+    again.save(tmp_path / "twice.safetensors")
+    twice = Measurement.load(tmp_path / "twice.safetensors")
+    assert np.array_equal(twice.curve_interval("eigenvalues")[0], m.curve_interval("eigenvalues")[0])
+
+
+@pytest.mark.parametrize("asked", [{"level": 0.9}, {"centered": False}, {"curve": "quality"}])
+def test_other_bands_are_not_kept_and_that_is_said(tmp_path, asked):
+    m = measured()
+    m.save(tmp_path / "m.safetensors")
+    again = Measurement.load(tmp_path / "m.safetensors")
+    asked = {"curve": "eigenvalues", **asked}
+    low, high = m.curve_interval(**asked)
+    assert (low <= high).all()
+    with pytest.raises(MissingNumberError, match="a stored or resampled record lacks"):
+        again.curve_interval(**asked)
+
+
+def test_without_shards_there_are_none(tmp_path):
+    m = measured(intervals=False)
+    m.save(tmp_path / "m.safetensors")
+    assert Measurement.load(tmp_path / "m.safetensors").bands == {}
+
+
+def test_without_targets_only_the_other_bands_are_kept(tmp_path):
+    random = np.random.default_rng(0)
+    phiscope.diagonalize(random.standard_normal((200, 4))).save(tmp_path / "m.safetensors")
+    assert set(Measurement.load(tmp_path / "m.safetensors").bands) == {"eigenvalues"}
+
+
+def test_long_bands_are_kept_up_to_a_length(tmp_path):
+    m = measured(n=1400, p=KEPT + 50, intervals=True)
+    m.save(tmp_path / "m.safetensors")
+    assert Measurement.load(tmp_path / "m.safetensors").bands["eigenvalues"].shape == (2, KEPT)
+
+
+def test_an_observed_run_has_them(tmp_path):
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+    data = (torch.randn(400, 4), torch.arange(400) % 3)
+    with phiscope.Observer(net, data, run=tmp_path / "mine") as observer:
+        live = observer.record(epoch=0)
+    stored = phiscope.open_run(tmp_path / "mine").records[0].measurement()
+    low, high = stored.curve_interval("cumulative_quality")
+    assert np.array_equal(low, live.curve_interval("cumulative_quality")[0])
+    assert (low <= high).all()
+
+
+def test_a_damaged_band_is_one_sentence(tmp_path):
+    from safetensors import safe_open
+    from safetensors.numpy import load_file, save_file
+
+    path = tmp_path / "m.safetensors"
+    measured().save(path)
+    with safe_open(path, "numpy") as opened:
+        told = opened.metadata()
+    arrays = load_file(path)
+    arrays["band.eigenvalues"] = arrays["band.eigenvalues"][:1]
+    save_file(arrays, path, told)
+    with pytest.raises(RunFormatError, match=r"band\.eigenvalues"):
+        Measurement.load(path)
