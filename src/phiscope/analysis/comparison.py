@@ -20,7 +20,7 @@ from phiscope.spectrum.eigensystem import Eigensystem, diagonalize_operator
 from phiscope.typing import FloatArray
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from phiscope.figures.drawing import Drawing
 
 SHOWN = 12
 """So many leading eigenfunctions are listed when a comparison is printed."""
@@ -107,16 +107,17 @@ class Comparison:
         """Squared norm of every e_j^a inside the span of the k leading eigenfunctions of b, shape (k_a,), 0..1."""
         return persistence(self.overlap, [k] * len(self.overlap))
 
-    def figure(self) -> Figure:
+    def figure(self) -> Drawing:
         """Squared overlaps as a heat map with the clusters marked (needs matplotlib).
 
         Raises:
             MissingDependencyError: matplotlib is not installed.
         """
         # As for a measurement: reading numbers never loads a drawing library.
-        from phiscope.figures.draw import comparison_figure
+        from phiscope.figures.draw import drawn
+        from phiscope.figures.sheets import comparison_sheet
 
-        return comparison_figure(self)
+        return drawn(comparison_sheet(self), purpose="Comparison.figure()")
 
     def __str__(self) -> str:
         """The table a person reads."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import log_softmax
@@ -24,6 +24,9 @@ from phiscope.network.batch import with_targets
 from phiscope.network.isolation import isolated, unwrapped
 from phiscope.network.samples import samples_of
 from phiscope.typing import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from phiscope.figures.drawing import Drawing
 
 Sample = tuple[Any, Any]
 """Features (b, p) and targets (b,) or (b, c) of one batch."""
@@ -51,6 +54,17 @@ class Restriction:
     loss: FloatArray
     nc4: float | None
     n_samples: int
+
+    def figure(self) -> Drawing:
+        """Accuracy and loss over the number of eigenfunctions kept (needs matplotlib).
+
+        Raises:
+            MissingDependencyError: matplotlib is not installed.
+        """
+        from phiscope.figures.draw import drawn
+        from phiscope.figures.sheets import restriction_sheet
+
+        return drawn(restriction_sheet(self), purpose="Restriction.figure()")
 
     def least_k(self, share: float = 0.99) -> int | None:
         """Least k at which `share` of the full network's accuracy is reached; None for regression."""

@@ -10,10 +10,14 @@
     depth.py     where in a network features become minimal
     history.py   every scalar over the epochs of one or several runs
     epochs.py    a logarithmic axis for epochs, with a place for epoch 0
-    extremes.py  the samples on which an eigenfunction is largest and smallest
+    extremes.py  the samples on which an eigenfunction is largest and smallest, and samples as pictures
     tracks.py    which eigenfunction of the last record was which before
-    draw.py      figures drawn with matplotlib, for print and notebooks
-    drawing.py   matplotlib's figure, which shows itself in a notebook
+    why.py       why D_LR is what it is: the plane of used variance and evenness
+    sheets.py    the figures of single results, by name
+    run_sheets.py  the figures of a run, by name
+    captions.py  what is written below a figure of a paper
+    draw.py      sheets drawn with matplotlib, one or two columns wide
+    drawing.py   matplotlib's figure, which shows itself in a notebook and writes itself for a paper
 
 Builders return frozen dataclasses that a test can read. ``phiscope.page`` draws them on a page, ``draw.py`` for print.
 """
@@ -22,7 +26,7 @@ from __future__ import annotations
 
 from phiscope.figures.classes import class_map, span_map, turned, turned_map, turned_values
 from phiscope.figures.epochs import LogEpochs, log_epochs
-from phiscope.figures.extremes import Extremes, extreme_samples
+from phiscope.figures.extremes import Extremes, as_images, extreme_samples
 from phiscope.figures.history import Section, history_sections
 from phiscope.figures.model import Axis, Figure, HeatMap, Line, Mark, Panel
 from phiscope.figures.overlaps import overlap_map
@@ -42,6 +46,7 @@ __all__ = [
     "Section",
     "TrackLine",
     "TrackPicture",
+    "as_images",
     "class_map",
     "degenerate_clusters",
     "extreme_samples",

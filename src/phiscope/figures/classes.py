@@ -93,6 +93,7 @@ def _class_map(
         low=-limit,
         high=limit,
         clusters=clusters,
+        scale="mean of e_k within the class",
     )
 
 
@@ -118,6 +119,7 @@ def span_map(measurement: Measurement, *, centered: bool = False) -> HeatMap | N
         low=0.0,
         high=1.0,
         diverging=False,
+        scale="share, 0..1",
         clusters=degenerate_clusters(spectrum.eigenvalues[:shown], n_samples=measurement.independent_samples),
     )
 

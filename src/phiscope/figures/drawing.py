@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import Any
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from phiscope.errors import InputError
+from phiscope.errors import InputError, RunWriteError
+from phiscope.figures.model import Pictures, Sheet
+from phiscope.figures.palette import INK
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from phiscope.figures.draw import Columns
 
 SHOWN_DPI = 96
 """Pixels an inch at which a notebook shows a figure: its size in inches as browsers count them."""
@@ -43,6 +52,52 @@ class Drawing(Figure):
     def _repr_html_(self) -> None:
         """Nothing: with the picture and text beside it a notebook would have to choose."""
 
+    caption: str = ""
+    """What belongs below it in a paper: what is drawn, of how many samples, in which units, with which bands."""
+
+    _sheet: Sheet | None = None
+    _columns: Columns = 2
+
+    def tell(self, sheet: Sheet, columns: Columns) -> None:
+        """Take over what is drawn, so that it can be drawn again at another width."""
+        self._sheet, self._columns, self.caption = sheet, columns, sheet.caption
+
+    def save(self, path: str | PathLike[str], *, columns: Columns | None = None) -> Path:
+        """Write it for a paper: vector graphics where the format has them, letters as letters, the caption inside.
+
+        Args:
+            path: its ending is the format: .pdf, .svg, .png, .eps, ...
+            columns: 1 or 2: drawn anew, 85 or 178 mm wide with 8 pt type; None writes it as it is, with whatever was
+                changed in its axes.
+
+        Returns:
+            The path.
+
+        Raises:
+            InputError: another number of columns, or an ending that is no format.
+            RunWriteError: the file cannot be written.
+
+        Example:
+            ``m.figure("spectrum").save("spectrum.pdf", columns=1)``
+        """
+        from phiscope.figures.draw import STYLE, drawn
+
+        whole = self
+        if columns is not None and self._sheet is not None and columns != self._columns:
+            whole = drawn(self._sheet, columns=columns)
+        target = Path(path)
+        known = whole.canvas.get_supported_filetypes()
+        kind = target.suffix.removeprefix(".").lower()
+        if kind not in known:
+            raise InputError(f"{target.name!r} ends in no format that matplotlib writes; known are {', '.join(known)}")
+        try:
+            with rc_context({**STYLE, "savefig.bbox": None}):
+                whole.savefig(target, dpi=300, metadata=_inside(kind, whole.caption))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise RunWriteError(f"{target} cannot be written: {reason}", path=str(target), reason=reason) from error
+        return target
+
     def show(self, warn: bool = True) -> None:
         """Show it now, from the middle of a notebook's cell.
 
@@ -59,3 +114,37 @@ class Drawing(Figure):
                 'figure.savefig("figure.pdf"), or call it in a notebook'
             )
         notebook.display.display(self)
+
+
+def _inside(kind: str, caption: str) -> dict[str, str] | None:
+    """The caption, where a format keeps it, and no date: the same figure is the same file."""
+    if kind == "pdf":
+        return {"Subject": caption, "Creator": "phiscope", "CreationDate": None}  # type: ignore[dict-item]
+    if kind == "svg":
+        return {"Description": caption, "Date": None}  # type: ignore[dict-item]
+    return {"Description": caption} if kind == "png" else None
+
+
+def paint_pictures(axes: Axes, pictures: Pictures) -> None:
+    """Draw rows of small pictures or texts, each with its caption."""
+    axes.set_axis_off()
+    axes.set_title(pictures.title)
+    rows = len(pictures.row_labels)
+    places = max((len(row) for row in pictures.captions), default=1)
+    width = places + (0.6 if pictures.gap else 0.0)
+    axes.set(xlim=(-1.1, width), ylim=(rows, 0))
+    for row, label in enumerate(pictures.row_labels):
+        axes.text(-0.1, row + 0.5, label, ha="right", va="center", color=INK, fontsize=7)
+        for place, caption in enumerate(pictures.captions[row]):
+            left = place + (0.6 if pictures.gap and place >= pictures.gap else 0.0)
+            if pictures.images:
+                image = pictures.images[row][place]
+                shown = image[..., 0] if image.shape[-1] == 1 else image
+                extent = (left + 0.06, left + 0.94, row + 0.76, row + 0.02)
+                axes.imshow(shown, cmap="gray", vmin=0, vmax=255, extent=extent, aspect="auto", interpolation="nearest")
+                axes.text(left + 0.5, row + 0.8, caption, ha="center", va="top", fontsize=5, color=INK)
+            else:
+                words = pictures.texts[row][place].replace("$", r"\$")
+                axes.text(left + 0.02, row + 0.1, words, va="top", fontsize=5, color=INK, wrap=True)
+                axes.text(left + 0.02, row + 0.9, caption, va="bottom", fontsize=5, color=INK)
+    axes.set(xlim=(-1.1, width), ylim=(rows, 0))

@@ -1,11 +1,12 @@
-"""The samples on which an eigenfunction is largest and smallest."""
+"""The samples on which an eigenfunction is largest and smallest, and samples as pictures."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from phiscope.errors import ShapeError
 
@@ -65,3 +66,24 @@ def extreme_samples(values: ArrayLike, *, count: int = 6) -> tuple[Extremes, ...
             )
         )
     return tuple(found)
+
+
+def as_images(inputs: NDArray[Any]) -> NDArray[np.uint8] | None:
+    """Samples as gray or color pictures of shape (g, height, width, 1 or 3), or None when they are not.
+
+    Accepted are (g, h, w), (g, 1 or 3, h, w) and (g, h, w, 1 or 3). Values are stretched to 0..255 by the
+    smallest and the largest finite value of all samples together, so that samples stay comparable.
+    """
+    if inputs.ndim == 3:
+        images = inputs[..., None]
+    elif inputs.ndim == 4 and inputs.shape[1] in (1, 3):
+        images = np.moveaxis(inputs, 1, -1)
+    elif inputs.ndim == 4 and inputs.shape[-1] in (1, 3):
+        images = inputs
+    else:
+        return None
+    if min(images.shape) == 0:
+        return None
+    values = np.nan_to_num(np.asarray(images, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
+    return np.asarray((values - low) * (255 / (high - low) if high > low else 0.0), dtype=np.uint8)

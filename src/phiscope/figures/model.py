@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 Dash = Literal["solid", "dashed", "dotted"]
 
 
@@ -22,6 +25,7 @@ class Axis:
         low: lower end, None to follow the data.
         high: upper end, None to follow the data.
         whole: True when only whole numbers occur.
+        names: where places have names instead of numbers, those of 1, 2, 3, ...
     """
 
     title: str
@@ -30,6 +34,7 @@ class Axis:
     low: float | None = None
     high: float | None = None
     whole: bool = False
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +47,9 @@ class Line:
         y: vertical values, as many as ``x``; NaN leaves a gap.
         color: ``#rrggbb``.
         dash: how the line is drawn.
+        low: lower ends of its 95 % band, as many as ``x``; NaN where there is none, empty without a band.
+        high: upper ends.
+        tag: words at its last point.
     """
 
     label: str
@@ -49,11 +57,33 @@ class Line:
     y: tuple[float, ...]
     color: str
     dash: Dash = "solid"
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    tag: str = ""
 
     @property
     def gaps(self) -> int:
         """How many values are NaN or infinite and therefore not drawn."""
         return sum(1 for value in self.y if value != value or value in (float("inf"), float("-inf")))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dots:
+    """Points that no line joins.
+
+    Attributes:
+        label: legend text.
+        x: horizontal values.
+        y: vertical values, as many as ``x``.
+        color: ``#rrggbb``.
+        symbol: marker, so that colors are not needed to tell them apart.
+    """
+
+    label: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    color: str
+    symbol: Literal["circle", "square", "triangle", "diamond", "cross"] = "circle"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +94,13 @@ class Mark:
         at: position on the axis.
         label: the words.
         axis: the axis that ``at`` belongs to.
+        color: ``#rrggbb``; empty takes that of the panel's first line.
     """
 
     at: float
     label: str
     axis: Literal["x", "y"] = "x"
+    color: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +114,8 @@ class Panel:
         y: vertical axis.
         lines: the curves; empty when nothing could be drawn.
         marks: straight lines with words.
+        dots: points that no line joins.
+        shades: half-open ranges of places k, from 0, whose order means nothing.
         note: one sentence for below the panel: why it is empty, or what was left out.
     """
 
@@ -91,6 +125,8 @@ class Panel:
     y: Axis
     lines: tuple[Line, ...] = ()
     marks: tuple[Mark, ...] = ()
+    dots: tuple[Dots, ...] = ()
+    shades: tuple[tuple[int, int], ...] = ()
     note: str = ""
 
     def description(self) -> str:
@@ -137,6 +173,7 @@ class HeatMap:
         diverging: True when zero is the middle and the sign matters.
         clusters: half-open ranges of columns whose eigenvalues are nearly equal.
         row_clusters: the same for rows, where rows are eigenfunctions too.
+        scale: what the colors mean.
     """
 
     title: str
@@ -149,3 +186,48 @@ class HeatMap:
     diverging: bool = True
     clusters: tuple[tuple[int, int], ...] = ()
     row_clusters: tuple[tuple[int, int], ...] = ()
+    scale: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """Rows of small pictures or texts.
+
+    Attributes:
+        title: a few words above them.
+        row_labels: one text for each row.
+        captions: one text for each place of each row, such as a class and a value.
+        images: for each row its pictures, each shape (height, width, 1 or 3) in 0..255; empty where texts are shown.
+        texts: for each row its texts; empty where pictures are shown.
+        gap: number of places after which a row has a gap.
+    """
+
+    title: str
+    row_labels: tuple[str, ...]
+    captions: tuple[tuple[str, ...], ...]
+    images: tuple[tuple[NDArray[np.uint8], ...], ...] = ()
+    texts: tuple[tuple[str, ...], ...] = ()
+    gap: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """A figure of a paper: parts, their arrangement, and what is written below it.
+
+    Attributes:
+        name: of the kind of figure, such as "spectrum".
+        headline: one line above the parts; empty for none.
+        parts: in reading order.
+        caption: what a reader has to know: what is drawn, of how many samples, in which units, with which bands.
+        across: parts side by side where the figure is two columns wide.
+        height: of one part, in inches.
+        columns: how wide it is unless somebody says otherwise.
+    """
+
+    name: str
+    headline: str
+    parts: tuple[Panel | HeatMap | Pictures, ...]
+    caption: str
+    across: int = 3
+    height: float = 2.1
+    columns: Literal[1, 2] = 2

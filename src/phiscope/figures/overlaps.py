@@ -37,4 +37,5 @@ def overlap_map(comparison: Comparison, *, most: int = MOST) -> HeatMap:
         diverging=False,
         clusters=columns,
         row_clusters=rows,
+        scale="0: orthogonal, 1: the same function",
     )

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from phiscope.errors import MissingNumberError
 from phiscope.figures.model import Axis, Dash, Figure, Line, Mark, Panel
 from phiscope.figures.palette import run_color
 from phiscope.measurement.record import Measurement
 from phiscope.spectrum.spectrum import Spectrum
+from phiscope.typing import FloatArray
 
 DENSE = 40
 """So many leading eigenfunctions are always drawn one by one."""
@@ -89,6 +91,30 @@ def curve(spectrum: Spectrum, name: str) -> NDArray[np.float64] | None:
     return values
 
 
+def band(measurement: Measurement, name: str, *, centered: bool) -> tuple[FloatArray, FloatArray] | None:
+    """The 95 % band of a curve as it is drawn: that of eigenvalues in units of the first; None where there is none."""
+    try:
+        low, high = measurement.curve_interval(name, centered=centered)
+    except MissingNumberError:
+        return None
+    rho = spectrum_of(measurement, centered=centered).eigenvalues
+    unit = rho[0] if name == "eigenvalues" and rho.size and rho[0] > 0 else 1.0
+    return low / unit, high / unit
+
+
+def band_reason(measurement: Measurement) -> str:
+    """Why the centered curves have no bands; empty where they have."""
+    try:
+        measurement.curve_interval("eigenvalues")
+    except MissingNumberError as error:
+        return error.reason
+    return ""
+
+
+def _at(ends: NDArray[np.float64], kept: NDArray[np.intp]) -> tuple[float, ...]:
+    return tuple(float(ends[k]) if k < ends.size else float("nan") for k in kept.tolist())
+
+
 def missing_reason(name: str) -> str:
     """Why one of the cumulative curves is absent."""
     needed = "targets" if name == "cumulative_quality" else "outputs"
@@ -101,6 +127,7 @@ def operator_figure(
     centered: bool = False,
     colors: Sequence[str] | None = None,
     dashes: Sequence[Dash] | None = None,
+    bands: bool = False,
 ) -> Figure:
     """Spectrum, Pi*(k) and Pihat(k) of one or several measurements, as data.
 
@@ -109,6 +136,7 @@ def operator_figure(
         centered: True for the covariance S, False for the second moment M.
         colors: one ``#rrggbb`` for each measurement; Okabe-Ito colors when None.
         dashes: one dash for each measurement; solid when None.
+        bands: with 95 % bands, where the shards of samples or a file have them.
 
     Returns:
         A figure of three panels, named after the curves ``eigenvalues``, ``cumulative_quality`` and
@@ -126,6 +154,7 @@ def operator_figure(
             if values is None or not values.size:
                 continue
             kept = drawn_indices(values.size, marks)
+            ends = band(measurement, name, centered=centered) if bands else None
             lines.append(
                 Line(
                     label=label,
@@ -133,6 +162,8 @@ def operator_figure(
                     y=tuple(values[kept].tolist()),
                     color=colors[index] if colors else run_color(index),
                     dash=dashes[index] if dashes else "solid",
+                    low=() if ends is None else _at(ends[0], kept),
+                    high=() if ends is None else _at(ends[1], kept),
                 )
             )
         spectral = name == "eigenvalues"

@@ -12,7 +12,7 @@ from phiscope.measurement.record import Measurement
 from phiscope.metrics import SCALARS, definition_of
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from phiscope.figures.drawing import Drawing
 
 SHOWN = (
     "effective_dimension_centered",
@@ -159,16 +159,17 @@ class Layers(Mapping[str, Measurement]):
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self._notes())
         return f"<table><tr>{top}</tr>{body}</table>{notes}"
 
-    def figure(self) -> Figure:
+    def figure(self) -> Drawing:
         """Numbers over depth in one picture (needs matplotlib).
 
         Raises:
             MissingDependencyError: matplotlib is not installed.
         """
         # A door upward like Measurement.figure(): reading numbers never loads a drawing library.
-        from phiscope.figures.draw import layers_figure
+        from phiscope.figures.draw import drawn
+        from phiscope.figures.sheets import layers_sheet
 
-        return layers_figure(self)
+        return drawn(layers_sheet(self), purpose="Layers.figure()")
 
 
 def _symbol(name: str) -> str:

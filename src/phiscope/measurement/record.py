@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from phiscope.spectrum.spectrum import Spectrum, eigenfunctions
 from phiscope.typing import FloatArray
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from phiscope.figures.drawing import Drawing
 
 FORMAT = 1
 """Version of the file layout of one measurement."""
@@ -185,16 +185,27 @@ class Measurement(Reading):
         kept = None if k is None else as_count(k, name="k", least=0)
         return self._eigenfunctions(self.class_means, centered)[:, :kept]
 
-    def figure(self) -> Figure:
-        """Spectrum, cumulative quality and cumulative utilization in one picture (needs matplotlib).
+    def figure(self, name: str = "spectrum", *, class_names: Sequence[str] | None = None) -> Drawing:
+        """A picture of this measurement (needs matplotlib); ``figure(...).save("fig.pdf", columns=1)`` is for a paper.
+
+        Args:
+            name: "spectrum": eigenvalues and shares with 95 % bands; "curves": the shares alone; "classes": which class
+                lives on which eigenfunction; "why": D_LR in the plane of used variance and evenness.
+            class_names: one text for each class, for "classes".
+
+        Returns:
+            A ``matplotlib.figure.Figure`` that a notebook shows, with its ``caption``.
 
         Raises:
             MissingDependencyError: matplotlib is not installed.
+            UnknownNameError: there is no such picture.
         """
         # The one door upward: a result draws itself, yet reading numbers never loads a drawing library.
-        from phiscope.figures.draw import measurement_figure
+        from phiscope.figures.draw import drawn
+        from phiscope.figures.sheets import measurement_sheet
 
-        return measurement_figure(self)
+        names = None if class_names is None else tuple(class_names)
+        return drawn(measurement_sheet(self, name, class_names=names), purpose="Measurement.figure()")
 
     def save(self, path: str | PathLike[str], *, keep_eigenvectors: int | None = None) -> None:
         """Write one safetensors file without pickle; `keep_eigenvectors` stores only that many leading ones.

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phiscope.errors import MissingDependencyError
+from phiscope.figures import as_images as as_images
 from phiscope.figures import extreme_samples
 from phiscope.page.charts import finite
 
@@ -44,27 +45,6 @@ class Sprite:
     rows: int
     width: int
     height: int
-
-
-def as_images(inputs: NDArray[Any]) -> NDArray[np.uint8] | None:
-    """Samples as gray or color pictures of shape (g, height, width, 1 or 3), or None when they are not.
-
-    Accepted are (g, h, w), (g, 1 or 3, h, w) and (g, h, w, 1 or 3). Values are stretched to 0..255 by the
-    smallest and the largest finite value of all samples together, so that samples stay comparable.
-    """
-    if inputs.ndim == 3:
-        images = inputs[..., None]
-    elif inputs.ndim == 4 and inputs.shape[1] in (1, 3):
-        images = np.moveaxis(inputs, 1, -1)
-    elif inputs.ndim == 4 and inputs.shape[-1] in (1, 3):
-        images = inputs
-    else:
-        return None
-    if min(images.shape) == 0:
-        return None
-    values = np.nan_to_num(np.asarray(images, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    return np.asarray((values - low) * (255 / (high - low) if high > low else 0.0), dtype=np.uint8)
 
 
 def sprite_of(images: NDArray[np.uint8]) -> Sprite:

@@ -22,6 +22,8 @@ from phiscope.runs.units import Unit, unit_of
 if TYPE_CHECKING:
     import xarray
 
+    from phiscope.figures.drawing import Drawing
+
 UNFINISHED = "running or killed"
 """Status of a run that has not said how it ended."""
 
@@ -236,6 +238,25 @@ class Run:
         if targets is not None and (not targets.ndim or len(targets) != len(inputs)):
             raise RunFormatError(f"{path} has {len(inputs)} inputs and targets of shape {targets.shape}; it is damaged")
         return Gallery(inputs=inputs, targets=targets)
+
+    def figure(
+        self, name: str, *, epoch: float | None = None, split: str | None = None, k: tuple[int, int] = (1, 2)
+    ) -> Drawing:
+        """A picture of this run (needs matplotlib); ``run.figure("spectrum").save("fig.pdf", columns=1)``.
+
+        Args:
+            name: "spectrum", "curves", "classes", "gallery" or "plane" of a record; "timeline", "flow" or "why".
+            epoch: of which record (its step, where the run counts steps); None: the last measured one.
+            split: None: the first.
+            k: of "plane": which two eigenfunctions, from 1.
+
+        Raises:
+            RunError: what the picture needs was not stored.
+        """
+        from phiscope.figures.draw import drawn
+        from phiscope.figures.run_sheets import run_sheet
+
+        return drawn(run_sheet(self, name, epoch=epoch, split=split, k=k), purpose="Run.figure()")
 
     def table(self, split: str | None = None) -> list[dict[str, Any]]:
         """One row a record: epoch, step, seconds, the caller's scalars and the numbers of one split.

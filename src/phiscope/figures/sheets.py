@@ -1,0 +1,189 @@
+"""The figures of single results by name: of a measurement, of layers, of a comparison, of a restriction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from phiscope.analysis.comparison import Comparison
+from phiscope.analysis.restriction import Restriction
+from phiscope.errors import InputError, UnknownNameError
+from phiscope.figures.captions import BANDS, MADE, of_whom, spectrum_caption, why_caption
+from phiscope.figures.classes import class_map, span_map
+from phiscope.figures.depth import depth_figure
+from phiscope.figures.model import Axis, HeatMap, Line, Mark, Panel, Sheet
+from phiscope.figures.overlaps import overlap_map
+from phiscope.figures.palette import INK, OKABE_ITO
+from phiscope.figures.spectra import band_reason, operator_figure
+from phiscope.figures.why import why_panel
+from phiscope.findings.held_out import quality_null
+from phiscope.measurement.layers import Layers
+from phiscope.measurement.record import Measurement
+from phiscope.spectrum.clusters import degenerate_clusters
+
+Words = Mapping[str, Any]
+"""What is known about a measurement beside it: "moment" and "split" for captions, "class_names"."""
+
+
+def spectrum_sheet(measurement: Measurement, **words: Any) -> Sheet:
+    """Spectrum, Pi*(k) and Pihat(k), raw and centered, with 95 % bands.
+
+    The number of classes (the output rank in regression) is marked, clusters of nearly equal centered eigenvalues are
+    shaded in the spectrum, and beside the centered Pi*(k) stands what targets that say nothing would reach.
+    """
+    centered = operator_figure([("centered", measurement)], centered=True, colors=OKABE_ITO[:1], bands=True)
+    raw = operator_figure([("raw", measurement)], colors=OKABE_ITO[1:2], dashes=["dashed"])
+    panels = tuple(
+        _joined(first, _with_chance(second, measurement), measurement)
+        for first, second in zip(raw.panels, centered.panels, strict=True)
+    )
+    caption = spectrum_caption(measurement, words.get("moment", ""), words.get("split", ""))
+    return Sheet(name="spectrum", headline=headline(measurement), parts=panels, caption=caption)
+
+
+def curves_sheet(measurement: Measurement, **words: Any) -> Sheet:
+    """Pi*(k) and Pihat(k) alone, centered, with bands."""
+    centered = operator_figure([("", measurement)], centered=True, colors=OKABE_ITO[:1], bands=True)
+    parts = tuple(_with_chance(panel, measurement) for panel in centered.panels[1:])
+    whom = of_whom(measurement, words.get("moment", ""), words.get("split", ""))
+    reason = band_reason(measurement)
+    caption = (
+        "Shares of the targets, Π*(k), and of the outputs, Π̂(k), in the span of the k leading eigenfunctions of the "
+        f"centered feature operator; pure numbers. {whom} {f'No bands: {reason}.' if reason else BANDS} {MADE}"
+    )
+    return Sheet(name="curves", headline="", parts=parts, caption=caption, across=2)
+
+
+def classes_sheet(measurement: Measurement, **words: Any) -> Sheet:
+    """Which class lives on which eigenfunction; for regression what each eigenfunction holds.
+
+    Raises:
+        InputError: there were neither classes nor targets nor outputs.
+    """
+    heat = class_map(measurement, centered=True, class_names=words.get("class_names"))
+    heat = span_map(measurement, centered=True) if heat is None else heat
+    if heat is None:
+        raise InputError("the class map needs targets or outputs, and this measurement has neither")
+    whom = of_whom(measurement, words.get("moment", ""), words.get("split", ""))
+    caption = (
+        f"{heat.title}, centered. Eigenfunctions have mean square 1 over all samples, so that a cell counts such "
+        f"units; their signs are arbitrary. A bar above: nearly equal eigenvalues, whose order means nothing. "
+        f"{whom} {MADE}"
+    )
+    return _map_sheet("classes", heat, caption)
+
+
+def why_sheet(measurement: Measurement, **words: Any) -> Sheet:
+    """Where this measurement stands in the plane of U and evenness."""
+    evidence = [] if measurement.evidence is None else [measurement.evidence]
+    panel = why_panel([("", evidence, OKABE_ITO[0])])
+    caption = why_caption(words.get("moment", ""), measurement, words.get("split", ""))
+    return Sheet(name="why", headline="", parts=(panel,), caption=caption, across=1, height=2.6, columns=1)
+
+
+OF_MEASUREMENTS: dict[str, Callable[..., Sheet]] = {
+    "spectrum": spectrum_sheet,
+    "curves": curves_sheet,
+    "classes": classes_sheet,
+    "why": why_sheet,
+}
+"""Figures that one measurement has."""
+
+
+def measurement_sheet(measurement: Measurement, name: str = "spectrum", **words: Any) -> Sheet:
+    """A figure of one measurement by its name.
+
+    Raises:
+        UnknownNameError: measurements have no such figure.
+    """
+    if name not in OF_MEASUREMENTS:
+        raise UnknownNameError("figure of a measurement", name, OF_MEASUREMENTS)
+    return OF_MEASUREMENTS[name](measurement, **words)
+
+
+def layers_sheet(layers: Layers) -> Sheet:
+    """Dimensions, shares and utilization over depth."""
+    told = depth_figure(layers)
+    names = Axis(title="", low=0.5, high=max(len(layers), 1) + 0.5, whole=True, names=told.layers)
+    parts = tuple(replace(panel, x=names) for panel in told.figure.panels)
+    n = next((one.n_samples for one in layers.values()), 0)
+    caption = (
+        f"{len(layers)} layers on the same n = {n:,} samples, in forward order: centered effective dimension and k90, "
+        f"shares between 0 and 1, and the outputs held by eigenfunctions of each layer. {MADE}"
+    )
+    return Sheet(name="layers", headline=told.headline, parts=parts, caption=caption, height=2.5)
+
+
+def comparison_sheet(comparison: Comparison) -> Sheet:
+    """The map of squared overlaps of two feature maps."""
+    reading = "centered" if comparison.centered else "raw"
+    words = f"{reading} eigenfunctions, n = {comparison.n_samples}, CKA = {comparison.cka:.3f}"
+    caption = (
+        f"Squared overlaps of the {reading} eigenfunctions of two feature maps on the same "
+        f"n = {comparison.n_samples:,} samples; 0: orthogonal, 1: the same function. Bars: nearly equal eigenvalues. "
+        f"CKA = {comparison.cka:.3f}. {MADE}"
+    )
+    return replace(_map_sheet("comparison", overlap_map(comparison), caption), headline=words)
+
+
+def restriction_sheet(restriction: Restriction) -> Sheet:
+    """Accuracy and loss of the head on the k leading eigenfunctions only."""
+    k = tuple(float(place) for place in range(len(restriction.loss)))
+    x = Axis(title="k eigenfunctions kept", low=0.0, high=max(k[-1], 1.0), whole=True)
+    reading = "centered" if restriction.centered else "raw"
+    parts = []
+    if restriction.accuracy is not None:
+        line = Line(label="", x=k, y=tuple(restriction.accuracy.tolist()), color=OKABE_ITO[0])
+        least = restriction.least_k()
+        marks = () if least is None else (Mark(at=least, label=f"99 % of it at k = {least}", color=INK),)
+        y = Axis(title="share right", low=0.0, high=1.04)
+        parts.append(Panel(name="accuracy", title="Accuracy", x=x, y=y, lines=(line,), marks=marks))
+    line = Line(label="", x=k, y=tuple(restriction.loss.tolist()), color=OKABE_ITO[1])
+    nats = "cross-entropy, nats" if restriction.accuracy is not None else "mean squared error"
+    parts.append(Panel(name="loss", title="Loss", x=x, y=Axis(title=nats, low=0.0), lines=(line,)))
+    caption = (
+        f"The trained head on the k leading {reading} eigenfunctions alone; at the right end it is the network itself. "
+        f"n = {restriction.n_samples:,} samples. {MADE}"
+    )
+    return Sheet(name="restriction", headline="", parts=tuple(parts), caption=caption, across=2)
+
+
+def headline(measurement: Measurement) -> str:
+    """The regime with its numbers, and of how many samples."""
+    facts = f"n = {measurement.n_samples} samples, p = {measurement.n_features} features"
+    if measurement.evidence is None or measurement.evidence.output_rank == 0:
+        return facts
+    evidence = measurement.evidence
+    word = "regime cannot be told" if evidence.regime is None else f"{evidence.regime} regime"
+    distance = "" if evidence.dynamical_low_rank is None else f", D_LR = {evidence.dynamical_low_rank:.3g}"
+    reached = "k90 never reached" if evidence.k90 is None else f"k90 = {evidence.k90}"
+    return f"{word}: {reached}, output rank r = {evidence.output_rank}{distance}; {facts}"
+
+
+def _map_sheet(name: str, heat: HeatMap, caption: str) -> Sheet:
+    height = min(max(1.1 + 0.13 * len(heat.row_labels), 2.2), 7.5)
+    return Sheet(name=name, headline="", parts=(heat,), caption=caption, across=1, height=height)
+
+
+def _joined(raw: Panel, centered: Panel, measurement: Measurement) -> Panel:
+    """Both operators in one panel."""
+    marks = [replace(mark, color=OKABE_ITO[1]) for mark in raw.marks]
+    marks += [replace(mark, color=OKABE_ITO[0]) for mark in centered.marks]
+    shades: tuple[tuple[int, int], ...] = ()
+    if raw.name == "eigenvalues":
+        n = measurement.independent_samples
+        shades = degenerate_clusters(measurement.centered.eigenvalues, n_samples=n)
+    lines = (*raw.lines, *centered.lines)
+    return replace(raw, lines=lines, marks=tuple(marks) if lines else (), shades=tuple(shades))
+
+
+def _with_chance(panel: Panel, measurement: Measurement) -> Panel:
+    """The panel of Pi*(k) with its null level; any other as it is."""
+    if panel.name != "cumulative_quality" or not panel.lines:
+        return panel
+    places = panel.lines[0].x
+    level = quality_null(int(places[-1]), measurement.independent_samples)
+    heights = tuple(float(level[int(k) - 1]) for k in places)
+    chance = Line(label="by chance", x=places, y=heights, color=INK, dash="dotted")
+    return replace(panel, lines=(*panel.lines, chance))
