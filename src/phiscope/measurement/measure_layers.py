@@ -36,6 +36,7 @@ def measure_layers(
     maps: Maps | None = None,
     tokens: Tokens | None = None,
     padding: bool = False,
+    next_token: bool | None = None,
     channels: ChannelAxis | None = None,
     head: Any = None,
     features: nn.Module | str | None = None,
@@ -66,6 +67,7 @@ def measure_layers(
         tokens: what becomes of (n, T, p): "pooled", "first", "last", "positions", or None as for maps. Positions
             that the batch's `attention_mask` leaves out do not count.
         padding: count tokens that the batch's attention mask leaves out as samples, too.
+        next_token: see `measure`.
         channels: axis of the features where there are positions, "first" or "last"; None = found by the width of
             the last layer with weights.
         head: see `measure`.
@@ -104,7 +106,9 @@ def measure_layers(
         raise InputError(f"max_samples is {max_samples}; expected a positive integer or None")
     check_order(data, targets)
     wanted = ReadingChoice(maps=maps, tokens=tokens, channels=channels, max_features=max_features)
-    chosen = FeatureChoice(features=features, outputs=outputs, head=head, reading=wanted, padding=padding)
+    chosen = FeatureChoice(
+        features=features, outputs=outputs, head=head, reading=wanted, padding=padding, next_token=next_token
+    )
     model = unwrapped(model)
     where = None if device is None else torch.device(device)
 

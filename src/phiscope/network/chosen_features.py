@@ -25,6 +25,7 @@ from phiscope.network.layer_reading import Heard, LayerReading, layers_listened,
 from phiscope.network.linear_layers import linear_kind, named_layers, unwrapped_name, weight_and_bias
 from phiscope.network.output_layout import spelled, tensor_at, tensors_in
 from phiscope.network.rows import FeatureMap, Rows, RowsOf, check_finite
+from phiscope.network.samples import label_rule
 
 OUTPUT = "output"
 """What the model returns, as a name for features and outputs."""
@@ -156,6 +157,7 @@ class FeatureChoice:
         head: a layer, its dotted name, (W, b), or None.
         reading: what becomes of positions.
         padding: whether positions that an attention mask leaves out count.
+        next_token: whether labels at positions are those of the next token; None asks the model's loss.
     """
 
     features: nn.Module | str | None = None
@@ -163,6 +165,7 @@ class FeatureChoice:
     head: Any = None
     reading: ReadingChoice = field(default_factory=ReadingChoice)
     padding: bool = False
+    next_token: bool | None = None
 
     @property
     def is_chosen(self) -> bool:
@@ -345,7 +348,11 @@ def feature_map_of(
     model: nn.Module, raw: Any, choice: FeatureChoice, *, device: torch.device | None, targets: Any = None
 ) -> FeatureMap:
     """The feature map that the caller asks for, settled on one raw batch; meant for the inside of `isolated`."""
+    found: FeatureMap
     if not choice.is_chosen:
         found = split_on(model, raw, head=choice.head, device=device, targets=targets).feature_map
-        return replace(found, padding=choice.padding)
-    return choose_features(model, batch_on(model, raw, device, targets), choice, device)
+        found = replace(found, padding=choice.padding)
+    else:
+        found = choose_features(model, batch_on(model, raw, device, targets), choice, device)
+    batch = batch_on(model, raw, device, targets)
+    return replace(found, labels=label_rule(found.caller(), batch, choice.next_token))

@@ -59,6 +59,7 @@ class Observer(Recording):
         maps: see `measure`.
         tokens: see `measure`.
         padding: see `measure`.
+        next_token: see `measure`.
         targets: of every split, see `measure`; an array belongs to a single data set.
         header: what to tell about the run (title, description, settings, data, class_names, ...).
         rank_tolerance: relative tolerance on the eigenvalues of the outputs' moments.
@@ -112,6 +113,7 @@ class Observer(Recording):
     maps: Maps | None = None
     tokens: Tokens | None = None
     padding: bool = False
+    next_token: bool | None = None
     targets: Any = None
     header: Mapping[str, Any] | None = None
     rank_tolerance: float = 1e-4
@@ -139,6 +141,7 @@ class Observer(Recording):
             head=self.head,
             reading=ReadingChoice(maps=self.maps, tokens=self.tokens),
             padding=self.padding,
+            next_token=self.next_token,
         )
         self._where = None if self.device is None else torch.device(self.device)
         self._splits = named_splits(self.probe_data)
