@@ -127,13 +127,22 @@ class LayerMoments:
         head: shared by all layers.
         num_classes: for integer targets.
         n_shards: for intervals.
+        shard_memory: bytes that the sums of all shards may take.
     """
 
-    def __init__(self, *, reading: LayerReading | None, head: HeadRows, num_classes: int | None, n_shards: int) -> None:
+    def __init__(
+        self,
+        *,
+        reading: LayerReading | None,
+        head: HeadRows,
+        num_classes: int | None,
+        n_shards: int,
+        shard_memory: int,
+    ) -> None:
         self.reading = reading
         self.head = head
         self.key = head.name if reading is None else reading.source.key
-        self._moments = MomentAccumulator(num_classes=num_classes, n_shards=n_shards)
+        self._moments = MomentAccumulator(num_classes=num_classes, n_shards=n_shards, shard_memory=shard_memory)
         self._width = 0
         self._precision = ""
         self._device = ""

@@ -17,7 +17,7 @@ from phiscope.inputs.order import check_order
 from phiscope.inputs.progress import bar_of
 from phiscope.measurement.layer_moments import HeadRows, LayerMoments
 from phiscope.measurement.layers import Layers
-from phiscope.moments.shards import shards_for_all
+from phiscope.moments.shards import LAYERS_SHARD_MEMORY, shards_for_all
 from phiscope.network import FeatureChoice, FeatureMap, feature_map_of
 from phiscope.network.batch import Batch, answered, with_targets
 from phiscope.network.isolation import isolated, unwrapped
@@ -242,7 +242,13 @@ class _Pass:
         n_shards = shards_for_all([features.shape[1] for features, _ in told])
         num_classes = classes_of_head(self.head.n_outputs) if classes and self.head.affine is not None else None
         self.moments = [
-            LayerMoments(reading=one, head=self.head, num_classes=num_classes, n_shards=n_shards)
+            LayerMoments(
+                reading=one,
+                head=self.head,
+                num_classes=num_classes,
+                n_shards=n_shards,
+                shard_memory=LAYERS_SHARD_MEMORY // len(self.readings),
+            )
             for one in self.readings
         ]
         return told
