@@ -197,7 +197,7 @@ class Run:
             seen.update(dict.fromkeys(record.splits))
         return tuple(seen)
 
-    @property
+    @functools.cached_property  # a vocabulary is long
     def class_names(self) -> tuple[str, ...] | None:
         """Names of the classes in order, or None when unknown or not a classification."""
         names = self.header.get("class_names")

@@ -151,6 +151,7 @@ function drawMap(chart) {
   drawn.layout.shapes = frame.clusters.map(([from, to]) => ({
     type: "line", xref: "x", yref: "paper", x0: from - 0.45, x1: to + 0.45, y0: 1.0, y1: 1.0, line: { color: "#1F2328", width: 4 },
   }));
+  withAddedRows(drawn, addedRows(run, frame.z[0].length), frame.z[0].length);
   chart.style.height = `${drawn.layout.height}px`;
   Plotly.react(chart, drawn.data, drawn.layout, config);
   figure.querySelector(".map-now").textContent = nowShort(run, record, turn);
