@@ -6,7 +6,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from phiscope.errors import InputError, ShapeError, TargetError
@@ -212,6 +214,28 @@ def _predicts_next(feature_map: FeatureMap, batch: Batch, labels: Tensor) -> tup
 def _decodes(batch: Batch) -> bool:
     """Whether a model with a decoder answers at positions of its own."""
     return "decoder_input_ids" in batch.kwargs or "decoder_inputs_embeds" in batch.kwargs
+
+
+def token_ids(batch: Batch, leading: tuple[int, ...]) -> NDArray[Any] | None:
+    """The ids at the positions where a model answers, shape (n, T); None where no input has them."""
+    names = ("decoder_input_ids",) if _decodes(batch) else ("input_ids",)
+    others = () if _decodes(batch) else (*batch.args, *batch.kwargs.values())
+    for value in (*(batch.kwargs.get(name) for name in names), *others):
+        if isinstance(value, Tensor) and value.ndim == 2 and value.shape == leading and _is_whole(value):
+            return np.asarray(value.detach().cpu())
+    return None
+
+
+def _is_whole(value: Tensor) -> bool:
+    return not value.is_floating_point() and not value.is_complex() and value.dtype != torch.bool
+
+
+def real_tokens(batch: Batch, leading: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Which positions the batch's attention mask keeps, of the shape of the positions; all without a mask."""
+    mask = batch.kwargs.get("decoder_attention_mask" if _decodes(batch) else "attention_mask")
+    if not isinstance(mask, Tensor) or tuple(mask.shape) != tuple(leading):
+        return np.ones(leading, dtype=bool)
+    return np.asarray(mask.detach().cpu() != 0)
 
 
 def _real(batch: Batch, rows: Rows, total: int) -> Tensor:

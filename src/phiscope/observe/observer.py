@@ -29,8 +29,9 @@ from phiscope.network.isolation import isolated, unwrapped
 from phiscope.network.layer_plan import ReadingChoice
 from phiscope.network.layer_reading import Maps, Tokens
 from phiscope.observe.alerts import Alert
+from phiscope.observe.decoding import Decoder
 from phiscope.observe.desk import OnError
-from phiscope.observe.gallery import Gallery, gallery_values, kept_gallery
+from phiscope.observe.gallery import NO_IDS, Gallery, gallery_values, kept_gallery
 from phiscope.observe.ranks import SilentWriter, Writer, watch_of
 from phiscope.observe.recording import Recording, as_numbers, header_of, leave_nothing
 from phiscope.observe.schedule import schedule
@@ -61,9 +62,12 @@ class Observer(Recording):
         padding: see `measure`.
         next_token: see `measure`.
         targets: of every split, see `measure`; an array belongs to a single data set.
-        header: what to tell about the run (title, description, settings, data, class_names, ...).
+        header: what to tell about the run (title, description, settings, data, class_names, ...); class_names may also
+            be a mapping, a function of a class, or a tokenizer.
         rank_tolerance: relative tolerance on the eigenvalues of the outputs' moments.
         gallery: number of samples of each split to show eigenfunctions on; 0 for none.
+        decode: makes text of them: a tokenizer with ``.decode``, or a function of a list of token ids (of an array,
+            where samples are none). Where the model answers at each token, the gallery then shows tokens in their text.
         max_samples: samples measured of each split; None = all.
         device: where to measure; None = where the parameters are.
         initial: the state to compare features with: "now", parameters and buffers by name, or None for no
@@ -118,6 +122,7 @@ class Observer(Recording):
     header: Mapping[str, Any] | None = None
     rank_tolerance: float = 1e-4
     gallery: int = 256
+    decode: Any = None
     max_samples: int | None = None
     device: torch.device | str | None = None
     initial: Mapping[str, Tensor] | Literal["now"] | None = "now"
@@ -143,6 +148,7 @@ class Observer(Recording):
             padding=self.padding,
             next_token=self.next_token,
         )
+        self._decoder = None if self.decode is None else Decoder(self.decode)
         self._where = None if self.device is None else torch.device(self.device)
         self._splits = named_splits(self.probe_data)
         for data in self._splits.values():
@@ -291,7 +297,7 @@ class Observer(Recording):
             return SilentWriter()
         if apart is None:
             raise EmptyDataError("rank 0 writes the run and has no probe sample; give it at least one batch")
-        header = {**header_of(self._network, *apart, splits=self._splits), **(self.header or {})}
+        header = header_of(self._network, *apart, splits=self._splits, own=self.header)
         return RunWriter.create(self.run, header, resume=self.resume, keep_eigenvectors=self.keep_eigenvectors)
 
     def _kept_gallery(self, name: str) -> Gallery | None:
@@ -300,8 +306,10 @@ class Observer(Recording):
         def kept() -> Gallery | None:
             if feature_map is None or not self._watch.writes:
                 return None
-            shown = kept_gallery(feature_map, batches_of(data), self.gallery, self.targets)
-            if shown is not None and not self._writer.save_gallery(name, shown.inputs, shown.targets):
+            shown = kept_gallery(feature_map, batches_of(data), self.gallery, self.targets, self._decoder)
+            if shown is None and self._decoder is not None and self.gallery:
+                warnings.warn(f"the samples of {name!r} cannot be decoded: {NO_IDS}", stacklevel=2)
+            if shown is not None and not self._writer.save_gallery(name, shown.inputs, shown.targets, shown.words):
                 warnings.warn(
                     f"the first samples of {name!r} are others than those the run shows (a loader that shuffles?), so "
                     "the records from here on have no gallery; give the observer a probe in fixed order",

@@ -158,8 +158,7 @@ class PassiveObserver(Recording):
         if not self._watch.writes:
             return feature_map, SilentWriter()
         batch = next(with_targets(iter([first]), feature_map.reader(), self.targets))
-        header = header_of(self._network, feature_map, batch, splits=[self.split])
-        header |= {"passive": True, **(self.header or {})}
+        header = {"passive": True, **header_of(self._network, feature_map, batch, [self.split], own=self.header)}
         writer = RunWriter.create(self.run, header, resume=self.resume, keep_eigenvectors=self.keep_eigenvectors)
         return feature_map, writer
 

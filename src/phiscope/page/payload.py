@@ -207,7 +207,7 @@ def sample_data(run: Run, split: str) -> dict[str, Any] | None:
     gallery = run.gallery(split)
     if gallery is None or not len(gallery.inputs):
         return None
-    images = as_images(gallery.inputs) if run.header.get("image", True) else None
+    images = as_images(gallery.inputs) if run.header.get("image", True) and gallery.words is None else None
     sprite: Sprite | None = sprite_of(images) if images is not None else None
     return {
         "sprite": None
@@ -219,6 +219,7 @@ def sample_data(run: Run, split: str) -> dict[str, Any] | None:
             "width": sprite.width,
             "height": sprite.height,
         },
-        "words": None if sprite is not None else input_words(gallery.inputs),
+        "words": None if sprite is not None or gallery.words is not None else input_words(gallery.inputs),
+        "marked": gallery.words,
         "targets": target_words(gallery.targets, run.class_names, len(gallery.inputs)),
     }

@@ -40,10 +40,12 @@ class Gallery:
     Attributes:
         inputs: shape (g, ...), one sample a row, as the network received them.
         targets: shape (g,) or (g, c), or None.
+        words: for each sample the text before, the marked text and the text after it; None without a decoder.
     """
 
     inputs: NDArray[Any]
     targets: NDArray[Any] | None = None
+    words: tuple[tuple[str, str, str], ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,13 +214,16 @@ class Run:
         path = layout.gallery_file(self.path, split)
         if not is_file(path):
             return None
-        arrays, _ = read_arrays(path)
+        arrays, facts = read_arrays(path)
         inputs, targets = arrays.get("inputs"), arrays.get("targets")
         if inputs is None or not inputs.ndim:
             raise RunFormatError(f"{path} holds no inputs")
         if targets is not None and (not targets.ndim or len(targets) != len(inputs)):
             raise RunFormatError(f"{path} has {len(inputs)} inputs and targets of shape {targets.shape}; it is damaged")
-        return Gallery(inputs=inputs, targets=targets)
+        words = facts.get("words")
+        if words is not None and not _are_marked(words, len(inputs)):
+            raise RunFormatError(f"{path} has words that are no text before, marked and after for each sample")
+        return Gallery(inputs=inputs, targets=targets, words=None if words is None else tuple(map(tuple, words)))
 
     def table(self, split: str | None = None) -> list[dict[str, Any]]:
         """One row a record: epoch, step, seconds, the caller's scalars and the numbers of one split.
@@ -302,6 +307,14 @@ def open_run(path: str | os.PathLike[str]) -> Run:
         branches=tuple(sorted({line["branch"] for line in read.records})) or (0,),
         shown=shown,
         lines=tuple(read.records),
+    )
+
+
+def _are_marked(words: Any, count: int) -> bool:
+    return (
+        isinstance(words, list)
+        and len(words) == count
+        and all(isinstance(one, list) and len(one) == 3 and all(isinstance(part, str) for part in one) for one in words)
     )
 
 

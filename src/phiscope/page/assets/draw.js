@@ -167,6 +167,13 @@ function drawMap(chart) {
 
 const FIRST_CARDS = window.innerWidth < 620 ? 4 : 8;
 
+// A sample as text: what is marked with what stands around it.
+function markedText([before, marked, after]) {
+  const text = element("span", undefined, "inputs");
+  text.append(before, element(before || after ? "mark" : "span", marked), after);
+  return text;
+}
+
 function tileList(samples, indices, values) {
   const list = element("ul", undefined, samples.sprite ? "tiles" : "tiles words");
   indices.forEach((index, place) => {
@@ -186,7 +193,7 @@ function tileList(samples, indices, values) {
       tile.style.backgroundPosition = `${left}% ${top}%`;
       item.append(tile, element("span", target, "tile-label"));
     } else {
-      item.append(element("b", words(values[place], 3)), element("span", target ? `target ${target}` : ""), element("span", samples.words[index], "inputs"));
+      item.append(element("b", words(values[place], 3)), element("span", target ? `target ${target}` : ""), samples.marked ? markedText(samples.marked[index]) : element("span", samples.words[index], "inputs"));
     }
     list.append(item);
   });
