@@ -36,7 +36,6 @@ def main(folder: str = "runs/words") -> None:
     size = {"n_embd": 64, "n_layer": 4, "n_head": 4, "bos_token_id": 0, "eos_token_id": 0}
     model = GPT2LMHeadModel(GPT2Config(vocab_size=WORDS, n_positions=LENGTH, **size))
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
-
     text = {"header": {"class_names": vocabulary}, "decode": lambda ids: " ".join(vocabulary[one] for one in ids)}
     blocks = {}
     with phiscope.Observer(model, probe, run=folder, every=list(STEPS), **text) as observer:

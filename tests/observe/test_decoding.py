@@ -117,7 +117,7 @@ def test_hostile_text_is_text_on_the_page(tmp_path):
     def decode(ids):
         return EVIL + lone + "\x00" + str(ids)
 
-    names = {one: EVIL for one in range(30)}
+    names = dict.fromkeys(range(30), EVIL)
     with phiscope.Observer(
         gpt2(), texts(), run=tmp_path / "run", decode=decode, gallery=4, header={"class_names": names}
     ) as observer:

@@ -73,7 +73,7 @@ def test_found_rows_hold_the_means_of_their_class(run):
 
 
 def test_the_map_shows_the_same_classes_at_every_record(run):
-    opened, samples = run
+    opened, _samples = run
     data = page_data({"words": opened})["runs"][0]
     shown = class_search(opened, "train").shown
     for index, record in enumerate(opened.records):
