@@ -157,10 +157,9 @@ class MomentAccumulator:
         groups = self._labels.rows_of(groups) if is_class else groups
         streams = self._started()
         # Shards are drawn for the whole batch: a sample whose rows fill several blocks stays in one of them.
-        shard = None if len(streams) == 1 else self._dealt(weight > 0, owner, deal) % len(streams)
         if outgrown(self._shard_memory, sum(layout[:3]), self._labels.n_rows, len(streams)):
             streams.fold(HALVES)
-            shard = None if shard is None else shard % HALVES
+        shard = None if len(streams) == 1 else self._dealt(weight > 0, owner, deal) % len(streams)
         try:
             streams.add(parts, groups, weight, shard)
         except MemoryError as error:

@@ -199,7 +199,7 @@ def choose_features(
     if beside is not None:
         leading = (size,) if reading.how != "positions" else (size, *_inner(reading, source))
         other = plan_reading(beside, size=size, leading=leading, choice=ReadingChoice(), mask=mask)
-        check_width(beside.key, other.n_features, choice.reading.max_features)
+        _check_outputs(beside.key, other.n_features, choice.reading.max_features)
     made = replace(
         start,
         reading=reading,
@@ -209,6 +209,16 @@ def choose_features(
     )
     made.rows(batch, index=0)
     return made
+
+
+def _check_outputs(key: str, n_outputs: int, most: int) -> None:
+    """Refuse to measure the outputs of a vocabulary, whose covariance would be C x C."""
+    if n_outputs > most:
+        raise InputError(
+            f"outputs {key!r} have C = {n_outputs} columns, more than {most}: what is measured needs a C x C covariance, "
+            f"here {8 * n_outputs**2 / 2**30:.3g} GiB; if a linear layer or a tied embedding gives them, name it with "
+            'head=, as in head="lm_head": from its weights the same numbers take p x p'
+        )
 
 
 def _planned(

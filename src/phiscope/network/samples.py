@@ -81,11 +81,8 @@ def samples_of(batch: Batch, rows: Rows, feature_map: FeatureMap) -> Samples:
     shifted, why = _predicts_next(feature_map, batch, labels)
     reading += why
     if shifted:
-        everything = everything.reshape(labels.shape)[:, :-1].reshape(-1)
-        # A token counts where it and the next one are text.
-        real = real.reshape(labels.shape)
-        real = (real[:, :-1] & real[:, 1:]).reshape(-1)
-        labels, reading = labels[:, 1:], f"classes, the next token at each position (labels shifted by one){why}"
+        everything, real, labels = _of_next(everything, real, labels)
+        reading = f"classes, the next token at each position (labels shifted by one){why}"
     labels = labels.reshape(-1)
     kept = (labels != IGNORED_LABEL) & real
     labels = labels[kept]
@@ -101,6 +98,14 @@ def samples_of(batch: Batch, rows: Rows, feature_map: FeatureMap) -> Samples:
         reading=reading + masked,
         repeats_inputs=not shifted and _labels_are_inputs(batch),
     )
+
+
+def _of_next(rows: Tensor, real: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows, whether each counts, and labels, where the target at a position is the label at the next one."""
+    real = real.reshape(labels.shape)
+    # A token counts where it and the next one are text.
+    both = real[:, :-1] & real[:, 1:]
+    return rows.reshape(labels.shape)[:, :-1].reshape(-1), both.reshape(-1), labels[:, 1:]
 
 
 def _labels_are_inputs(batch: Batch) -> bool:
@@ -144,7 +149,7 @@ def label_rule(call: Caller, batch: Batch, next_token: bool | None) -> LabelRule
     asked = replace(batch, kwargs={**batch.kwargs, "labels": drawn.to(device)})
     try:
         answer = call(asked)
-    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError) as error:
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
         return LabelRule(why=f"by the model's class name (its loss could not be asked: {type(error).__name__})")
     shifted = _shift_of_loss(answer, drawn)
     return LabelRule() if shifted is None else LabelRule(next_token=shifted, why="as the model's own loss takes them")

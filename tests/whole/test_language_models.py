@@ -225,3 +225,24 @@ def test_the_word_is_cannot_be_told_and_what_to_read_instead():
     assert sentence.startswith("cannot be told: output rank r = 15 is more than half of the 16 directions")
     assert "read D_LR" in sentence
     assert "random head" in sentence
+
+
+def test_outputs_of_a_vocabulary_are_refused_with_the_way_out():
+    model, batch = gpt2(vocab_size=5_000), texts()
+    with pytest.raises(InputError, match=r'C = 5000 columns, more than 4096.*0.186 GiB.*head="lm_head"'):
+        phiscope.measure(model, batch, features="transformer.h.0", outputs="output")
+    lens = phiscope.measure(model, batch, features="transformer.h.0", head="lm_head")
+    assert lens.n_outputs == 5_000
+    # Tied weights say the same by the embedding's name.
+    tied = phiscope.measure(model, batch, features="transformer.h.0", head="transformer.wte")
+    assert tied["dynamical_low_rank"] == pytest.approx(lens["dynamical_low_rank"], rel=1e-9)
+
+
+def test_restrict_takes_the_labels_that_were_measured():
+    model, batch = gpt2(), texts()
+    measured = phiscope.measure(model, batch, next_token=False)
+    restricted = phiscope.restrict(measured, batch, model, next_token=False)
+    assert restricted.n_samples == measured.n_samples
+    # The same positions of other labels: another loss.
+    default = phiscope.restrict(phiscope.measure(model, batch), batch, model)
+    assert abs(default.loss[-1] - restricted.loss[-1]) > 1e-3
