@@ -11,6 +11,7 @@ import pytest
 
 from phiscope.page import report
 from synthetic_runs import Recipe, write_run
+from vocabulary_runs import write_vocabulary_run
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -296,3 +297,34 @@ def test_slides_are_quick(browser: Browser, pair: Path) -> None:
     # Measured at about 100 ms with two runs on a busy two-core machine; a slide of a second is no slider.
     assert spent < 1000
     visit.page.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_class_is_found_by_its_name(browser: Browser, tmp_path: Path, width: int) -> None:
+    names = [f"{EVIL}{c}" if c == 7 else f"word {c}" for c in range(600)]
+    options = {"words": 600, "occur": 300, "n": 1_500, "p": 12, "names": names}
+    run, samples = write_vocabulary_run(tmp_path / "words", **options)
+    visit = Visit(browser, report([run], tmp_path / "page.html"), width)
+    field = visit.page.locator(".class-search input")
+    wanted = int(samples["train"][1][-1])
+    field.fill(f"WORD {wanted}")
+    visit.page.locator(".matches button").first.click()
+    visit.page.wait_for_selector("html[data-found='1']")
+    heat = visit.page.locator(".map").evaluate(
+        "node => [node.data[0].text[0][0], node.data[0].z[0], node.data[0].z.length]"
+    )
+    measured = run.records[-1].measurement("train")
+    assert heat[0] == f"word {wanted}"
+    assert heat[2] == 41
+    expected = measured.class_profile(len(heat[1]), centered=True)[wanted]
+    assert heat[1] == pytest.approx(expected.tolist(), abs=1e-3)
+    assert "Of 600 classes 300 occur" in visit.page.locator(".search-note").inner_text()
+    # A second click takes it away again; a name that nobody has is said.
+    visit.page.locator(".matches button[aria-pressed=true]").click()
+    visit.page.wait_for_selector("html[data-found='0']")
+    assert visit.page.locator(".map").evaluate("node => node.data[0].z.length") == 40
+    field.fill("no such word")
+    assert "No other class" in visit.page.locator(".search-more").inner_text()
+    assert visit.overflow() <= 0
+    assert visit.faults == []
+    assert visit.page.evaluate("window.broken") is None

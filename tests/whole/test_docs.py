@@ -111,3 +111,34 @@ def test_dotted_names_and_paths_in_text_exist(path):
 def test_a_name_that_does_not_exist_would_be_seen(dotted):
     assert not _exists(dotted)
     assert _exists("phiscope.theory.tangent.parameter_norm")
+
+
+def test_the_guide_to_language_models_runs_as_it_stands(tmp_path, monkeypatch):
+    """Every block, one after the other, on a small model that has the named layers."""
+    transformers, torch = pytest.importorskip("transformers"), importlib.import_module("torch")
+    torch.manual_seed(0)
+    size = {"n_embd": 8, "n_layer": 4, "n_head": 2, "n_positions": 16, "bos_token_id": 1, "eos_token_id": 2}
+    ids = torch.randint(3, 30, (30, 8))
+
+    class Tokenizer:
+        def decode(self, ids):
+            return " ".join(map(str, ids))
+
+    known = {
+        "phiscope": importlib.import_module("phiscope"),
+        "model": transformers.GPT2LMHeadModel(transformers.GPT2Config(vocab_size=30, **size)),
+        "loader": [{"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids}],
+        "plain_model": torch.nn.Sequential(torch.nn.Embedding(30, 6), torch.nn.Linear(6, 30)),
+        "ids": ids,
+        "tokenizer": Tokenizer(),
+    }
+    known["probe"] = known["loader"]
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "guide" / "language_models.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    for block in blocks:
+        exec(compile(block, "language_models.md", "exec"), known)  # noqa: S102 -- the guide is ours, and is run as read
+    assert len(blocks) == 3
+    assert list(known["layers"]) == ["transformer.h.0", "transformer.h.3", "lm_head"]
+    assert known["m"].n_samples == 30 * 7
+    assert known["phiscope"].open_run("runs/words").class_names[7] == "7"

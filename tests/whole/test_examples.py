@@ -116,3 +116,22 @@ def test_vision_transformer(tmp_path, monkeypatch, capsys):
     assert len(found) == 4
     assert all(after > before for before, after in found)
     assert (tmp_path / "layers.png").stat().st_size > 5_000
+
+
+def test_language_model(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("transformers")
+    folder = tmp_path / "words"
+    run_script("language_model.py", folder, monkeypatch=monkeypatch)
+    printed = capsys.readouterr().out
+    shares = [[float(share) for share in re.findall(r"step \d+: ([\d.]+)", line)] for line in printed.splitlines()]
+    shares = [row for row in shares if row]
+    assert [len(row) for row in shares] == [4, 4, 4, 4]
+    # What a reader finds grows with training, and at its end with depth.
+    assert all(row[0] < row[-1] for row in shares)
+    assert shares[0][-1] < shares[-1][-1]
+    run = phiscope.open_run(folder)
+    assert [record.epoch for record in run.records] == [0, 50, 100, 200]
+    assert run.records[-1].scalars["train_loss"] < run.records[0].scalars["train_loss"]
+    assert "labels shifted by one" in run.records[-1].measurement().provenance["targets"]
+    assert len(run.gallery("probe").words) == 256
+    assert (folder / "report.html").stat().st_size < 3_000_000

@@ -39,6 +39,7 @@ TESTED_ELSEWHERE = {
     "measurement/record": "whole/test_properties.py",
     "moments/wide": "measurement/test_wide.py",
     "observe/ranks": "distributed/test_distributed.py",
+    "runs/gallery": "runs/test_reading.py",
     "typing": "whole/test_house.py",
     "version": "whole/test_house.py",
 }

@@ -83,6 +83,7 @@ def restrict(
     layer: Any = None,
     targets: Any = None,
     padding: bool = False,
+    next_token: bool | None = None,
 ) -> Restriction:
     """Accuracy and loss of the network restricted to its top k eigenfunctions, for every k, and NC4.
 
@@ -97,6 +98,7 @@ def restrict(
         layer: with a network, its head where that was chosen: a layer, its dotted name, or (W, b).
         targets: with a network, see `phiscope.measure`.
         padding: with a network, see `phiscope.measure`.
+        next_token: with a network, see `phiscope.measure`.
 
     Returns:
         The curves over k and NC4.
@@ -121,12 +123,13 @@ def restrict(
     if isinstance(head, nn.Module):
         samples = unprepared(samples, split=False)
         check_order(samples, targets)
-        choice = FeatureChoice(features=features, head=layer, padding=padding)
+        choice = FeatureChoice(features=features, head=layer, padding=padding, next_token=next_token)
         return _restrict_network(measurement, samples, head, centered, choice, targets)
-    if features is not None or layer is not None or targets is not None or padding:
+    own = (features, layer, targets, next_token)
+    if padding or any(one is not None for one in own):
         raise InputError(
-            "features, layer, targets and padding belong to a network as head; with (W, b), samples are pairs of "
-            "features and targets"
+            "features, layer, targets, padding and next_token belong to a network as head; with (W, b), samples are "
+            "pairs of features and targets"
         )
     batches = [samples] if isinstance(samples, tuple) and len(samples) == 2 else samples
     return _over(measurement, batches, as_head(head, measurement.n_features), centered)

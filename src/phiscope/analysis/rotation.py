@@ -72,6 +72,12 @@ class Rotated:
         """
         return product(self.measurement.eigenfunctions(features, centered=self.centered), self.rotation)
 
+    def occurring_profile(self, k: int) -> FloatArray:
+        """`class_profile` of the classes that occur, in the order of `Measurement.occurring`, shape (m, k)."""
+        stored = self.rotation.shape[0]
+        profile = self.measurement.occurring_profile(stored, centered=self.centered)
+        return np.asarray(product(profile, self.rotation)[:, :k])
+
     def class_profile(self, k: int | None = None) -> FloatArray:
         """E[e'_j | y = c], shape (num_classes, k); NaN for a class that never occurs."""
         return np.asarray(product(self.measurement.class_profile(centered=self.centered), self.rotation)[:, :k])
@@ -106,13 +112,12 @@ def rotate_to_classes(measurement: Measurement, *, centered: bool = False, gap: 
         >>> (rotated.class_profile().round(6) + 0.0).tolist()
         [[1.732051, 0.0, 0.0], [0.0, 1.732051, 0.0], [0.0, 0.0, 1.732051]]
     """
-    if measurement.class_weights is None:
+    rows = measurement.occurring()
+    if rows is None:
         raise InputError("rotating toward classes needs integer targets, and this measurement has none")
     kept = measurement.spectrum(centered=centered).eigenvectors.shape[1]
     rho = measurement.spectrum(centered=centered).eigenvalues[:kept]
-    present = np.flatnonzero(measurement.class_weights > 0)
-    profile = measurement.class_profile(centered=centered)[present]
-    seen = profile * np.sqrt(measurement.class_weights[present])[:, None]
+    seen = measurement.occurring_profile(kept, centered=centered) * np.sqrt(rows.weights)[:, None]
     found = degenerate_clusters(rho, gap=gap, n_samples=measurement.independent_samples)
     narrow = [rho[stop - 1] >= NEARLY_EQUAL * rho[start] for start, stop in found]
     rotation = np.eye(kept)
@@ -121,7 +126,7 @@ def rotate_to_classes(measurement: Measurement, *, centered: bool = False, gap: 
         if equal:
             block, classes = _toward(seen[:, start:stop], rho[start:stop])
             rotation[start:stop, start:stop] = block
-            toward[start : start + len(classes)] = [int(present[c]) for c in classes]
+            toward[start : start + len(classes)] = [int(rows.labels[c]) for c in classes]
     return Rotated(
         measurement=measurement,
         centered=centered,

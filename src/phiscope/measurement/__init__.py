@@ -3,6 +3,7 @@
 ::
 
     record.py          `Measurement`, one frozen record: numbers, both spectra, provenance, warnings
+    class_rows.py      means and shares of the classes that occur
     stored.py          what its file says, checked before anybody computes with it
     reading.py         its scalars, their intervals, and the curves that follow from them
     bands.py           confidence bands of curves over k, made from shards, kept in files for pictures

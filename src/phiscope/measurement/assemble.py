@@ -36,6 +36,7 @@ from phiscope.inputs.arrays import as_share
 from phiscope.lazy import LateMapping, Later
 from phiscope.linalg import dense
 from phiscope.linalg.operators import PositiveOperator
+from phiscope.measurement.class_rows import class_rows_of
 from phiscope.measurement.record import Measurement
 from phiscope.metrics import SCALARS
 from phiscope.metrics.regime import Regime, RegimeEvidence
@@ -43,7 +44,7 @@ from phiscope.metrics.richness import low_rank_curve
 from phiscope.metrics.similarity import kernel_similarity
 from phiscope.moments.gathered import Gathered
 from phiscope.moments.jackknife import Estimate, Resampling
-from phiscope.moments.moments import Moments, spread_over
+from phiscope.moments.moments import Moments
 from phiscope.spectrum.eigensystem import diagonalize_with_mean, varies
 from phiscope.spectrum.spans import Cut, Outputs, target_spans
 from phiscope.spectrum.spectrum import Spectrum, both_spectra
@@ -282,21 +283,12 @@ def _versions(moments: Moments) -> dict[str, str]:
 
 
 def _record(moments: Moments, **known: Any) -> Measurement:
-    class_means: Any = None
-    class_weights: Any = None
-    if moments.classes:
-        class_means = moments.group_means[:, : moments.n_features].copy()
-        class_means[moments.group_weights == 0] = np.nan
-        class_weights = moments.group_weights / moments.weight
-    if moments.labels is not None:
-        # Rows of classes that never occur are made when somebody reads them: there may be a million of them.
-        places = moments.labels, moments.n_classes
-        class_means = partial(spread_over, class_means, *places, np.nan)
-        class_weights = partial(spread_over, class_weights, *places, 0.0)
+    # Rows of classes that never occur are made when somebody reads them: there may be a million of them.
+    rows = class_rows_of(moments)
     return Measurement(
         feature_mean=moments.mean[: moments.n_features],
-        class_means=class_means,
-        class_weights=class_weights,
+        class_rows=rows,
+        **({} if rows is None else rows.late()),
         n_samples=moments.n_samples,
         effective_samples=moments.weight**2 / moments.squared_weight,
         n_features=moments.n_features,

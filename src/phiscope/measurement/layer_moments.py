@@ -18,7 +18,7 @@ from phiscope.moments.row_table import classes_named, distinct_whole, doubts_abo
 from phiscope.network import FeatureMap, HeadFeatures, Rows
 from phiscope.network.batch import Batch
 from phiscope.network.layer_reading import LayerReading
-from phiscope.network.samples import LABELS_REPEAT, Samples, labels_are_inputs, units_of
+from phiscope.network.samples import LABELS_REPEAT, Samples, units_of
 from phiscope.spectrum.spans import reduced_head
 from phiscope.typing import FloatArray
 
@@ -67,8 +67,7 @@ class HeadRows:
         self.ignored_keys = batch.ignored or self.ignored_keys
         values = None if samples.targets is None or rows.n_outputs == 1 else samples.targets.numpy()
         self.whole = distinct_whole(values, self.whole)
-        aligned = "shifted" not in samples.reading
-        self.repeats_inputs = self.repeats_inputs or (aligned and labels_are_inputs(batch))
+        self.repeats_inputs = self.repeats_inputs or samples.repeats_inputs
         place = torch.full((len(rows.features),), -1)
         place[chosen] = torch.arange(len(chosen))
         units = self._inputs + units_of(rows, batch)[chosen]
@@ -128,13 +127,22 @@ class LayerMoments:
         head: shared by all layers.
         num_classes: for integer targets.
         n_shards: for intervals.
+        shard_memory: bytes that the sums of all shards may take.
     """
 
-    def __init__(self, *, reading: LayerReading | None, head: HeadRows, num_classes: int | None, n_shards: int) -> None:
+    def __init__(
+        self,
+        *,
+        reading: LayerReading | None,
+        head: HeadRows,
+        num_classes: int | None,
+        n_shards: int,
+        shard_memory: int,
+    ) -> None:
         self.reading = reading
         self.head = head
         self.key = head.name if reading is None else reading.source.key
-        self._moments = MomentAccumulator(num_classes=num_classes, n_shards=n_shards)
+        self._moments = MomentAccumulator(num_classes=num_classes, n_shards=n_shards, shard_memory=shard_memory)
         self._width = 0
         self._precision = ""
         self._device = ""

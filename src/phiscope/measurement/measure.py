@@ -39,6 +39,7 @@ def measure(
     maps: Maps | None = None,
     tokens: Tokens | None = None,
     padding: bool = False,
+    next_token: bool | None = None,
     device: torch.device | str | None = None,
     max_samples: int | None = None,
     rank_tolerance: float = 1e-4,
@@ -65,6 +66,8 @@ def measure(
         tokens: what becomes of features (n, T, p) of a layer, see `measure_layers`. None = pooled, or a sample for each
             token where the targets, or outputs, have that shape.
         padding: count tokens that the batch's attention mask leaves out as samples, too.
+        next_token: whether the target at a position is the label at the next one: None = as the model's own loss takes
+            labels, which is asked once; True or False says it, for models that have no loss.
         targets: None = from the batch; an array aligned with the data; or a callable(batch) -> targets.
             Integers are classes (C of them; two for a single output), -100 is left out; floats are values.
         device: where to run; None = where the parameters are. The model itself is not moved.
@@ -109,6 +112,7 @@ def measure(
         head=head,
         reading=ReadingChoice(maps=maps, tokens=tokens),
         padding=padding,
+        next_token=next_token,
     )
     model = unwrapped(model)
     options = PassOptions(

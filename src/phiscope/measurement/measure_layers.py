@@ -18,7 +18,7 @@ from phiscope.inputs.prepared import unprepared
 from phiscope.inputs.progress import bar_of
 from phiscope.measurement.layer_moments import HeadRows, LayerMoments
 from phiscope.measurement.layers import Layers
-from phiscope.moments.shards import shards_for_all
+from phiscope.moments.shards import LAYERS_SHARD_MEMORY, shards_for_all
 from phiscope.network import FeatureChoice, FeatureMap, feature_map_of
 from phiscope.network.batch import Batch, answered, with_targets
 from phiscope.network.isolation import isolated, unwrapped
@@ -37,6 +37,7 @@ def measure_layers(
     maps: Maps | None = None,
     tokens: Tokens | None = None,
     padding: bool = False,
+    next_token: bool | None = None,
     channels: ChannelAxis | None = None,
     head: Any = None,
     features: nn.Module | str | None = None,
@@ -67,6 +68,7 @@ def measure_layers(
         tokens: what becomes of (n, T, p): "pooled", "first", "last", "positions", or None as for maps. Positions
             that the batch's `attention_mask` leaves out do not count.
         padding: count tokens that the batch's attention mask leaves out as samples, too.
+        next_token: see `measure`.
         channels: axis of the features where there are positions, "first" or "last"; None = found by the width of
             the last layer with weights.
         head: see `measure`.
@@ -106,7 +108,9 @@ def measure_layers(
     data = unprepared(data, split=False)
     check_order(data, targets)
     wanted = ReadingChoice(maps=maps, tokens=tokens, channels=channels, max_features=max_features)
-    chosen = FeatureChoice(features=features, outputs=outputs, head=head, reading=wanted, padding=padding)
+    chosen = FeatureChoice(
+        features=features, outputs=outputs, head=head, reading=wanted, padding=padding, next_token=next_token
+    )
     model = unwrapped(model)
     where = None if device is None else torch.device(device)
 
@@ -240,7 +244,13 @@ class _Pass:
         n_shards = shards_for_all([features.shape[1] for features, _ in told])
         num_classes = classes_of_head(self.head.n_outputs) if classes and self.head.affine is not None else None
         self.moments = [
-            LayerMoments(reading=one, head=self.head, num_classes=num_classes, n_shards=n_shards)
+            LayerMoments(
+                reading=one,
+                head=self.head,
+                num_classes=num_classes,
+                n_shards=n_shards,
+                shard_memory=LAYERS_SHARD_MEMORY // len(self.readings),
+            )
             for one in self.readings
         ]
         return told

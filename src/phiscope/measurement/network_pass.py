@@ -24,7 +24,7 @@ from phiscope.moments.row_table import classes_named, distinct_whole, doubts_abo
 from phiscope.network import FeatureMap, Rows
 from phiscope.network.batch import Batch, answered, with_targets
 from phiscope.network.initial import InitialFeatures
-from phiscope.network.samples import LABELS_REPEAT, Samples, labels_are_inputs, samples_of, units_of
+from phiscope.network.samples import LABELS_REPEAT, Samples, samples_of, units_of
 from phiscope.typing import AffineHead
 
 
@@ -240,8 +240,7 @@ class Pass:
         # A single output with 0 and 1 as floats is what a binary cross-entropy takes.
         values = None if samples.targets is None or rows.n_outputs == 1 else samples.targets.numpy()
         self.whole = distinct_whole(values, self.whole)
-        aligned = "shifted" not in samples.reading
-        self.repeats_inputs = self.repeats_inputs or (aligned and labels_are_inputs(batch))
+        self.repeats_inputs = self.repeats_inputs or samples.repeats_inputs
 
     def _counted(self, units: Tensor) -> Tensor:
         """Which samples are this pass's own, as indices."""

@@ -15,6 +15,7 @@ from phiscope.inputs.arrays import as_count, as_rows
 from phiscope.inputs.columns import told_columns
 from phiscope.lazy import LateField, settled
 from phiscope.measurement.bands import CURVES, kept_bands
+from phiscope.measurement.class_rows import ClassRows, class_rows_from
 from phiscope.measurement.reading import Reading
 from phiscope.measurement.stored import check_array, check_facts, check_moments, evidence_from, part_from, spectrum_from
 from phiscope.metrics.regime import Regime, RegimeEvidence
@@ -26,8 +27,8 @@ from phiscope.typing import FloatArray
 if TYPE_CHECKING:
     from phiscope.figures.drawing import Drawing
 
-FORMAT = 1
-"""Version of the file layout of one measurement."""
+FORMAT = 2
+"""Version of the file layout of one measurement; 2 keeps rows of the classes that occur alone, where they are few."""
 
 _ARRAYS = ("feature_mean", "class_means", "class_weights", "target_squares", "tolerance_curve")
 _FACTS = ("n_samples", "n_features", "n_outputs", "n_classes", "rank_tolerance", "warnings")
@@ -36,6 +37,7 @@ _FACTS = ("n_samples", "n_features", "n_outputs", "n_classes", "rank_tolerance",
 def _array_shapes(p: int, n_classes: int | None) -> dict[str, tuple[int | None, ...]]:
     """The shapes that the arrays of a file have to have; None stands for any length."""
     return {
+        "class_labels": (n_classes,),
         "feature_mean": (p,),
         "class_means": (n_classes, p),
         "class_weights": (n_classes,),
@@ -67,6 +69,7 @@ class Measurement(Reading):
         class_means: mean feature vector of each class, shape (num_classes, p), rows of classes that
             never occur are NaN; None unless the targets are classes.
         class_weights: share of each class, shape (num_classes,), sums to 1; None unless classes.
+        class_rows: the same of the classes that occur, see `occurring`; None where nobody kept them apart.
         n_samples: number of samples measured.
         effective_samples: (sum w)^2 / sum w^2, below n_samples where they are weighted; None in files that
             were written before it was kept.
@@ -96,6 +99,7 @@ class Measurement(Reading):
     feature_mean: FloatArray
     class_means: FloatArray | None = LateField(_nothing)  # type: ignore[assignment]
     class_weights: FloatArray | None = LateField(_nothing)  # type: ignore[assignment]
+    class_rows: ClassRows | None = None
     n_samples: int
     effective_samples: float | None = None
     n_groups: int | None = None
@@ -185,6 +189,25 @@ class Measurement(Reading):
         kept = None if k is None else as_count(k, name="k", least=0)
         return self._eigenfunctions(self.class_means, centered)[:, :kept]
 
+    def occurring_profile(self, k: int, *, centered: bool = False) -> FloatArray:
+        """`class_profile` of the classes that occur, in the order of `occurring`, shape (m, k); no row is NaN.
+
+        Raises:
+            InputError: the targets were not classes.
+        """
+        rows = self.occurring()
+        if rows is None:
+            raise InputError("a class profile needs integer targets, and this measurement has none; measure with them")
+        return self._eigenfunctions(rows.means, centered)[:, : as_count(k, name="k", least=0)]
+
+    def occurring(self) -> ClassRows | None:
+        """Mean features and shares of the classes that occur; None unless the targets are classes."""
+        if self.class_rows is not None or self.class_means is None or self.class_weights is None:
+            return self.class_rows
+        there = np.flatnonzero(self.class_weights > 0)
+        means, weights = self.class_means[there], self.class_weights[there]
+        return ClassRows(labels=there, means=means, weights=weights, n_classes=len(self.class_weights))
+
     def figure(self, name: str = "spectrum", *, class_names: Sequence[str] | None = None) -> Drawing:
         """A picture of this measurement (needs matplotlib); ``figure(...).save("fig.pdf", columns=1)`` is for a paper.
 
@@ -214,7 +237,12 @@ class Measurement(Reading):
             RunWriteError: the file cannot be written.
         """
         kept = None if keep_eigenvectors is None else as_count(keep_eigenvectors, name="keep_eigenvectors", least=0)
-        arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
+        rows = self.class_rows if self.class_rows is not None and self.class_rows.is_sparse else None
+        sparse = {} if rows is None else {"class_means": rows.means, "class_weights": rows.weights}
+        arrays = {name: sparse[name] if name in sparse else getattr(self, name) for name in _ARRAYS}
+        arrays = {name: value for name, value in arrays.items() if value is not None}
+        if rows is not None:
+            arrays["class_labels"] = rows.labels.astype(np.float64)
         for centered in (False, True):
             spectrum = self.spectrum(centered=centered)
             for row in fields(spectrum):
@@ -229,7 +257,8 @@ class Measurement(Reading):
         facts["provenance"] = dict(self.provenance)
         facts["estimates"] = {name: asdict(value) for name, value in self.estimates.items()}
         facts["evidence"] = None if self.evidence is None else asdict(self.evidence)
-        write_arrays(path, arrays, {"kind": "measurement", "format": FORMAT, **facts})
+        # What an older phiscope can read is written as it reads it.
+        write_arrays(path, arrays, {"kind": "measurement", "format": FORMAT if sparse else 1, **facts})
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Measurement:
@@ -245,7 +274,8 @@ class Measurement(Reading):
         p, c = facts["n_features"], facts["n_classes"]
         known: dict[str, Any] = {name: facts[name] for name in (*_FACTS, "numbers", "absent", "provenance")}
         known |= {name: spectrum_from(path, arrays, name, p) for name in ("raw", "centered")}
-        for name, shape in _array_shapes(p, c).items():
+        labels = arrays.get("class_labels")
+        for name, shape in _array_shapes(p, c if labels is None else labels.size).items():
             check_array(path, name, arrays.get(name), shape, needed=name == "feature_mean")
             known[name] = arrays.get(name)
         check_moments(path, known)
@@ -253,6 +283,10 @@ class Measurement(Reading):
         for curve, ends in bands.items():
             check_array(path, f"{_BAND}{curve}", ends, (2, None))
         known["bands"] = {curve: ends for curve, ends in bands.items() if curve in CURVES}
+        del known["class_labels"]
+        if labels is not None:
+            rows = class_rows_from(path, labels, known)
+            known |= {"class_rows": rows, **rows.late()}
         known["warnings"] = tuple(known["warnings"])
         known["effective_samples"] = facts.get("effective_samples")
         known["estimates"] = {name: part_from(path, Estimate, value, {}) for name, value in facts["estimates"].items()}

@@ -28,7 +28,7 @@ from phiscope.moments.moments import Layout, Moments
 from phiscope.moments.pilots import Pilots
 from phiscope.moments.precision import PRECISIONS, check_precision, check_range, has_double, reach_of
 from phiscope.moments.scatter import Scatter
-from phiscope.moments.shards import HALVES, ShardMoments, Streams, shards_for
+from phiscope.moments.shards import HALVES, MOST_SHARD_MEMORY, ShardMoments, Streams, outgrown, shards_for
 from phiscope.typing import FloatArray, IntArray
 
 SHARD_BLOCK_ROWS = 512
@@ -60,6 +60,8 @@ class MomentAccumulator:
         num_classes: number of classes for integer targets; None takes the largest target plus one.
         n_shards: disjoint random shards to gather, from which intervals are made; None takes up to 20 that fit
             into 64 MiB, or 2 halves, which correct for the size of the sample but give no interval; 1 gathers none.
+        shard_memory: bytes that the sums of all shards may take; where classes that occur late make them more, the
+            shards are merged into 2 halves.
         precision: "exact" multiplies in float64; "fast" in float32, blocks of a few thousand rows about a pilot mean,
             summed in float64: about half the time, and eigenvalues off by some 1e-7 of the largest one.
         device: a torch device on which features that are tensors are multiplied, without a copy of them here; None
@@ -80,6 +82,7 @@ class MomentAccumulator:
         *,
         num_classes: int | None = None,
         n_shards: int | None = 1,
+        shard_memory: int = MOST_SHARD_MEMORY,
         precision: str = "exact",
         device: torch.device | None = None,
     ) -> None:
@@ -88,11 +91,12 @@ class MomentAccumulator:
         self._device = None if device is None or (precision == "exact" and not has_double(device)) else device
         self._num_classes = None if num_classes is None else as_count(num_classes, name="num_classes")
         self._n_shards = None if n_shards is None else as_count(n_shards, name="n_shards")
+        self._shard_memory = shard_memory
         self._reach: dict[str, float] = {}
         self._lightest, self._heaviest = math.inf, 0.0
         self._labels = Labels(self._num_classes)
         self._layout: Layout | None = None
-        self._batches = 0
+        self._batches = self._first_shards = 0
         self._streams: Streams | None = None
         self._dealer: Dealer | None = None
 
@@ -153,7 +157,9 @@ class MomentAccumulator:
         groups = self._labels.rows_of(groups) if is_class else groups
         streams = self._started()
         # Shards are drawn for the whole batch: a sample whose rows fill several blocks stays in one of them.
-        shard = None if len(streams) == 1 else self._dealt(weight > 0, owner, deal, len(streams))
+        if outgrown(self._shard_memory, sum(layout[:3]), self._labels.n_rows, len(streams)):
+            streams.fold(HALVES)
+        shard = None if len(streams) == 1 else self._dealt(weight > 0, owner, deal) % len(streams)
         try:
             streams.add(parts, groups, weight, shard)
         except MemoryError as error:
@@ -185,6 +191,7 @@ class MomentAccumulator:
         if self._streams is None:
             layout = self._layout or (0, 0, 0, False)
             n_shards = self._n_shards or shards_for(sum(layout[:3]), self._labels.n_rows)
+            self._first_shards = n_shards
             block_rows = None if n_shards <= HALVES else SHARD_BLOCK_ROWS
             make: Callable[[Pilots], Scatter] = partial(Scatter, holds=n_shards == 1)
             if self._device is not None:
@@ -231,10 +238,11 @@ class MomentAccumulator:
             f"relabel them, drop ignored samples, or pass floats if they are values{_single_label(groups, bound)}"
         )
 
-    def _dealt(self, counted: NDArray[np.bool_], units: IntArray | None, deal: Deal | None, n_shards: int) -> IntArray:
+    def _dealt(self, counted: NDArray[np.bool_], units: IntArray | None, deal: Deal | None) -> IntArray:
+        # To as many shards as there were at first: those that were merged since are the same modulo their number.
         if deal is not None:
-            return deal(counted, n_shards)
-        self._dealer = self._dealer or Dealer(n_shards)
+            return deal(counted, self._first_shards)
+        self._dealer = self._dealer or Dealer(self._first_shards)
         return self._dealer.batch(counted, units)
 
     def shards(self) -> ShardMoments:

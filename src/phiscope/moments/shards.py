@@ -34,7 +34,10 @@ SHARD_MEMORY = 2**26
 """Bytes that the sums of all shards may take together when nobody asked for intervals."""
 
 LAYERS_SHARD_MEMORY = 2**30
-"""Bytes that the scatter matrices of all shards of all layers may take together."""
+"""Bytes that the sums of all shards of all layers may take together."""
+
+MOST_SHARD_MEMORY = 2**30
+"""Bytes that the sums of all shards may come to take with classes that occur late; then two halves have to do."""
 
 PART_BYTES = 3 * 2**27
 """Bytes that the matrices of all shards of one chunk may take: a worker holds about four such parts for each thread."""
@@ -69,6 +72,22 @@ def shards_for(width: int, n_groups: int = 1) -> int:
         (20, 10, 2)
     """
     return shards_within(SHARD_MEMORY, 8 * width * (width + n_groups), least=HALVES, most=HALVES)
+
+
+def outgrown(memory: int, width: int, n_groups: int, n_shards: int) -> bool:
+    """Whether the sums of so many shards take more than there is, so that two halves have to do.
+
+    Args:
+        memory: bytes there are.
+        width: columns of a row.
+        n_groups: classes by now, each of which takes a row of sums in every shard.
+        n_shards: how many there are.
+
+    Example:
+        >>> outgrown(2**30, 768, 5_000, 20), outgrown(2**30, 768, 20_000, 20), outgrown(2**30, 768, 20_000, 2)
+        (False, True, False)
+    """
+    return n_shards > HALVES and 8 * width * (width + n_groups) * n_shards > memory
 
 
 def shards_of_chunks(width: int) -> int:
@@ -166,6 +185,18 @@ class Stream:
             self.scatter = self.scatter or self._make(self.pilots)
             self.flush()
 
+    def absorb(self, other: Stream) -> None:
+        """Take over all rows of another stream about the same pilots."""
+        other.flush()
+        if other.scatter is not None:
+            if self.scatter is None:
+                self.scatter, other.scatter = other.scatter, None
+            else:
+                self.scatter.absorb(other.scatter)
+        self.pending += other.pending
+        self._n_pending += other._n_pending
+        self.flush()
+
     def flush(self) -> None:
         """Add the pending rows to the scatter, if there is one."""
         if self.scatter is not None and self.pending:
@@ -251,9 +282,7 @@ class Streams:
         self, parts: Sequence[NDArray[Any]], groups: IntArray, weights: FloatArray, shards: IntArray | None
     ) -> None:
         """Hand each row of positive weight to its shard."""
-        lent = None if self._lent is None else self._lent()
-        if lent is not None:
-            lent.settle()
+        self._settle_lent()
         counted = weights > 0
         if shards is None and counted.all():
             self._streams[0].add(parts, slice(0, len(groups)), groups, weights)
@@ -262,6 +291,18 @@ class Streams:
             chosen = np.flatnonzero(counted if shards is None else counted & (shards == index))
             if len(chosen):
                 stream.add(parts, chosen, groups[chosen], weights[chosen])
+
+    def fold(self, n_shards: int) -> None:
+        """Merge shard i into shard i mod n_shards, where rows of shard i belong from now on."""
+        self._settle_lent()
+        while len(self._streams) > n_shards:
+            last = self._streams.pop()
+            self._streams[len(self._streams) % n_shards].absorb(last)
+
+    def _settle_lent(self) -> None:
+        lent = None if self._lent is None else self._lent()
+        if lent is not None:
+            lent.settle()
 
     def total(self, *, consume: bool = False) -> Moments:
         """Moments of all shards together; `consume` gives the memory of a single one away, after which no rows come."""

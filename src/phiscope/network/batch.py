@@ -246,6 +246,11 @@ def with_targets(batches: Iterator[Any], read: BatchReader, targets: Any) -> Gen
         raise ShapeError(f"there are {len(whole)} targets, but {start} samples; expected one each")
 
 
+def parameter_names(model: nn.Module) -> tuple[str, ...]:
+    """The names under which a model's forward takes inputs."""
+    return _forward_parameters(model)[0]
+
+
 def _forward_parameters(model: nn.Module) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
     kinds = inspect.Parameter
     # Keras' forward is (*args, **kwargs), what it means stands in `call`.

@@ -25,6 +25,7 @@ from phiscope.network.layer_reading import Heard, LayerReading, layers_listened,
 from phiscope.network.linear_layers import linear_kind, named_layers, unwrapped_name, weight_and_bias
 from phiscope.network.output_layout import spelled, tensor_at, tensors_in
 from phiscope.network.rows import FeatureMap, Rows, RowsOf, check_finite
+from phiscope.network.samples import label_rule
 
 OUTPUT = "output"
 """What the model returns, as a name for features and outputs."""
@@ -156,6 +157,7 @@ class FeatureChoice:
         head: a layer, its dotted name, (W, b), or None.
         reading: what becomes of positions.
         padding: whether positions that an attention mask leaves out count.
+        next_token: whether labels at positions are those of the next token; None asks the model's loss.
     """
 
     features: nn.Module | str | None = None
@@ -163,6 +165,7 @@ class FeatureChoice:
     head: Any = None
     reading: ReadingChoice = field(default_factory=ReadingChoice)
     padding: bool = False
+    next_token: bool | None = None
 
     @property
     def is_chosen(self) -> bool:
@@ -196,7 +199,7 @@ def choose_features(
     if beside is not None:
         leading = (size,) if reading.how != "positions" else (size, *_inner(reading, source))
         other = plan_reading(beside, size=size, leading=leading, choice=ReadingChoice(), mask=mask)
-        check_width(beside.key, other.n_features, choice.reading.max_features)
+        _check_outputs(beside.key, other.n_features, choice.reading.max_features)
     made = replace(
         start,
         reading=reading,
@@ -206,6 +209,16 @@ def choose_features(
     )
     made.rows(batch, index=0)
     return made
+
+
+def _check_outputs(key: str, n_outputs: int, most: int) -> None:
+    """Refuse to measure the outputs of a vocabulary, whose covariance would be C x C."""
+    if n_outputs > most:
+        raise InputError(
+            f"outputs {key!r} have C = {n_outputs} columns, more than {most}: what is measured needs a C x C "
+            f"covariance, here {8 * n_outputs**2 / 2**30:.3g} GiB; if a linear layer or a tied embedding gives them, name it with "
+            'head=, as in head="lm_head": from its weights the same numbers take p x p'
+        )
 
 
 def _planned(
@@ -345,7 +358,11 @@ def feature_map_of(
     model: nn.Module, raw: Any, choice: FeatureChoice, *, device: torch.device | None, targets: Any = None
 ) -> FeatureMap:
     """The feature map that the caller asks for, settled on one raw batch; meant for the inside of `isolated`."""
+    found: FeatureMap
     if not choice.is_chosen:
         found = split_on(model, raw, head=choice.head, device=device, targets=targets).feature_map
-        return replace(found, padding=choice.padding)
-    return choose_features(model, batch_on(model, raw, device, targets), choice, device)
+        found = replace(found, padding=choice.padding)
+    else:
+        found = choose_features(model, batch_on(model, raw, device, targets), choice, device)
+    batch = batch_on(model, raw, device, targets)
+    return replace(found, labels=label_rule(found.caller(), batch, choice.next_token))

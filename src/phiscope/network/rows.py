@@ -48,6 +48,22 @@ class Rows:
         return None if known is None else known.shape[0 if known is self.weight else 1]
 
 
+@dataclass(frozen=True, kw_only=True)
+class LabelRule:
+    """Whether labels at positions are those of the next token.
+
+    Attributes:
+        next_token: True = the target at position t is the label at t + 1; False = labels are taken as they are; None =
+            nobody could say, so that the model's class name has to.
+        given: the caller said so, whatever the labels look like.
+        why: who said so, for the provenance.
+    """
+
+    next_token: bool | None = None
+    given: bool = False
+    why: str = "by the model's class name"
+
+
 RowsOf = Callable[[Any, "int | None", bool], Rows]
 """From the model's answer, the number of the batch and whether to check, to rows."""
 
@@ -62,11 +78,13 @@ class FeatureMap(ABC):
         model: the network inside its wrappers.
         device: where the pass runs; None = where the parameters are.
         padding: positions that an attention mask leaves out count as samples, too.
+        labels: whether labels at positions are those of the next token.
     """
 
     model: nn.Module
     device: torch.device | None = None
     padding: bool = False
+    labels: LabelRule = LabelRule()
 
     def __call__(self, x: Any) -> Tensor:
         """Return features (n, p) of inputs x: a tensor, a tuple of positional, a mapping of keyword inputs.

@@ -1,25 +1,30 @@
-"""Which rows of a pass count as samples, and the target of each."""
+"""Which rows of a pass count as samples, and the target of each; language models are asked which one that is."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from phiscope.errors import ShapeError, TargetError
-from phiscope.network.batch import Batch
-from phiscope.network.rows import FeatureMap, Rows
+from phiscope.errors import InputError, ShapeError, TargetError
+from phiscope.network.batch import Batch, parameter_names
+from phiscope.network.hooks import Caller
+from phiscope.network.output_layout import tensors_in
+from phiscope.network.rows import FeatureMap, LabelRule, Rows
 
 IGNORED_LABEL = -100
 """Labels of this value are not learned from in torch and transformers, and not measured here."""
 
 LABELS_REPEAT = (
     "labels repeat the inputs and were taken as they are; if the model predicts the next token, "
-    "pass targets shifted by one"
+    "pass next_token=True, or targets shifted by one"
 )
-"""What a reader of the numbers is told where `labels_are_inputs` says so."""
+"""What a reader of the numbers is told where labels are the inputs, element by element."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,12 +36,14 @@ class Samples:
         targets: integers (s,) or floats (s, c), on the CPU; None without targets.
         ignored: number of rows left out because of their label or mask.
         reading: how targets and rows were put together, in words.
+        repeats_inputs: labels are the inputs, element by element, and were taken as they are.
     """
 
     rows: Tensor
     targets: Tensor | None
     ignored: int
     reading: str
+    repeats_inputs: bool = False
 
 
 def samples_of(batch: Batch, rows: Rows, feature_map: FeatureMap) -> Samples:
@@ -45,17 +52,18 @@ def samples_of(batch: Batch, rows: Rows, feature_map: FeatureMap) -> Samples:
     Args:
         batch: with its targets, integers as classes or floats as values.
         rows: the features of the batch; targets have their leading shape, or one value a row.
-        feature_map: its model is asked whether it predicts the next token, so that labels are shifted by one position;
-            it says whether padding counts.
+        feature_map: says whether padding counts, and whether labels are those of the next token.
 
     Raises:
         ShapeError: targets do not fit the rows.
+        InputError: the caller said next_token=True where there is no label at each position.
         TargetError: integer targets that a head of one output cannot tell apart.
     """
     total = len(rows.features)
     everything = torch.arange(total)
     real = torch.ones(total, dtype=torch.bool) if feature_map.padding else _real(batch, rows, total)
     masked = ", of those that the attention mask keeps" if not bool(real.all()) else ""
+    _check_next_token(feature_map.labels, batch, rows)
     if batch.targets is None:
         reading = "none" if len(rows.leading) < 2 else f"none, each position is a sample{masked}"
         return Samples(rows=everything[real], targets=None, ignored=int((~real).sum()), reading=reading)
@@ -70,12 +78,11 @@ def samples_of(batch: Batch, rows: Rows, feature_map: FeatureMap) -> Samples:
         raise TargetError("targets are complex numbers; expected integer classes or real values")
     labels = _labels(targets.long(), rows.leading, total)
     reading = "classes, one for each sample" if labels.ndim == 1 else "classes, one for each position"
-    if _predicts_next(feature_map.model, batch, labels):
-        everything = everything.reshape(labels.shape)[:, :-1].reshape(-1)
-        # A token counts where it and the next one are text.
-        real = real.reshape(labels.shape)
-        real = (real[:, :-1] & real[:, 1:]).reshape(-1)
-        labels, reading = labels[:, 1:], "classes, the next token at each position (labels shifted by one)"
+    shifted, why = _predicts_next(feature_map, batch, labels)
+    reading += why
+    if shifted:
+        everything, real, labels = _of_next(everything, real, labels)
+        reading = f"classes, the next token at each position (labels shifted by one){why}"
     labels = labels.reshape(-1)
     kept = (labels != IGNORED_LABEL) & real
     labels = labels[kept]
@@ -84,12 +91,26 @@ def samples_of(batch: Batch, rows: Rows, feature_map: FeatureMap) -> Samples:
             f"integer targets reach {int(labels.max())}, but the head has one output, which tells two classes apart; "
             "pass values as floats"
         )
-    return Samples(rows=everything[kept], targets=labels, ignored=int((~kept).sum()), reading=reading + masked)
+    return Samples(
+        rows=everything[kept],
+        targets=labels,
+        ignored=int((~kept).sum()),
+        reading=reading + masked,
+        repeats_inputs=not shifted and _labels_are_inputs(batch),
+    )
 
 
-def labels_are_inputs(batch: Batch) -> bool:
+def _of_next(rows: Tensor, real: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows, whether each counts, and labels, where the target at a position is the label at the next one."""
+    real = real.reshape(labels.shape)
+    # A token counts where it and the next one are text.
+    both = real[:, :-1] & real[:, 1:]
+    return rows.reshape(labels.shape)[:, :-1].reshape(-1), both.reshape(-1), labels[:, 1:]
+
+
+def _labels_are_inputs(batch: Batch) -> bool:
     """Say whether integer targets repeat an input element by element, as language modeling data do."""
-    if batch.targets is None or batch.targets.is_floating_point() or batch.targets.ndim != 2:
+    if batch.targets is None or batch.targets.is_floating_point() or batch.targets.ndim != 2 or _decodes(batch):
         return False
     targets = batch.targets.detach().cpu()
     inputs = [value for value in (*batch.args, *batch.kwargs.values()) if isinstance(value, Tensor)]
@@ -100,18 +121,131 @@ def labels_are_inputs(batch: Batch) -> bool:
     return False
 
 
-def _predicts_next(model: nn.Module, batch: Batch, labels: Tensor) -> bool:
-    # transformers' causal models shift `labels` inside their loss; here the loss is never asked for.
-    names = [kind.__name__ for kind in type(model).__mro__]
+def label_rule(call: Caller, batch: Batch, next_token: bool | None) -> LabelRule:
+    """Whether labels at positions are those of the next token; meant for the inside of `isolated`.
+
+    Names do not say: of transformers' classes some "ForCausalLM" shift labels inside their loss and some do not, and so
+    do those "ForConditionalGeneration". So the model's own loss is asked, once, on labels of our own.
+
+    Args:
+        call: the model.
+        batch: any batch with its targets.
+        next_token: what the caller said; None asks.
+
+    Raises:
+        InputError: next_token is no truth value.
+    """
+    if next_token is not None:
+        if not isinstance(next_token, bool):
+            raise InputError(f"next_token is {next_token!r}; expected True, False, or None to ask the model's loss")
+        return LabelRule(next_token=next_token, given=True, why=f"as next_token={next_token} says")
+    targets = batch.targets
+    # Nothing here may depend on the values: ranks of a sharded model enter each forward pass together.
+    if targets is None or targets.is_floating_point() or targets.ndim != 2 or not _takes_labels(call.model):
+        return LabelRule()
+    # Both are classes of every head; drawn without touching a random state.
+    drawn = torch.randint(2, targets.shape, generator=torch.Generator().manual_seed(0))
+    device = next((part.device for part in (*batch.args, *batch.kwargs.values()) if isinstance(part, Tensor)), None)
+    asked = replace(batch, kwargs={**batch.kwargs, "labels": drawn.to(device)})
+    try:
+        answer = call(asked)
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+        return LabelRule(why=f"by the model's class name (its loss could not be asked: {type(error).__name__})")
+    shifted = _shift_of_loss(answer, drawn)
+    return LabelRule() if shifted is None else LabelRule(next_token=shifted, why="as the model's own loss takes them")
+
+
+def _takes_labels(model: nn.Module) -> bool:
+    return "labels" in parameter_names(model)
+
+
+def _shift_of_loss(answer: Any, labels: Tensor) -> bool | None:
+    """Whether the loss in an answer is that of labels one position later; None where it is neither clearly."""
+    tensors = [(place, tensor) for place, tensor in tensors_in(answer) if tensor.is_floating_point()]
+    losses = [tensor for _, tensor in tensors if tensor.ndim == 0]
+    logits = [tensor for _, tensor in tensors if tensor.ndim == 3 and tensor.shape[:2] == labels.shape]
+    named = [tensor for place, tensor in tensors if place == ("logits",) and tensor.ndim == 3]
+    if not losses or not (named or logits) or labels.shape[1] < 2:
+        return None
+    scores = (named or logits)[0]
+    if scores.shape[:2] != labels.shape or scores.shape[2] < 2:
+        return None
+    # One text at a time: of 50,000 words, a batch of logits as one table is gigabytes.
+    errors = [
+        nn.functional.cross_entropy(one.float(), label.to(one.device), reduction="none")
+        for one, label in zip(scores, labels, strict=True)
+    ]
+    later = [
+        nn.functional.cross_entropy(one[:-1].float(), label[1:].to(one.device), reduction="none")
+        for one, label in zip(scores, labels, strict=True)
+    ]
+    loss = float(losses[0])
+    off, off_later = (abs(loss - float(torch.cat(one).mean())) for one in (errors, later))
+    near, far = sorted((off, off_later))
+    # Half precision rounds a loss by a percent; a term beside it (balance of experts) is about as small.
+    if not near <= 0.02 * abs(loss) or not far > 10 * near + 1e-6 * abs(loss):
+        return None
+    return off_later < off
+
+
+def _check_next_token(rule: LabelRule, batch: Batch, rows: Rows) -> None:
+    targets = batch.targets
+    if not (rule.given and rule.next_token):
+        return
+    if targets is None or targets.is_floating_point() or targets.ndim != 2 or rows.repeated or len(rows.leading) != 2:
+        came = "no targets" if targets is None else f"targets of shape {tuple(targets.shape)} and {targets.dtype}"
+        raise InputError(
+            f"next_token=True came with {came} beside answers at {_spelled(rows.leading)}; expected integer labels "
+            "(n, T), a token at each position: pass labels=input_ids, with -100 where nothing is to be predicted"
+        )
+
+
+def _predicts_next(feature_map: FeatureMap, batch: Batch, labels: Tensor) -> tuple[bool, str]:
+    """Whether the target at a position is the label at the next one, and who says so."""
+    rule = feature_map.labels
+    if labels.ndim != 2:
+        return False, ""
+    if rule.given:
+        return bool(rule.next_token), f", {rule.why}"
+    names = [kind.__name__ for kind in type(feature_map.model).__mro__]
     causal = any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names)
-    return causal and labels.ndim == 2 and (batch.target_key == "labels" or labels_are_inputs(batch))
+    shifts = causal if rule.next_token is None else rule.next_token
+    # What does not come as the model's own `labels`, and is not the text itself, has been shifted by the caller.
+    whole = batch.target_key == "labels" or _labels_are_inputs(batch)
+    told = rule.next_token is not None or causal
+    return shifts and whole, f", {rule.why}" if told and whole else ""
+
+
+def _decodes(batch: Batch) -> bool:
+    """Whether a model with a decoder answers at positions of its own."""
+    return "decoder_input_ids" in batch.kwargs or "decoder_inputs_embeds" in batch.kwargs
+
+
+def token_ids(batch: Batch, leading: tuple[int, ...]) -> NDArray[Any] | None:
+    """The ids at the positions where a model answers, shape (n, T); None where no input has them."""
+    names = ("decoder_input_ids",) if _decodes(batch) else ("input_ids",)
+    others = () if _decodes(batch) else (*batch.args, *batch.kwargs.values())
+    for value in (*(batch.kwargs.get(name) for name in names), *others):
+        if isinstance(value, Tensor) and value.ndim == 2 and value.shape == leading and _is_whole(value):
+            return np.asarray(value.detach().cpu())
+    return None
+
+
+def _is_whole(value: Tensor) -> bool:
+    return not value.is_floating_point() and not value.is_complex() and value.dtype != torch.bool
+
+
+def real_tokens(batch: Batch, leading: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Which positions the batch's attention mask keeps, of the shape of the positions; all without a mask."""
+    mask = batch.kwargs.get("decoder_attention_mask" if _decodes(batch) else "attention_mask")
+    if not isinstance(mask, Tensor) or tuple(mask.shape) != tuple(leading):
+        return np.ones(leading, dtype=bool)
+    return np.asarray(mask.detach().cpu() != 0)
 
 
 def _real(batch: Batch, rows: Rows, total: int) -> Tensor:
     """Which rows are no padding, (R,): those that the batch's attention mask keeps, where it has their positions."""
-    # Models with a decoder answer at its positions.
-    decodes = "decoder_input_ids" in batch.kwargs or "decoder_inputs_embeds" in batch.kwargs
-    mask = batch.kwargs.get("decoder_attention_mask" if decodes else "attention_mask")
+    mask = batch.kwargs.get("decoder_attention_mask" if _decodes(batch) else "attention_mask")
     leading = rows.leading
     if not isinstance(mask, Tensor) or mask.ndim != 2 or mask.numel() != total:
         return torch.ones(total, dtype=torch.bool)

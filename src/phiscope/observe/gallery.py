@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,23 @@ from torch import Tensor
 
 from phiscope.measurement.record import Measurement
 from phiscope.network import FeatureMap
-from phiscope.network.batch import Batch, with_targets
+from phiscope.network.batch import Batch, answered, with_targets
+from phiscope.network.samples import Samples, real_tokens, samples_of, token_ids
+from phiscope.observe.decoding import BEFORE, Decoder, Marked, window_of
 
 LARGEST_SAMPLE = 65_536
 MOST_EIGENFUNCTIONS = 24
+SPREAD = 4
+"""Tokens are chosen among so many times as many, so that they come from more texts."""
+
+MOST_BATCHES = 8
+"""Every record runs the batches of the gallery once more."""
+
 _SHOWN_INPUTS = ("pixel_values", "input_values", "input_features", "input_ids", "inputs_embeds")
+
+
+NO_IDS = "no input is an array of token ids (n, T) at the positions where the model answers, or of small samples"
+"""Why a decoder has nothing to decode."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,18 +41,24 @@ class Gallery:
         inputs: what is shown, shape (g, ...).
         targets: their targets, shape (g, ...), or None.
         batches: what the model is given for them.
+        rows: for each batch the rows of its features that are shown; None where that is each input, in order.
+        words: text of each sample; None without a decoder.
     """
 
     inputs: NDArray[Any]
     targets: NDArray[Any] | None
     batches: tuple[Any, ...]
+    rows: tuple[Tensor, ...] | None = None
+    words: tuple[Marked, ...] | None = None
 
     def features(self, feature_map: FeatureMap) -> Tensor:
         """Run the kept samples through the network as it is now, (g, p); meant for the inside of `isolated`."""
         call, read = feature_map.caller(), feature_map.reader()
         inputs = [read.without_targets(raw) for raw in self.batches]
-        features = torch.cat([feature_map.rows(batch, call=call).features for batch in inputs])
-        return features[: len(self.inputs)]
+        features = [feature_map.rows(batch, call=call).features for batch in inputs]
+        if self.rows is not None:
+            features = [one[rows.to(one.device)] for one, rows in zip(features, self.rows, strict=True)]
+        return torch.cat(features)[: len(self.inputs)]
 
 
 def gallery_values(features: Tensor, measurement: Measurement) -> dict[str, NDArray[np.float32]]:
@@ -57,29 +76,37 @@ def gallery_values(features: Tensor, measurement: Measurement) -> dict[str, NDAr
     }
 
 
-def kept_gallery(feature_map: FeatureMap, batches: Iterable[Any], size: int, targets: Any = None) -> Gallery | None:
+def kept_gallery(
+    feature_map: FeatureMap, batches: Iterable[Any], size: int, targets: Any = None, decoder: Decoder | None = None
+) -> Gallery | None:
     """Keep the first samples of a probe set; meant for the inside of `isolated`.
+
+    Where the model answers at every position and there is a decoder, samples are tokens, spread over the first batches.
 
     Args:
         feature_map: decides what of a batch is input.
         batches: raw batches.
         size: number of samples; 0 keeps none.
         targets: see `phiscope.measure`.
+        decoder: makes text of samples.
 
     Returns:
         None where single samples cannot be shown: no array among the inputs, more than 65,536 numbers in
-        one, or a head that answers at every position.
+        one, or a head that answers at every position and no decoder, or no token ids for it.
     """
+    batches = iter(batches)
     inputs: list[NDArray[Any]] = []
     goals: list[Any] = []
     kept: list[Any] = []
     count = 0
-    for batch in with_targets(iter(batches), feature_map.reader(), targets) if size else ():
+    for batch in with_targets(batches, feature_map.reader(), targets) if size else ():
         shown = _shown(batch)
         if shown is None or shown[:1].numel() > LARGEST_SAMPLE:
             return None
         if not kept and feature_map.rows(batch).leading != (batch.size,):
-            return None
+            if decoder is None:
+                return None
+            return _kept_tokens(feature_map, chain([batch.raw], batches), size, targets, decoder)
         inputs.append(_as_numpy(shown))
         goals.append(None if batch.targets is None else _as_numpy(batch.targets))
         kept.append(batch.raw)
@@ -88,12 +115,70 @@ def kept_gallery(feature_map: FeatureMap, batches: Iterable[Any], size: int, tar
             break
     if not kept or len({part.shape[1:] for part in inputs}) > 1:
         return None
+    shown_inputs = np.concatenate(inputs)[:size]
     whole = all(target is not None and len(target) == len(part) for target, part in zip(goals, inputs, strict=True))
     return Gallery(
-        inputs=np.concatenate(inputs)[:size],
+        inputs=shown_inputs,
         targets=np.concatenate(goals)[:size] if whole else None,
         batches=tuple(kept),
+        words=None if decoder is None else tuple(decoder.whole(sample) for sample in shown_inputs),
     )
+
+
+def _kept_tokens(
+    feature_map: FeatureMap, batches: Iterable[Any], size: int, targets: Any, decoder: Decoder
+) -> Gallery | None:
+    """Tokens of the first batches, evenly spread, each with the text around it and the token it predicts."""
+    found: list[_Token] = []
+    kept: list[Any] = []
+    for batch in with_targets(iter(batches), feature_map.reader(), targets):
+        rows = feature_map.rows(batch)
+        batch = answered(batch, rows.leading)
+        ids = token_ids(batch, rows.leading)
+        if ids is None:
+            return None
+        found += _tokens_of(batch, samples_of(batch, rows, feature_map), ids, len(kept))
+        kept.append(batch.raw)
+        if len(found) >= SPREAD * size or len(kept) >= MOST_BATCHES:
+            break
+    if not found:
+        return None
+    places = np.unique(np.linspace(0, len(found) - 1, min(size, len(found))).round().astype(np.int64))
+    chosen = [found[place] for place in places.tolist()]
+    used = sorted({token.batch for token in chosen})
+    goals = [token.target for token in chosen]
+    return Gallery(
+        inputs=np.stack([token.window for token in chosen]),
+        targets=None if any(goal is None for goal in goals) else np.stack(goals),
+        batches=tuple(kept[index] for index in used),
+        rows=tuple(torch.tensor([token.row for token in chosen if token.batch == index]) for index in used),
+        words=tuple(decoder.token(token.window, BEFORE) for token in chosen),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Token:
+    """One position of a text: which batch and row it is, the ids around it, and what it predicts."""
+
+    batch: int
+    row: int
+    window: NDArray[np.int64]
+    target: Any
+
+
+def _tokens_of(batch: Batch, samples: Samples, ids: NDArray[Any], index: int) -> list[_Token]:
+    real = real_tokens(batch, ids.shape)
+    goals = None if samples.targets is None else samples.targets.numpy()
+    length = ids.shape[1]
+    return [
+        _Token(
+            batch=index,
+            row=row,
+            window=window_of(ids[row // length], real[row // length], row % length),
+            target=None if goals is None else goals[place],
+        )
+        for place, row in enumerate(samples.rows.tolist())
+    ]
 
 
 def _shown(batch: Batch) -> Tensor | None:

@@ -27,8 +27,9 @@ from phiscope.network.isolation import isolated, unwrapped
 from phiscope.network.layer_plan import ReadingChoice
 from phiscope.network.layer_reading import Maps, Tokens
 from phiscope.observe.alerts import Alert
+from phiscope.observe.decoding import Decoder
 from phiscope.observe.desk import OnError
-from phiscope.observe.gallery import Gallery, gallery_values, kept_gallery
+from phiscope.observe.gallery import NO_IDS, Gallery, gallery_values, kept_gallery
 from phiscope.observe.probes import initial_words, named_splits
 from phiscope.observe.ranks import SilentWriter, Writer, watch_of
 from phiscope.observe.recording import Recording, as_numbers, header_of, leave_nothing
@@ -58,10 +59,14 @@ class Observer(Recording):
         maps: see `measure`.
         tokens: see `measure`.
         padding: see `measure`.
+        next_token: see `measure`.
         targets: of every split, see `measure`; an array belongs to a single data set.
-        header: what to tell about the run (title, description, settings, data, class_names, ...).
+        header: what to tell about the run (title, description, settings, data, class_names, ...); class_names may also
+            be a mapping, a function of a class, or a tokenizer.
         rank_tolerance: relative tolerance on the eigenvalues of the outputs' moments.
         gallery: number of samples of each split to show eigenfunctions on; 0 for none.
+        decode: makes text of them: a tokenizer with ``.decode``, or a function of a list of token ids (of an array,
+            where samples are none). Where the model answers at each token, the gallery then shows tokens in their text.
         max_samples: samples measured of each split; None = all.
         device: where to measure; None = where the parameters are.
         initial: the state to compare features with: "now", parameters and buffers by name, or None for no
@@ -112,10 +117,12 @@ class Observer(Recording):
     maps: Maps | None = None
     tokens: Tokens | None = None
     padding: bool = False
+    next_token: bool | None = None
     targets: Any = None
     header: Mapping[str, Any] | None = None
     rank_tolerance: float = 1e-4
     gallery: int = 256
+    decode: Any = None
     max_samples: int | None = None
     device: torch.device | str | None = None
     initial: Mapping[str, Tensor] | Literal["now"] | None = "now"
@@ -140,7 +147,9 @@ class Observer(Recording):
             head=self.head,
             reading=ReadingChoice(maps=self.maps, tokens=self.tokens),
             padding=self.padding,
+            next_token=self.next_token,
         )
+        self._decoder = None if self.decode is None else Decoder(self.decode)
         self._where = None if self.device is None else torch.device(self.device)
         self._splits = named_splits(self.probe_data, self.targets)
         self._watch = watch_of(self.ranks, self._splits, self._network)
@@ -306,7 +315,7 @@ class Observer(Recording):
         if apart is None:
             raise EmptyDataError("rank 0 writes the run and has no probe sample; give it at least one batch")
         axis = {} if self.every_steps is None else {"axis": "step"}
-        header = {**header_of(self._network, *apart, splits=self._splits), **axis, **(self.header or {})}
+        header = header_of(self._network, *apart, splits=self._splits, own={**axis, **(self.header or {})})
         return RunWriter.create(self.run, header, resume=self.resume, keep_eigenvectors=self.keep_eigenvectors)
 
     def _kept_gallery(self, name: str) -> Gallery | None:
@@ -315,8 +324,10 @@ class Observer(Recording):
         def kept() -> Gallery | None:
             if feature_map is None or not self._watch.writes:
                 return None
-            shown = kept_gallery(feature_map, batches_of(data), self.gallery, self.targets)
-            if shown is not None and not self._writer.save_gallery(name, shown.inputs, shown.targets):
+            shown = kept_gallery(feature_map, batches_of(data), self.gallery, self.targets, self._decoder)
+            if shown is None and self._decoder is not None and self.gallery:
+                warnings.warn(f"the samples of {name!r} cannot be decoded: {NO_IDS}", stacklevel=2)
+            if shown is not None and not self._writer.save_gallery(name, shown.inputs, shown.targets, shown.words):
                 warnings.warn(
                     f"the first samples of {name!r} are others than those the run shows (a loader that shuffles?), so "
                     "the records from here on have no gallery; give the observer a probe in fixed order",

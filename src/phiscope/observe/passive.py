@@ -60,6 +60,7 @@ class PassiveObserver(Recording):
         maps: see `measure`.
         tokens: see `measure`.
         padding: see `measure`.
+        next_token: see `measure`.
         targets: None = from the batch; or a function of the batch.
         header: what to tell about the run (title, description, settings, data, class_names, ...).
         rank_tolerance: relative tolerance on the eigenvalues of the outputs' moments.
@@ -101,6 +102,7 @@ class PassiveObserver(Recording):
     maps: Maps | None = None
     tokens: Tokens | None = None
     padding: bool = False
+    next_token: bool | None = None
     targets: Callable[[Any], Any] | None = None
     header: Mapping[str, Any] | None = None
     rank_tolerance: float = 1e-4
@@ -125,6 +127,7 @@ class PassiveObserver(Recording):
             head=self.head,
             reading=ReadingChoice(maps=self.maps, tokens=self.tokens),
             padding=self.padding,
+            next_token=self.next_token,
         )
         self._watch = watch_of(self.ranks, {self.split: self.example}, self._network)
         self._modes: set[bool] = set()
@@ -155,8 +158,7 @@ class PassiveObserver(Recording):
         if not self._watch.writes:
             return feature_map, SilentWriter()
         batch = next(with_targets(iter([first]), feature_map.reader(), self.targets))
-        header = header_of(self._network, feature_map, batch, splits=[self.split])
-        header |= {"passive": True, **(self.header or {})}
+        header = {"passive": True, **header_of(self._network, feature_map, batch, [self.split], own=self.header)}
         writer = RunWriter.create(self.run, header, resume=self.resume, keep_eigenvectors=self.keep_eigenvectors)
         return feature_map, writer
 

@@ -32,7 +32,7 @@ class Writer(Protocol):
     def go_on_from(self, index: int) -> None:
         """Stand at a record."""
 
-    def save_gallery(self, split: str, inputs: Any, targets: Any) -> bool:
+    def save_gallery(self, split: str, inputs: Any, targets: Any, words: Any = None) -> bool:
         """Keep the samples that eigenfunctions are shown on; False when the run has others."""
 
     def finish(self, status: Any, results: Any = None, reason: Any = None) -> None:
@@ -57,7 +57,7 @@ class SilentWriter:
     def go_on_from(self, index: int) -> None:
         """Do nothing."""
 
-    def save_gallery(self, split: str, inputs: Any, targets: Any) -> bool:
+    def save_gallery(self, split: str, inputs: Any, targets: Any, words: Any = None) -> bool:
         """Do nothing."""
         return True
 

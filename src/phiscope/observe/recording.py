@@ -17,8 +17,9 @@ from phiscope.measurement.record import Measurement
 from phiscope.network import FeatureMap
 from phiscope.network.batch import Batch
 from phiscope.network.hooks import deafened
-from phiscope.network.isolation import put_back
+from phiscope.network.isolation import isolated, put_back
 from phiscope.observe.alerts import Alert
+from phiscope.observe.decoding import class_names_of
 from phiscope.observe.desk import OnError, desk_for
 from phiscope.observe.listeners import Chosen, Listeners, chosen_listeners, listeners_of
 from phiscope.observe.ranks import Watch, Writer
@@ -89,7 +90,13 @@ def told_cost(cost: ObserverCost) -> dict[str, Any]:
     return {"observer_seconds": round(cost.seconds, 3), "observer_share": round(cost.share, 4)}
 
 
-def header_of(network: nn.Module, feature_map: FeatureMap, batch: Batch, splits: Iterable[str]) -> dict[str, Any]:
+def header_of(
+    network: nn.Module,
+    feature_map: FeatureMap,
+    batch: Batch,
+    splits: Iterable[str],
+    own: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Describe a run.
 
     Args:
@@ -97,7 +104,12 @@ def header_of(network: nn.Module, feature_map: FeatureMap, batch: Batch, splits:
         feature_map: of the network.
         batch: the first of the probe data.
         splits: their names.
+        own: what the caller tells, which stands above what is found.
     """
+    own = dict(own or {})
+    if own.get("class_names") is not None:
+        with isolated(network):
+            own["class_names"] = class_names_of(own["class_names"], feature_map.rows(batch).n_outputs)
     targets = batch.targets
     first = next((value for value in (*batch.args, *batch.kwargs.values()) if isinstance(value, Tensor)), None)
     shape = None if first is None else list(first.shape[1:])
@@ -110,6 +122,7 @@ def header_of(network: nn.Module, feature_map: FeatureMap, batch: Batch, splits:
         "input_shape": shape,
         "image": shape is not None and len(shape) == 3 and shape[0] in (1, 3),
         "class_names": None,
+        **own,
     }
 
 

@@ -6,6 +6,7 @@
     payload.py      everything the page's script needs, as JSON-ready data
     frames.py       what the slider shows of every record
     charts.py       panels and maps as plotly specifications
+    class_search.py  thousands of classes: which the map shows, and how the others are found
     tracks.py       eigenfunctions followed through the records
     turned.py       what changes when eigenfunctions are rotated toward the classes
     gallery.py      the gallery samples as one picture or a few words each

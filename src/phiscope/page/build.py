@@ -77,6 +77,7 @@ def page_text(runs: Mapping[str, Run]) -> str:
         cards=cards,
         tracked=PANELS,
         turnable=any(reason == "" for run in data["runs"] for reason in run["unturned"].values()),
+        searched=[place for place, run in enumerate(data["runs"]) if any(run["searches"].values())],
         shared=shared,
         reference=_reference(sections),
         sections=[_section(section, values) for section in sections],

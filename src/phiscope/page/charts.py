@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from phiscope.figures.classes import SHOWN_CLASSES
 from phiscope.figures.model import Axis, HeatMap, Panel
 from phiscope.figures.palette import DIVERGING, INK, SEQUENTIAL
 from phiscope.figures.spectra import FLOOR
@@ -19,6 +20,26 @@ Spec = dict[str, Any]
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Helvetica, Arial, sans-serif"
 _DASHES = {"solid": "solid", "dashed": "6px,4px", "dotted": "dot"}
 _GRID = "#E8EAED"
+
+
+LONGEST_NAME = 40
+"""Letters of a class name that are kept."""
+
+
+def visible(name: str) -> str:
+    r"""A name with its blanks to be seen, since tokens differ by them, and cut to 40 letters.
+
+    Example:
+        >>> visible(" the"), visible("new\nline"), visible("red fox")
+        ('␣the', 'new⏎line', 'red fox')
+    """
+    text = name.replace("\n", "⏎").replace("\t", "⇥").replace("\r", "")
+    inner = text.strip(" ")
+    if not inner:
+        return "␣" * min(len(text), LONGEST_NAME) or "(empty)"
+    start, end = len(text) - len(text.lstrip(" ")), len(text) - len(text.rstrip(" "))
+    whole = "␣" * start + inner + "␣" * end
+    return whole if len(whole) <= LONGEST_NAME else whole[: LONGEST_NAME - 1] + "…"
 
 
 def escaped(text: str) -> str:
@@ -200,11 +221,12 @@ def map_spec(heat: HeatMap, *, columns: int) -> Spec:
     rows = len(heat.row_labels)
     step = max(1, math.ceil(rows / 50))
     shown = list(range(0, rows, step))
-    widest = max((len(label) for label in heat.row_labels), default=0)
+    labels = [visible(label) for label in heat.row_labels]
+    widest = max(map(len, labels), default=0)
     axes = Panel(name="map", title=heat.title, x=Axis(title=heat.column_title), y=Axis(title=""))
     layout = panel_layout(axes)
     layout["margin"] = {"l": min(24 + 7 * min(widest, 16), 136), "r": 8, "t": 6, "b": 40}
-    layout["height"] = 62 + rows * (26 if rows <= 24 else 10)
+    layout["height"] = 62 + rows * (26 if rows <= 24 else 16 if rows <= SHOWN_CLASSES else 10)
     layout["xaxis"] |= {
         "range": [0.5, columns + 0.5],
         "showgrid": False,
@@ -215,7 +237,7 @@ def map_spec(heat: HeatMap, *, columns: int) -> Spec:
         "range": [rows - 0.5, -0.5],
         "tickmode": "array",
         "tickvals": shown,
-        "ticktext": [escaped(_short(heat.row_labels[row])) for row in shown],
+        "ticktext": [escaped(_short(labels[row])) for row in shown],
         "showgrid": False,
         "ticks": "",
         "tickfont": {"size": 12 if rows <= 24 else 10},
@@ -231,7 +253,7 @@ def map_spec(heat: HeatMap, *, columns: int) -> Spec:
         "x0": 1,
         "dx": 1,
         "showscale": False,
-        "text": [[escaped(label)] * columns for label in heat.row_labels],
+        "text": [[escaped(label)] * columns for label in labels],
         "hovertemplate": "%{text}, e<sub>%{x}</sub>: %{z:.2f}<extra></extra>",
     }
     return {"data": [trace], "layout": layout}

@@ -11,6 +11,7 @@ from phiscope.figures.classes import obstacle
 from phiscope.figures.model import HeatMap
 from phiscope.figures.spectra import CURVES, FLOOR, curve, drawn_indices, feature_marks
 from phiscope.page.charts import finite, rounded
+from phiscope.page.class_search import class_search
 from phiscope.page.gallery import gallery_frame, gallery_values
 from phiscope.page.tracks import TrackValues
 from phiscope.page.turned import Turn, turn_of
@@ -38,8 +39,8 @@ def run_frames(run: Run) -> Frame:
         ``curves``, ``maps``, ``gallery`` and ``turns`` (what differs when rotated toward the classes) by split and
         operator, one entry a record (None where nothing was measured); ``tracks`` by split, operator and
         ``diagonalized`` or ``rotated``; ``regimes`` and ``intervals`` by split; ``map_specs`` by split and operator;
-        ``unturned``, why nothing can be rotated, by split; ``lowest``, the smallest drawn relative eigenvalue, and
-        ``widest``, the largest k.
+        by split ``unturned``, why nothing can be rotated, and ``searches``, see `class_search`; ``lowest``, the
+        smallest drawn relative eigenvalue, and ``widest``, the largest k.
     """
     frames = _Frames(run)
     for position, record in enumerate(run.records):
@@ -52,6 +53,9 @@ class _Frames:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        # Of many classes a map shows the same ones at all records, or nobody could follow them.
+        self._searches = {split: class_search(run, split) for split in run.splits}
+        self._rows = {split: found.shown for split, found in self._searches.items() if found is not None}
         self._tables: dict[str, Any] = {
             kind: {split: {mode: [] for mode in MODES} for split in run.splits}
             for kind in ("curves", "maps", "gallery", "turns")
@@ -74,7 +78,11 @@ class _Frames:
                 self._add_map(split, mode, measurement, centered)
                 values = gallery_values(extras.get(f"gallery_{mode}"))
                 self._tables["gallery"][split][mode].append(gallery_frame(values))
-                turn = None if measurement is None else turn_of(measurement, values, centered=centered)
+                turn = (
+                    None
+                    if measurement is None
+                    else turn_of(measurement, values, centered=centered, rows=self._rows.get(split))
+                )
                 self._add_turn(split, mode, turn)
                 if measurement is not None:
                     self._unturned[split] = obstacle(measurement, centered=centered)
@@ -94,7 +102,8 @@ class _Frames:
     def _add_map(self, split: str, mode: str, measurement: Measurement | None, centered: bool) -> None:
         heat = None
         if measurement is not None:
-            heat = class_map(measurement, centered=centered, class_names=self._run.class_names)
+            names, rows = self._run.class_names, self._rows.get(split)
+            heat = class_map(measurement, centered=centered, class_names=names, rows=rows)
             heat = heat or span_map(measurement, centered=centered)
         if heat is not None:
             previous = self._last_map.get((split, mode))
@@ -124,6 +133,7 @@ class _Frames:
             "regimes": self._regimes,
             "intervals": self._intervals,
             "map_specs": self._last_map,
+            "searches": {split: None if one is None else one.frame for split, one in self._searches.items()},
             "lowest": self._lowest,
             "widest": self._widest,
         }

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from phiscope.errors import MissingDependencyError
 from phiscope.figures import as_images as as_images
 from phiscope.figures import extreme_samples
-from phiscope.page.charts import finite
+from phiscope.page.charts import finite, visible
 
 TILE = 48
 """Longest side of a sample in the picture, in pixels; larger samples are averaged down."""
@@ -94,7 +94,7 @@ def target_words(targets: NDArray[Any] | None, class_names: tuple[str, ...] | No
         return [""] * count
     if targets.ndim == 1 and np.issubdtype(targets.dtype, np.integer):
         names = class_names or ()
-        return [names[t] if 0 <= t < len(names) else str(t) for t in targets.tolist()]
+        return [visible(names[t]) if 0 <= t < len(names) else str(t) for t in targets.tolist()]
     rows = targets.reshape(len(targets), -1).astype(np.float64)
     if rows.shape[1] > 4:
         return [""] * count

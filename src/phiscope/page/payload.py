@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from phiscope.analysis.rotation import NEARLY_EQUAL
 from phiscope.figures import log_epochs, operator_figure
+from phiscope.figures.classes import MOST_CLASSES
 from phiscope.figures.palette import GHOST, run_color
 from phiscope.figures.tracks import GONE
 from phiscope.metrics import DEFINITIONS
-from phiscope.page.charts import finite, map_spec, panel_layout
+from phiscope.page.charts import finite, map_spec, panel_layout, visible
 from phiscope.page.frames import MODES, run_frames
 from phiscope.page.gallery import Sprite, as_images, input_words, sprite_of, target_words
 from phiscope.page.tracks import lowest_strength, track_layouts
@@ -112,7 +113,8 @@ def _run_data(index: int, label: str, run: Run, frame: dict[str, Any], shared: _
         "moments": [moment_words(record, with_step=shared.several) for record in run.records],
         "epochs": [record.at for record in run.records],
         "splits": list(run.splits),
-        "classes": run.class_names,
+        "classes": _named_classes(run, frame),
+        "searches": frame["searches"],
         "curves": frame["curves"],
         "sizes": _sizes(run),
         "maps": frame["maps"],
@@ -130,6 +132,16 @@ def _run_data(index: int, label: str, run: Run, frame: dict[str, Any], shared: _
         "numbers": _numbers(run),
         "scalars": _scalars(run),
     }
+
+
+def _named_classes(run: Run, frame: dict[str, Any]) -> Any:
+    """Names of classes; of many, those alone that functions are turned to: a vocabulary would be half of the page."""
+    names = run.class_names
+    if names is None or len(names) <= MOST_CLASSES:
+        return names
+    turns = [turn for by_mode in frame["turns"].values() for kept in by_mode.values() for turn in kept if turn]
+    used = {one["toward"] for turn in turns for one in turn["functions"].values()}
+    return {str(label): visible(names[label]) for label in sorted(used - {None}) if label < len(names)}
 
 
 def _sizes(run: Run) -> dict[str, int]:
@@ -156,6 +168,7 @@ def _map_specs(frame: dict[str, Any]) -> dict[str, dict[str, Any]]:
         specs.setdefault(split, {})[mode] = map_spec(heat, columns=columns) | {
             "diverging": heat.diverging,
             "limit": finite(heat.high, 3),
+            "columns": columns,
         }
     return specs
 
@@ -196,7 +209,7 @@ def sample_data(run: Run, split: str) -> dict[str, Any] | None:
     gallery = run.gallery(split)
     if gallery is None or not len(gallery.inputs):
         return None
-    images = as_images(gallery.inputs) if run.header.get("image", True) else None
+    images = as_images(gallery.inputs) if run.header.get("image", True) and gallery.words is None else None
     sprite: Sprite | None = sprite_of(images) if images is not None else None
     return {
         "sprite": None
@@ -208,6 +221,7 @@ def sample_data(run: Run, split: str) -> dict[str, Any] | None:
             "width": sprite.width,
             "height": sprite.height,
         },
-        "words": None if sprite is not None else input_words(gallery.inputs),
+        "words": None if sprite is not None or gallery.words is not None else input_words(gallery.inputs),
+        "marked": gallery.words,
         "targets": target_words(gallery.targets, run.class_names, len(gallery.inputs)),
     }

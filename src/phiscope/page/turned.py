@@ -12,6 +12,7 @@ from phiscope.figures import HeatMap, spectrum_of, turned, turned_map, turned_va
 from phiscope.page.charts import finite, rounded
 from phiscope.page.gallery import gallery_frame
 from phiscope.spectrum.clusters import CLUSTER_GAP, SAMPLING_ERRORS, relative_sampling_error
+from phiscope.typing import IntArray
 
 if TYPE_CHECKING:
     from phiscope.measurement.record import Measurement
@@ -41,13 +42,19 @@ class Turn:
         return sum(len(column) for column in self.frame["columns"].values())
 
 
-def turn_of(measurement: Measurement, values: NDArray[np.float64] | None, *, centered: bool) -> Turn | None:
-    """Rotate one record's eigenfunctions; None where that is impossible."""
+def turn_of(
+    measurement: Measurement,
+    values: NDArray[np.float64] | None,
+    *,
+    centered: bool,
+    rows: IntArray | None = None,
+) -> Turn | None:
+    """Rotate one record's eigenfunctions; None where that is impossible. `rows` are the classes that the map shows."""
     stored = 0 if values is None else values.shape[1]
     rotated = turned(measurement, centered=centered, count=stored)
     if rotated is None:
         return None
-    heat = turned_map(rotated)
+    heat = turned_map(rotated, rows=rows)
     moved, beyond = (None, ()) if values is None else turned_values(rotated, values)
     columns = rounded(np.asarray(heat.values).T)
     shown = max(len(columns), stored)

@@ -10,6 +10,7 @@
     journal.py  records and notes as lines, and which records they make
     branches.py the line of training that a run is on, and those it left
     initial.py  the network at its start, kept in the run
+    gallery.py  the samples that eigenfunctions are shown on
     units.py    whether a run counts its training in epochs or in optimizer steps
     alerts.py   what led to an alert, kept with the run
     lock.py     one writer at a time; a kill lets go
@@ -34,8 +35,9 @@ with every completed record, and no completed record is ever removed. No file co
 from __future__ import annotations
 
 from phiscope.runs.by_hand import write_run
+from phiscope.runs.gallery import Gallery
 from phiscope.runs.layout import FORMAT_VERSION, KEPT_EIGENVECTORS
-from phiscope.runs.reading import Gallery, Record, Run, open_run
+from phiscope.runs.reading import Record, Run, open_run
 from phiscope.runs.writing import RunWriter
 
 __all__ = ["FORMAT_VERSION", "KEPT_EIGENVECTORS", "Gallery", "Record", "Run", "RunWriter", "open_run", "write_run"]

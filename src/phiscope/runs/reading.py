@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from phiscope.archive import is_file, read_arrays
+from phiscope.archive import read_arrays
 from phiscope.errors import RunError, RunFormatError, UnknownNameError
 from phiscope.measurement.record import Measurement
 from phiscope.runs import layout
 from phiscope.runs.alerts import read_alerts
+from phiscope.runs.gallery import Gallery, read_gallery
 from phiscope.runs.lines import on_branch, read_lines
 from phiscope.runs.units import Unit, unit_of
 
@@ -34,19 +35,6 @@ MOST_SPLITS = 1000
 
 STATUSES = ("completed", "interrupted", "failed")
 """How a run may end: by itself, stopped by somebody, or by an error."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gallery:
-    """The samples that eigenfunctions are shown on.
-
-    Attributes:
-        inputs: shape (g, ...), one sample a row, as the network received them.
-        targets: shape (g,) or (g, c), or None.
-    """
-
-    inputs: NDArray[Any]
-    targets: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +204,7 @@ class Run:
             seen.update(dict.fromkeys(record.splits))
         return tuple(seen)
 
-    @property
+    @functools.cached_property  # a vocabulary is long
     def class_names(self) -> tuple[str, ...] | None:
         """Names of the classes in order, or None when unknown or not a classification."""
         names = self.header.get("class_names")
@@ -228,16 +216,7 @@ class Run:
         Raises:
             RunFormatError: the file is damaged.
         """
-        path = layout.gallery_file(self.path, split)
-        if not is_file(path):
-            return None
-        arrays, _ = read_arrays(path)
-        inputs, targets = arrays.get("inputs"), arrays.get("targets")
-        if inputs is None or not inputs.ndim:
-            raise RunFormatError(f"{path} holds no inputs")
-        if targets is not None and (not targets.ndim or len(targets) != len(inputs)):
-            raise RunFormatError(f"{path} has {len(inputs)} inputs and targets of shape {targets.shape}; it is damaged")
-        return Gallery(inputs=inputs, targets=targets)
+        return read_gallery(layout.gallery_file(self.path, split))
 
     def figure(
         self, name: str, *, epoch: float | None = None, split: str | None = None, k: tuple[int, int] = (1, 2)

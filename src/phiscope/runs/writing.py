@@ -198,13 +198,16 @@ class RunWriter:
         """Number of the last record on the line of training, -1 before the first."""
         return -1 if self._line.last is None else self._line.last.index
 
-    def save_gallery(self, split: str, inputs: NDArray[Any], targets: NDArray[Any] | None = None) -> bool:
+    def save_gallery(
+        self, split: str, inputs: NDArray[Any], targets: NDArray[Any] | None = None, words: Any = None
+    ) -> bool:
         """Keep the samples that this run's eigenfunctions are shown on; those of a resumed run stay as they are.
 
         Args:
             split: name of the split.
             inputs: shape (g, ...), one sample a row.
             targets: shape (g,) or (g, c), or None.
+            words: for each sample the text before, the marked text and the text after it, or None.
 
         Returns:
             Whether these are the run's samples now; False when the run has others, which its records belong to.
@@ -223,7 +226,7 @@ class RunWriter:
         if self.n_records and is_file(path):
             there, _ = read_arrays(path)
             return set(there) == set(arrays) and all(np.array_equal(there[name], arrays[name]) for name in arrays)
-        _save_arrays(path, arrays)
+        _save_arrays(path, arrays, {} if words is None else {"words": [list(marked) for marked in words]})
         return True
 
     def finish(
@@ -387,9 +390,9 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _save_arrays(path: Path, arrays: Arrays) -> None:
+def _save_arrays(path: Path, arrays: Arrays, facts: Mapping[str, Any] | None = None) -> None:
     wrong = [f"{name} ({array.dtype})" for name, array in arrays.items() if array.dtype.kind not in "fiub"]
     if wrong:
         raise InputError(f"these arrays cannot be stored, only real numbers can: {', '.join(wrong)}")
-    write_arrays(path, arrays, {"phiscope_version": __version__})
+    write_arrays(path, arrays, {"phiscope_version": __version__, **(facts or {})})
     layout.sync_folder(path.parent)

@@ -151,6 +151,7 @@ function drawMap(chart) {
   drawn.layout.shapes = frame.clusters.map(([from, to]) => ({
     type: "line", xref: "x", yref: "paper", x0: from - 0.45, x1: to + 0.45, y0: 1.0, y1: 1.0, line: { color: "#1F2328", width: 4 },
   }));
+  withAddedRows(drawn, addedRows(run, frame.z[0].length), frame.z[0].length);
   chart.style.height = `${drawn.layout.height}px`;
   Plotly.react(chart, drawn.data, drawn.layout, config);
   figure.querySelector(".map-now").textContent = nowShort(run, record, turn);
@@ -165,6 +166,13 @@ function drawMap(chart) {
 // ---- gallery ---------------------------------------------------------------------------------
 
 const FIRST_CARDS = window.innerWidth < 620 ? 4 : 8;
+
+// A sample as text: what is marked with what stands around it.
+function markedText([before, marked, after]) {
+  const text = element("span", undefined, "inputs");
+  text.append(before, element(before || after ? "mark" : "span", marked), after);
+  return text;
+}
 
 function tileList(samples, indices, values) {
   const list = element("ul", undefined, samples.sprite ? "tiles" : "tiles words");
@@ -185,7 +193,7 @@ function tileList(samples, indices, values) {
       tile.style.backgroundPosition = `${left}% ${top}%`;
       item.append(tile, element("span", target, "tile-label"));
     } else {
-      item.append(element("b", words(values[place], 3)), element("span", target ? `target ${target}` : ""), element("span", samples.words[index], "inputs"));
+      item.append(element("b", words(values[place], 3)), element("span", target ? `target ${target}` : ""), samples.marked ? markedText(samples.marked[index]) : element("span", samples.words[index], "inputs"));
     }
     list.append(item);
   });

@@ -90,9 +90,11 @@ function controls() {
       // The same switch stands beside every picture that it changes.
       every(`input[data-state=${input.dataset.state}]`).forEach((twin) => (twin.checked = twin.value === input.value));
       ribbons();
+      every(".class-search").forEach(showMatches);
       refresh();
     }),
   );
+  searchFields();
   every(".more").forEach((button) =>
     button.addEventListener("click", () => {
       const block = button.closest(".gallery-run");
