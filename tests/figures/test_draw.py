@@ -11,11 +11,10 @@ from matplotlib.patches import Rectangle
 import phiscope
 from collapsed import CLASSES, collapsed
 from phiscope.errors import MissingDependencyError
-from phiscope.figures.draw import measurement_figure
 
 
-def test_measurement_figure_draws_all_curves_and_marks() -> None:
-    drawing = measurement_figure(collapsed())
+def test_a_measurements_figure_draws_all_curves_and_marks() -> None:
+    drawing = collapsed().figure()
     assert len(drawing.axes) == 3
     spectrum = drawing.axes[0]
     assert spectrum.get_yscale() == "log"
@@ -26,12 +25,12 @@ def test_measurement_figure_draws_all_curves_and_marks() -> None:
     drawing.canvas.draw()
 
 
-def test_measurement_figure_shows_what_chance_reaches_and_where_order_means_nothing() -> None:
+def test_a_measurements_figure_shows_what_chance_reaches_and_where_order_means_nothing() -> None:
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(101, 6))
     white = np.linalg.qr(rows - rows.mean(axis=0))[0]
     measured = phiscope.diagonalize(white * [9, 3, 1, 1, 1, 0.2], targets=rng.integers(0, 3, 101))
-    drawing = measurement_figure(measured)
+    drawing = measured.figure()
     chance = next(line for line in drawing.axes[1].lines if line.get_label() == "by chance")
     np.testing.assert_allclose(chance.get_ydata(), np.arange(1, 7) / 100, rtol=1e-12)
     assert not any(line.get_label() == "by chance" for axes in drawing.axes[::2] for line in axes.lines)
@@ -40,13 +39,13 @@ def test_measurement_figure_shows_what_chance_reaches_and_where_order_means_noth
     drawing.canvas.draw()
 
 
-def test_measurement_figure_without_outputs_still_draws() -> None:
-    drawing = measurement_figure(phiscope.diagonalize(np.random.default_rng(0).normal(size=(30, 4))))
+def test_a_measurements_figure_without_outputs_still_draws() -> None:
+    drawing = phiscope.diagonalize(np.random.default_rng(0).normal(size=(30, 4))).figure()
     assert any("Not measured" in text.get_text() for text in drawing.axes[2].texts)
     drawing.canvas.draw()
 
 
-def test_measurement_figure_names_the_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_measurements_figure_names_the_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingDependencyError, match=r"phiscope\[figures\]"):
-        measurement_figure(collapsed())
+        collapsed().figure()

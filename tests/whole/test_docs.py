@@ -137,7 +137,8 @@ def test_the_guide_to_language_models_runs_as_it_stands(tmp_path, monkeypatch):
     page = (ROOT / "docs" / "guide" / "language_models.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     for block in blocks:
-        exec(compile(block, "language_models.md", "exec"), known)  # noqa: S102 -- the guide is ours, and is run as read
+        # The guide is ours, and this is how a reader runs it.
+        exec(compile(block, "language_models.md", "exec"), known)  # noqa: S102
     assert len(blocks) == 3
     assert list(known["layers"]) == ["transformer.h.0", "transformer.h.3", "lm_head"]
     assert known["m"].n_samples == 30 * 7

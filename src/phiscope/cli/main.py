@@ -20,6 +20,9 @@ from phiscope.errors import PhiscopeError, UnknownNameError
 DONE, OUR_FAULT, WRONG_USE, STOPPED = 0, 1, 2, 130
 """Exit codes; 130 is what a shell reports for Ctrl-C."""
 
+_WORDS = ("study", "run", "runs", "name", "picture", "model", "checkpoints")
+"""What stands on the command line without a name of its own."""
+
 
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command.
@@ -92,9 +95,7 @@ def _as_typed(message: str) -> str:
     # The parser names its own keys ('Parser key "rank_tolerance"', "run.study"); people typed options and words.
     def typed(found: re.Match[str]) -> str:
         name = found[1]
-        return (
-            name.upper() if name in ("study", "runs", "name", "model", "checkpoints") else f"--{name.replace('_', '-')}"
-        )
+        return name.upper() if name in _WORDS else f"--{name.replace('_', '-')}"
 
     if re.search(r"unrecognized arguments: [^-]", message):
         message += "; a pattern that matches several files needs quotes"
@@ -162,6 +163,20 @@ def _report(chosen: Namespace) -> int:
     return DONE
 
 
+def _figure(chosen: Namespace) -> int:
+    from phiscope.runs import open_run
+
+    try:
+        first, second = (int(place) for place in chosen.k.split(","))
+    except ValueError:
+        raise ArgumentError(None, f"--k {chosen.k!r} is no pair of eigenfunctions, as in --k 2,3") from None
+    run = open_run(chosen.run)
+    figure = run.figure(chosen.picture, epoch=chosen.epoch, split=chosen.split, k=(first, second))
+    print(f"figure: {figure.save(chosen.output, columns=chosen.columns)}")
+    print(f"caption: {figure.caption}")
+    return DONE
+
+
 def _compare(chosen: Namespace) -> int:
     from phiscope.cli.text import comparison_text
     from phiscope.runs import open_run
@@ -216,6 +231,7 @@ COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "measure": _measure,
     "report": _report,
     "compare": _compare,
+    "figure": _figure,
     "explain": _explain,
     "replay": _replay,
     "reproduce": _reproduce,

@@ -24,6 +24,8 @@ SUMMARIES = {
     "could do.",
     "report": "Write one self-contained page for a run, or for several side by side.",
     "compare": "Print the final numbers of several runs side by side.",
+    "figure": "Write one picture of a run for a paper, one or two columns wide, and print its caption. NAME is "
+    "spectrum, curves, classes, gallery or plane of one record, or timeline, flow or why of the training.",
     "explain": "Print what a number, a symbol or a word of the page means: formula, range, direction, invariances, "
     "source.",
     "replay": "Measure saved checkpoints of one training, in order, and write the run that an observer would have "
@@ -41,6 +43,7 @@ USAGES = {
     "                        [--json] [--quiet]",
     "report": "RUN [RUN ...] [-o FILE]",
     "compare": "RUN RUN [RUN ...]",
+    "figure": "RUN NAME [-o FILE] [--columns {1,2}] [--epoch N] [--split NAME] [--k J,K]",
     "explain": "[NAME]",
     "replay": "MODEL CHECKPOINT [CHECKPOINT ...] --data MODULE:FUNCTION --out RUN\n"
     "                       [--head NAME] [--key KEY] [--jobs N] [--max-samples N] [--quiet]",
@@ -60,6 +63,7 @@ COMMAND_EXAMPLES = {
     ),
     "report": ("runs/digits-cnn-seed0", "runs/a runs/b -o both.html"),
     "compare": ("runs/a runs/b",),
+    "figure": ("runs/digits-cnn-seed0 spectrum -o fig.pdf", "runs/mine plane --k 2,3 --epoch 10 -o plane.svg"),
     "explain": ("", "dynamical_low_rank", "D_LR", '"Pi*(k)"', "cannot be told"),
     "replay": ("my_training:build 'ckpt/*.pt' --data my_training:probe --out runs/mine",),
     "reproduce": EXAMPLES,
@@ -98,6 +102,7 @@ def command_parser() -> ArgumentParser:
     _add_run(made["run"])
     _add_measure(made["measure"])
     _add_runs(made["report"], made["compare"])
+    _add_figure(made["figure"])
     _add_explain(made["explain"])
     _add_replay(made["replay"])
     add_options(made["reproduce"])
@@ -192,3 +197,15 @@ def _add_replay(parser: ArgumentParser) -> None:
     parser.add_argument("--jobs", type=PositiveInt, default=1, metavar="N", help="so many processes at a time")
     parser.add_argument("--max-samples", type=PositiveInt, default=None, metavar="N", help="of each split; else all")
     parser.add_argument("--quiet", action="store_true", help="no progress bar; there is none off a terminal either")
+
+
+def _add_figure(parser: ArgumentParser) -> None:
+    parser.add_argument("run", type=str, metavar="RUN", help="a run's folder")
+    parser.add_argument("picture", type=str, metavar="NAME", help="which picture")
+    parser.add_argument(
+        "-o", "--output", type=str, default="figure.pdf", metavar="FILE", help="its ending is the format: pdf, svg, png"
+    )
+    parser.add_argument("--columns", type=int, choices=(1, 2), default=None, help="85 or 178 mm wide; else as it suits")
+    parser.add_argument("--epoch", type=float, default=None, metavar="N", help="of which record; else the last")
+    parser.add_argument("--split", type=str, default=None, metavar="NAME", help="of the data; else the first")
+    parser.add_argument("--k", type=str, default="1,2", metavar="J,K", help="of plane: which two eigenfunctions")

@@ -7,6 +7,7 @@
     stored.py          what its file says, checked before anybody computes with it
     reading.py         its scalars, their intervals, and the curves that follow from them
     bands.py           confidence bands of curves over k, made from shards, kept in files for pictures
+    methods.py         what a paper has to say of a measurement: sentences, references, a row of a table
     assemble.py        from what a pass gathered to the finished record
     diagonalize.py     of arrays
     wide.py            of features too wide for their whole spectrum

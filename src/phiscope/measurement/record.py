@@ -16,6 +16,7 @@ from phiscope.inputs.columns import told_columns
 from phiscope.lazy import LateField, settled
 from phiscope.measurement.bands import CURVES, kept_bands
 from phiscope.measurement.class_rows import ClassRows, class_rows_from
+from phiscope.measurement.methods import ROW, latex_row, methods_text
 from phiscope.measurement.reading import Reading
 from phiscope.measurement.stored import check_array, check_facts, check_moments, evidence_from, part_from, spectrum_from
 from phiscope.metrics.regime import Regime, RegimeEvidence
@@ -229,6 +230,22 @@ class Measurement(Reading):
 
         names = None if class_names is None else tuple(class_names)
         return drawn(measurement_sheet(self, name, class_names=names), purpose="Measurement.figure()")
+
+    def methods_text(self) -> str:
+        """Two sentences for a paper's methods (what, n, tolerance, layout, correction, version), and BibTeX entries."""
+        return methods_text(self)
+
+    def latex_row(self, label: str = "", names: Sequence[str] = ROW) -> str:
+        """One row of a LaTeX table: label, n, p, and numbers with their 95 % intervals.
+
+        Args:
+            label: of the first cell.
+            names: of numbers; what is absent is a dash.
+
+        Raises:
+            UnknownNameError: there is no such number.
+        """
+        return latex_row(self, label, names)
 
     def save(self, path: str | PathLike[str], *, keep_eigenvectors: int | None = None) -> None:
         """Write one safetensors file without pickle; `keep_eigenvectors` stores only that many leading ones.

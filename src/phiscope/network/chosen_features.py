@@ -216,8 +216,8 @@ def _check_outputs(key: str, n_outputs: int, most: int) -> None:
     if n_outputs > most:
         raise InputError(
             f"outputs {key!r} have C = {n_outputs} columns, more than {most}: what is measured needs a C x C "
-            f"covariance, here {8 * n_outputs**2 / 2**30:.3g} GiB; if a linear layer or a tied embedding gives them, name it with "
-            'head=, as in head="lm_head": from its weights the same numbers take p x p'
+            f"covariance, here {8 * n_outputs**2 / 2**30:.3g} GiB; if a linear layer or a tied embedding gives them, "
+            'name it with head=, as in head="lm_head": from its weights the same numbers take p x p'
         )
 
 

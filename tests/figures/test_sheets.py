@@ -1,0 +1,71 @@
+"""The figures of single results by name: what is in them, and what is written below."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import phiscope
+from phiscope.errors import InputError, UnknownNameError
+from phiscope.figures.sheets import OF_MEASUREMENTS, measurement_sheet, restriction_sheet
+
+
+@pytest.fixture(scope="module")
+def parts():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 3))
+    data = (torch.randn(400, 6), torch.arange(400) % 3)
+    return net, data, phiscope.measure(net, data)
+
+
+def test_the_bands_are_those_of_the_measurement(parts):
+    _, _, m = parts
+    spectrum, quality, output = measurement_sheet(m).parts
+    line = next(line for line in spectrum.lines if line.label == "centered")
+    low, high = m.curve_interval("eigenvalues")
+    first = m.centered.eigenvalues[0]
+    assert line.low[:5] == pytest.approx(low[:5] / first)
+    assert line.high[:5] == pytest.approx(high[:5] / first)
+    assert all(a <= b for a, b in zip(line.low, line.high, strict=True) if a == a)
+    for panel, name in ((quality, "cumulative_quality"), (output, "cumulative_utilization")):
+        line = next(line for line in panel.lines if line.label == "centered")
+        assert line.low == pytest.approx(m.curve_interval(name)[0], nan_ok=True)
+    assert not next(line for line in spectrum.lines if line.label == "raw").low
+
+
+def test_captions_say_n_p_bands_and_version(parts):
+    _, _, m = parts
+    for name in OF_MEASUREMENTS:
+        caption = measurement_sheet(m, name, moment="epoch 3", split="test").caption
+        assert "n = 400 samples, split 'test', p = 12 features, 3 classes, epoch 3." in caption
+        assert caption.endswith(f"phiscope {phiscope.__version__}.")
+    assert "pointwise 95 %" in measurement_sheet(m).caption
+    bare = phiscope.diagonalize(np.random.default_rng(0).standard_normal((60, 4)), intervals=False)
+    assert "No bands: it needs the shards of samples" in measurement_sheet(bare).caption
+
+
+def test_an_unknown_figure_offers_the_nearest(parts):
+    with pytest.raises(UnknownNameError, match="did you mean spectrum"):
+        parts[2].figure("spectrums")
+
+
+def test_the_class_map_needs_something_to_hold():
+    bare = phiscope.diagonalize(np.random.default_rng(0).standard_normal((60, 4)))
+    with pytest.raises(InputError, match="needs targets or outputs"):
+        bare.figure("classes")
+    assert measurement_sheet(bare, "why").parts[0].note == "No outputs were known, so no D_LR."
+    bare.figure("why").canvas.draw()
+
+
+def test_a_restriction_is_drawn_as_it_is(parts):
+    net, data, m = parts
+    found = phiscope.restrict(m, data, net)
+    accuracy, loss = restriction_sheet(found).parts
+    assert accuracy.lines[0].y == pytest.approx(found.accuracy)
+    assert loss.lines[0].y == pytest.approx(found.loss)
+    assert accuracy.marks[0].at == found.least_k()
+    found.figure().canvas.draw()
+    values = phiscope.restrict(
+        phiscope.measure(net, (data[0], torch.randn(400, 3))), (data[0], torch.randn(400, 3)), net
+    )
+    assert [part.name for part in restriction_sheet(values).parts] == ["loss"]

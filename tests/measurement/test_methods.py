@@ -1,0 +1,43 @@
+"""What a paper has to say: every fact that decides a number is in it."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import phiscope
+from phiscope.errors import UnknownNameError
+
+
+@pytest.fixture(scope="module")
+def m():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 3))
+    return phiscope.measure(net, (torch.randn(400, 6), torch.arange(400) % 3), rank_tolerance=1e-3)
+
+
+def test_the_sentences_say_n_p_head_tolerance_correction_and_version(m):
+    text = m.methods_text()
+    sentences, entries = text.split("\n\n", 1)
+    for fact in ("n = 400 samples", "p = 12 features", "C = 3 outputs", "3 classes", "2 (Linear)", "Sequential",
+                 "0.001", "float64", "jackknife", phiscope.__version__):  # fmt: skip
+        assert fact in sentences
+    assert sentences.count(". ") == 1
+    assert entries.count("@") == 2
+    assert "2410.04264" in entries
+    assert entries.count("{") == entries.count("}")
+
+
+def test_what_was_not_done_is_not_claimed():
+    text = phiscope.diagonalize(np.random.default_rng(0).standard_normal((60, 4)), intervals=False).methods_text()
+    assert "no correction for finite n was made" in text
+    assert "outputs were read" not in text
+
+
+def test_a_row_has_values_with_intervals_and_dashes(m):
+    row = m.latex_row("a_b & c%", names=("dynamical_low_rank", "nrc1"))
+    low, high = m.interval("dynamical_low_rank")
+    value = m["dynamical_low_rank"]
+    assert row == rf"a\_b \& c\% & 400 & 12 & ${value:.3g}$ $[{low:.3g}, {high:.3g}]$ & -- \\"
+    with pytest.raises(UnknownNameError):
+        m.latex_row("x", names=("nonsense",))
