@@ -3,7 +3,9 @@
 Each training is a fork of this process, which has imported everything and started no thread, so that hundreds of them
 take minutes and not hours. The fork says through a pipe which records it was told are stored.
 
-    python killed_trainings.py FOLDER MODE SIGNAL COUNT SEED
+    python killed_trainings.py FOLDER MODE SIGNAL COUNT SEED LONGEST
+
+LONGEST: seconds within which a training is stopped.
 """
 
 from __future__ import annotations
@@ -24,11 +26,8 @@ from torch import nn
 import phiscope
 from phiscope.errors import PhiscopeError
 
-LONGEST_WAIT = 0.5
-"""Seconds within which a training is stopped."""
 
-
-def main(folder: Path, mode: str, number: int, count: int, seed: int) -> None:
+def main(folder: Path, mode: str, number: int, count: int, seed: int, longest: float) -> None:
     """Stop trainings, and say what became of each."""
     rng = np.random.default_rng(seed)
     torch.set_num_threads(1)
@@ -36,7 +35,7 @@ def main(folder: Path, mode: str, number: int, count: int, seed: int) -> None:
     with phiscope.Observer(net, data, run=folder / f"{mode}-first") as observer:
         observer.record(epoch=0)  # what is imported on use is there for all forks
     for trial in range(count):
-        facts = stopped(folder / f"{mode}-{trial}", mode, number, float(rng.uniform(0, LONGEST_WAIT)))
+        facts = stopped(folder / f"{mode}-{trial}", mode, number, float(rng.uniform(0, longest)))
         print(json.dumps(facts), flush=True)
 
 
@@ -107,4 +106,11 @@ def _still_trains(net: nn.Module, x: torch.Tensor) -> bool:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], signal.Signals[sys.argv[3]], int(sys.argv[4]), int(sys.argv[5]))
+    main(
+        Path(sys.argv[1]),
+        sys.argv[2],
+        signal.Signals[sys.argv[3]],
+        int(sys.argv[4]),
+        int(sys.argv[5]),
+        float(sys.argv[6]),
+    )

@@ -10,9 +10,10 @@ import pytest
 SCRIPT = Path(__file__).parent.parent / "helpers" / "killed_trainings.py"
 
 
-def outcomes(folder, mode, signal, count):
+def outcomes(folder, mode, signal, count, longest=0.5):
+    seed = sum(map(ord, mode + signal))
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(folder), mode, signal, str(count), str(sum(map(ord, mode + signal)))],
+        [sys.executable, str(SCRIPT), str(folder), mode, signal, str(count), str(seed), str(longest)],
         capture_output=True,
         text=True,
         check=True,
@@ -45,7 +46,7 @@ MODES = ("plain", "background", "passive")
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_few_kills(tmp_path, mode):
-    found = outcomes(tmp_path, mode, "SIGKILL", 4)
+    found = outcomes(tmp_path, mode, "SIGKILL", 4, longest=2)
     check_killed(found, mode)
     # The control: records were stored at all, also on a machine that is busy with other things.
     assert sum(len(facts["acknowledged"]) for facts in found) > 0

@@ -26,6 +26,7 @@ TESTED_ELSEWHERE = {
     "__main__": "cli/test_main.py",
     "archive": "whole/test_bad_input.py",
     "distributed/lockstep": "distributed/test_distributed.py",
+    "figures/captions": "figures/test_sheets.py",
     "findings/collapse": "whole/test_naive_twins.py",
     "findings/dimensions": "whole/test_naive_twins.py",
     "findings/findings": "measurement/test_reading.py",

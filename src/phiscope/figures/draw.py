@@ -53,6 +53,9 @@ STYLE: dict[Any, Any] = {
 }
 """What every figure looks like; used inside `rc_context`, so that nobody else's settings change."""
 
+SETTLED = 2
+"""Ticks follow the room that is left for them, and the room follows the ticks: after so many rounds neither moves."""
+
 NAMED = 24
 """At most about so many places are named on an axis."""
 
@@ -97,6 +100,10 @@ def drawn(sheet: Sheet, *, columns: Columns | None = None, purpose: str = "a fig
             axes.set_axis_off()
         if headline:
             drawing.suptitle(headline, fontsize=8, x=0.005, ha="left", color=INK)
+        for _ in range(SETTLED):
+            drawing.draw_without_rendering()
+        # From here on the same figure is the same picture, at whatever resolution it is asked for.
+        drawing.set_layout_engine("none")
     return drawing
 
 
