@@ -7,7 +7,7 @@ from torch import nn
 
 import phiscope
 from phiscope.errors import InputError, UnknownNameError
-from phiscope.figures.sheets import OF_MEASUREMENTS, measurement_sheet, restriction_sheet
+from phiscope.figures.sheets import measurement_sheet, restriction_sheet
 
 
 @pytest.fixture(scope="module")
@@ -31,17 +31,6 @@ def test_the_bands_are_those_of_the_measurement(parts):
         line = next(line for line in panel.lines if line.label == "centered")
         assert line.low == pytest.approx(m.curve_interval(name)[0], nan_ok=True)
     assert not next(line for line in spectrum.lines if line.label == "raw").low
-
-
-def test_captions_say_n_p_bands_and_version(parts):
-    _, _, m = parts
-    for name in OF_MEASUREMENTS:
-        caption = measurement_sheet(m, name, moment="epoch 3", split="test").caption
-        assert "n = 400 samples, split 'test', p = 12 features, 3 classes, epoch 3." in caption
-        assert caption.endswith(f"phiscope {phiscope.__version__}.")
-    assert "pointwise 95 %" in measurement_sheet(m).caption
-    bare = phiscope.diagonalize(np.random.default_rng(0).standard_normal((60, 4)), intervals=False)
-    assert "No bands: it needs the shards of samples" in measurement_sheet(bare).caption
 
 
 def test_an_unknown_figure_offers_the_nearest(parts):

@@ -26,7 +26,6 @@ TESTED_ELSEWHERE = {
     "__main__": "cli/test_main.py",
     "archive": "whole/test_bad_input.py",
     "distributed/lockstep": "distributed/test_distributed.py",
-    "figures/captions": "figures/test_sheets.py",
     "findings/collapse": "whole/test_naive_twins.py",
     "findings/dimensions": "whole/test_naive_twins.py",
     "findings/findings": "measurement/test_reading.py",
@@ -40,7 +39,6 @@ TESTED_ELSEWHERE = {
     "measurement/record": "whole/test_properties.py",
     "moments/wide": "measurement/test_wide.py",
     "observe/ranks": "distributed/test_distributed.py",
-    "runs/gallery": "runs/test_reading.py",
     "typing": "whole/test_house.py",
     "version": "whole/test_house.py",
 }
