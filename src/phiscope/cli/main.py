@@ -164,6 +164,7 @@ def _report(chosen: Namespace) -> int:
 
 
 def _figure(chosen: Namespace) -> int:
+    from phiscope.figures.animation import animated
     from phiscope.runs import open_run
 
     try:
@@ -171,8 +172,12 @@ def _figure(chosen: Namespace) -> int:
     except ValueError:
         raise ArgumentError(None, f"--k {chosen.k!r} is no pair of eigenfunctions, as in --k 2,3") from None
     run = open_run(chosen.run)
+    target = Path(chosen.output)
+    if chosen.moving:
+        print(f"figure: {animated(run, chosen.picture, target, split=chosen.split, columns=chosen.columns)}")
+        return DONE
     figure = run.figure(chosen.picture, epoch=chosen.epoch, split=chosen.split, k=(first, second))
-    print(f"figure: {figure.save(chosen.output, columns=chosen.columns)}")
+    print(f"figure: {figure.save(target, columns=chosen.columns)}")
     print(f"caption: {figure.caption}")
     return DONE
 

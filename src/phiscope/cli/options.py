@@ -43,7 +43,7 @@ USAGES = {
     "                        [--json] [--quiet]",
     "report": "RUN [RUN ...] [-o FILE]",
     "compare": "RUN RUN [RUN ...]",
-    "figure": "RUN NAME [-o FILE] [--columns {1,2}] [--epoch N] [--split NAME] [--k J,K]",
+    "figure": "RUN NAME [-o FILE] [--columns {1,2}] [--epoch N] [--split NAME] [--k J,K] [--moving]",
     "explain": "[NAME]",
     "replay": "MODEL CHECKPOINT [CHECKPOINT ...] --data MODULE:FUNCTION --out RUN\n"
     "                       [--head NAME] [--key KEY] [--jobs N] [--max-samples N] [--quiet]",
@@ -63,7 +63,11 @@ COMMAND_EXAMPLES = {
     ),
     "report": ("runs/digits-cnn-seed0", "runs/a runs/b -o both.html"),
     "compare": ("runs/a runs/b",),
-    "figure": ("runs/digits-cnn-seed0 spectrum -o fig.pdf", "runs/mine plane --k 2,3 --epoch 10 -o plane.svg"),
+    "figure": (
+        "runs/digits-cnn-seed0 spectrum -o fig.pdf",
+        "runs/mine plane --k 2,3 --epoch 10 -o plane.svg",
+        "runs/mine spectrum --moving -o spectrum.gif",
+    ),
     "explain": ("", "dynamical_low_rank", "D_LR", '"Pi*(k)"', "cannot be told"),
     "replay": ("my_training:build 'ckpt/*.pt' --data my_training:probe --out runs/mine",),
     "reproduce": EXAMPLES,
@@ -209,3 +213,6 @@ def _add_figure(parser: ArgumentParser) -> None:
     parser.add_argument("--epoch", type=float, default=None, metavar="N", help="of which record; else the last")
     parser.add_argument("--split", type=str, default=None, metavar="NAME", help="of the data; else the first")
     parser.add_argument("--k", type=str, default="1,2", metavar="J,K", help="of plane: which two eigenfunctions")
+    parser.add_argument(
+        "--moving", action="store_true", help="through all records: spectrum, curves or why as .gif, .apng or .webp"
+    )

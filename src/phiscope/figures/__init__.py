@@ -16,6 +16,7 @@
     sheets.py    the figures of single results, by name
     run_sheets.py  the figures of a run, by name
     captions.py  what is written below a figure of a paper
+    animation.py a figure moving through training
     draw.py      sheets drawn with matplotlib, one or two columns wide
     drawing.py   matplotlib's figure, which shows itself in a notebook and writes itself for a paper
 
