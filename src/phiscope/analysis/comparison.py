@@ -143,7 +143,11 @@ class Comparison:
         return f"<Comparison n={self.n_samples} p={self.n_features} cka={self.cka:.4g}>"
 
     def _repr_html_(self) -> str:
-        return html_table(self._header(), self.numbers, [("warning", text) for text in self.warnings])
+        """The picture in a notebook, with the numbers folded below."""
+        from phiscope.figures.notebook import shown
+
+        table = html_table(self._header(), self.numbers, [])
+        return shown("", [self.figure], f"{self._header()}: {len(self.numbers)} numbers", table, self.warnings)
 
     def _header(self) -> str:
         p_a, p_b = self.n_features

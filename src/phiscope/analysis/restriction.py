@@ -66,6 +66,20 @@ class Restriction:
 
         return drawn(restriction_sheet(self), purpose="Restriction.figure()")
 
+    def _repr_html_(self) -> str:
+        """The picture in a notebook, with the values folded below."""
+        from phiscope.figures.notebook import shown
+
+        accuracy = [""] * len(self.loss) if self.accuracy is None else [f"{value:.4g}" for value in self.accuracy]
+        rows = "".join(
+            f"<tr><td>{k}</td><td>{right}</td><td>{loss:.4g}</td></tr>"
+            for k, (right, loss) in enumerate(zip(accuracy, self.loss, strict=True))
+        )
+        table = f"<table><tr><th>k</th><th>accuracy</th><th>loss</th></tr>{rows}</table>"
+        least = self.least_k()
+        said = "" if least is None else f"99 % of the network's accuracy is reached with {least} eigenfunctions"
+        return shown(said, [self.figure], f"{len(self.loss)} values, n = {self.n_samples}", table)
+
     def least_k(self, share: float = 0.99) -> int | None:
         """Least k at which `share` of the full network's accuracy is reached; None for regression."""
         if self.accuracy is None:

@@ -17,6 +17,7 @@
     run_sheets.py  the figures of a run, by name
     captions.py  what is written below a figure of a paper
     animation.py a figure moving through training
+    notebook.py  what a notebook shows of a result
     draw.py      sheets drawn with matplotlib, one or two columns wide
     drawing.py   matplotlib's figure, which shows itself in a notebook and writes itself for a paper
 

@@ -148,7 +148,9 @@ class Layers(Mapping[str, Measurement]):
         return f"<Layers {', '.join(self.measurements)}; minimal from {self.minimal_from}>"
 
     def _repr_html_(self) -> str:
-        """The table in a notebook; everything is escaped."""
+        """The picture in a notebook, with the table folded below; everything is escaped."""
+        from phiscope.figures.notebook import shown
+
         heads, rows = self._cells(SHOWN)
         titles = ["", "features", "samples", "", *(definition_of(name).title for name in SHOWN)]
         top = "".join(
@@ -156,8 +158,7 @@ class Layers(Mapping[str, Measurement]):
             for text, title in zip(heads, titles, strict=True)
         )
         body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self._notes())
-        return f"<table><tr>{top}</tr>{body}</table>{notes}"
+        return shown("", [self.figure], f"{len(self)} layers", f"<table><tr>{top}</tr>{body}</table>", self._notes())
 
     def figure(self) -> Drawing:
         """Numbers over depth in one picture (needs matplotlib).

@@ -333,5 +333,13 @@ class Measurement(Reading):
         )
 
     def _repr_html_(self) -> str:
-        """The table in a notebook."""
-        return html_table(self._header(), self.numbers, self._notes())
+        """Regime and picture in a notebook, with the table folded below."""
+        from phiscope.figures.notebook import shown
+
+        sentence = self._header() if self.evidence is None else self.evidence.sentence()
+        folded = f"{self._header()}: {len(self.numbers)} numbers"
+        return shown(sentence, [self.figure], folded, self.html_numbers(), self.warnings)
+
+    def html_numbers(self) -> str:
+        """Every number with its range and direction as an HTML table, everything escaped."""
+        return html_table(self._header(), self.numbers, [note for note in self._notes() if note[0] != "warning"])

@@ -237,6 +237,12 @@ class Run:
 
         return drawn(run_sheet(self, name, epoch=epoch, split=split, k=k), purpose="Run.figure()")
 
+    def _repr_html_(self) -> str:
+        """How it ended, what it reads, and pictures, in a notebook."""
+        from phiscope.figures.notebook import run_html
+
+        return run_html(self)
+
     def table(self, split: str | None = None) -> list[dict[str, Any]]:
         """One row a record: epoch, step, seconds, the caller's scalars and the numbers of one split.
 
