@@ -5,6 +5,7 @@
     main.py           commands and exit codes
     options.py        what each command takes, and its help
     text.py           definitions, words, studies, measurements and comparisons as plain text
+    comparing.py      runs side by side as plain text, seeds as one, and how far they differ
     named_objects.py  what a user names as module:function, called and handed over
 """
 

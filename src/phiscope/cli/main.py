@@ -183,7 +183,7 @@ def _figure(chosen: Namespace) -> int:
 
 
 def _compare(chosen: Namespace) -> int:
-    from phiscope.cli.text import comparison_text
+    from phiscope.cli.comparing import comparison_text
     from phiscope.runs import open_run
 
     if len(chosen.runs) < 2:

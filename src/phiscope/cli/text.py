@@ -13,7 +13,6 @@ from phiscope.glossary.words import Glossary
 
 if TYPE_CHECKING:
     from phiscope.measurement.record import Measurement
-    from phiscope.runs import Record, Run
 
 WIDTH = 100
 """Text is wrapped at this many columns."""
@@ -134,68 +133,6 @@ def measurement_facts(measurement: Measurement) -> dict[str, Any]:
 
 def _strict(value: float) -> float | str:
     return value if math.isfinite(value) else str(value)
-
-
-def comparison_text(runs: Sequence[Run]) -> str:
-    """The final numbers of several runs side by side: what the callers recorded, then one table a split.
-
-    Each run shows its last record; of a split, the last record that measured it. A dash stands for what a
-    run does not have.
-    """
-    labels = _labels(runs)
-    splits = list(dict.fromkeys(split for run in runs for split in run.splits))
-    tables = [_recorded(labels, runs)]
-    tables += [_measured(split, labels, [_last(run, split) for run in runs]) for split in splits]
-    return "\n\n".join(tables)
-
-
-def _labels(runs: Sequence[Run]) -> list[str]:
-    names = [run.name for run in runs]
-    # Two runs of the same study have one name; their folders tell them apart.
-    return [name if names.count(name) == 1 else str(run.path) for name, run in zip(names, runs, strict=True)]
-
-
-def _last(run: Run, split: str) -> Record | None:
-    return next((record for record in reversed(run.records) if split in record.splits), None)
-
-
-def _recorded(labels: list[str], runs: Sequence[Run]) -> str:
-    records = [run.records[-1] if run.records else None for run in runs]
-    names = dict.fromkeys(name for record in records if record for name in record.scalars)
-    rows = [
-        ["recorded", *labels],
-        ["status", *(run.status for run in runs)],
-        *_moments(records),
-        *([name, *(_cell(r.scalars if r else {}, name) for r in records)] for name in names),
-    ]
-    return columns(rows)
-
-
-def _measured(split: str, labels: list[str], records: list[Record | None]) -> str:
-    # Not for commands that print only text: it loads NumPy and SciPy.
-    from phiscope.metrics import DEFINITIONS
-
-    measured = {name for record in records if record for name in record.numbers(split)}
-    # In the order of the definitions, then those of a later phiscope.
-    names = [*(name for name in DEFINITIONS if name in measured), *sorted(measured - set(DEFINITIONS))]
-    rows = [
-        [split, *labels],
-        *_moments(records),
-        ["regime", *((r.regime(split) if r else None) or "-" for r in records)],
-        *([name, *(_cell(r.numbers(split) if r else {}, name) for r in records)] for name in names),
-    ]
-    return columns(rows)
-
-
-def _moments(records: Sequence[Record | None]) -> list[list[str]]:
-    rows = [["epoch", *(f"{r.epoch:g}" if r else "-" for r in records)]]
-    if any(r is not None and r.step is not None for r in records):
-        rows.append(["step", *("-" if r is None or r.step is None else str(r.step) for r in records)])
-    return rows
-
-
-def _cell(values: Mapping[str, float], name: str) -> str:
-    return f"{values[name]:.4g}" if name in values else "-"
 
 
 def columns(rows: Iterable[Sequence[str]]) -> str:

@@ -11,6 +11,7 @@
     branches.py the line of training that a run is on, and those it left
     initial.py  the network at its start, kept in the run
     gallery.py  the samples that eigenfunctions are shown on
+    groups.py   runs that differ only by their seed, as one
     units.py    whether a run counts its training in epochs or in optimizer steps
     alerts.py   what led to an alert, kept with the run
     lock.py     one writer at a time; a kill lets go
