@@ -14,6 +14,7 @@
     tracks.py    which eigenfunction of the last record was which before
     why.py       why D_LR is what it is: the plane of used variance and evenness
     sheets.py    the figures of single results, by name
+    unit_sheets.py  what is left when fewer units are kept
     run_sheets.py  the figures of a run, by name
     captions.py  what is written below a figure of a paper
     animation.py a figure moving through training

@@ -1,0 +1,103 @@
+"""A head that reads only the leading eigenfeatures, as two smaller layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from phiscope.errors import InputError
+from phiscope.inputs.arrays import as_head
+from phiscope.linalg.products import product, squared_lengths
+from phiscope.measurement.record import Measurement
+
+
+class CompressedHead(nn.Sequential):
+    """Two linear layers, p -> k -> C.
+
+    Attributes:
+        k: eigenfeatures that are read.
+        predicted_error: mean squared change of the logits on the measured samples, summed over outputs: the sum over
+            dropped k of rho_k norm^2(W v_k), exact for the samples that were measured.
+        n_parameters: weights and biases of both layers.
+        replaced_parameters: those of the head they stand for.
+    """
+
+    def __init__(self, first: nn.Linear, second: nn.Linear, predicted_error: float, replaced_parameters: int) -> None:
+        super().__init__(first, second)
+        self.k = first.out_features
+        self.predicted_error = predicted_error
+        self.n_parameters = sum(parameter.numel() for parameter in self.parameters())
+        self.replaced_parameters = replaced_parameters
+
+    @property
+    def saves(self) -> bool:
+        """Whether the two layers have fewer parameters than the one; only where k < p C / (p + C), about."""
+        return self.n_parameters < self.replaced_parameters
+
+    def extra_repr(self) -> str:
+        """Said beside the layers."""
+        word = "saves" if self.saves else "does not save"
+        return (
+            f"k={self.k}, predicted squared logit error {self.predicted_error:.3g}, {word} parameters: "
+            f"{self.n_parameters} for {self.replaced_parameters}"
+        )
+
+
+def compress_head(measurement: Measurement, head: Any, k: int) -> CompressedHead:
+    """Two layers that give what the head gives on the k leading centered eigenfeatures.
+
+    Args:
+        measurement: of the head's features, with at least k eigenvectors.
+        head: (W, b), as arrays or tensors; their dtype and device are kept.
+        k: eigenfeatures to read, 1..K.
+
+    Raises:
+        InputError: k beyond the eigenvectors that there are.
+        ShapeError: the head does not fit the features.
+
+    Source: phiscope's own; the error is exact because eigenfeatures are uncorrelated.
+
+    Example:
+        >>> from phiscope.measurement.diagonalize import diagonalize
+        >>> x = np.array([[3.0, 0.0], [-3.0, 0.0], [3.0, 1.0], [-3.0, -1.0]])
+        >>> head = compress_head(diagonalize(x), (np.array([[1.0, 0.0], [0.0, 1.0]]), None), 1)
+        >>> head.k, head.saves
+        (1, True)
+    """
+    weight, bias = as_head(head, measurement.n_features)
+    spectrum = measurement.centered
+    most = spectrum.eigenvectors.shape[1]
+    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= most:
+        raise InputError(f"k={k!r}; expected a number of eigenfeatures from 1 to {most}")
+    vectors, mean = spectrum.eigenvectors[:, :k], measurement.feature_mean
+    read = product(weight, vectors)
+    first, second = nn.Linear(len(mean), k), nn.Linear(k, len(weight))
+    like = head[0] if isinstance(head[0], torch.Tensor) else torch.empty(0)
+    with torch.no_grad():
+        for layer, w, b in (
+            (first, vectors.T, -product(vectors.T, mean)),
+            (second, read, bias + product(weight, mean)),
+        ):
+            layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(w)))
+            layer.bias.copy_(torch.from_numpy(np.ascontiguousarray(b)))
+    predicted = _dropped(measurement, weight, k)
+    has_bias = head[1] is not None
+    replaced = weight.size + (len(weight) if has_bias else 0)
+    made = CompressedHead(first, second, predicted, replaced)
+    return made.to(device=like.device, dtype=like.dtype if like.is_floating_point() else torch.float32)
+
+
+def _dropped(measurement: Measurement, weight: np.ndarray, k: int) -> float:
+    """tr(W S W^T) less what the k leading eigenfeatures hold of it."""
+    spectrum = measurement.centered
+    held = product(weight, spectrum.eigenvectors)
+    shares = spectrum.eigenvalues[: held.shape[1]] * squared_lengths(held.T)
+    if held.shape[1] < len(spectrum.eigenvalues):
+        raise InputError(
+            f"the measurement holds {held.shape[1]} of {len(spectrum.eigenvalues)} eigenvectors, and the error of what "
+            "is dropped needs all; measure again, or observe with keep_eigenvectors=None"
+        )
+    return float(shares[k:].sum())

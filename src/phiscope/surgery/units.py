@@ -1,0 +1,352 @@
+"""A smaller network: units of one layer removed, and what the rest can take over from them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from phiscope.errors import InputError
+from phiscope.inputs.batches import batches_of, peeked
+from phiscope.linalg.positive import solve_positive
+from phiscope.linalg.products import product
+from phiscope.measurement.diagonalize import diagonalize
+from phiscope.measurement.measure import measure
+from phiscope.measurement.record import Measurement
+from phiscope.network import FeatureChoice, feature_map_of
+from phiscope.network.feature_map import HeadFeatures
+from phiscope.network.hooks import listening
+from phiscope.network.isolation import isolated, unwrapped
+from phiscope.network.rows import Rows
+from phiscope.surgery.material import Ridge, Target, covariance_of, regularized
+from phiscope.surgery.scores import Rule, UnitScores, score_units
+from phiscope.typing import FloatArray, IntArray
+
+PER_UNIT = (nn.BatchNorm1d, nn.PReLU)
+"""Layers between the two that keep parameters of their own for each unit."""
+
+AGREES = 1e-4
+"""Largest relative difference, on one batch, between the smaller network's features and the kept ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallerNetwork:
+    """What `remove_units` made.
+
+    Attributes:
+        model: the smaller network; the given one is untouched.
+        kept: units that are left, in the layer's order, shape (k,).
+        scores: by which they were chosen.
+        predicted: mean squared change of the outputs on the measured samples, summed over outputs, from their moments.
+        measured: the same change, measured on the same samples, and accuracy and loss of both networks where there are
+            targets: "change", "accuracy", "accuracy_before", "loss", "loss_before".
+    """
+
+    model: nn.Module = field(repr=False)
+    kept: IntArray = field(repr=False)
+    scores: UnitScores = field(repr=False)
+    predicted: float
+    measured: dict[str, float]
+
+
+def remove_units(
+    model: nn.Module,
+    data: Any,
+    *,
+    keep: int,
+    rule: Rule = "greedy",
+    layer: nn.Module | str | None = None,
+    consumer: nn.Module | str | None = None,
+    compensate: bool = True,
+    target: Target = "labels",
+    ridge: Ridge = None,
+    seed: int = 0,
+    max_samples: int | None = None,
+) -> SmallerNetwork:
+    """Remove units of a fully connected layer, and let the layer that reads them make up for it by least squares.
+
+    Args:
+        model: the network; it is copied, never changed.
+        data: samples to decide by, as for `phiscope.measure`, with targets where the rule needs them.
+        keep: so many units stay.
+        rule: see `score_units`.
+        layer: the ``nn.Linear`` whose units are removed, or its dotted name; None takes the one before the consumer.
+        consumer: the ``nn.Linear`` that reads them, or its dotted name; None takes the head. Between the two only
+            functions of single units may stand (activations, dropout, BatchNorm1d, PReLU).
+        compensate: what the removed units said is read from those that stay, as far as a linear layer can: W_K += W_R
+            T^T with T = (S_KK + r I)^-1 S_KR. Otherwise their mean takes their place.
+        target: see `score_units`.
+        ridge: see `score_units`; also of the compensation.
+        seed: of rule="random".
+        max_samples: samples to decide by; None = all.
+
+    Raises:
+        InputError: a layer that is no nn.Linear (convolutions are scored, not cut), layers that do not follow each
+            other, or keep out of range.
+
+    Source: arXiv:2005.13796 v1 for the choice; the compensation is phiscope's own.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> x = torch.randn(200, 4)
+        >>> smaller = remove_units(net, (x, torch.arange(200) % 2), keep=3)
+        >>> smaller.model[0], smaller.model[2]
+        (Linear(in_features=4, out_features=3, bias=True), Linear(in_features=3, out_features=2, bias=True))
+    """
+    network = unwrapped(model)
+    reader = _named(network, consumer, "consumer") if consumer is not None else _head_of(network, data)
+    measurement = measure(network, data, features=None, head=reader, max_samples=max_samples)
+    producer = _named(network, layer, "layer") if layer is not None else _before(network, reader)
+    weight, bias = _numbers(reader)
+    scores = score_units(measurement, rule=rule, target=target, ridge=ridge, head=(weight, bias), seed=seed)
+    kept = scores.kept(keep)
+    new_weight, new_bias, predicted = _taken_over(measurement, weight, bias, kept, ridge, compensate)
+    smaller = _cut(network, producer, reader, kept, new_weight, new_bias)
+    _check_cut(network, smaller, reader, data, kept)
+    return SmallerNetwork(
+        model=smaller,
+        kept=kept,
+        scores=scores,
+        predicted=predicted,
+        measured=_compared(network, smaller, data, max_samples),
+    )
+
+
+def _head_of(network: nn.Module, data: Any) -> nn.Module:
+    first, _ = peeked(batches_of(data))
+    with isolated(network, data=data):
+        found = feature_map_of(network, first, FeatureChoice(), device=None)
+    if not isinstance(found, HeadFeatures):
+        raise InputError("this network has no head that is a layer; pass consumer=<the nn.Linear that reads the units>")
+    return found.module
+
+
+def _measured(
+    network: nn.Module, reader: nn.Module, data: Any, max_samples: int | None, head: tuple[FloatArray, FloatArray]
+) -> Measurement:
+    """What the reader reads, on the samples."""
+    if reader is _head_of(network, data):
+        return measure(network, data, head=reader, max_samples=max_samples)
+    features, targets = [], []
+    count = 0
+    for raw in batches_of(data):
+        rows, goal = _heard(network, reader, raw, data)
+        features.append(rows.cpu())
+        targets += [] if goal is None else [goal.cpu()]
+        count += len(rows)
+        if max_samples is not None and count >= max_samples:
+            break
+    whole = torch.cat(features)[:max_samples]
+    goals = torch.cat(targets)[:max_samples] if targets else None
+    fits = goals is not None and len(goals) == len(whole)
+    return diagonalize(whole.numpy(), head=head, targets=goals.numpy() if fits and goals is not None else None)
+
+
+def _heard(network: nn.Module, reader: nn.Module, raw: Any, data: Any) -> tuple[Tensor, Tensor | None]:
+    """What the reader reads of one batch, shape (rows, p), and the batch's targets."""
+    with isolated(network, data=data):
+        found = feature_map_of(network, raw, FeatureChoice(), device=None)
+        batch = found.reader()(raw)
+        with listening({"reader": reader}, keep_features=True, keep_outputs=False) as calls:
+            found.caller()(batch)
+    heard = calls.get("reader", [])
+    if len(heard) != 1 or heard[0].features is None:
+        raise InputError(f"the consumer ran {len(heard)} times on one batch; units are removed where it runs once")
+    return heard[0].features.flatten(0, -2), batch.targets
+
+
+def _named(network: nn.Module, given: nn.Module | str, what: str) -> nn.Module:
+    found = dict(network.named_modules()).get(given) if isinstance(given, str) else given
+    if not isinstance(found, nn.Module):
+        raise InputError(f"{what}={given!r} is no layer of {type(network).__name__}; pass its dotted name")
+    return found
+
+
+def _linear(module: nn.Module, what: str) -> nn.Linear:
+    if isinstance(module, nn.Linear):
+        return module
+    if isinstance(module, nn.modules.conv._ConvNd):
+        raise InputError(
+            f"the {what} is a {type(module).__name__}: channels are scored (phiscope.measure_layers, "
+            "phiscope.surgery.as_importance), but only units of nn.Linear are removed here"
+        )
+    raise InputError(f"the {what} is a {type(module).__name__}; expected an nn.Linear")
+
+
+def _before(network: nn.Module, reader: nn.Module) -> nn.Module:
+    """The nn.Linear before a layer, in the nn.Sequential that holds both."""
+    for parent in network.modules():
+        children = list(parent.children())
+        if not isinstance(parent, nn.Sequential) or reader not in children:
+            continue
+        before = [
+            child
+            for child in children[: children.index(reader)]
+            if isinstance(child, nn.Linear | nn.modules.conv._ConvNd)
+        ]
+        if before:
+            return before[-1]
+    raise InputError("no layer stands before the head in one nn.Sequential; pass layer=<its dotted name>")
+
+
+def _numbers(module: nn.Module) -> tuple[FloatArray, FloatArray]:
+    reader = _linear(module, "consumer")
+    weight = reader.weight.detach().cpu().double().numpy()
+    bias = np.zeros(len(weight)) if reader.bias is None else reader.bias.detach().cpu().double().numpy()
+    return weight, bias
+
+
+def _taken_over(
+    measurement: Measurement, weight: FloatArray, bias: FloatArray, kept: IntArray, ridge: Ridge, compensate: bool
+) -> tuple[FloatArray, FloatArray, float]:
+    """Weight and bias of the smaller reader, and the squared change of its outputs."""
+    covariance, mean = covariance_of(measurement), measurement.feature_mean
+    gone = np.setdiff1d(np.arange(len(mean)), kept)
+    share = np.zeros((len(kept), len(gone)))
+    if compensate and len(gone):
+        matrix, _ = regularized(covariance, measurement.independent_samples, ridge)
+        share = solve_positive(np.asfortranarray(matrix[np.ix_(kept, kept)]), covariance[np.ix_(kept, gone)])
+    new_weight = weight[:, kept] + product(weight[:, gone], share.T)
+    new_bias = bias + product(weight[:, gone], mean[gone] - product(share.T, mean[kept]))
+    # Of the outputs' difference: W_R (phi_R - m_R) - W_R T^T (phi_K - m_K).
+    change = np.zeros_like(weight)
+    change[:, gone] = weight[:, gone]
+    change[:, kept] = -product(weight[:, gone], share.T)
+    predicted = float(np.sum(product(change, covariance) * change))
+    return new_weight, new_bias, max(predicted, 0.0)
+
+
+def _cut(
+    network: nn.Module, producer: nn.Module, reader: nn.Module, kept: IntArray, weight: FloatArray, bias: FloatArray
+) -> nn.Module:
+    """A copy with the two layers, and what stands between them for each unit, cut down."""
+    names = {module: name for name, module in network.named_modules()}
+    first, second = _linear(producer, "layer"), _linear(reader, "consumer")
+    if first.out_features != second.in_features:
+        raise InputError(
+            f"the layer has {first.out_features} units and the consumer reads {second.in_features}; they do not follow "
+            "each other"
+        )
+    smaller = copy.deepcopy(network)
+    index = torch.from_numpy(kept).to(first.weight.device)
+    _put(smaller, names[producer], _rows_of(first, index))
+    made = nn.Linear(len(kept), second.out_features, device=second.weight.device, dtype=second.weight.dtype)
+    with torch.no_grad():
+        made.weight.copy_(torch.from_numpy(weight))
+        made.bias.copy_(torch.from_numpy(bias))
+    _put(smaller, names[reader], made.train(second.training))
+    for between in _between(network, producer, reader):
+        _put(smaller, names[between], _units_of(between, index))
+    return smaller
+
+
+def _between(network: nn.Module, producer: nn.Module, reader: nn.Module) -> Sequence[nn.Module]:
+    """Layers between the two in their common nn.Sequential that keep numbers for each unit."""
+    for parent in network.modules():
+        children = list(parent.children())
+        if isinstance(parent, nn.Sequential) and producer in children and reader in children:
+            inside = children[children.index(producer) + 1 : children.index(reader)]
+            return [child for child in inside if isinstance(child, PER_UNIT)]
+    return []
+
+
+def _rows_of(layer: nn.Linear, index: Tensor) -> nn.Linear:
+    made = nn.Linear(
+        layer.in_features, len(index), bias=layer.bias is not None, device=layer.weight.device, dtype=layer.weight.dtype
+    )
+    with torch.no_grad():
+        made.weight.copy_(layer.weight[index])
+        if layer.bias is not None:
+            made.bias.copy_(layer.bias[index])
+    return made.train(layer.training)
+
+
+def _units_of(module: nn.Module, index: Tensor) -> nn.Module:
+    """A copy of a layer for some of its units: every tensor that has one number for each is cut."""
+    made = copy.deepcopy(module)
+    units = getattr(module, "num_features", getattr(module, "num_parameters", 0))
+    for tensors in (made._parameters, made._buffers):
+        for name, tensor in tensors.items():
+            if tensor is not None and tensor.shape[:1] == (units,) and units > 1:
+                cut = tensor.detach()[index].clone()
+                tensors[name] = nn.Parameter(cut) if isinstance(tensor, nn.Parameter) else cut  # type: ignore[assignment]
+    for name in ("num_features", "num_parameters"):
+        if getattr(module, name, 1) > 1:
+            setattr(made, name, len(index))
+    return made
+
+
+def _put(network: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, last = name.rpartition(".")
+    setattr(network.get_submodule(parent) if parent else network, last, module)
+
+
+def _check_cut(network: nn.Module, smaller: nn.Module, reader: nn.Module, data: Any, kept: IntArray) -> None:
+    """One batch through both: what the smaller one's reader reads has to be the kept units."""
+    name = next(name for name, module in network.named_modules() if module is reader)
+    first, _ = peeked(batches_of(data))
+    try:
+        before, _ = _heard(network, reader, first, data)
+        after, _ = _heard(smaller, smaller.get_submodule(name), first, data)
+    except RuntimeError as error:
+        raise InputError(
+            "the smaller network does not run: something between the two layers, or beside them, needs all units "
+            f"({str(error).splitlines()[0]}); pass layer= and consumer= that follow each other"
+        ) from error
+    expected = before[:, torch.from_numpy(kept).to(before.device)]
+    within = AGREES * float(expected.abs().max())
+    if after.shape != expected.shape or not torch.allclose(after, expected, rtol=AGREES, atol=within):
+        raise InputError(
+            "the smaller network's units are not the kept ones: something between the two layers mixes units (a "
+            "LayerNorm, a softmax); pass layer= and consumer= with only functions of single units between"
+        )
+
+
+def _compared(network: nn.Module, smaller: nn.Module, data: Any, max_samples: int | None) -> dict[str, float]:
+    """Both networks on the same samples."""
+    sums: dict[str, float] = {"change": 0.0}
+    count = 0
+    for raw in batches_of(data):
+        answers = []
+        for model in (network, smaller):
+            with isolated(model, data=data):
+                found = feature_map_of(model, raw, FeatureChoice(), device=None)
+                batch = found.reader()(raw)
+                answers.append((_outputs(found.rows(batch)), batch.targets))
+        (before, targets), (after, _) = answers
+        if before is None or after is None:
+            raise InputError("the outputs of this network cannot be read; pass consumer=<its head>")
+        room = len(before) if max_samples is None else min(len(before), max_samples - count)
+        before, after = before[:room].double(), after[:room].double()
+        sums["change"] += float(((before - after) ** 2).sum())
+        if targets is not None:
+            for key, outputs in (("_before", before), ("", after)):
+                right, loss = _judged(outputs, targets[:room])
+                sums[f"loss{key}"] = sums.get(f"loss{key}", 0.0) + loss
+                if right is not None:
+                    sums[f"accuracy{key}"] = sums.get(f"accuracy{key}", 0.0) + right
+        count += room
+        if max_samples is not None and count >= max_samples:
+            break
+    return {name: value / max(count, 1) for name, value in sums.items()}
+
+
+def _outputs(rows: Rows) -> Tensor | None:
+    if rows.outputs is not None or rows.weight is None:
+        return rows.outputs
+    made = rows.features @ rows.weight.T
+    return made if rows.bias is None else made + rows.bias
+
+
+def _judged(outputs: Tensor, targets: Tensor) -> tuple[float | None, float]:
+    """Right answers (None for values) and summed loss of some samples."""
+    targets = targets.to(outputs.device)
+    if targets.is_floating_point():
+        return None, float(((outputs - targets.reshape(outputs.shape)) ** 2).sum())
+    loss = nn.functional.cross_entropy(outputs, targets.long(), reduction="sum")
+    return float((outputs.argmax(dim=1) == targets).sum()), float(loss)

@@ -1,0 +1,60 @@
+"""A head on the leading eigenfeatures: the predicted error is the measured one."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import phiscope
+from phiscope.errors import InputError
+from phiscope.surgery import compress_head
+
+
+@pytest.fixture(scope="module")
+def parts():
+    torch.manual_seed(0)
+    head = nn.Linear(12, 3).double()
+    features = torch.randn(500, 12, dtype=torch.float64) * torch.linspace(2, 0.1, 12, dtype=torch.float64) + 1
+    return features, head, phiscope.diagonalize(features)
+
+
+@pytest.mark.parametrize("k", [1, 4, 11, 12])
+def test_the_predicted_error_is_the_measured_one(parts, k):
+    features, head, m = parts
+    made = compress_head(m, (head.weight, head.bias), k)
+    assert [layer.weight.shape for layer in made] == [(k, 12), (3, k)]
+    measured = float(((made(features) - head(features)) ** 2).sum(dim=1).mean())
+    assert made.predicted_error == pytest.approx(measured, rel=1e-8, abs=1e-20)
+    assert made[0].weight.dtype == torch.float64
+
+
+def test_it_says_whether_it_saves_parameters(parts):
+    _, head, m = parts
+    one, many = (compress_head(m, (head.weight, head.bias), k) for k in (1, 8))
+    assert (one.n_parameters, one.replaced_parameters, one.saves) == (12 + 1 + 3 + 3, 39, True)
+    assert not many.saves
+    assert "does not save parameters: 131 for 39" in repr(many)
+
+
+@pytest.mark.parametrize("k", [0, 13, 1.5, True])
+def test_k_beyond_what_there_is(parts, k):
+    _, head, m = parts
+    with pytest.raises(InputError, match="expected a number of eigenfeatures from 1 to 12"):
+        compress_head(m, (head.weight, head.bias), k)
+
+
+def test_a_record_without_all_eigenvectors_says_so(parts, tmp_path):
+    _, head, m = parts
+    m.save(tmp_path / "m.safetensors", keep_eigenvectors=5)
+    stored = phiscope.Measurement.load(tmp_path / "m.safetensors")
+    with pytest.raises(InputError, match="holds 5 of 12 eigenvectors"):
+        compress_head(stored, (head.weight, head.bias), 3)
+
+
+def test_it_is_saved_and_loaded_like_any_module(parts, tmp_path):
+    features, head, m = parts
+    made = compress_head(m, (np.asarray(head.weight.detach()), None), 4)
+    torch.save(made.state_dict(), tmp_path / "h.pt")
+    again = compress_head(m, (np.asarray(head.weight.detach()) * 0, None), 4)
+    again.load_state_dict(torch.load(tmp_path / "h.pt"))
+    assert torch.equal(again(features.float()), made(features.float()))

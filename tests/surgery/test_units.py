@@ -1,0 +1,136 @@
+"""A smaller network: the change that was predicted is the one that is measured, and the given network is untouched."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from phiscope.errors import InputError
+from phiscope.surgery import remove_units
+
+
+def trained(*between, seed=0):
+    torch.manual_seed(seed)
+    x = torch.randn(600, 6)
+    y = (x[:, 0] > 0).long() + (x[:, 1] > 0).long()
+    net = nn.Sequential(nn.Linear(6, 20), *between, nn.ReLU(), nn.Linear(20, 3))
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
+    for _ in range(60):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(x), y).backward()
+        optimizer.step()
+    return net, (x, y)
+
+
+@pytest.mark.parametrize("compensate", [True, False])
+@pytest.mark.parametrize("rule", ["greedy", "magnitude", "random"])
+def test_the_predicted_change_is_the_measured_one(rule, compensate):
+    net, data = trained()
+    made = remove_units(net, data, keep=7, rule=rule, compensate=compensate)
+    assert made.predicted == pytest.approx(made.measured["change"], rel=1e-4)
+    assert len(made.kept) == 7
+    assert made.model[0].out_features == made.model[2].in_features == 7
+
+
+def test_the_change_by_hand():
+    net, (x, y) = trained()
+    made = remove_units(net, (x, y), keep=5)
+    with torch.no_grad():
+        before, after = net.eval()(x), made.model.eval()(x)
+    assert made.measured["change"] == pytest.approx(float(((before - after) ** 2).sum(dim=1).mean()), rel=1e-5)
+    assert made.measured["accuracy"] == pytest.approx(float((after.argmax(dim=1) == y).float().mean()))
+    assert made.measured["accuracy_before"] == pytest.approx(float((before.argmax(dim=1) == y).float().mean()))
+    loss = nn.functional.cross_entropy(after.double(), y)
+    assert made.measured["loss"] == pytest.approx(float(loss), rel=1e-6)
+
+
+def test_compensation_is_the_least_squares_of_the_definition():
+    net, (x, y) = trained()
+    made = remove_units(net, (x, y), keep=6, ridge=1e-9)
+    features = net[:2](x).detach().double().numpy()
+    design = np.column_stack([features[:, made.kept], np.ones(len(x))])
+    outputs = net(x).detach().double().numpy()
+    solution, *_ = np.linalg.lstsq(design, outputs, rcond=None)
+    assert made.model[2].weight.detach().numpy() == pytest.approx(solution[:-1].T, abs=2e-3)
+    plain = remove_units(net, (x, y), keep=6, compensate=False)
+    assert made.predicted < plain.predicted
+
+
+def test_all_units_kept_change_nothing():
+    net, data = trained()
+    made = remove_units(net, data, keep=20)
+    assert made.predicted == 0.0
+    assert made.measured["change"] < 1e-10
+
+
+def test_the_given_network_is_untouched():
+    net, data = trained()
+    before = copy.deepcopy(net.state_dict())
+    net.train()
+    remove_units(net, data, keep=4)
+    assert net.training
+    assert all(torch.equal(a, b) for a, b in zip(before.values(), net.state_dict().values(), strict=True))
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
+
+
+@pytest.mark.parametrize(
+    "between", [(nn.BatchNorm1d(20),), (nn.BatchNorm1d(20), nn.PReLU(20)), (nn.PReLU(), nn.Dropout(0.2))]
+)
+def test_layers_of_single_units_between_are_cut_too(between):
+    net, data = trained(*copy.deepcopy(between))
+    made = remove_units(net, data, keep=5)
+    assert made.predicted == pytest.approx(made.measured["change"], rel=1e-3)
+    if isinstance(made.model[1], nn.BatchNorm1d):
+        assert made.model[1].num_features == 5
+        assert made.model[1].running_mean.shape == (5,)
+
+
+class Named(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(6, 12), nn.Linear(12, 9), nn.Linear(9, 3)
+
+    def forward(self, x):
+        return self.head(torch.relu(self.second(torch.relu(self.first(x)))))
+
+
+@pytest.mark.parametrize(("layer", "consumer"), [("second", "head"), ("first", "second")])
+def test_named_layers_of_any_module(layer, consumer):
+    _, data = trained()
+    torch.manual_seed(0)
+    net = Named()
+    made = remove_units(net, data, keep=5, layer=layer, consumer=consumer, target="outputs")
+    assert getattr(made.model, layer).out_features == 5
+    assert getattr(made.model, consumer).in_features == 5
+    if consumer == "head":
+        assert made.predicted == pytest.approx(made.measured["change"], rel=1e-4)
+
+
+class Mixes(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.head = nn.Linear(6, 12), nn.Linear(12, 3)
+
+    def forward(self, x):
+        return self.head(torch.softmax(self.first(x), dim=1))
+
+
+def test_wrong_use_is_one_sentence():
+    net, data = trained()
+    with pytest.raises(InputError, match="expected a number of units from 1 to 20"):
+        remove_units(net, data, keep=0)
+    with pytest.raises(InputError, match="layer='nonsense' is no layer of Sequential"):
+        remove_units(net, data, keep=3, layer="nonsense")
+    with pytest.raises(InputError, match="the layer is a ReLU; expected an nn.Linear"):
+        remove_units(net, data, keep=3, layer="1")
+    with pytest.raises(InputError, match="they do not follow each other"):
+        remove_units(Named(), data, keep=3, layer="first", consumer="head")
+    with pytest.raises(InputError, match="pass layer="):
+        remove_units(Named(), data, keep=3)
+    with pytest.raises(InputError, match="mixes units"):
+        remove_units(Mixes(), data, keep=3, layer="first")
+    conv = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3))
+    with pytest.raises(InputError, match="channels are scored"):
+        remove_units(conv, (torch.randn(50, 1, 4, 4), torch.arange(50) % 3), keep=3)
