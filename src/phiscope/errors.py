@@ -170,9 +170,10 @@ class AlertError(PhiscopeError):
         evidence: what led there, as `phiscope.Alert` gives it to a function.
     """
 
-    def __init__(self, message: str, *, evidence: dict[str, Any]) -> None:
+    def __init__(self, message: str, *, evidence: dict[str, Any] | None = None) -> None:
         super().__init__(message)
-        self.evidence = evidence
+        # Another rank's error comes as its sentence alone.
+        self.evidence = {} if evidence is None else evidence
 
 
 class RunError(PhiscopeError):

@@ -283,25 +283,6 @@ class Sharded:
             batches = list(zip(inputs.split(20), targets.split(20), strict=True))
             assert_same(phiscope.measure(net, batches, ranks="merge"), self.wanted)
 
-    def check_alerts_ask_all_ranks_to_stop_at_once(self):
-        net, path, sent = network(), self.folder("alerts"), []
-        alert = phiscope.Alert("effective_dimension", below=1e9, patience=3, then="stop")
-        words = {"run": path, "ranks": "merge", "alerts": [alert], "trackers": [lambda *told: sent.append(told)]}
-        with phiscope.Observer(net, split_loader(), **words) as observer:
-            for epoch in range(2):
-                observer.record(epoch=epoch)
-                assert not observer.should_stop
-        dist.barrier()
-        # Only the rank that writes has the run; the others have to remember as it does.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            with phiscope.Observer(net, split_loader(), resume=True, **words) as observer:
-                observer.record(epoch=2)
-        assert observer.should_stop
-        assert len(sent) == (3 if self.rank == 0 else 0)
-        dist.barrier()
-        assert [evidence["epoch"] for evidence in phiscope.open_run(path).alerts] == [2]
-
     def check_a_rank_without_data(self):
         for kind in KINDS:
             for full in (0, 1):

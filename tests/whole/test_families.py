@@ -65,7 +65,9 @@ class Family:
 
 
 PICKED = {"layout": "output['logits']: at one position of each sample"}
-SHIFTED = {"targets": "classes, the next token at each position (labels shifted by one)"}
+SHIFTED = {
+    "targets": "classes, the next token at each position (labels shifted by one), as the model's own loss takes them"
+}
 KEPT = int(MASK.sum())
 
 QUICK = {
@@ -105,7 +107,7 @@ QUICK = {
         batch=LANGUAGE,
         head="lm_head",
         samples=KEPT,
-        told={"targets": "classes, one for each position"},
+        told={"targets": "classes, one for each position, as the model's own loss takes them"},
     ),
     "ViT": Family(
         model="ViTForImageClassification",

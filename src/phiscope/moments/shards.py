@@ -75,7 +75,9 @@ def shards_for(width: int, n_groups: int = 1) -> int:
 
 
 def outgrown(memory: int, width: int, n_groups: int, n_shards: int) -> bool:
-    """Whether the sums of so many shards take more than there is, so that two halves have to do.
+    """Whether the sums of classes in so many shards take more than there is, so that two halves have to do.
+
+    What the matrices take was decided when the number of shards was; only classes that occur late can add to it.
 
     Args:
         memory: bytes there are.
@@ -87,7 +89,7 @@ def outgrown(memory: int, width: int, n_groups: int, n_shards: int) -> bool:
         >>> outgrown(2**30, 768, 5_000, 20), outgrown(2**30, 768, 20_000, 20), outgrown(2**30, 768, 20_000, 2)
         (False, True, False)
     """
-    return n_shards > HALVES and 8 * width * (width + n_groups) * n_shards > memory
+    return n_shards > HALVES and 8 * width * n_groups * n_shards > memory
 
 
 def shards_of_chunks(width: int) -> int:
