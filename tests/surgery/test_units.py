@@ -123,7 +123,7 @@ def test_wrong_use_is_one_sentence():
         remove_units(net, data, keep=0)
     with pytest.raises(InputError, match="layer='nonsense' is no layer of Sequential"):
         remove_units(net, data, keep=3, layer="nonsense")
-    with pytest.raises(InputError, match="the layer is a ReLU; expected an nn.Linear"):
+    with pytest.raises(InputError, match=r"the layer is a ReLU; expected an nn\.Linear"):
         remove_units(net, data, keep=3, layer="1")
     with pytest.raises(InputError, match="they do not follow each other"):
         remove_units(Named(), data, keep=3, layer="first", consumer="head")

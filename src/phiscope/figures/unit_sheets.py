@@ -41,6 +41,7 @@ def scores_sheet(scores: UnitScores) -> Sheet:
     caption = (
         f"Discriminant information tr((S + r I)^-1 S_B) of a layer's units toward {scores.target}, removed in the "
         f"order of the rule {scores.rule!r}; r = {scores.added:.3g} in squared feature units, "
-        f"n = {scores.n_samples:,.0f} samples. The dashed line is read on samples that the readout was not made from. {MADE}"
+        f"n = {scores.n_samples:,.0f} samples. The dashed line is read on samples that the readout was not made from. "
+        f"{MADE}"
     )
     return Sheet(name="units", headline="", parts=panels, caption=caption, across=2)

@@ -65,7 +65,7 @@ def compress_head(measurement: Measurement, head: Any, k: int) -> CompressedHead
         >>> x = np.array([[3.0, 0.0], [-3.0, 0.0], [3.0, 1.0], [-3.0, -1.0]])
         >>> head = compress_head(diagonalize(x), (np.array([[1.0, 0.0], [0.0, 1.0]]), None), 1)
         >>> head.k, head.saves
-        (1, True)
+        (1, False)
     """
     weight, bias = as_head(head, measurement.n_features)
     spectrum = measurement.centered
