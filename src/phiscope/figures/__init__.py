@@ -15,6 +15,7 @@
     why.py       why D_LR is what it is: the plane of used variance and evenness
     sheets.py    the figures of single results, by name
     unit_sheets.py  what is left when fewer units are kept
+    damage_sheet.py  what a network loses without eigenfeatures
     run_sheets.py  the figures of a run, by name
     captions.py  what is written below a figure of a paper
     animation.py a figure moving through training

@@ -6,6 +6,7 @@
     scores.py    `score_units`: how much each unit says about targets or outputs, and in which order to remove them
     greedy.py    the exact order of removal, one unit at a time
     units.py     `remove_units`: a smaller network, with what the rest can take over
+    damage.py    `damage`: what the network loses without eigenfeatures
     heads.py     `compress_head`: the head as two smaller layers
 
 Source: arXiv:2005.13796 (discriminant information); each function says what is phiscope's own.
@@ -13,8 +14,18 @@ Source: arXiv:2005.13796 (discriminant information); each function says what is 
 
 from __future__ import annotations
 
+from phiscope.surgery.damage import Damage, damage
 from phiscope.surgery.heads import CompressedHead, compress_head
 from phiscope.surgery.scores import UnitScores, score_units
 from phiscope.surgery.units import SmallerNetwork, remove_units
 
-__all__ = ["CompressedHead", "SmallerNetwork", "UnitScores", "compress_head", "remove_units", "score_units"]
+__all__ = [
+    "CompressedHead",
+    "Damage",
+    "SmallerNetwork",
+    "UnitScores",
+    "compress_head",
+    "damage",
+    "remove_units",
+    "score_units",
+]
