@@ -20,7 +20,7 @@ from phiscope.spectrum.eigensystem import Eigensystem, diagonalize_operator
 from phiscope.typing import FloatArray
 
 if TYPE_CHECKING:
-    from phiscope.figures.drawing import Drawing
+    from phiscope.figures.paper.drawing import Drawing
 
 SHOWN = 12
 """So many leading eigenfunctions are listed when a comparison is printed."""
@@ -114,8 +114,8 @@ class Comparison:
             MissingDependencyError: matplotlib is not installed.
         """
         # As for a measurement: reading numbers never loads a drawing library.
-        from phiscope.figures.draw import drawn
-        from phiscope.figures.sheets import comparison_sheet
+        from phiscope.figures.paper.draw import drawn
+        from phiscope.figures.paper.sheets import comparison_sheet
 
         return drawn(comparison_sheet(self), purpose="Comparison.figure()")
 
@@ -144,7 +144,7 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         """The picture in a notebook, with the numbers folded below."""
-        from phiscope.figures.notebook import shown
+        from phiscope.figures.paper.notebook import shown
 
         table = html_table(self._header(), self.numbers, [])
         return shown("", [self.figure], f"{self._header()}: {len(self.numbers)} numbers", table, self.warnings)

@@ -26,7 +26,7 @@ from phiscope.network.samples import samples_of
 from phiscope.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
-    from phiscope.figures.drawing import Drawing
+    from phiscope.figures.paper.drawing import Drawing
 
 Sample = tuple[Any, Any]
 """Features (b, p) and targets (b,) or (b, c) of one batch."""
@@ -61,14 +61,14 @@ class Restriction:
         Raises:
             MissingDependencyError: matplotlib is not installed.
         """
-        from phiscope.figures.draw import drawn
-        from phiscope.figures.sheets import restriction_sheet
+        from phiscope.figures.paper.draw import drawn
+        from phiscope.figures.paper.sheets import restriction_sheet
 
         return drawn(restriction_sheet(self), purpose="Restriction.figure()")
 
     def _repr_html_(self) -> str:
         """The picture in a notebook, with the values folded below."""
-        from phiscope.figures.notebook import shown
+        from phiscope.figures.paper.notebook import shown
 
         accuracy = [""] * len(self.loss) if self.accuracy is None else [f"{value:.4g}" for value in self.accuracy]
         rows = "".join(

@@ -164,7 +164,7 @@ def _report(chosen: Namespace) -> int:
 
 
 def _figure(chosen: Namespace) -> int:
-    from phiscope.figures.animation import animated
+    from phiscope.figures.paper.animation import animated
     from phiscope.runs import open_run
 
     try:

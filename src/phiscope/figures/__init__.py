@@ -1,4 +1,4 @@
-"""Figures as data; `draw.py` and `drawing.py` alone know matplotlib.
+"""Figures as data; of `paper/`, `draw.py` and `drawing.py` alone know matplotlib.
 
 ::
 
@@ -13,17 +13,9 @@
     extremes.py  the samples on which an eigenfunction is largest and smallest, and samples as pictures
     tracks.py    which eigenfunction of the last record was which before
     why.py       why D_LR is what it is: the plane of used variance and evenness
-    sheets.py    the figures of single results, by name
-    unit_sheets.py  what is left when fewer units are kept
-    damage_sheet.py  what a network loses without eigenfeatures
-    run_sheets.py  the figures of a run, by name
-    captions.py  what is written below a figure of a paper
-    animation.py a figure moving through training
-    notebook.py  what a notebook shows of a result
-    draw.py      sheets drawn with matplotlib, one or two columns wide
-    drawing.py   matplotlib's figure, which shows itself in a notebook and writes itself for a paper
+    paper/       figures for print and notebooks, by name
 
-Builders return frozen dataclasses that a test can read. ``phiscope.page`` draws them on a page, ``draw.py`` for print.
+Builders return frozen dataclasses that a test can read. ``phiscope.page`` draws them on a page, ``paper`` for print.
 """
 
 from __future__ import annotations

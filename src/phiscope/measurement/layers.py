@@ -12,7 +12,7 @@ from phiscope.measurement.record import Measurement
 from phiscope.metrics import SCALARS, definition_of
 
 if TYPE_CHECKING:
-    from phiscope.figures.drawing import Drawing
+    from phiscope.figures.paper.drawing import Drawing
 
 SHOWN = (
     "effective_dimension_centered",
@@ -149,7 +149,7 @@ class Layers(Mapping[str, Measurement]):
 
     def _repr_html_(self) -> str:
         """The picture in a notebook, with the table folded below; everything is escaped."""
-        from phiscope.figures.notebook import shown
+        from phiscope.figures.paper.notebook import shown
 
         heads, rows = self._cells(SHOWN)
         titles = ["", "features", "samples", "", *(definition_of(name).title for name in SHOWN)]
@@ -167,8 +167,8 @@ class Layers(Mapping[str, Measurement]):
             MissingDependencyError: matplotlib is not installed.
         """
         # A door upward like Measurement.figure(): reading numbers never loads a drawing library.
-        from phiscope.figures.draw import drawn
-        from phiscope.figures.sheets import layers_sheet
+        from phiscope.figures.paper.draw import drawn
+        from phiscope.figures.paper.sheets import layers_sheet
 
         return drawn(layers_sheet(self), purpose="Layers.figure()")
 

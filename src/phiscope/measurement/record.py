@@ -26,7 +26,7 @@ from phiscope.spectrum.spectrum import Spectrum, eigenfunctions
 from phiscope.typing import FloatArray
 
 if TYPE_CHECKING:
-    from phiscope.figures.drawing import Drawing
+    from phiscope.figures.paper.drawing import Drawing
 
 FORMAT = 2
 """Version of the file layout of one measurement; 2 keeps rows of the classes that occur alone, where they are few."""
@@ -225,8 +225,8 @@ class Measurement(Reading):
             UnknownNameError: there is no such picture.
         """
         # The one door upward: a result draws itself, yet reading numbers never loads a drawing library.
-        from phiscope.figures.draw import drawn
-        from phiscope.figures.sheets import measurement_sheet
+        from phiscope.figures.paper.draw import drawn
+        from phiscope.figures.paper.sheets import measurement_sheet
 
         names = None if class_names is None else tuple(class_names)
         return drawn(measurement_sheet(self, name, class_names=names), purpose="Measurement.figure()")
@@ -334,7 +334,7 @@ class Measurement(Reading):
 
     def _repr_html_(self) -> str:
         """Regime and picture in a notebook, with the table folded below."""
-        from phiscope.figures.notebook import shown
+        from phiscope.figures.paper.notebook import shown
 
         sentence = self._header() if self.evidence is None else self.evidence.sentence()
         folded = f"{self._header()}: {len(self.numbers)} numbers"

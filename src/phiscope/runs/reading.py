@@ -23,7 +23,7 @@ from phiscope.runs.units import Unit, unit_of
 if TYPE_CHECKING:
     import xarray
 
-    from phiscope.figures.drawing import Drawing
+    from phiscope.figures.paper.drawing import Drawing
 
 UNFINISHED = "running or killed"
 """Status of a run that has not said how it ended."""
@@ -232,14 +232,14 @@ class Run:
         Raises:
             RunError: what the picture needs was not stored.
         """
-        from phiscope.figures.draw import drawn
-        from phiscope.figures.run_sheets import run_sheet
+        from phiscope.figures.paper.draw import drawn
+        from phiscope.figures.paper.run_sheets import run_sheet
 
         return drawn(run_sheet(self, name, epoch=epoch, split=split, k=k), purpose="Run.figure()")
 
     def _repr_html_(self) -> str:
         """How it ended, what it reads, and pictures, in a notebook."""
-        from phiscope.figures.notebook import run_html
+        from phiscope.figures.paper.notebook import run_html
 
         return run_html(self)
 

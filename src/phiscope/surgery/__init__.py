@@ -6,6 +6,7 @@
     scores.py    `score_units`: how much each unit says about targets or outputs, and in which order to remove them
     greedy.py    the exact order of removal, one unit at a time
     units.py     `remove_units`: a smaller network, with what the rest can take over
+    costs.py     what an intervention costs, sample by sample, with intervals
     damage.py    `damage`: what the network loses without eigenfeatures
     heads.py     `compress_head`: the head as two smaller layers
 

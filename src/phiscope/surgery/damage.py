@@ -5,31 +5,31 @@ Utilization says where the head reads; this asks the network itself.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
-from scipy.special import log_softmax
 from torch import Tensor, nn
 
 from phiscope.errors import EmptyDataError, InputError, UnknownNameError
 from phiscope.inputs.batches import batches_of
 from phiscope.inputs.progress import bar_of
-from phiscope.linalg.products import product, squared_lengths
+from phiscope.linalg.products import product
 from phiscope.measurement.record import Measurement
-from phiscope.network import FeatureChoice, FeatureMap, feature_map_of
+from phiscope.network import FeatureChoice, feature_map_of
 from phiscope.network.hooks import Ear
 from phiscope.network.isolation import isolated, unwrapped
 from phiscope.network.rows import Rows
 from phiscope.network.samples import samples_of
+from phiscope.surgery.costs import Cost, cost_of, losses_of, outputs_of, paired_means, paired_proportions, right_of
 from phiscope.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
-    from phiscope.figures.drawing import Drawing
+    from phiscope.figures.paper.drawing import Drawing
 
 Of = Literal["single", "first", "last"]
 """Which eigenfeatures are taken: the k-th alone, the first k, or all from the k-th on."""
@@ -39,9 +39,6 @@ Kind = Literal["remove", "replace", "shuffle"]
 
 MOST = 64
 """So many leading eigenfeatures are tried unless others are named."""
-
-NORMAL = 1.959963984540054
-"""Standard errors on each side of a 95 % interval."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +79,8 @@ class Damage:
         Raises:
             MissingDependencyError: matplotlib is not installed.
         """
-        from phiscope.figures.damage_sheet import damage_sheet
-        from phiscope.figures.draw import drawn
+        from phiscope.figures.paper.draw import drawn
+        from phiscope.figures.paper.surgery_sheets import damage_sheet
 
         return drawn(damage_sheet(self), purpose="Damage.figure()")
 
@@ -109,7 +106,8 @@ def damage(
         measurement: of the features that are tampered with, with eigenvectors: of the head's input, or of `layer`, from
             `phiscope.measure_layers`.
         of: "single", "first" or "last"; see `Of`.
-        kind: "remove" (the mean takes its place), "replace" (noise with variance rho_k), "shuffle" (of another sample).
+        kind: "remove" (the mean takes its place), "replace" (noise with variance rho_k), "shuffle" (of another
+            sample; with `layer`, of the same batch).
         layer: None for the head's input; or a layer whose output has shape (b, p), or its dotted name.
         k: which, from 1; None takes the leading 64 that there are.
         seed: of noise and shuffling.
@@ -139,6 +137,7 @@ def damage(
     chosen = _places(measurement, k)
     network = unwrapped(model)
     noise = np.random.default_rng(seed)
+    trial: _HeadTrial | _LayerTrial
     if layer is None:
         trial = _HeadTrial(network, data, measurement, max_samples)
     else:
@@ -149,7 +148,7 @@ def damage(
         for place in bar:
             taken = {"single": [place - 1], "first": range(place), "last": range(place - 1, trial.most)}[of]
             after = trial.outputs(_Edit(np.asarray(list(taken)), kind, noise))
-            results.append(_cost(before, after, trial.targets))
+            results.append(cost_of(before, after, trial.targets))
     return _summary(measurement, trial, chosen, before, results, of, kind)
 
 
@@ -240,15 +239,12 @@ class _LayerTrial:
     def outputs(self, edit: _Edit | None) -> FloatArray:
         """Outputs of all samples under an intervention, shape (n, C)."""
         answers, targets = [], []
-        with self._changed(edit):
-            for rows, goal in _samples(self._network, self._data, self._most_samples):
-                made = rows.outputs
-                if made is None and rows.weight is not None:
-                    made = rows.features @ rows.weight.T + (0.0 if rows.bias is None else rows.bias)
-                if made is None:
-                    raise InputError("the outputs of this network cannot be read, so nothing can be lost")
-                answers.append(_array(made))
-                targets.append(goal.numpy())
+        for rows, goal in _samples(self._network, self._data, self._most_samples, partial(self._changed, edit)):
+            made = outputs_of(rows)
+            if made is None:
+                raise InputError("the outputs of this network cannot be read, so nothing can be lost")
+            answers.append(_array(made))
+            targets.append(goal.numpy())
         if not answers:
             raise EmptyDataError("no sample came; check that the data are not empty")
         self.targets = np.concatenate(targets)
@@ -282,30 +278,28 @@ class _LayerTrial:
         return changed
 
 
-def _samples(network: nn.Module, data: Any, max_samples: int | None) -> Iterator[tuple[Rows, Tensor]]:
-    """Rows of each batch with their targets, in eval mode, leaving no trace."""
-    count = 0
+def _samples(
+    network: nn.Module,
+    data: Any,
+    max_samples: int | None,
+    around: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Iterator[tuple[Rows, Tensor]]:
+    """Rows of each batch with their targets, in eval mode, leaving no trace; `around` goes around these passes alone."""
+    count, found = 0, None
     for index, raw in enumerate(batches_of(data)):
         with isolated(network, data=data):
-            found: FeatureMap = feature_map_of(network, raw, FeatureChoice(), device=None)
+            found = found or feature_map_of(network, raw, FeatureChoice(), device=None)
             batch = found.reader()(raw)
-            rows = found.rows(batch, index=index)
+            with around():
+                rows = found.rows(batch, index=index)
             chosen = samples_of(batch, rows, found)
         if chosen.targets is None:
             raise InputError("damage needs targets; pass (x, y) batches or a mapping with labels")
         room = len(chosen.rows) if max_samples is None else min(len(chosen.rows), max_samples - count)
         index_of = chosen.rows[:room].to(rows.features.device)
         outputs = None if rows.outputs is None else rows.outputs[index_of]
-        yield (
-            Rows(
-                features=rows.features[index_of],
-                outputs=outputs,
-                weight=rows.weight,
-                bias=rows.bias,
-                leading=(room,),
-            ),
-            chosen.targets[:room].detach().cpu(),
-        )
+        kept = replace(rows, features=rows.features[index_of], outputs=outputs, leading=(room,))
+        yield kept, chosen.targets[:room].detach().cpu()
         count += room
         if max_samples is not None and count >= max_samples:
             return
@@ -315,52 +309,16 @@ def _array(tensor: Tensor) -> FloatArray:
     return np.asarray(tensor.detach().cpu().double().numpy())
 
 
-@dataclass(frozen=True)
-class _Cost:
-    """Of one intervention: what every sample lost."""
-
-    right_before: FloatArray | None
-    right_after: FloatArray | None
-    added: FloatArray
-    change: float
-
-
-def _cost(before: FloatArray, after: FloatArray, targets: Any) -> _Cost:
-    change = float(squared_lengths(after - before).mean())
-    rights = [_right(outputs, targets) for outputs in (before, after)]
-    added = _losses(after, targets) - _losses(before, targets)
-    return _Cost(right_before=rights[0], right_after=rights[1], added=added, change=change)
-
-
-def _is_classes(targets: Any) -> bool:
-    return bool(np.issubdtype(np.asarray(targets).dtype, np.integer))
-
-
-def _right(outputs: FloatArray, targets: Any) -> FloatArray | None:
-    if not _is_classes(targets):
-        return None
-    answer = outputs.argmax(axis=1) if outputs.shape[1] > 1 else (outputs[:, 0] > 0).astype(int)
-    return np.asarray(answer == targets, dtype=np.float64)
-
-
-def _losses(outputs: FloatArray, targets: Any) -> FloatArray:
-    if not _is_classes(targets):
-        return squared_lengths(outputs - np.asarray(targets, dtype=np.float64).reshape(outputs.shape))
-    if outputs.shape[1] == 1:
-        return np.asarray(np.logaddexp(0.0, np.where(targets == 1, -outputs[:, 0], outputs[:, 0])))
-    return np.asarray(-log_softmax(outputs, axis=1)[np.arange(len(outputs)), targets])
-
-
 def _summary(
     m: Measurement,
     trial: _HeadTrial | _LayerTrial,
     chosen: IntArray,
     before: FloatArray,
-    results: Sequence[_Cost],
+    results: Sequence[Cost],
     of: str,
     kind: str,
 ) -> Damage:
-    right = _right(before, trial.targets)
+    right = right_of(before, trial.targets)
     lost = None
     if right is not None:
         pairs = [(one.right_before, one.right_after) for one in results]
@@ -373,7 +331,7 @@ def _summary(
         k=chosen,
         n_samples=len(before),
         accuracy_before=None if right is None else float(right.mean()),
-        loss_before=float(_losses(before, trial.targets).mean()),
+        loss_before=float(losses_of(before, trial.targets).mean()),
         accuracy_lost=lost,
         loss_added=np.asarray([paired_means(one.added) for one in results]),
         logit_change=np.asarray([one.change for one in results]),
@@ -381,41 +339,3 @@ def _summary(
         utilization=None if spectrum.utilization is None else spectrum.utilization[index],
         quality=None if spectrum.quality is None else spectrum.quality[index],
     )
-
-
-def paired_proportions(before: FloatArray, after: FloatArray) -> tuple[float, float, float]:
-    """Share right before minus after, on the same samples, with its 95 % interval.
-
-    Half a sample is added to each of the four cells of the paired table, so that no interval has width zero.
-
-    Args:
-        before: 1 where right, 0 where wrong, shape (n,).
-        after: the same after.
-
-    Source: Agresti and Min 2005 (Wald + 2).
-
-    Example:
-        >>> value, low, high = paired_proportions(np.ones(100), np.ones(100))
-        >>> value, round(low, 3), round(high, 3)
-        (0.0, -0.019, 0.019)
-    """
-    n = len(before)
-    lost, gained = float(np.sum((before > 0) & (after < 1))) + 0.5, float(np.sum((before < 1) & (after > 0))) + 0.5
-    center = (lost - gained) / (n + 2)
-    spread = math.sqrt(max(lost + gained - (lost - gained) ** 2 / (n + 2), 0.0)) / (n + 2)
-    value = float(np.mean(before) - np.mean(after))
-    low, high = center - NORMAL * spread, center + NORMAL * spread
-    return value, max(min(low, value), -1.0), min(max(high, value), 1.0)
-
-
-def paired_means(added: FloatArray) -> tuple[float, float, float]:
-    """Mean of what each sample lost, with its 95 % interval (normal).
-
-    Example:
-        >>> value, low, high = paired_means(np.array([1.0, 3.0]))
-        >>> value, round(high - value, 2)
-        (2.0, 1.96)
-    """
-    value, n = float(np.mean(added)), len(added)
-    reach = NORMAL * float(np.std(added, ddof=1)) / math.sqrt(n) if n > 1 else math.nan
-    return value, value - reach, value + reach

@@ -24,7 +24,7 @@ from phiscope.surgery.material import (
 from phiscope.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
-    from phiscope.figures.drawing import Drawing
+    from phiscope.figures.paper.drawing import Drawing
 
 Rule = Literal["random", "magnitude", "std_magnitude", "gradient", "exact", "greedy"]
 """How units are ordered; see `score_units`."""
@@ -83,8 +83,8 @@ class UnitScores:
         Raises:
             MissingDependencyError: matplotlib is not installed.
         """
-        from phiscope.figures.draw import drawn
-        from phiscope.figures.unit_sheets import scores_sheet
+        from phiscope.figures.paper.draw import drawn
+        from phiscope.figures.paper.surgery_sheets import scores_sheet
 
         return drawn(scores_sheet(self), purpose="UnitScores.figure()")
 

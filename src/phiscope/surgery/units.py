@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from phiscope.errors import InputError
 from phiscope.inputs.batches import batches_of, peeked
 from phiscope.linalg.positive import solve_positive
-from phiscope.linalg.products import product
+from phiscope.linalg.products import product, squared_lengths
 from phiscope.measurement.diagonalize import diagonalize
 from phiscope.measurement.measure import measure
 from phiscope.measurement.record import Measurement
@@ -22,7 +22,7 @@ from phiscope.network import FeatureChoice, feature_map_of
 from phiscope.network.feature_map import HeadFeatures
 from phiscope.network.hooks import listening
 from phiscope.network.isolation import isolated, unwrapped
-from phiscope.network.rows import Rows
+from phiscope.surgery.costs import losses_of, outputs_of, right_of
 from phiscope.surgery.material import Ridge, Target, covariance_of, regularized
 from phiscope.surgery.scores import Rule, UnitScores, score_units
 from phiscope.typing import FloatArray, IntArray
@@ -312,41 +312,32 @@ def _compared(network: nn.Module, smaller: nn.Module, data: Any, max_samples: in
     sums: dict[str, float] = {"change": 0.0}
     count = 0
     for raw in batches_of(data):
-        answers = []
-        for model in (network, smaller):
-            with isolated(model, data=data):
-                found = feature_map_of(model, raw, FeatureChoice(), device=None)
-                batch = found.reader()(raw)
-                answers.append((_outputs(found.rows(batch)), batch.targets))
-        (before, targets), (after, _) = answers
-        if before is None or after is None:
-            raise InputError("the outputs of this network cannot be read; pass consumer=<its head>")
+        (before, targets), (after, _) = (_answered(model, raw, data) for model in (network, smaller))
         room = len(before) if max_samples is None else min(len(before), max_samples - count)
-        before, after = before[:room].double(), after[:room].double()
-        sums["change"] += float(((before - after) ** 2).sum())
-        if targets is not None:
-            for key, outputs in (("_before", before), ("", after)):
-                right, loss = _judged(outputs, targets[:room])
-                sums[f"loss{key}"] = sums.get(f"loss{key}", 0.0) + loss
-                if right is not None:
-                    sums[f"accuracy{key}"] = sums.get(f"accuracy{key}", 0.0) + right
+        before, after = before[:room], after[:room]
+        sums["change"] += float(squared_lengths(before - after).sum())
+        for key, outputs in (("_before", before), ("", after)) if targets is not None else ():
+            for name, value in _judged(outputs, targets[:room]).items():
+                sums[name + key] = sums.get(name + key, 0.0) + value
         count += room
         if max_samples is not None and count >= max_samples:
             break
     return {name: value / max(count, 1) for name, value in sums.items()}
 
 
-def _outputs(rows: Rows) -> Tensor | None:
-    if rows.outputs is not None or rows.weight is None:
-        return rows.outputs
-    made = rows.features @ rows.weight.T
-    return made if rows.bias is None else made + rows.bias
+def _answered(model: nn.Module, raw: Any, data: Any) -> tuple[FloatArray, Any]:
+    with isolated(model, data=data):
+        found = feature_map_of(model, raw, FeatureChoice(), device=None)
+        batch = found.reader()(raw)
+        outputs = outputs_of(found.rows(batch))
+    if outputs is None:
+        raise InputError("the outputs of this network cannot be read; pass consumer=<its head>")
+    targets = None if batch.targets is None else batch.targets.detach().cpu().numpy()
+    return outputs.detach().cpu().double().numpy(), targets
 
 
-def _judged(outputs: Tensor, targets: Tensor) -> tuple[float | None, float]:
-    """Right answers (None for values) and summed loss of some samples."""
-    targets = targets.to(outputs.device)
-    if targets.is_floating_point():
-        return None, float(((outputs - targets.reshape(outputs.shape)) ** 2).sum())
-    loss = nn.functional.cross_entropy(outputs, targets.long(), reduction="sum")
-    return float((outputs.argmax(dim=1) == targets).sum()), float(loss)
+def _judged(outputs: FloatArray, targets: Any) -> dict[str, float]:
+    """Summed loss of some samples, and right answers where targets are classes."""
+    right = right_of(outputs, targets)
+    told = {"loss": float(losses_of(outputs, targets).sum())}
+    return told if right is None else {**told, "accuracy": float(right.sum())}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import phiscope
-from phiscope.figures.captions import of_whom
-from phiscope.figures.sheets import OF_MEASUREMENTS, measurement_sheet
+from phiscope.figures.paper.captions import of_whom
+from phiscope.figures.paper.sheets import OF_MEASUREMENTS, measurement_sheet
 
 
 @pytest.fixture(scope="module")

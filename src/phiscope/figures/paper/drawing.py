@@ -18,7 +18,7 @@ from phiscope.figures.palette import INK
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from phiscope.figures.draw import Columns
+    from phiscope.figures.paper.draw import Columns
 
 SHOWN_DPI = 96
 """Pixels an inch at which a notebook shows a figure: its size in inches as browsers count them."""
@@ -80,7 +80,7 @@ class Drawing(Figure):
         Example:
             ``m.figure("spectrum").save("spectrum.pdf", columns=1)``
         """
-        from phiscope.figures.draw import STYLE, drawn
+        from phiscope.figures.paper.draw import STYLE, drawn
 
         whole = self
         if columns is not None and self._sheet is not None and columns != self._columns:

@@ -18,7 +18,7 @@ from torch import nn
 
 import phiscope
 from phiscope.errors import InputError
-from phiscope.figures.drawing import SHARPNESS, SHOWN_DPI, Drawing
+from phiscope.figures.paper.drawing import SHARPNESS, SHOWN_DPI, Drawing
 
 
 def results():

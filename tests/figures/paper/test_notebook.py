@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import phiscope
-from phiscope.figures.notebook import PICTURES, shown
+from phiscope.figures.paper.notebook import PICTURES, shown
 from small_runs import written_run
 
 

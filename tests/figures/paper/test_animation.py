@@ -8,8 +8,8 @@ from PIL import Image
 
 import phiscope
 from phiscope.errors import InputError, RunError, UnknownNameError
-from phiscope.figures.animation import LAST, MOVING, _still, animated
-from phiscope.figures.run_sheets import run_sheet
+from phiscope.figures.paper.animation import LAST, MOVING, _still, animated
+from phiscope.figures.paper.run_sheets import run_sheet
 from small_runs import written_run
 
 

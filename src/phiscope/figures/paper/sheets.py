@@ -9,12 +9,12 @@ from typing import Any
 from phiscope.analysis.comparison import Comparison
 from phiscope.analysis.restriction import Restriction
 from phiscope.errors import InputError, UnknownNameError
-from phiscope.figures.captions import BANDS, MADE, of_whom, spectrum_caption, why_caption
 from phiscope.figures.classes import class_map, span_map
 from phiscope.figures.depth import depth_figure
 from phiscope.figures.model import Axis, HeatMap, Line, Mark, Panel, Sheet
 from phiscope.figures.overlaps import overlap_map
 from phiscope.figures.palette import INK, OKABE_ITO
+from phiscope.figures.paper.captions import BANDS, MADE, of_whom, spectrum_caption, why_caption
 from phiscope.figures.spectra import band_reason, operator_figure
 from phiscope.figures.why import why_panel
 from phiscope.findings.held_out import quality_null

@@ -18,7 +18,7 @@ from phiscope.figures.spectra import FLOOR
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from phiscope.figures.drawing import Drawing
+    from phiscope.figures.paper.drawing import Drawing
 
 Columns = Literal[1, 2]
 """How wide a figure is: one column of a page, or both."""
@@ -81,7 +81,7 @@ def drawn(sheet: Sheet, *, columns: Columns | None = None, purpose: str = "a fig
         raise MissingDependencyError("matplotlib", purpose=purpose, extra="figures") from error
     from matplotlib import rc_context
 
-    from phiscope.figures.drawing import Drawing
+    from phiscope.figures.paper.drawing import Drawing
 
     columns = sheet.columns if columns is None else columns
     if columns not in WIDTHS:
@@ -113,7 +113,7 @@ def _paint(axes: Axes, part: Panel | HeatMap | Pictures) -> None:
     elif isinstance(part, HeatMap):
         _paint_map(axes, part)
     else:
-        from phiscope.figures.drawing import paint_pictures
+        from phiscope.figures.paper.drawing import paint_pictures
 
         paint_pictures(axes, part)
 

@@ -7,7 +7,7 @@ from torch import nn
 
 import phiscope
 from phiscope.errors import InputError, UnknownNameError
-from phiscope.figures.sheets import measurement_sheet, restriction_sheet
+from phiscope.figures.paper.sheets import measurement_sheet, restriction_sheet
 
 
 @pytest.fixture(scope="module")

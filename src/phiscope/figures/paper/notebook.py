@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from phiscope.errors import MissingDependencyError, PhiscopeError
 
 if TYPE_CHECKING:
-    from phiscope.figures.drawing import Drawing
+    from phiscope.figures.paper.drawing import Drawing
     from phiscope.runs import Run
 
 PICTURES = "<p><small>pip install 'phiscope[figures]' shows the picture here</small></p>"

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from phiscope.errors import InputError, MissingNumberError, RunError, UnknownNameError
-from phiscope.figures.captions import MADE, of_whom, why_caption
 from phiscope.figures.extremes import as_images, extreme_samples
 from phiscope.figures.history import history_sections
 from phiscope.figures.model import Axis, Dots, Line, Panel, Pictures, Sheet
 from phiscope.figures.palette import GHOST, OKABE_ITO
-from phiscope.figures.sheets import OF_MEASUREMENTS, measurement_sheet
+from phiscope.figures.paper.captions import MADE, of_whom, why_caption
+from phiscope.figures.paper.sheets import OF_MEASUREMENTS, measurement_sheet
 from phiscope.figures.tracks import TrackPicture, track_picture
 from phiscope.figures.why import why_panel
 from phiscope.runs import Record, Run

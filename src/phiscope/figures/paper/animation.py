@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from phiscope.errors import InputError, MissingDependencyError, RunError, RunWriteError, UnknownNameError
-from phiscope.figures.draw import Columns, drawn
 from phiscope.figures.model import Panel, Sheet
-from phiscope.figures.run_sheets import run_sheet
+from phiscope.figures.paper.draw import Columns, drawn
+from phiscope.figures.paper.run_sheets import run_sheet
 from phiscope.figures.spectra import FLOOR
 from phiscope.runs import Run
 from phiscope.runs.units import at_words

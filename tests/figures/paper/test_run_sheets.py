@@ -7,7 +7,7 @@ from torch import nn
 
 import phiscope
 from phiscope.errors import InputError, RunError, UnknownNameError
-from phiscope.figures.run_sheets import NAMES, TOLD, run_sheet
+from phiscope.figures.paper.run_sheets import NAMES, TOLD, run_sheet
 from phiscope.figures.why import place_of
 
 

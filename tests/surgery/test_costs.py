@@ -1,0 +1,51 @@
+"""Costs of an intervention: by hand, with intervals that hold."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from phiscope.surgery.costs import cost_of, losses_of, paired_means, paired_proportions, right_of
+
+
+def test_losses_are_torchs():
+    torch.manual_seed(0)
+    logits, y = torch.randn(50, 4, dtype=torch.float64), torch.randint(4, (50,))
+    expected = nn.functional.cross_entropy(logits, y, reduction="none").numpy()
+    assert losses_of(logits.numpy(), y.numpy()) == pytest.approx(expected)
+    one, sign = torch.randn(50, 1, dtype=torch.float64), torch.randint(2, (50,))
+    expected = nn.functional.binary_cross_entropy_with_logits(one[:, 0], sign.double(), reduction="none").numpy()
+    assert losses_of(one.numpy(), sign.numpy()) == pytest.approx(expected)
+    assert right_of(one.numpy(), sign.numpy()).tolist() == ((one[:, 0] > 0).long() == sign).double().tolist()
+    values = torch.randn(50, 4, dtype=torch.float64)
+    assert losses_of(logits.numpy(), values.numpy()) == pytest.approx(((logits - values) ** 2).sum(dim=1).numpy())
+    assert right_of(logits.numpy(), values.numpy()) is None
+
+
+def test_a_cost_is_of_the_same_samples():
+    before, after, y = np.array([[2.0, 0], [0, 2]]), np.array([[0.0, 2], [0, 2]]), np.array([0, 1])
+    cost = cost_of(before, after, y)
+    assert (cost.right_before.tolist(), cost.right_after.tolist()) == ([1, 1], [0, 1])
+    assert cost.added == pytest.approx([2, 0])
+    assert cost.change == 4
+
+
+def test_the_interval_of_paired_proportions_holds_the_truth_in_19_of_20_cases():
+    random = np.random.default_rng(0)
+    held = 0
+    for _ in range(4000):
+        before = (random.random(120) < 0.9).astype(float)
+        after = np.where(random.random(120) < 0.12, 0.0, before)
+        _, low, high = paired_proportions(before, after)
+        held += low <= 0.9 * 0.12 <= high
+    assert held / 4000 == pytest.approx(0.95, abs=0.015)
+
+
+def test_the_interval_of_paired_means_is_the_normal_one():
+    added = np.random.default_rng(0).standard_normal(400)
+    value, low, high = paired_means(added)
+    assert high - value == pytest.approx(1.96 * added.std(ddof=1) / 20, rel=1e-4)
+    assert value - low == pytest.approx(high - value)
+    assert math.isnan(paired_means(np.ones(1))[1])
