@@ -52,7 +52,7 @@ def test_removal_by_hand(parts):
     assert found.loss_before == pytest.approx(losses[0])
 
 
-@pytest.mark.parametrize("kind", ["remove", "replace", "shuffle"])
+@pytest.mark.parametrize("kind", ["remove", "replace"])
 def test_a_layer_and_the_heads_input_agree(parts, kind):
     """The layer before the head gives the head's input: tampering with one is tampering with the other."""
     net, data, m = parts
@@ -136,7 +136,7 @@ def test_wrong_use_is_one_sentence(parts):
             damage(net, (x, y), m, k=k)
     with pytest.raises(InputError, match="damage needs targets"):
         damage(net, [x], m)
-    with pytest.raises(InputError, match=r"the layer gives \(800, 10\); expected a tensor \(b, 8\)"):
+    with pytest.raises(InputError, match=r"the layer gives \(256, 10\); expected a tensor \(b, 8\)"):
         damage(net, (x, y), m, layer="1", k=[1])
     with pytest.raises(InputError, match="layer='9' is no layer of Sequential"):
         damage(net, (x, y), m, layer="9")

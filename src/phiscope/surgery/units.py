@@ -172,8 +172,8 @@ def _linear(module: nn.Module, what: str) -> nn.Linear:
         return module
     if isinstance(module, nn.modules.conv._ConvNd):
         raise InputError(
-            f"the {what} is a {type(module).__name__}: channels are scored (phiscope.measure_layers, "
-            "phiscope.surgery.as_importance), but only units of nn.Linear are removed here"
+            f"the {what} is a {type(module).__name__}: channels are scored (score_units of what "
+            "phiscope.measure_layers gives), but only units of nn.Linear are removed here"
         )
     raise InputError(f"the {what} is a {type(module).__name__}; expected an nn.Linear")
 

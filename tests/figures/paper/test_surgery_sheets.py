@@ -34,9 +34,8 @@ def test_damage_has_its_band_and_stands_against_the_spectrum():
     data = (torch.randn(300, 4), torch.arange(300) % 2)
     found = damage(net, data, phiscope.measure(net, data))
     over, *against = damage_sheet(found).parts
-    assert np.column_stack([over.lines[0].y, over.lines[0].low, over.lines[0].high]) == pytest.approx(
-        found.accuracy_lost
-    )
+    line = over.lines[0]
+    assert np.column_stack([line.y, line.low, line.high]) == pytest.approx(found.accuracy_lost)
     assert [panel.name for panel in against] == ["eigenvalues", "utilization", "quality"]
     assert against[1].dots[0].x == pytest.approx(found.utilization)
     together = damage_sheet(damage(net, data, phiscope.measure(net, data), of="first"))
