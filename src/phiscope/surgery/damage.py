@@ -284,7 +284,7 @@ def _samples(
     max_samples: int | None,
     around: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Iterator[tuple[Rows, Tensor]]:
-    """Rows of each batch with their targets, in eval mode, leaving no trace; `around` goes around these passes alone."""
+    """Rows of each batch with their targets, in eval mode; `around` goes around these passes alone."""
     count, found = 0, None
     for index, raw in enumerate(batches_of(data)):
         with isolated(network, data=data):
