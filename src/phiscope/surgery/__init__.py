@@ -8,14 +8,17 @@
     units.py     `remove_units`: a smaller network, with what the rest can take over
     costs.py     what an intervention costs, sample by sample, with intervals
     damage.py    `damage`: what the network loses without eigenfeatures
+    distortion.py  `FeatureDistortion`: a module that distorts feature maps in training
     heads.py     `compress_head`: the head as two smaller layers
 
-Source: arXiv:2005.13796 (discriminant information); each function says what is phiscope's own.
+Source: arXiv:2005.13796 (discriminant information), arXiv:2002.11022 (distortion); each function says what is
+phiscope's own.
 """
 
 from __future__ import annotations
 
 from phiscope.surgery.damage import Damage, damage
+from phiscope.surgery.distortion import FeatureDistortion
 from phiscope.surgery.heads import CompressedHead, compress_head
 from phiscope.surgery.scores import UnitScores, score_units
 from phiscope.surgery.units import SmallerNetwork, remove_units
@@ -23,6 +26,7 @@ from phiscope.surgery.units import SmallerNetwork, remove_units
 __all__ = [
     "CompressedHead",
     "Damage",
+    "FeatureDistortion",
     "SmallerNetwork",
     "UnitScores",
     "compress_head",
