@@ -24,6 +24,8 @@ SUMMARIES = {
     "could do.",
     "report": "Write one self-contained page for a run, or for several side by side.",
     "compare": "Print the final numbers of several runs side by side.",
+    "view": "Serve the runs in a folder to a browser on this machine, live while they train. From another machine: "
+    "ssh -L 8000:localhost:N with --port N there, and open localhost:8000 here. Ctrl-C ends it.",
     "explain": "Print what a number, a symbol or a word of the page means: formula, range, direction, invariances, "
     "source.",
     "replay": "Measure saved checkpoints of one training, in order, and write the run that an observer would have "
@@ -41,6 +43,7 @@ USAGES = {
     "                        [--json] [--quiet]",
     "report": "RUN [RUN ...] [-o FILE]",
     "compare": "RUN RUN [RUN ...]",
+    "view": "RUNS [--port N]",
     "explain": "[NAME]",
     "replay": "MODEL CHECKPOINT [CHECKPOINT ...] --data MODULE:FUNCTION --out RUN\n"
     "                       [--head NAME] [--key KEY] [--jobs N] [--max-samples N] [--quiet]",
@@ -60,6 +63,7 @@ COMMAND_EXAMPLES = {
     ),
     "report": ("runs/digits-cnn-seed0", "runs/a runs/b -o both.html"),
     "compare": ("runs/a runs/b",),
+    "view": ("runs", "runs --port 8000"),
     "explain": ("", "dynamical_low_rank", "D_LR", '"Pi*(k)"', "cannot be told"),
     "replay": ("my_training:build 'ckpt/*.pt' --data my_training:probe --out runs/mine",),
     "reproduce": EXAMPLES,
@@ -98,6 +102,7 @@ def command_parser() -> ArgumentParser:
     _add_run(made["run"])
     _add_measure(made["measure"])
     _add_runs(made["report"], made["compare"])
+    _add_view(made["view"])
     _add_explain(made["explain"])
     _add_replay(made["replay"])
     add_options(made["reproduce"])
@@ -158,6 +163,11 @@ def _add_runs(report: ArgumentParser, compare: ArgumentParser) -> None:
     for parser in (report, compare):
         parser.add_argument("runs", nargs="+", type=str, metavar="RUN", help="a run's folder")
     report.add_argument("-o", "--output", type=str, default="report.html", metavar="FILE", help="the page to write")
+
+
+def _add_view(parser: ArgumentParser) -> None:
+    parser.add_argument("runs", type=str, metavar="RUNS", help="a folder with runs in it, or one run")
+    parser.add_argument("--port", type=PositiveInt, default=None, metavar="N", help="where to listen; else a free port")
 
 
 def _add_explain(parser: ArgumentParser) -> None:

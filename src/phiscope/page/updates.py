@@ -54,6 +54,7 @@ def page_update(
     grown = {label: _restricted(run, first) for (label, run), first in zip(runs.items(), firsts, strict=True)}
     update = {
         "several": shared.several,
+        "unit": unit_shown(runs.values()),
         "positions": _new_positions(grown, shared),
         "log_epochs": log_epoch_data(runs),
         "history": history_points(grown),

@@ -1,0 +1,154 @@
+"""How long the list of phiscope.view takes beside the least it can take: reading the three files of each run.
+
+    python benchmarks/view.py                          200 runs of 100 records
+    python benchmarks/view.py --runs 50 --records 400
+
+The runs are written to a temporary folder. "first" is the list when nothing is known, "again" when nothing has changed,
+"one grew" after one run has got a record. "floor" reads header.json, scalars.jsonl and end.json of every run and does
+nothing with them. Then a page that is open: from the moment a record is on the disk until what is new can be sent,
+beside opening the run anew and making all of its page's data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import phiscope
+from phiscope.live.catalog import Catalog
+from phiscope.live.feeds import Feeds
+from phiscope.live.rows import row_of
+from phiscope.page.payload import page_data
+from phiscope.runs import RunWriter, open_run
+
+ROUNDS = 5
+
+
+def parsed() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--records", type=int, default=100)
+    args = parser.parse_args()
+    if min(args.runs, args.records) < 1:
+        parser.error("there is at least one run of one record")
+    return args
+
+
+def measured_run(folder: Path, records: int) -> RunWriter:
+    """A run of two splits, p = 32, 4 classes, 200 samples; every record has the same numbers."""
+    rng = np.random.default_rng(0)
+    features, head = rng.normal(size=(200, 32)), (rng.normal(size=(4, 32)), None)
+    measurement = phiscope.diagonalize(features, head=head, targets=np.arange(200) % 4)
+    writer = RunWriter.create(folder, {"name": folder.name, "splits": ["train", "test"]})
+    extras = {"gallery_centered": measurement.eigenfunctions(features[:40], centered=True)[:, :8]}
+    for epoch in range(records):
+        both = {"train": measurement, "test": measurement}
+        writer.append(epoch, epoch * 10, {"test_accuracy": 0.5, "train_loss": 1.0}, both, {"train": extras})
+    return writer
+
+
+def copied(source: Path, root: Path, count: int) -> None:
+    """The same run many times; of its measurements only the lines, which are what a list reads."""
+    for number in range(count):
+        folder = root / f"run-{number:04d}"
+        folder.mkdir(parents=True)
+        for name in ("scalars.jsonl", "end.json"):
+            shutil.copyfile(source / name, folder / name)
+        header = json.loads((source / "header.json").read_text())
+        (folder / "header.json").write_text(json.dumps({**header, "name": folder.name}))
+
+
+def floor(root: Path) -> None:
+    """Read the three files of each run."""
+    for folder in root.iterdir():
+        for name in ("header.json", "scalars.jsonl", "end.json"):
+            (folder / name).read_bytes()
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """The least time of some rounds."""
+    spent = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        work()
+        spent.append(time.perf_counter() - start)
+    return min(spent)
+
+
+def listing(root: Path) -> None:
+    """Print the times of the list."""
+
+    def shown(catalog: Catalog) -> None:
+        catalog.refresh()
+        for entry in catalog.entries():
+            row_of(entry)
+
+    least = seconds(lambda: floor(root))
+    catalog = Catalog(root)
+    shown(catalog)
+    line = (root / "run-0000" / "scalars.jsonl").read_text().splitlines()[-1]
+
+    def one_grew() -> None:
+        with (root / "run-0000" / "scalars.jsonl").open("a") as file:
+            file.write(json.dumps({**json.loads(line), "index": time.monotonic_ns(), "epoch": 1e6}) + "\n")
+        shown(catalog)
+
+    print(f"{'list':<34}{'seconds':>9}{'x floor':>9}")
+    times = {
+        "floor: reading the files": least,
+        "first": seconds(lambda: shown(Catalog(root))),
+        "again": seconds(lambda: shown(catalog)),
+        "one grew": seconds(one_grew),
+    }
+    for name, spent in times.items():
+        print(f"{name:<34}{spent:>9.3f}{spent / least:>9.1f}", flush=True)
+
+
+def following(root: Path, writer: RunWriter, records: int) -> None:
+    """Print what one more record costs on a page that is open."""
+    feeds = Feeds(root)
+    page = feeds.page([writer.path.name])
+    marks = page.marks
+    last = open_run(writer.path).records[-1]
+    both = {split: last.measurement(split) for split in last.splits}
+    spent = []
+    for number in range(ROUNDS):
+        writer.append(
+            records + number, None, {"test_accuracy": 0.5, "train_loss": 1.0}, both, {"train": last.extras("train")}
+        )
+        start = time.perf_counter()
+        update = feeds.update([writer.path.name], marks)
+        spent.append(time.perf_counter() - start)
+        if update is None:
+            raise SystemExit("the page was told nothing")
+        marks = update.marks
+    anew = seconds(lambda: page_data({"a": open_run(writer.path)}))
+    print(f"\n{'one more record':<34}{'seconds':>9}")
+    print(f"{f'open page of {records} records':<34}{min(spent):>9.3f}")
+    print(f"{'all of its data anew':<34}{anew:>9.3f}")
+
+
+def main() -> None:
+    """Write the runs, and print both tables."""
+    args = parsed()
+    folder = Path(tempfile.mkdtemp())
+    try:
+        ended = measured_run(folder / "ended", args.records)
+        ended.finish()
+        copied(ended.path, folder / "many", args.runs)
+        listing(folder / "many")
+        following(folder, measured_run(folder / "open", args.records), args.records)
+    finally:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
