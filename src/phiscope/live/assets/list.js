@@ -97,7 +97,9 @@
 
   function change(news) {
     Object.entries(news.rows).forEach(([name, text]) => {
+      const written = (rows().find((one) => one.dataset.name === name) || { dataset: {} }).dataset.changed;
       const row = put(name, text);
+      if (row.dataset.changed === written) return;
       row.classList.remove("fresh");
       void row.offsetWidth;
       row.classList.add("fresh");
