@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import tempfile
 import time
@@ -24,7 +25,7 @@ import numpy as np
 import phiscope
 from phiscope.live.catalog import Catalog
 from phiscope.live.feeds import Feeds
-from phiscope.live.rows import row_of
+from phiscope.live.pages import list_page
 from phiscope.page.payload import page_data
 from phiscope.runs import RunWriter, open_run
 
@@ -88,8 +89,7 @@ def listing(root: Path) -> None:
 
     def shown(catalog: Catalog) -> None:
         catalog.refresh()
-        for entry in catalog.entries():
-            row_of(entry)
+        list_page(catalog, 0, "")
 
     least = seconds(lambda: floor(root))
     catalog = Catalog(root)
@@ -114,9 +114,9 @@ def listing(root: Path) -> None:
 
 def following(root: Path, writer: RunWriter, records: int) -> None:
     """Print what one more record costs on a page that is open."""
-    feeds = Feeds(root)
-    page = feeds.page([writer.path.name])
-    marks = page.marks
+    feeds = Feeds(Catalog(root))
+    name = writer.path.name
+    marks = re.findall(r'data-marks="([^"]*)"', feeds.page([name]))[0]
     last = open_run(writer.path).records[-1]
     both = {split: last.measurement(split) for split in last.splits}
     spent = []
@@ -125,11 +125,11 @@ def following(root: Path, writer: RunWriter, records: int) -> None:
             records + number, None, {"test_accuracy": 0.5, "train_loss": 1.0}, both, {"train": last.extras("train")}
         )
         start = time.perf_counter()
-        update = feeds.update([writer.path.name], marks)
+        news = feeds.news([name], marks)
         spent.append(time.perf_counter() - start)
-        if update is None:
-            raise SystemExit("the page was told nothing")
-        marks = update.marks
+        if news is None or news.kind != "records":
+            raise SystemExit("the page was not told of the record")
+        marks = news.marks
     anew = seconds(lambda: page_data({"a": open_run(writer.path)}))
     print(f"\n{'one more record':<34}{'seconds':>9}")
     print(f"{f'open page of {records} records':<34}{min(spent):>9.3f}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -54,6 +55,13 @@ class Watched:
     def _note(self, kind: str, text: str) -> None:
         if kind in ("error", "warning"):
             self.faults.append(text)
+
+    def until(self, expression: str, timeout: float = 20.0) -> None:
+        """Wait until an expression is true on the page; Playwright's own wait is refused where a page forbids eval."""
+        end = time.monotonic() + timeout
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < end, f"never came true: {expression}"
+            self.page.wait_for_timeout(30)
 
     def overflow(self) -> int:
         """Pixels by which the page is wider than the window."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,9 +31,23 @@ def filled(root: Path) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return filled(tmp_path_factory.mktemp("kept") / "runs")
+
+
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return filled(tmp_path / "runs")
+def root(kept: Path, tmp_path: Path) -> Path:
+    """A folder that a test may change."""
+    shutil.copytree(kept, tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+@pytest.fixture(scope="session")
+def served(kept: Path) -> Iterator[View]:
+    """A server of a folder that nobody changes."""
+    with phiscope.view(kept) as view:
+        yield view
 
 
 @pytest.fixture

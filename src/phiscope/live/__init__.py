@@ -2,7 +2,7 @@
 
 ::
 
-    view.py       `view`: the server in a thread, its address, and the page in a notebook
+    serving.py    `view`: the server in a thread, its address, and the page in a notebook
     server.py     who may ask what, and what is answered
     catalog.py    which runs a folder has, and which have changed
     rows.py       a run as a line of the list
@@ -13,6 +13,6 @@
 
 from __future__ import annotations
 
-from phiscope.live.view import View, view
+from phiscope.live.serving import View, view
 
 __all__ = ["View", "view"]

@@ -122,6 +122,9 @@ class Feeds:
     def _feed(self, name: str) -> _Feed:
         folder = self._catalog.folder(name)
         if folder is None:
+            self._catalog.refresh()
+            folder = self._catalog.folder(name)
+        if folder is None:
             raise UnknownNameError("run", name, [entry.name for entry in self._catalog.entries()])
         if has_link(folder):
             raise RunFormatError(

@@ -124,7 +124,6 @@ class Site:
     def _page_now(self, names: list[str]) -> Response:
         if not names or len(names) > MOST_RUNS:
             return _message(400, "Which runs?", f"A page shows 1 to {MOST_RUNS} runs, {len(names)} were chosen.")
-        self._catalog.refresh()
         try:
             return HTMLResponse(self._feeds.page(list(dict.fromkeys(names))))
         except UnknownNameError as error:
@@ -151,7 +150,7 @@ class Site:
             try:
                 news = self._feeds.news(names, said["marks"])
             except PhiscopeError as error:
-                return _trouble(said, error, self._catalog)
+                return _trouble(said, error)
             return _told(said, news)
 
         return _stream(request, look, POLL, self._stopping)
@@ -187,9 +186,8 @@ def _told(said: dict[str, str], news: News | None) -> str:
     return plain_event(news.kind, news.data, news.marks)
 
 
-def _trouble(said: dict[str, str], error: PhiscopeError, catalog: Catalog) -> str:
+def _trouble(said: dict[str, str], error: PhiscopeError) -> str:
     """A run that is gone or unreadable for now: said once, and looked at again."""
-    catalog.refresh()
     if said["trouble"] == str(error):
         return ""
     said["trouble"] = str(error)

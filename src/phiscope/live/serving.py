@@ -73,6 +73,8 @@ class View:
         self._socket = listening
         config = uvicorn.Config(
             application(self._catalog, self._feeds, self._stopping),
+            http="h11",  # refuses a request with two hosts, of which one could be foreign
+            loop="asyncio",
             lifespan="off",
             ws="none",
             access_log=False,
