@@ -2,11 +2,12 @@
 
     python benchmarks/view.py                          200 runs of 100 records
     python benchmarks/view.py --runs 50 --records 400
+    python benchmarks/view.py --runs 1 --records 300 --features 2048 --classes 100
 
 The runs are written to a temporary folder. "first" is the list when nothing is known, "again" when nothing has changed,
 "one grew" after one run has got a record. "floor" reads header.json, scalars.jsonl and end.json of every run and does
-nothing with them. Then a page that is open: from the moment a record is on the disk until what is new can be sent,
-beside opening the run anew and making all of its page's data.
+nothing with them; "parsing" reads every line as JSON. Then a page that is open: from the moment a record is on the disk
+until what is new can be sent, beside opening the run anew and making all of its page's data.
 """
 
 from __future__ import annotations
@@ -37,19 +38,22 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--records", type=int, default=100)
+    parser.add_argument("--features", type=int, default=32)
+    parser.add_argument("--classes", type=int, default=4)
     args = parser.parse_args()
-    if min(args.runs, args.records) < 1:
-        parser.error("there is at least one run of one record")
+    if min(args.runs, args.records, args.features) < 1 or args.classes < 2:
+        parser.error("there is at least one run of one record with one feature and two classes")
     return args
 
 
-def measured_run(folder: Path, records: int) -> RunWriter:
-    """A run of two splits, p = 32, 4 classes, 200 samples; every record has the same numbers."""
+def measured_run(folder: Path, records: int, features: int, classes: int) -> RunWriter:
+    """A run of two splits; every record has the same numbers."""
     rng = np.random.default_rng(0)
-    features, head = rng.normal(size=(200, 32)), (rng.normal(size=(4, 32)), None)
-    measurement = phiscope.diagonalize(features, head=head, targets=np.arange(200) % 4)
+    count = max(200, 2 * features)
+    table, head = rng.normal(size=(count, features)), (rng.normal(size=(classes, features)), None)
+    measurement = phiscope.diagonalize(table, head=head, targets=np.arange(count) % classes)
     writer = RunWriter.create(folder, {"name": folder.name, "splits": ["train", "test"]})
-    extras = {"gallery_centered": measurement.eigenfunctions(features[:40], centered=True)[:, :8]}
+    extras = {"gallery_centered": measurement.eigenfunctions(table[:40], centered=True)[:, :8]}
     for epoch in range(records):
         both = {"train": measurement, "test": measurement}
         writer.append(epoch, epoch * 10, {"test_accuracy": 0.5, "train_loss": 1.0}, both, {"train": extras})
@@ -72,6 +76,13 @@ def floor(root: Path) -> None:
     for folder in root.iterdir():
         for name in ("header.json", "scalars.jsonl", "end.json"):
             (folder / name).read_bytes()
+
+
+def parsing(root: Path) -> None:
+    """Read every line as JSON."""
+    for folder in root.iterdir():
+        for line in (folder / "scalars.jsonl").read_bytes().splitlines():
+            json.loads(line)
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -104,6 +115,7 @@ def listing(root: Path) -> None:
     print(f"{'list':<34}{'seconds':>9}{'x floor':>9}")
     times = {
         "floor: reading the files": least,
+        "parsing every line": seconds(lambda: parsing(root)),
         "first": seconds(lambda: shown(Catalog(root))),
         "again": seconds(lambda: shown(catalog)),
         "one grew": seconds(one_grew),
@@ -141,11 +153,13 @@ def main() -> None:
     args = parsed()
     folder = Path(tempfile.mkdtemp())
     try:
-        ended = measured_run(folder / "ended", args.records)
+        ended = measured_run(folder / "ended", args.records, 32, 4)
         ended.finish()
         copied(ended.path, folder / "many", args.runs)
         listing(folder / "many")
-        following(folder, measured_run(folder / "open", args.records), args.records)
+        shutil.rmtree(ended.path)
+        writer = measured_run(folder / "open", args.records, args.features, args.classes)
+        following(folder, writer, args.records)
     finally:
         shutil.rmtree(folder)
 

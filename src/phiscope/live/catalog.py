@@ -143,14 +143,15 @@ class Catalog:
 
 def has_link(folder: Path) -> bool:
     """Whether a file of a run is a link, which may lead out of the folder."""
-    for place in (folder, folder / layout.RECORDS, folder / "alerts"):
-        try:
-            with os.scandir(place) as entries:
-                if any(entry.is_symlink() for entry in entries):
-                    return True
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-    return False
+    return any(_holds_link(place) for place in (folder, folder / layout.RECORDS, folder / "alerts"))
+
+
+def _holds_link(place: Path) -> bool:
+    try:
+        with os.scandir(place) as entries:
+            return any(entry.is_symlink() for entry in entries)
+    except OSError:  # not there, or not for this user to see, which whoever reads it will say
+        return False
 
 
 def _name(folder: Path, root: Path) -> str:
