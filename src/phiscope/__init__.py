@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from phiscope.analysis.restriction import restrict
     from phiscope.analysis.tracking import track
     from phiscope.errors import PhiscopeError
+    from phiscope.live import view
     from phiscope.measurement.diagonalize import diagonalize
     from phiscope.measurement.gram import diagonalize_kernel
     from phiscope.measurement.layers import Layers
@@ -58,6 +59,7 @@ __all__ = [
     "split",
     "tangent_kernel",
     "track",
+    "view",
     "write_run",
 ]
 
@@ -88,6 +90,7 @@ _HOMES = {
     "split": "phiscope.network",
     "tangent_kernel": "phiscope.theory.tangent",
     "track": "phiscope.analysis.tracking",
+    "view": "phiscope.live",
     "write_run": "phiscope.runs",
 }
 

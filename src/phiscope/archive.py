@@ -111,12 +111,13 @@ def is_file(path: str | PathLike[str]) -> bool:
         return False
 
 
-def read_bytes(path: str | PathLike[str], *, limit: int) -> bytes:
+def read_bytes(path: str | PathLike[str], *, limit: int, start: int = 0) -> bytes:
     """The content of a regular file.
 
     Args:
         path: the file; a pipe, a device or a folder is refused without waiting for it.
         limit: largest size in bytes.
+        start: so many bytes at the beginning are passed over.
 
     Raises:
         FileNotFoundError: there is none.
@@ -130,6 +131,7 @@ def read_bytes(path: str | PathLike[str], *, limit: int) -> bytes:
                 raise RunFormatError(f"{path} is no regular file, expected one written by phiscope")
             if facts.st_size > limit:
                 raise RunFormatError(f"{path} has {facts.st_size} bytes, expected at most {limit}; it is damaged")
+            file.seek(start)
             return file.read(limit)
     except FileNotFoundError:
         raise

@@ -49,6 +49,7 @@ TEST_FILES_OF_NO_MODULE = {
     "integrations/test_logged.py",
     "integrations/test_skorch.py",
     "integrations/test_two_processes.py",
+    "live/test_browser.py",
     "page/test_browser.py",
     "page/test_growth.py",
     "reproduction/test_families.py",
@@ -84,6 +85,7 @@ PUBLIC = [
     "split",
     "tangent_kernel",
     "track",
+    "view",
     "write_run",
 ]
 

@@ -196,6 +196,15 @@ def _compare(chosen: Namespace) -> int:
     return DONE
 
 
+def _view(chosen: Namespace) -> int:
+    from phiscope.live import view
+
+    with view(chosen.runs, chosen.port) as shown:
+        print(f"view: {shown.url} (Ctrl-C ends it)", flush=True)
+        shown.wait()
+    return DONE
+
+
 def _explain(chosen: Namespace) -> int:
     from phiscope.cli.text import all_words, explanation
     from phiscope.glossary.words import stored
@@ -237,6 +246,7 @@ COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "report": _report,
     "compare": _compare,
     "figure": _figure,
+    "view": _view,
     "explain": _explain,
     "replay": _replay,
     "reproduce": _reproduce,

@@ -26,6 +26,8 @@ SUMMARIES = {
     "compare": "Print the final numbers of several runs side by side.",
     "figure": "Write one picture of a run for a paper, one or two columns wide, and print its caption. NAME is "
     "spectrum, curves, classes, gallery or plane of one record, or timeline, flow or why of the training.",
+    "view": "Serve the runs in a folder to a browser on this machine, live while they train. From another machine: "
+    "ssh -L 8000:localhost:N with --port N there, and open localhost:8000 here. Ctrl-C ends it.",
     "explain": "Print what a number, a symbol or a word of the page means: formula, range, direction, invariances, "
     "source.",
     "replay": "Measure saved checkpoints of one training, in order, and write the run that an observer would have "
@@ -44,6 +46,7 @@ USAGES = {
     "report": "RUN [RUN ...] [-o FILE]",
     "compare": "RUN RUN [RUN ...]",
     "figure": "RUN NAME [-o FILE] [--columns {1,2}] [--epoch N] [--split NAME] [--k J,K] [--moving]",
+    "view": "RUNS [--port N]",
     "explain": "[NAME]",
     "replay": "MODEL CHECKPOINT [CHECKPOINT ...] --data MODULE:FUNCTION --out RUN\n"
     "                       [--head NAME] [--key KEY] [--jobs N] [--max-samples N] [--quiet]",
@@ -68,6 +71,7 @@ COMMAND_EXAMPLES = {
         "runs/mine plane --k 2,3 --epoch 10 -o plane.svg",
         "runs/mine spectrum --moving -o spectrum.gif",
     ),
+    "view": ("runs", "runs --port 8000"),
     "explain": ("", "dynamical_low_rank", "D_LR", '"Pi*(k)"', "cannot be told"),
     "replay": ("my_training:build 'ckpt/*.pt' --data my_training:probe --out runs/mine",),
     "reproduce": EXAMPLES,
@@ -107,6 +111,7 @@ def command_parser() -> ArgumentParser:
     _add_measure(made["measure"])
     _add_runs(made["report"], made["compare"])
     _add_figure(made["figure"])
+    _add_view(made["view"])
     _add_explain(made["explain"])
     _add_replay(made["replay"])
     add_options(made["reproduce"])
@@ -167,6 +172,11 @@ def _add_runs(report: ArgumentParser, compare: ArgumentParser) -> None:
     for parser in (report, compare):
         parser.add_argument("runs", nargs="+", type=str, metavar="RUN", help="a run's folder")
     report.add_argument("-o", "--output", type=str, default="report.html", metavar="FILE", help="the page to write")
+
+
+def _add_view(parser: ArgumentParser) -> None:
+    parser.add_argument("runs", type=str, metavar="RUNS", help="a folder with runs in it, or one run")
+    parser.add_argument("--port", type=PositiveInt, default=None, metavar="N", help="where to listen; else a free port")
 
 
 def _add_explain(parser: ArgumentParser) -> None:

@@ -4,6 +4,7 @@
 
     build.py        `report`: reads the runs, fills the template in `assets/`, writes one file
     payload.py      everything the page's script needs, as JSON-ready data
+    updates.py      what a page that is open needs when its runs have grown
     frames.py       what the slider shows of every record
     charts.py       panels and maps as plotly specifications
     class_search.py  thousands of classes: which the map shows, and how the others are found

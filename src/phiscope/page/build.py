@@ -12,6 +12,7 @@ import gzip
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from phiscope.page.charts import gradient, history_spec
 from phiscope.page.number_rows import LastValues, absent_numbers, curve_rows, last_values, section_rows
 from phiscope.page.payload import page_data
 from phiscope.page.tracks import PANELS
+from phiscope.page.updates import history_key
 from phiscope.runs import Run, open_run
 
 if TYPE_CHECKING:
@@ -61,18 +63,52 @@ def report(runs: RunLike | Sequence[RunLike], output: str | os.PathLike[str]) ->
     return _write(text, Path(output))
 
 
-def page_text(runs: Mapping[str, Run]) -> str:
-    """The page for runs by the label under which they are shown."""
-    environment = _environment()
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """Where a page that a server shows finds what an offline page has inside; all but marks are addresses.
+
+    Attributes:
+        library: the drawing library.
+        script: the page's own script.
+        home: the list of runs.
+        events: what tells the page of new records.
+        marks: up to where the page knows its runs.
+    """
+
+    library: str
+    script: str
+    home: str
+    events: str
+    marks: str
+
+
+def on_one_axis(runs: Mapping[str, Run]) -> Mapping[str, Run]:
+    """The runs with their moments counted alike: in epochs, unless all of them count steps."""
     if len({run.unit for run in runs.values() if run.records}) > 1:
-        # One axis for all of them.
-        runs = {label: run.in_epochs() for label, run in runs.items()}
-    data = page_data(runs)
+        return {label: run.in_epochs() for label, run in runs.items()}
+    return runs
+
+
+def page_text(runs: Mapping[str, Run], *, data: Mapping[str, Any] | None = None, served: Served | None = None) -> str:
+    """The page.
+
+    Args:
+        runs: the runs by the label under which they are shown.
+        data: from `page_data` of the same runs on one axis; None makes it.
+        served: for a page that a server shows; None is one that stands alone.
+
+    Raises:
+        MissingDependencyError: plotly, jinja2 or Pillow is not installed.
+        RunFormatError: a measurement cannot be read.
+    """
+    template = environment().get_template("page.html")
+    runs = on_one_axis(runs)
+    data = page_data(runs) if data is None else data
     sections = history_sections(runs)
-    shared = words.shared_facts(list(runs.values()))
     values = last_values(runs)
-    cards = [_card(index, label, run, shared) for index, (label, run) in enumerate(runs.items())]
-    return environment.get_template("page.html").render(
+    cards, shared = _cards(runs, served)
+    return template.render(
+        served=served,
         title=_title(cards),
         cards=cards,
         tracked=PANELS,
@@ -83,8 +119,8 @@ def page_text(runs: Mapping[str, Run]) -> str:
         sections=[_section(section, values) for section in sections],
         curves=curve_rows(),
         absent=absent_numbers(runs),
-        data=data | {"history": [history_spec(p) for s in sections for p in s.panels]},
-        library=packed_plotly(),
+        data={**data, "history": history_data(sections)},
+        library=packed_plotly() if served is None else "",
         diverging=gradient(DIVERGING),
         sequential=gradient(SEQUENTIAL),
         ghost=GHOST,
@@ -94,26 +130,62 @@ def page_text(runs: Mapping[str, Run]) -> str:
     )
 
 
-def _environment() -> Environment:
+def cards_text(runs: Mapping[str, Run], served: Served) -> str:
+    """What the top of a served page says of its runs, for a page that is open already."""
+    cards, _ = _cards(on_one_axis(runs), served)
+    return environment().get_template("cards.html").render(cards=cards, served=served)
+
+
+def history_data(sections: Sequence[Section]) -> list[dict[str, Any]]:
+    """Every scalar's panel as a plotly specification, with the key under which `page_update` sends its new points."""
+    return [
+        history_spec(panel) | {"key": history_key(section.title, panel.name)}
+        for section in sections
+        for panel in section.panels
+    ]
+
+
+def _cards(runs: Mapping[str, Run], served: Served | None) -> tuple[list[dict[str, Any]], Sequence[tuple[str, str]]]:
+    """What the top of the page says of each run, and what is said once for all of them."""
+    shared = words.shared_facts(list(runs.values()))
+    if served is not None:
+        # What grows is said of each run, where it can be said anew.
+        shared = tuple(fact for fact in shared if fact[0] != words.RECORDED)
+    return [_card(index, label, run, shared) for index, (label, run) in enumerate(runs.items())], shared
+
+
+def environment(package: str = "phiscope.page") -> Environment:
+    """The templates in a package's ``assets``, with what all pages share.
+
+    Raises:
+        MissingDependencyError: jinja2 is not installed.
+    """
     try:
-        import jinja2
+        import jinja2  # noqa: F401 (the sentence below, also where an earlier call had it)
     except ImportError as error:
         raise MissingDependencyError("jinja2", purpose="phiscope.report()", extra="report") from error
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("phiscope.page", "assets"),
+    return _environment(package)
+
+
+@functools.cache  # a template is compiled once, however often a page that is open is told something
+def _environment(package: str) -> Environment:
+    import jinja2
+
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader(package, "assets"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
     # Without spaces the data are a tenth smaller.
-    environment.policies["json.dumps_kwargs"] = {
+    made.policies["json.dumps_kwargs"] = {
         "sort_keys": True,
         "separators": (",", ":"),
         "allow_nan": False,  # no browser reads NaN, and all pictures would be dead
     }
-    environment.filters["subscripts"] = _subscripts
-    return environment
+    made.filters["subscripts"] = _subscripts
+    return made
 
 
 def _subscripts(symbol: str) -> Any:

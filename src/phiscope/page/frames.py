@@ -32,8 +32,12 @@ LIVE_SHARE = 0.9
 Frame = dict[str, Any]
 
 
-def run_frames(run: Run) -> Frame:
+def run_frames(run: Run, first: int = 0) -> Frame:
     """Every record of a run, ready for JSON.
+
+    Args:
+        run: the run.
+        first: position of the record to begin with; the lists of what is returned begin there, too.
 
     Returns:
         ``curves``, ``maps``, ``gallery`` and ``turns`` (what differs when rotated toward the classes) by split and
@@ -43,7 +47,7 @@ def run_frames(run: Run) -> Frame:
         smallest drawn relative eigenvalue, and ``widest``, the largest k.
     """
     frames = _Frames(run)
-    for position, record in enumerate(run.records):
+    for position, record in enumerate(run.records[first:], start=first):
         frames.add(position, record)
     return frames.result()
 
@@ -121,7 +125,8 @@ class _Frames:
 
     def result(self) -> Frame:
         keep_every = max(1, -(-self._cells // CELL_BUDGET))
-        dropped = {i for i in range(len(self._run.records) - 1) if i % keep_every}
+        count = max(map(len, self._regimes.values()), default=0)
+        dropped = {i for i in range(count - 1) if i % keep_every}
         for split, mode in itertools.product(self._run.splits, MODES):
             self._drop_maps(split, mode, dropped)
         return {

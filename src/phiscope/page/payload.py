@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -29,8 +29,41 @@ Key = tuple[float, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Shared:
-    """What all runs of a page have in common, so that their pictures can be compared."""
+class Extremes:
+    """How far the pictures of one run reach, which decides their axes.
+
+    Attributes:
+        lowest: smallest relative eigenvalue that a spectrum shows.
+        widest: largest k.
+        functions: most eigenfunctions followed at one record, 0 where none are.
+        faintest: smallest relative eigenvalue on a line of a followed eigenfunction.
+    """
+
+    lowest: float = 1.0
+    widest: float = 1.0
+    functions: int = 0
+    faintest: float = 1.0
+
+    def wider(self, other: Extremes) -> Extremes:
+        """What holds both."""
+        return Extremes(
+            lowest=min(self.lowest, other.lowest),
+            widest=max(self.widest, other.widest),
+            functions=max(self.functions, other.functions),
+            faintest=min(self.faintest, other.faintest),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """What all runs of a page have in common, so that their pictures can be compared.
+
+    Attributes:
+        positions: where the slider can stand.
+        several: whether epochs alone do not tell the positions apart.
+        top: right end of the axis of k.
+        lowest: lower end of the axis of strength.
+    """
 
     positions: list[Key]
     several: bool
@@ -48,25 +81,17 @@ def page_data(runs: Mapping[str, Run]) -> dict[str, Any]:
         A dictionary of JSON types only: NaN and infinite values are None.
     """
     frames = [run_frames(run) for run in runs.values()]
-    positions, several = slider_positions(list(runs.values()))
-    unit: Unit = next((run.unit for run in runs.values() if run.records), "epoch")
-    shared = _Shared(
-        positions=positions,
-        several=several,
-        top=1.15 * max((frame["widest"] for frame in frames), default=1),
-        # At least a decade and a half, so that a flat early spectrum looks flat.
-        lowest=min(0.03, 0.5 * min((frame["lowest"] for frame in frames), default=1.0)),
-    )
+    shared = shared_by(list(runs.values()), [extremes_of(frame) for frame in frames])
+    unit = unit_shown(runs.values())
     return {
-        "positions": [
-            {"epoch": at, "label": at_words(unit, at) + (f", step {step}" if several else "")} for at, step in positions
-        ],
+        "positions": position_data(shared.positions, unit, shared.several),
+        "several": shared.several,
         "splits": list(dict.fromkeys(split for run in runs.values() for split in run.splits)),
         "ghost": GHOST,
         "regimes": {name: title for name, title in REGIME_TITLES.items() if name is not None},
         "gone": GONE,
         "wide": 1 / NEARLY_EQUAL,
-        "log_epochs": _log_epochs(runs),
+        "log_epochs": log_epoch_data(runs),
         "unit": unit,
         "runs": [
             _run_data(index, label, run, frame, shared)
@@ -75,7 +100,51 @@ def page_data(runs: Mapping[str, Run]) -> dict[str, Any]:
     }
 
 
-def _log_epochs(runs: Mapping[str, Run]) -> dict[str, Any] | None:
+def unit_shown(runs: Iterable[Run]) -> Unit:
+    """What the page's one axis of time counts."""
+    return next((run.unit for run in runs if run.records), "epoch")
+
+
+def shared_by(runs: Sequence[Run], extremes: Sequence[Extremes]) -> Shared:
+    """What these runs have in common, from how far the pictures of each reach."""
+    positions, several = slider_positions(runs)
+    return Shared(
+        positions=positions,
+        several=several,
+        top=1.15 * max((one.widest for one in extremes), default=1),
+        # At least a decade and a half, so that a flat early spectrum looks flat.
+        lowest=min(0.03, 0.5 * min((one.lowest for one in extremes), default=1.0)),
+    )
+
+
+def extremes_of(frame: Mapping[str, Any], before: int = 0) -> Extremes:
+    """How far the pictures of one run reach.
+
+    Args:
+        frame: from `run_frames`.
+        before: so many records of the run come before those of the frame.
+    """
+    functions, faintest = 0, 1.0
+    for split, by_mode in frame["tracks"].items():
+        for mode, pictures in by_mode.items():
+            curves = [None] * before + frame["curves"][split][mode]
+            functions = max([functions, *(picture["functions"] for picture in pictures.values())])
+            faintest = min([faintest, *(lowest_strength(picture, curves) for picture in pictures.values())])
+    return Extremes(lowest=frame["lowest"], widest=frame["widest"], functions=functions, faintest=faintest)
+
+
+def position_data(positions: Iterable[Key], unit: Unit, several: bool) -> list[dict[str, Any]]:
+    """Where the slider can stand, each with its words; the step only where epochs do not tell them apart."""
+    return [
+        {"epoch": at, "step": step, "label": f"{at_words(unit, at)}, step {step}"}
+        if several
+        else {"epoch": at, "label": at_words(unit, at)}
+        for at, step in positions
+    ]
+
+
+def log_epoch_data(runs: Mapping[str, Run]) -> dict[str, Any] | None:
+    """The logarithmic axis of time, None where it does not help."""
     axis = log_epochs(record.at for run in runs.values() for record in run.records)
     return None if axis is None else asdict(axis)
 
@@ -83,7 +152,7 @@ def _log_epochs(runs: Mapping[str, Run]) -> dict[str, Any] | None:
 def slider_positions(runs: Sequence[Run]) -> tuple[list[Key], bool]:
     """Every measured moment of all runs in order, and whether epochs alone do not tell them apart."""
     several = any(len({r.at for r in _measured(run)}) < len(_measured(run)) for run in runs)
-    keys = {_key(record, several) for run in runs for record in _measured(run)}
+    keys = {position_of(record, several) for run in runs for record in _measured(run)}
     return sorted(keys), several
 
 
@@ -91,13 +160,14 @@ def _measured(run: Run) -> list[Record]:
     return [record for record in run.records if record.splits]
 
 
-def _key(record: Record, several: bool) -> Key:
+def position_of(record: Record, several: bool) -> Key:
+    """Where the slider stands for a record."""
     return (float(record.at), int(record.step or 0) if several else 0)
 
 
-def _latest(run: Run, shared: _Shared) -> list[int]:
+def _latest(run: Run, shared: Shared) -> list[int]:
     """For each slider position the run's latest measured record by then, -1 before its first."""
-    moments = sorted((_key(record, shared.several), i) for i, record in enumerate(run.records) if record.splits)
+    moments = sorted((position_of(record, shared.several), i) for i, record in enumerate(run.records) if record.splits)
     # A run of an older format may step back: of the records up to a moment, the last one stored counts.
     latest = list(accumulate((i for _, i in moments), max))
     keys = [key for key, _ in moments]
@@ -105,30 +175,38 @@ def _latest(run: Run, shared: _Shared) -> list[int]:
     return [latest[place - 1] if place else -1 for place in places]
 
 
-def _run_data(index: int, label: str, run: Run, frame: dict[str, Any], shared: _Shared) -> dict[str, Any]:
+def _run_data(index: int, label: str, run: Run, frame: dict[str, Any], shared: Shared) -> dict[str, Any]:
     return {
         "label": label,
         "color": run_color(index),
         "at": _latest(run, shared),
-        "moments": [moment_words(record, with_step=shared.several) for record in run.records],
-        "epochs": [record.at for record in run.records],
         "splits": list(run.splits),
         "classes": _named_classes(run, frame),
         "searches": frame["searches"],
-        "curves": frame["curves"],
-        "sizes": _sizes(run),
-        "maps": frame["maps"],
-        "map_specs": _map_specs(frame),
-        "regimes": frame["regimes"],
-        "intervals": frame["intervals"],
-        "gallery": frame["gallery"],
-        "turns": frame["turns"],
-        "unturned": frame["unturned"],
-        "tracks": frame["tracks"],
-        "track_layouts": _track_layouts(frame, run.unit),
-        "gaps": {split: gap_words(size) for split, size in _sizes(run).items()},
         "samples": {split: sample_data(run, split) for split in run.splits},
-        "layouts": _layouts(run, shared),
+        "map_specs": _map_specs(frame),
+        **record_data(run, frame, shared.several),
+        **summary_data(run, extremes_of(frame), shared),
+    }
+
+
+RECORD_TABLES = ("curves", "maps", "gallery", "turns", "regimes", "intervals")
+"""What a frame says of each record."""
+
+
+def record_data(run: Run, frame: Mapping[str, Any], several: bool) -> dict[str, Any]:
+    """What the page is told of every record, one entry a record.
+
+    Args:
+        run: with the records of the frame and no others.
+        frame: from `run_frames`.
+        several: whether epochs alone do not tell records apart.
+    """
+    return {
+        **{name: frame[name] for name in (*RECORD_TABLES, "tracks", "unturned")},
+        "moments": [moment_words(record, with_step=several) for record in run.records],
+        "epochs": [record.at for record in run.records],
+        **({"steps": [record.step or 0 for record in run.records]} if several else {}),
         "numbers": _numbers(run),
         "scalars": _scalars(run),
     }
@@ -144,21 +222,24 @@ def _named_classes(run: Run, frame: dict[str, Any]) -> Any:
     return {str(label): visible(names[label]) for label in sorted(used - {None}) if label < len(names)}
 
 
+def summary_data(run: Run, extremes: Extremes, shared: Shared) -> dict[str, Any]:
+    """What the page is told of a run as a whole, and what its last record decides."""
+    sizes = _sizes(run)
+    reach = extremes.functions
+    return {
+        "sizes": sizes,
+        "gaps": {split: gap_words(size) for split, size in sizes.items()},
+        # For both operators and all splits, so that a switch moves the lines and not the axes.
+        "track_layouts": track_layouts(reach, extremes.faintest, run.unit) if reach else {},
+        "layouts": _layouts(run, shared),
+        "extremes": asdict(extremes),
+    }
+
+
 def _sizes(run: Run) -> dict[str, int]:
     """Samples measured of each split, for the level that quality reaches by chance."""
     last = {split: record for record in run.records for split in record.splits}
     return {split: record.measurement(split).n_samples for split, record in last.items()}
-
-
-def _track_layouts(frame: dict[str, Any], unit: str) -> dict[str, Any]:
-    """Layouts that hold for both operators and all splits, so that a switch moves the lines and not the axes."""
-    most, lowest = 0, 1.0
-    for split, by_mode in frame["tracks"].items():
-        for mode, pictures in by_mode.items():
-            for picture in pictures.values():
-                most = max(most, picture["functions"])
-                lowest = min(lowest, lowest_strength(picture, frame["curves"][split][mode]))
-    return track_layouts(most, lowest, unit) if most else {}
 
 
 def _map_specs(frame: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -173,7 +254,7 @@ def _map_specs(frame: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return specs
 
 
-def _layouts(run: Run, shared: _Shared) -> dict[str, Any]:
+def _layouts(run: Run, shared: Shared) -> dict[str, Any]:
     """Layouts of the three panels by operator, from the last measurement: marks are the same at all epochs."""
     measured = _measured(run)
     if not measured:

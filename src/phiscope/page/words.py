@@ -41,6 +41,10 @@ REGIME_MEANINGS: Mapping[str, str] = {
 }
 
 
+RECORDED = "Recorded"
+"""The question whose answer changes while a run goes on."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Gauge:
     """One deciding number on its scale; positions are percent of the scale's width.
@@ -250,7 +254,7 @@ def facts(run: Run) -> tuple[tuple[str, str], ...]:
         ("Data", str(header.get("data") or "")),
         ("Network", f"{header.get('model') or ''}{parameters}".removeprefix(", ")),
         ("Training", settings_words(header.get("settings"))),
-        ("Recorded", recorded_words(run)),
+        (RECORDED, recorded_words(run)),
     )
     return tuple((question, answer) for question, answer in rows if answer)
 

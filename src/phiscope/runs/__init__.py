@@ -6,6 +6,8 @@
     writing.py  the header once, then one record after the other
     by_hand.py  a run from measurements that were made by hand
     reading.py  everything light at once, each measurement when it is asked for
+    following.py  a run that is being written, read without reading it again
+    glance.py   what a list of many runs shows of one, read in a millisecond
     lines.py    the file of lines: appended only behind what is known, read with what is damaged left out
     journal.py  records and notes as lines, and which records they make
     branches.py the line of training that a run is on, and those it left

@@ -11,7 +11,7 @@ Lines without a branch, which is all of format 1, lie on branch 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,20 @@ class Lines:
         return max((line["index"] + 1 for line in self.records), default=0)
 
 
-def read_lines(folder: Path) -> Lines:
+Lighten = Callable[[bytes], bytes]
+"""Takes out of a line, before it is parsed, what its reader does not want."""
+
+
+def _whole_line(raw: bytes) -> bytes:
+    return raw
+
+
+def read_lines(folder: Path, lighten: Lighten = _whole_line) -> Lines:
     """The completed lines of a run.
+
+    Args:
+        folder: the run's folder.
+        lighten: applied to each line.
 
     Raises:
         RunFormatError: the file is there and cannot be read at all.
@@ -74,19 +86,7 @@ def read_lines(folder: Path) -> Lines:
     except FileNotFoundError:
         return Lines()
     size = content.rfind(b"\n") + 1
-    records: list[Line] = []
-    notes: list[Line] = []
-    bad: list[int] = []
-    # Not splitlines(): that also splits at characters which JSON allows inside a text.
-    for number, raw in enumerate(content[:size].split(b"\n")[:-1], start=1):
-        try:
-            line = parsed(raw)
-            if "note" in line:
-                notes.append(_checked_note(line))
-            else:
-                records.append(_checked(line))
-        except _UNREADABLE:
-            bad.append(number)
+    records, notes, bad = _read(content[:size], lighten)
     warnings = [f"line {n} of {layout.LINES} cannot be read; that record is left out" for n in bad[:SHOWN_WARNINGS]]
     if len(bad) > SHOWN_WARNINGS:
         warnings.append(f"{len(bad) - SHOWN_WARNINGS} more lines of {layout.LINES} cannot be read")
@@ -102,6 +102,61 @@ def read_lines(folder: Path) -> Lines:
         torn=content[size:],
         damaged=len(bad),
     )
+
+
+def read_appended(folder: Path, known: Lines, lighten: Lighten = _whole_line) -> Lines | None:
+    """The lines as they are now, read from where they ended before; what is torn at the end is left for the next time.
+
+    Args:
+        folder: the run's folder.
+        known: what was read before; its records are not changed, and those that a note belongs to are replaced.
+        lighten: applied to each line.
+
+    Returns:
+        None where the file is not what was known with more behind it, or has lines that cannot be read: read it anew.
+
+    Raises:
+        RunFormatError: the file cannot be read at all.
+    """
+    start = known.size - len(known.last)
+    try:
+        content = read_bytes(folder / layout.LINES, limit=LARGEST, start=start)
+    except FileNotFoundError:
+        return None if known.size else known
+    if not content.startswith(known.last):
+        return None
+    size = content.rfind(b"\n") + 1
+    news, notes, bad = _read(content[len(known.last) : size], lighten)
+    noted = {note["note"] for note in notes}
+    old = [{**line, "scalars": dict(line["scalars"])} if line["index"] in noted else line for line in known.records]
+    records = [*old, *news]
+    if bad or _apply(notes, records):
+        return None
+    absorbed = {index for line in news for index in line["absorbs"]}
+    return Lines(
+        records=[line for line in records if line["index"] not in absorbed],
+        warnings=known.warnings,
+        size=start + size,
+        last=content[content.rfind(b"\n", 0, max(size - 1, 0)) + 1 : size],
+    )
+
+
+def _read(content: bytes, lighten: Lighten) -> tuple[list[Line], list[Line], list[int]]:
+    """Records, notes, and the numbers of completed lines that nobody can read."""
+    records: list[Line] = []
+    notes: list[Line] = []
+    bad: list[int] = []
+    # Not splitlines(): that also splits at characters which JSON allows inside a text.
+    for number, raw in enumerate(content.split(b"\n")[:-1], start=1):
+        try:
+            line = parsed(lighten(raw))
+            if "note" in line:
+                notes.append(_checked_note(line))
+            else:
+                records.append(_checked(line))
+        except _UNREADABLE:
+            bad.append(number)
+    return records, notes, bad
 
 
 def _apply(notes: Iterable[Line], records: Iterable[Line]) -> list[str]:

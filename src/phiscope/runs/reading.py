@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from phiscope.measurement.record import Measurement
 from phiscope.runs import layout
 from phiscope.runs.alerts import read_alerts
 from phiscope.runs.gallery import Gallery, read_gallery
-from phiscope.runs.lines import on_branch, read_lines
+from phiscope.runs.lines import Lines, on_branch, read_lines
 from phiscope.runs.units import Unit, unit_of
 
 if TYPE_CHECKING:
@@ -308,17 +308,29 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     """
     folder = Path(path)
     header = layout.read_header(folder)
+    return run_of(folder, header, read_lines(folder))
+
+
+def run_of(folder: Path, header: dict[str, Any], read: Lines, before: Iterable[Record] = ()) -> Run:
+    """The run that a header and lines make, with how it ended and what alerts there are by now.
+
+    Args:
+        folder: the run's folder.
+        header: what its header file says; what cannot be used is taken out.
+        read: its lines.
+        before: records made earlier; those whose line is the same object are taken as they are.
+    """
     warnings = _header_problems(header)
-    read = read_lines(folder)
     end, problems = _end(folder)
     alerts, unread = read_alerts(folder)
     problems += [*unread, *(f"alert: {alert['sentence']}" for alert in alerts)]
     shown = read.records[-1]["branch"] if read.records else 0
     unit = unit_of(header, read.records)
+    made = {id(record.line): record for record in before if record.unit == unit}
     return Run(
         path=folder,
         header=header,
-        records=tuple(_record(folder, line, unit) for line in on_branch(read.records, shown)),
+        records=tuple(made.get(id(line)) or _record(folder, line, unit) for line in on_branch(read.records, shown)),
         status=end.get("status", UNFINISHED),
         reason=end.get("reason", ""),
         results=end.get("results", {}),

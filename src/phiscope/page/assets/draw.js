@@ -1,6 +1,6 @@
 const data = JSON.parse(document.getElementById("data").textContent);
-const last = Math.max(data.positions.length - 1, 0);
-const state = { position: last, mode: "centered", split: data.splits[0] || "", turn: "diagonalized", epochs: "linear" };
+const last = () => Math.max(data.positions.length - 1, 0);
+const state = { position: last(), mode: "centered", split: data.splits[0] || "", turn: "diagonalized", epochs: "linear" };
 const every = (selector, root) => Array.from((root || document).querySelectorAll(selector));
 const config = { displayModeBar: false, responsive: true, doubleClick: false };
 // Without a whole redraw a slide takes less than half the time; the axes stay as they are anyway.

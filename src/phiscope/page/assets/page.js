@@ -58,6 +58,14 @@ function ribbons() {
   });
 }
 
+// The slider's length, which grows with a page that follows its runs.
+function fitSlider() {
+  const slider = document.getElementById("position");
+  slider.max = String(last());
+  slider.value = String(state.position);
+  slider.disabled = document.getElementById("play").disabled = data.positions.length < 2;
+}
+
 function controls() {
   const slider = document.getElementById("position");
   const play = document.getElementById("play");
@@ -74,15 +82,15 @@ function controls() {
     slider.value = String(position);
     refresh();
   };
-  play.disabled = data.positions.length < 2;
+  fitSlider();
   slider.addEventListener("input", () => (stop(), choose(Number(slider.value))));
   play.addEventListener("click", () => {
     if (timer) return stop();
-    if (state.position === last) choose(0);
+    if (state.position === last()) choose(0);
     play.setAttribute("aria-pressed", "true");
     play.firstElementChild.textContent = "❚❚";
     play.querySelector(".play-word").textContent = "Pause";
-    timer = setInterval(() => (state.position >= last ? stop() : choose(state.position + 1)), Math.max(90, Math.min(500, 9000 / (last + 1))));
+    timer = setInterval(() => (state.position >= last() ? stop() : choose(state.position + 1)), Math.max(90, Math.min(500, 9000 / (last() + 1))));
   });
   every("input[data-state]").forEach((input) =>
     input.addEventListener("change", () => {
@@ -110,6 +118,8 @@ function controls() {
 // ---- the drawing library ---------------------------------------------------------------------
 
 async function unpack() {
+  // A server sends the library as a script of its own, which has run by now.
+  if (!document.getElementById("library")) return window.Plotly;
   const packed = atob(document.getElementById("library").textContent.trim());
   const bytes = Uint8Array.from(packed, (letter) => letter.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
@@ -146,7 +156,7 @@ function watch() {
 
 controls();
 const note = document.getElementById("unpacking");
-if (typeof DecompressionStream === "undefined") {
+if (document.getElementById("library") && typeof DecompressionStream === "undefined") {
   note.textContent = "This browser is too old to unpack the pictures (it lacks DecompressionStream); any browser from 2023 on shows them.";
   note.hidden = false;
   return;

@@ -1,0 +1,73 @@
+"""A headless Chromium, and what goes wrong on the pages that it opens."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+NEEDS_BROWSER = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
+]
+
+
+@contextmanager
+def started_browser() -> Iterator[Browser]:
+    """A browser that is closed at the end."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        yield started
+        started.close()
+
+
+class Watched:
+    """One page with everything that went wrong on it, and everything it asked for.
+
+    Attributes:
+        page: the page.
+        faults: errors and warnings of the console, and exceptions.
+        requests: addresses.
+    """
+
+    def __init__(self, browser: Browser, address: str, *, width: int = 1280, scheme: str = "light") -> None:
+        self.faults: list[str] = []
+        self.requests: list[str] = []
+        self.page: Page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+        self.page.on("console", lambda message: self._note(message.type, message.text))
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(address)
+        self.page.wait_for_selector("html[data-ready=yes]")
+
+    def _note(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning"):
+            self.faults.append(text)
+
+    def until(self, expression: str, timeout: float = 20.0) -> None:
+        """Wait until an expression is true on the page; Playwright's own wait is refused where a page forbids eval."""
+        end = time.monotonic() + timeout
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < end, f"never came true: {expression}"
+            self.page.wait_for_timeout(30)
+
+    def overflow(self) -> int:
+        """Pixels by which the page is wider than the window."""
+        wide: int = self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        return wide
+
+    def outside(self, server: str) -> list[str]:
+        """Requests that went neither to the server nor to data in the page."""
+        return [url for url in self.requests if not url.startswith((server, "data:", "blob:"))]
