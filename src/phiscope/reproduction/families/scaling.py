@@ -50,15 +50,9 @@ def _sweep(base: Setup, knob: str, name: str, values: tuple[Any, ...]) -> tuple[
     )
 
 
-def _sweeps(base: Setup, samples: tuple[int, ...], widths: tuple[float, ...]) -> tuple[Condition, ...]:
-    """One knob at a time, then decay with down-scaled targets, with large initial weights, and without features."""
+def _grids(base: Setup) -> tuple[Condition, ...]:
+    """Decay with down-scaled targets, with large initial weights, and without a gradient to the hidden layers."""
     return (
-        *_sweep(base, "target scale", "target_scale", (1.0, 0.3, 0.1, 0.03)),
-        *_sweep(base, "initialization", "init_scale", (0.2, 0.41, 1.0, 2.0)),
-        *_sweep(base, "weight decay", "weight_decay", (0.0, 0.1, 1.0)),
-        *_sweep(base, "samples", "n_train", samples),
-        *_sweep(base, "depth", "depth", (1, 2, 4)),
-        *_sweep(base, "width", "width", widths),
         *(
             Condition(
                 label=f"decay {decay:g}, scale {scale:g}",
@@ -87,6 +81,19 @@ def _sweeps(base: Setup, samples: tuple[int, ...], widths: tuple[float, ...]) ->
             setup=replace(base, frozen=True, weight_decay=1.0),
             group="no gradient to the hidden layers",
         ),
+    )
+
+
+def _sweeps(base: Setup, samples: tuple[int, ...], widths: tuple[float, ...]) -> tuple[Condition, ...]:
+    """One knob at a time, then the grids."""
+    return (
+        *_sweep(base, "target scale", "target_scale", (1.0, 0.3, 0.1, 0.03)),
+        *_sweep(base, "initialization", "init_scale", (0.2, 0.41, 1.0, 2.0)),
+        *_sweep(base, "weight decay", "weight_decay", (0.0, 0.1, 1.0)),
+        *_sweep(base, "samples", "n_train", samples),
+        *_sweep(base, "depth", "depth", (1, 2, 4)),
+        *_sweep(base, "width", "width", widths),
+        *_grids(base),
     )
 
 
@@ -130,70 +137,73 @@ _D, _S, _S_RAW = "dynamical_low_rank", "initial_kernel_similarity", "initial_ker
 _V3 = "v3: right"
 
 
+_COMPARED = (
+    _claim("Down-scaled targets: D_LR says lazier", _D, SCALED, True, _V3),
+    _claim("Down-scaled targets: S_init does not move", _S, SCALED, None, "v3: no move"),
+    _claim("Down-scaled targets: the parameter norm does not move", "parameter_norm", SCALED, None, "v3: no move"),
+    _claim("Down-scaled targets: NC1 falls, against D_LR", "nc1", SCALED, False, "v3: opposite direction"),
+    _claim("With weight decay 1, down-scaled targets: D_LR says lazier", _D, SCALED_IN_DECAY, True, _V3),
+    _claim("With weight decay 1, down-scaled targets: S_init does not move", _S, SCALED_IN_DECAY, None, "v3: no move"),
+    _claim(
+        "With weight decay 1, down-scaled targets: NC1 falls, against D_LR",
+        "nc1",
+        SCALED_IN_DECAY,
+        False,
+        "v3: opposite direction",
+    ),
+    _claim("Weight decay: D_LR says richer", _D, DECAYED, False, _V3),
+    _claim(
+        "Weight decay: the parameter norm falls, which reads as lazier",
+        "parameter_norm",
+        DECAYED,
+        False,
+        "v3: misjudges",
+    ),
+    _claim(
+        "Weight decay: S_init falls, which reads as richer",
+        _S,
+        DECAYED,
+        False,
+        "v3: misjudges, as decay changes the kernel without rich training",
+    ),
+    _claim("Large initial weights, weight decay 0.3: D_LR says richer", _D, _LARGE, False, "–", ours=True),
+    _claim("Large initial weights, weight decay 0.3: S_init says lazier", _S, _LARGE, True, "–", ours=True),
+    _claim(
+        "No gradient to the hidden layers: decay on all layers lowers D_LR, although no feature is learned",
+        _D,
+        (STILL_FREE, STILL_ALL),
+        False,
+        "–",
+        ours=True,
+    ),
+    _claim(
+        "No gradient to the hidden layers: S_init does not move under decay on all layers",
+        _S,
+        (STILL_FREE, STILL_ALL),
+        None,
+        "–",
+        ours=True,
+    ),
+    _claim(
+        "Larger initial weights: D_LR says lazier",
+        _D,
+        ("initialization 0.41", "initialization 2"),
+        True,
+        "words",
+    ),
+    _claim(
+        "Larger initial weights: the tangent kernel turns less",
+        "tangent_kernel_distance",
+        ("initialization 0.41", "initialization 2"),
+        False,
+        "words",
+    ),
+)
+
+
 def _claims(samples: tuple[str, str], widths: tuple[str, str]) -> tuple[Claim, ...]:
     return (
-        _claim("Down-scaled targets: D_LR says lazier", _D, SCALED, True, _V3),
-        _claim("Down-scaled targets: S_init does not move", _S, SCALED, None, "v3: no move"),
-        _claim("Down-scaled targets: the parameter norm does not move", "parameter_norm", SCALED, None, "v3: no move"),
-        _claim("Down-scaled targets: NC1 falls, against D_LR", "nc1", SCALED, False, "v3: opposite direction"),
-        _claim("With weight decay 1, down-scaled targets: D_LR says lazier", _D, SCALED_IN_DECAY, True, _V3),
-        _claim(
-            "With weight decay 1, down-scaled targets: S_init does not move", _S, SCALED_IN_DECAY, None, "v3: no move"
-        ),
-        _claim(
-            "With weight decay 1, down-scaled targets: NC1 falls, against D_LR",
-            "nc1",
-            SCALED_IN_DECAY,
-            False,
-            "v3: opposite direction",
-        ),
-        _claim("Weight decay: D_LR says richer", _D, DECAYED, False, _V3),
-        _claim(
-            "Weight decay: the parameter norm falls, which reads as lazier",
-            "parameter_norm",
-            DECAYED,
-            False,
-            "v3: misjudges",
-        ),
-        _claim(
-            "Weight decay: S_init falls, which reads as richer",
-            _S,
-            DECAYED,
-            False,
-            "v3: misjudges, as decay changes the kernel without rich training",
-        ),
-        _claim("Large initial weights, weight decay 0.3: D_LR says richer", _D, _LARGE, False, "–", ours=True),
-        _claim("Large initial weights, weight decay 0.3: S_init says lazier", _S, _LARGE, True, "–", ours=True),
-        _claim(
-            "No gradient to the hidden layers: decay on all layers lowers D_LR, although no feature is learned",
-            _D,
-            (STILL_FREE, STILL_ALL),
-            False,
-            "–",
-            ours=True,
-        ),
-        _claim(
-            "No gradient to the hidden layers: S_init does not move under decay on all layers",
-            _S,
-            (STILL_FREE, STILL_ALL),
-            None,
-            "–",
-            ours=True,
-        ),
-        _claim(
-            "Larger initial weights: D_LR says lazier",
-            _D,
-            ("initialization 0.41", "initialization 2"),
-            True,
-            "words",
-        ),
-        _claim(
-            "Larger initial weights: the tangent kernel turns less",
-            "tangent_kernel_distance",
-            ("initialization 0.41", "initialization 2"),
-            False,
-            "words",
-        ),
+        *_COMPARED,
         _claim("More samples: D_LR falls", _D, samples, False, "–", ours=True),
         _claim("More depth: D_LR falls", _D, ("depth 1", "depth 4"), False, "–", ours=True),
         _claim("More width: D_LR rises", _D, widths, True, "–", ours=True),
