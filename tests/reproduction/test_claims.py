@@ -93,6 +93,14 @@ def test_claims_never_disappear_and_say_what_diverged():
     assert everything.judged(results_of(LOW, HIGH, missing=1)).verdict == "not run"
 
 
+def test_a_claim_about_a_number_that_older_trainings_lack_is_not_run():
+    claim = Claim(sentence="s", paper="p", labels=("a", "b"), judge=is_less("d", "a", "b"), numbers=(("d", "train"),))
+    assert claim.judged(results_of(LOW, HIGH)).verdict == "reproduced"
+    found = claim.judged(results_of(LOW, HIGH, number="other"))
+    assert (found.verdict, found.ours) == ("not run", "–")
+    assert "--renew" in found.why
+
+
 def test_a_spread_has_the_digits_it_deserves():
     assert spread_text(np.array([0.0147, 0.0190, 0.0104])) == "0.0147 ± 0.0043"
     assert spread_text(np.array([100.0, 200.0, 300.0])) == "200 ± 100"

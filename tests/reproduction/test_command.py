@@ -7,6 +7,8 @@ from phiscope.cli.main import run_command
 from phiscope.errors import InputError
 from phiscope.reproduction import engine
 from phiscope.reproduction.run import reproduce
+from phiscope.studies.datasets import fashion_mnist
+from published_images import write_mnist
 
 
 def _refused(capsys, *arguments):
@@ -26,6 +28,7 @@ def _refused(capsys, *arguments):
         (["--scale", "huge"], "--scale"),
         (["code", "--scale", "full"], "--data"),
         (["code", "--scale", "full", "--data", "nowhere"], "nowhere/mnist"),
+        (["grokking", "--scale", "medium"], "grokking has no medium scale"),
         (["code", "--docs", "docs"], "leave FAMILY out"),
     ],
 )
@@ -82,8 +85,10 @@ def test_a_fault_gives_exit_code_1_and_the_other_trainings(monkeypatch, everythi
 
 
 def test_the_door_for_python_checks_its_arguments(tmp_path):
-    with pytest.raises(InputError, match="small or full"):
+    with pytest.raises(InputError, match="small, medium or full"):
         reproduce(scale="middle", out=tmp_path)
+    with pytest.raises(InputError, match="regression has no medium scale; those with one are minimal"):
+        reproduce("regression", scale="medium", out=tmp_path)
     with pytest.raises(InputError, match="no folder"):
         reproduce("batch-norm", scale="full", data=tmp_path, out=tmp_path)
 
@@ -93,3 +98,36 @@ def test_more_seeds_can_be_asked_for(quick, tmp_path, monkeypatch, everything):
     found = reproduce("poor", seeds=4, out=tmp_path, progress=False)
     assert found.progress.done == 16
     assert found.summaries[0].seeds == (0, 1, 2, 3)
+
+
+def test_medium_scale_without_its_pictures_is_one_sentence_before_any_training(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(fashion_mnist, "places", lambda: iter([tmp_path / "absent"]))
+    sentence = _refused(capsys, "shuffled", "--scale", "medium", "--out", str(tmp_path / "out"))
+    assert fashion_mnist.PACKAGE in sentence
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_medium_scale_is_resumed_and_shown_beside_the_small_one(quick, monkeypatch, capsys, tmp_path):
+    write_mnist(tmp_path / "data" / "fashion-mnist")
+    command = ["reproduce", "poor", "--out", str(tmp_path), "--data", str(tmp_path / "data")]
+    assert run_command(command) == 0
+    page = tmp_path / "reproduction-poor.html"
+    assert page.read_text(encoding="utf-8").count("Medium scale") == 2  # the line on top and the family's heading
+    assert "not run" in page.read_text(encoding="utf-8")
+    trained = []
+    made_up = engine.train
+    monkeypatch.setattr(engine, "train", lambda setup, **more: trained.append(setup.seed) or made_up(setup, **more))
+    assert run_command([*command, "--scale", "medium"]) == 0
+    assert trained == sorted(trained)
+    assert len(trained) == 15
+    assert run_command([*command, "--scale", "medium"]) == 0
+    assert len(trained) == 15
+    assert "verdict, small" in page.read_text(encoding="utf-8")
+    assert "shuffled labels, no decay" in page.read_text(encoding="utf-8")
+    assert "shuffled labels without weight decay" in capsys.readouterr().out
+
+
+def test_renewing_trains_only_what_lacks_numbers(quick, tmp_path):
+    assert run_command(["reproduce", "poor", "--out", str(tmp_path)]) == 0
+    assert reproduce("poor", out=tmp_path, progress=False).progress.done == 0
+    assert reproduce("poor", out=tmp_path, progress=False, renew=True).progress.done == 12

@@ -8,6 +8,7 @@ from made_outcomes import TINY
 from phiscope.errors import InputError
 from phiscope.reproduction import engine
 from phiscope.reproduction.engine import Store, run_missing
+from phiscope.reproduction.outcome import NUMBERS
 from phiscope.reproduction.training import train
 
 
@@ -79,6 +80,17 @@ def test_two_processes_give_the_numbers_of_one(store, tmp_path):
     run_missing(_setups(3), other, progress=False)
     for key, found in store.load(_setups(3)).items():
         assert found.points == other.load(_setups(3))[key].points
+
+
+def test_older_outcomes_are_trained_again_when_asked_and_once(store):
+    run_missing(_setups(2), store, progress=False)
+    old, new = (store.path(setup) for setup in _setups(2))
+    old.write_text(old.read_text().replace(f'"numbers":{NUMBERS}', '"numbers":1'))
+    before = new.read_bytes()
+    assert run_missing(_setups(2), store, progress=False).done == 0
+    assert run_missing(_setups(2), store, progress=False, renew=True).done == 1
+    assert new.read_bytes() == before
+    assert run_missing(_setups(2), store, progress=False, renew=True).done == 0
 
 
 def test_wrong_use_of_the_engine_is_refused(tmp_path):

@@ -1,20 +1,21 @@
 """The families as they are configured; random numbers do not reproduce the paper, its own figures do."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from made_outcomes import HIGH, LOW, SEEDS, made, results_of
 from phiscope.errors import UnknownNameError
-from phiscope.reproduction.claims import (
-    CHANCE_FACTOR,
-)
+from phiscope.reproduction.claims import CHANCE_FACTOR, VERDICTS
 from phiscope.reproduction.families import FAMILIES, code, family_named, grokking, learning_rate, poor, regression
+from phiscope.reproduction.families.fashion import DECAY, planned_seconds
 from phiscope.reproduction.family import Results
 from phiscope.reproduction.options import LETTERS
 from phiscope.reproduction.outcome import Outcome, Point
-from phiscope.reproduction.summary import summarize, summary_facts, verdict_counts
+from phiscope.reproduction.summary import RECORD_HEADS, paired, summarize, summary_facts, verdict_counts
+from phiscope.reproduction.training import train
 
 
 def test_there_are_nine_families_by_letter_and_name():
@@ -31,9 +32,73 @@ def test_a_family_is_complete(family):
         for claim in family.claims:
             assert set(claim.labels) <= labels, claim.sentence
         assert len([setup.key for setup in family.setups(scale)]) == 3 * len(labels)
+    if family.medium is not None:
+        labels = {condition.label for condition in family.medium.conditions}
+        for claim in family.medium.claims:
+            assert set(claim.labels) <= labels, claim.sentence
+        assert set(family.medium.records) <= labels
+        assert {condition.setup.data for condition in family.medium.conditions} == {"fashion-mnist"}
+    for claims in (family.claims, family.claims_at("medium")):
+        assert len({claim.sentence for claim in claims}) == len(claims)
     assert bool(family.full) == bool(family.needs) == bool(family.full_setting)
     small = {condition.setup.data for condition in family.small}
-    assert not small & {"mnist", "cifar10", "cifar100"}
+    assert not small & {"fashion-mnist", "mnist", "cifar10", "cifar100"}
+
+
+def test_medium_scale_is_what_was_planned():
+    medium = {family.letter: family.medium for family in FAMILIES.values() if family.medium is not None}
+    assert "".join(medium) == "abcefgi"
+    assert sum(one.core_minutes for one in medium.values()) < 600
+    for letter in "bcf":
+        assert {one.setup.weight_decay for one in medium[letter].conditions} >= {DECAY}
+    assert {(one.setup.batch_norm, one.setup.weight_decay) for one in medium["c"].conditions} == {
+        (norm, decay) for norm in (None, False) for decay in (0.0, DECAY)
+    }
+    assert {one.setup.weight_decay for one in medium["f"].conditions} == {0.0, DECAY}
+    # A condition that several families show is trained and paid for once.
+    planned = {one.setup.key: planned_seconds(one.setup) for family in medium.values() for one in family.conditions}
+    paid = sum(one.core_minutes for one in medium.values())
+    assert sum(planned.values()) * len(SEEDS) / 60 == pytest.approx(paid, rel=0.03)
+
+
+def test_the_same_claim_at_both_scales_stands_in_one_row(summaries, medium):
+    for small in summaries:
+        other = next((one for one in medium if one.family is small.family), None)
+        if other is None:
+            continue
+        rows = paired(small, other)
+        assert len({row.sentence for row in rows}) == len(rows)
+        assert sum(row.small is not None for row in rows) == len(small.claims)
+        assert sum(row.medium is not None for row in rows) == len(other.claims)
+        assert any(row.small is not None and row.medium is not None for row in rows), small.family.name
+
+
+def _tiny(setup):
+    """A condition in a second: digits, few of them, narrow layers, few steps."""
+    few = 60 if setup.n_train == 100 else 120
+    return replace(
+        setup, data="digits", n_train=few, n_test=40, width=0.09, steps=6, points=2, even_points=2, probe=40,
+        tangent=min(setup.tangent, 10), batch_size=32,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("letter", list("abcefgi"))
+def test_every_medium_condition_trains_in_a_tiny_version_and_is_judged(letter):
+    family = family_named(letter)
+    outcomes, made_of = {}, {}
+    for condition in family.medium.conditions:
+        tiny = _tiny(condition.setup)
+        if tiny.key not in made_of:
+            made_of[tiny.key] = train(tiny)
+        outcomes |= {condition.setup.with_seed(seed).key: made_of[tiny.key] for seed in SEEDS}
+    assert {len(outcome.points) for outcome in made_of.values() if outcome.status == "finished"} == {4}
+    summary = summarize(family, outcomes, scale="medium")
+    assert all(row.judgement.verdict != "not run" and row.judgement.why for row in summary.claims)
+    for head, column in zip(summary.heads, zip(*(cells for _, cells in summary.rows), strict=True), strict=True):
+        assert any(cell != "–" for cell in column), head
+    records = {row[0] for row in summary.records}
+    assert records == set(family.medium.records)
+    assert all(len(row) == len(RECORD_HEADS) for row in summary.records)
 
 
 def test_families_share_the_trainings_they_have_in_common():
@@ -50,7 +115,7 @@ def test_every_claim_gets_a_verdict_with_figures_and_a_reason(summaries):
     for summary in summaries:
         assert len(summary.claims) == len(summary.family.claims)
         for row in summary.claims:
-            assert row.judgement.verdict in ("reproduced", "direction only", "not reproduced"), row.sentence
+            assert row.judgement.verdict in VERDICTS[:-1], row.sentence
             assert row.judgement.ours != "–"
             assert row.judgement.why
     assert len(json.dumps(summary_facts(summaries), indent=1)) < 300_000
@@ -130,6 +195,44 @@ def test_unequal_targets_are_judged_by_the_closed_form():
     # And the constant itself: features collapsed on targets of spread 1 : 2 : 3 have variances in that ratio.
     spread = np.array([1.0, 2.0, 3.0])
     assert pytest.approx(1 - np.sqrt(spread.sum() ** 2 / (spread**2).sum() / 3), abs=5e-4) == regression.UNEVEN
+
+
+def test_what_never_learned_its_table_cannot_grok():
+    def verdicts(train_accuracy):
+        outcomes = {}
+        for condition in grokking.FAMILY.small:
+            for seed in SEEDS:
+                setup = condition.setup.with_seed(seed)
+                numbers = {"train_accuracy": train_accuracy, "dynamical_low_rank_at_0.0001": 0.2}
+                outcomes[setup.key] = made(setup, numbers)
+        found = summarize(grokking.FAMILY, outcomes, scale="small").claims
+        return {row.judgement.verdict for row in found if "square loss" in row.sentence}
+
+    assert verdicts(0.67) == {"premise not met"}
+    assert verdicts(1.0) == {"not reproduced"}
+
+
+def test_the_code_path_is_the_tolerance_nearest_to_both_figures():
+    def judged(early, late):
+        setup = grokking.FAMILY.small[0].setup
+        outcomes = {}
+        for seed in SEEDS:
+            one = setup.with_seed(seed)
+            points = tuple(
+                Point(step=step, epoch=0.0, scalars={}, train={
+                    f"dynamical_low_rank_at_{name}": value * (1 + number)
+                    for number, (name, _) in enumerate(grokking.CUTS)
+                })
+                for step, value in ((200, early), (3000, late))
+            )  # fmt: skip
+            outcomes[one.key] = replace(made(one, {}), points=points, numbers=2)
+        results = Results(grokking.FAMILY, outcomes, scale="small", seeds=SEEDS)
+        return next(claim for claim in grokking.FAMILY.claims if "code path" in claim.sentence).judged(results)
+
+    found = judged(0.51 / 2, 0.11 / 2)
+    assert found.verdict == "reproduced"
+    assert "nearest is 3.1e-07" in found.why
+    assert judged(0.51, 1.1).verdict == "not reproduced"
 
 
 @pytest.mark.parametrize(("regime", "accuracy", "verdict"), [

@@ -17,11 +17,12 @@ def test_every_setting_changes_the_file_name():
         "depth": 9, "batch_norm": False, "init_scale": 3.0, "frozen": True, "loss": "square", "optimizer": "sgd",
         "learning_rate": 0.5, "momentum": 0.5, "betas": (0.5, 0.5), "weight_decay": 0.5, "schedule": "cosine",
         "warmup_steps": 5, "batch_size": 5, "steps": 5, "crops": True, "points": 5, "probe": 5, "tangent": 5, "seed": 5,
+        "even_points": 5, "decays_frozen": True,
     }  # fmt: skip
     assert set(other) == {row.name for row in fields(Setup)}
-    base = replace(Setup(data="digits"), loss="square")
-    # The square loss is the base, because a target scale needs it; cross-entropy is then what differs.
-    other["loss"] = "cross-entropy"
+    base = Setup(data="digits", loss="square", frozen=True, optimizer="adamw")
+    # The base has what a target scale and a decay of frozen layers need; the other choice is then what differs.
+    other |= {"loss": "cross-entropy", "frozen": False}
     keys = {replace(base, **{name: value}).key for name, value in other.items()}
     assert len(keys | {base.key}) == len(other) + 1
 
@@ -36,14 +37,33 @@ def test_the_key_is_the_same_in_every_process():
     assert Setup(data="digits").key == "digits-fcn-s0-8398e006f5e1"
 
 
+def test_settings_that_came_later_leave_older_names_alone():
+    setup = Setup(data="digits", frozen=True, optimizer="adamw")
+    facts = setup.facts()
+    del facts["even_points"], facts["decays_frozen"]
+    assert Setup.from_facts(facts) == setup
+    assert replace(setup, even_points=3).key != setup.key != replace(setup, decays_frozen=True).key
+
+
 def test_measured_steps_are_logarithmic_and_end_at_the_end():
     assert Setup(data="digits", steps=1000, points=4).measured_steps() == (0, 1, 10, 100, 1000)
     assert Setup(data="digits", steps=5, points=1).measured_steps() == (0, 1, 5)
     assert Setup(data="digits", steps=3, points=50).measured_steps() == (0, 1, 2, 3)
+    assert Setup(data="digits", steps=1000, points=2, even_points=4).measured_steps() == (0, 1, 250, 500, 750, 1000)
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"steps": 0}, {"batch_size": 0}, {"points": 0}, {"probe": 1}, {"shuffled": 1.5}, {"target_scale": 2.0}]
+    "wrong",
+    [
+        {"steps": 0},
+        {"batch_size": 0},
+        {"points": 0},
+        {"probe": 1},
+        {"shuffled": 1.5},
+        {"target_scale": 2.0},
+        {"decays_frozen": True},
+        {"decays_frozen": True, "frozen": True, "optimizer": "sgd"},
+    ],
 )
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):

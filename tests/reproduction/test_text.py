@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from phiscope.reproduction.discoveries import findings
 from phiscope.reproduction.families import FAMILIES
 from phiscope.reproduction.text import markdown_page, terminal_text
@@ -16,10 +18,12 @@ def test_the_terminal_shows_every_claim_beside_the_papers_figures(summaries):
     assert max(map(len, terminal_text(summaries).splitlines())) <= 140
 
 
-def test_markdown_tables_are_whole(summaries):
-    page = markdown_page(summaries, findings(summaries), pictures="images")
+@pytest.mark.parametrize("beside", [False, True], ids=["small", "medium beside"])
+def test_markdown_tables_are_whole(summaries, medium, beside):
+    page = markdown_page(summaries, findings(summaries), pictures="images", medium=medium if beside else ())
     tables = re.findall(r"(?:^\|.*\n)+", page, re.M)
-    assert len(tables) == 1 + 2 * len(FAMILIES)
+    # A table of numbers for each medium family, and one of records.
+    assert len(tables) == 1 + 2 * len(FAMILIES) + beside * (len(medium) + 1)
     for table in tables:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
     anchors = re.findall(r"\]\(#([^)]+)\)", page)

@@ -10,7 +10,8 @@ from torch.nn import functional
 
 import phiscope
 from made_outcomes import TINY
-from phiscope.reproduction.probing import TOLERANCES
+from phiscope.reproduction import training
+from phiscope.reproduction.probing import BETWEEN, TOLERANCES
 from phiscope.reproduction.settings import Setup
 from phiscope.reproduction.training import cropped, learning_rate_at, train
 from phiscope.studies.architectures import build_network
@@ -67,6 +68,10 @@ def test_training_agrees_with_a_plain_loop(outcome):
     accuracy = float((model(digits.test_x).argmax(1) == digits.test_y).double().mean())
     assert outcome.value("test_accuracy") == pytest.approx(accuracy)
     curve = {f"{row[0]:g}": row[2] for row in measured.tolerance_curve}
+    for tolerance in BETWEEN:
+        other = phiscope.measure(model, (digits.train_x[:80], digits.train_y[:80]), rank_tolerance=tolerance)
+        found = outcome.value(f"dynamical_low_rank_at_{tolerance:g}")
+        assert found == pytest.approx(other["dynamical_low_rank"], rel=1e-4)
     for tolerance in TOLERANCES:
         expected = curve[f"{tolerance:g}"]
         assert outcome.value(f"dynamical_low_rank_at_{tolerance:g}") == pytest.approx(expected, rel=1e-4)
@@ -127,3 +132,35 @@ def test_every_kind_of_training_runs(setup, name):
 def test_numbers_in_files_are_finite(outcome):
     for point in outcome.points:
         assert all(np.isfinite(list({**point.scalars, **point.train, **point.test}.values())))
+
+
+def test_hidden_layers_without_a_gradient_shrink_and_do_not_turn():
+    setup = replace(
+        TINY, data="digits", frozen=True, decays_frozen=True, optimizer="adamw", weight_decay=0.5, learning_rate=0.1
+    )
+    seen = {}
+
+    class Kept(training.Probe):
+        def __init__(self, network, samples):
+            super().__init__(network, samples)
+            seen.update(network=network, before={name: part.clone() for name, part in network.state_dict().items()})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "Probe", Kept)
+        train(setup)
+        shrunk = (1 - 0.1 * 0.5) ** setup.steps
+        for name, part in seen["network"].state_dict().items():
+            if name.startswith("features"):
+                # Six float32 products, and the small decay of each rounds on its own.
+                torch.testing.assert_close(part, seen["before"][name] * shrunk, rtol=2e-6, atol=1e-9)
+        assert not torch.allclose(seen["network"].head.weight, seen["before"]["head.weight"] * shrunk, rtol=1e-3)
+        train(replace(setup, decays_frozen=False))
+        for name, part in seen["network"].state_dict().items():
+            if name.startswith("features"):
+                assert torch.equal(part, seen["before"][name])  # the control: decay on the head alone
+
+
+def test_the_late_change_is_that_of_the_last_fifth():
+    found = train(replace(TINY, steps=10, points=2, even_points=5))
+    at = {point.step: point.value("dynamical_low_rank") for point in found.points}
+    assert found.value("late_change") == at[10] - at[8]

@@ -14,7 +14,10 @@ from phiscope.typing import FloatArray
 if TYPE_CHECKING:
     from phiscope.reproduction.family import Results
 
-Verdict = Literal["reproduced", "direction only", "not reproduced", "not run"]
+Verdict = Literal["reproduced", "direction only", "not reproduced", "premise not met", "not run"]
+
+VERDICTS: tuple[Verdict, ...] = ("reproduced", "direction only", "not reproduced", "premise not met", "not run")
+"""In the order in which they are counted."""
 
 SIZE_SHARE = 0.5
 """A contrast counts as reproduced when it is at least this share of the paper's, as a ratio on a logarithmic scale.
@@ -41,7 +44,8 @@ class Judgement:
     """What we found of one claim.
 
     Attributes:
-        verdict: "reproduced", "direction only", "not reproduced", or "not run".
+        verdict: one of `VERDICTS`. "premise not met": what the claim presupposes did not happen (nothing was
+            learned), so that these trainings say nothing about it.
         ours: our figures.
         why: the reason for the verdict.
     """
@@ -64,6 +68,7 @@ class Claim:
         labels: conditions that the judge reads; empty for all.
         judge: results in, judgement out.
         ours: the claim is phiscope's own and not the paper's.
+        numbers: (name, split) of numbers that older outcomes lack; without them the claim is not run.
     """
 
     sentence: str
@@ -71,6 +76,7 @@ class Claim:
     labels: tuple[str, ...]
     judge: Judge
     ours: bool = False
+    numbers: tuple[tuple[str, str], ...] = ()
 
     def judged(self, results: Results) -> Judgement:
         """Judge the claim; without all outcomes it stays in the table as not run, diverged trainings are told."""
@@ -78,6 +84,10 @@ class Claim:
         missing = results.missing(labels)
         if missing:
             return Judgement(verdict="not run", ours="–", why=f"not trained with every seed: {', '.join(missing)}")
+        older = [label for label in labels if any(results.lacks(label, *number) for number in self.numbers)]
+        if older:
+            why = f"trained before the number was kept, --renew trains again: {', '.join(older)}"
+            return Judgement(verdict="not run", ours="–", why=why)
         found = self.judge(results)
         diverged = results.diverged(labels)
         seeds = len(results.seeds)

@@ -132,9 +132,9 @@ _ALL = (
     ),
     _Finding(
         family="scaling",
-        title="S_init and NC1 order these knobs as D_LR does.",
+        title="Without weight decay S_init and NC1 order target scale as D_LR does; with it NC1 turns round.",
         observe=seen.comparators,
-        labels=(*scaling.SCALED, *scaling.DECAYED),
+        labels=(*scaling.SCALED, *scaling.DECAYED, *scaling.SCALED_IN_DECAY),
     ),
     _Finding(
         family="scaling",

@@ -18,7 +18,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from phiscope.errors import InputError, MissingDependencyError, PhiscopeError
-from phiscope.reproduction.outcome import Outcome
+from phiscope.reproduction.outcome import NUMBERS, Outcome
 from phiscope.reproduction.probing import device_named
 from phiscope.reproduction.settings import Setup
 from phiscope.reproduction.training import train
@@ -38,10 +38,19 @@ class Store:
         """The file of a training, whether it is there or not."""
         return self.folder / f"{setup.key}.json"
 
-    def missing(self, setups: Iterable[Setup]) -> list[Setup]:
-        """Trainings without a file, each once, in the order they came."""
+    def missing(self, setups: Iterable[Setup], *, renew: bool = False) -> list[Setup]:
+        """Trainings without a file, each once, in the order they came.
+
+        Args:
+            setups: what is wanted.
+            renew: also those with a file from before more numbers were kept.
+        """
         wanted = {setup.key: setup for setup in setups}
-        return [setup for setup in wanted.values() if not self.path(setup).exists()]
+        return [setup for setup in wanted.values() if not self._is_there(setup, renew)]
+
+    def _is_there(self, setup: Setup, renew: bool) -> bool:
+        path = self.path(setup)
+        return path.exists() and not (renew and Outcome.load(path).numbers < NUMBERS)
 
     def load(self, setups: Iterable[Setup]) -> dict[str, Outcome]:
         """Outcomes by `Setup.key`, of those trainings that have a file.
@@ -76,6 +85,7 @@ def run_missing(
     data: str | os.PathLike[str] | None = None,
     device: str = "auto",
     progress: bool | None = None,
+    renew: bool = False,
 ) -> Progress:
     """Run every training that has no file yet.
 
@@ -85,6 +95,7 @@ def run_missing(
         jobs: processes side by side, each with one thread.
         data: folder with the files of MNIST or CIFAR.
         device: "auto", "cpu" or "cuda".
+        renew: train also what was trained before more numbers were kept; the old file goes when the new one is there.
         progress: True shows a line with the time that is left, False none, None one on a terminal.
 
     Returns:
@@ -99,7 +110,7 @@ def run_missing(
     if store.folder.exists() and not store.folder.is_dir():
         raise InputError(f"{store.folder} is a file; name a folder for the outcomes")
     store.folder.mkdir(parents=True, exist_ok=True)
-    left = store.missing(setups)
+    left = store.missing(setups, renew=renew)
     failed: dict[str, str] = {}
     done = 0
     hidden = None if progress is None else not progress

@@ -1,4 +1,4 @@
-"""A family of trainings: its conditions at both scales, and what the paper says of them."""
+"""A family of trainings: its conditions at each scale, and what the paper says of them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 
 from phiscope.errors import InputError, UnknownNameError
 from phiscope.reproduction.claims import Claim
-from phiscope.reproduction.outcome import Outcome
+from phiscope.reproduction.outcome import LATE_CHANGE, NUMBERS, Outcome
 from phiscope.reproduction.settings import Setup
 from phiscope.typing import FloatArray
 
-Scale = Literal["small", "full"]
+Scale = Literal["small", "medium", "full"]
 
 SEEDS = (0, 1, 2)
 """Every condition is trained with each of them; more can be asked for."""
@@ -51,6 +51,29 @@ class Column:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Medium:
+    """A family on real pictures, in hours on one core.
+
+    Attributes:
+        setting: what is trained, in words.
+        conditions: of this scale.
+        claims: judged here; one with the sentence of a small claim is the same claim and stands beside it.
+        core_minutes: planned cost of all conditions with three seeds, those that another family pays for left out.
+        columns: numbers of the table; empty takes the family's.
+        records: labels of conditions whose regime is shown at every record.
+        from_known: D_LR is drawn from the record on at which the training samples are known by heart.
+    """
+
+    setting: str
+    conditions: tuple[Condition, ...]
+    claims: tuple[Claim, ...]
+    core_minutes: float
+    columns: tuple[Column, ...] = ()
+    records: tuple[str, ...] = ()
+    from_known: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Family:
     """One of the paper's experiments.
 
@@ -66,6 +89,7 @@ class Family:
         columns: numbers of the table.
         full_setting: what is trained at full scale, in words.
         needs: data that `full` reads from files.
+        medium: the family on real pictures; None where it has no such scale.
     """
 
     letter: str
@@ -79,19 +103,36 @@ class Family:
     columns: tuple[Column, ...]
     full_setting: str = ""
     needs: tuple[str, ...] = ()
+    medium: Medium | None = None
 
     def __post_init__(self) -> None:
-        for conditions in (self.small, self.full):
+        for conditions in (self.small, self.conditions("medium"), self.full):
             labels = [condition.label for condition in conditions]
             if len(set(labels)) != len(labels):
                 raise InputError(f"the family {self.name} has two conditions of the same label")
 
     def conditions(self, scale: Scale) -> tuple[Condition, ...]:
         """The conditions of a scale."""
+        if scale == "medium":
+            return () if self.medium is None else self.medium.conditions
         return self.full if scale == "full" and self.full else self.small
+
+    def claims_at(self, scale: Scale) -> tuple[Claim, ...]:
+        """What is judged at a scale."""
+        if scale == "medium":
+            return () if self.medium is None else self.medium.claims
+        return self.claims
+
+    def columns_at(self, scale: Scale) -> tuple[Column, ...]:
+        """Numbers of a scale's table; at medium scale the last tells whether D_LR has stopped falling."""
+        if scale != "medium" or self.medium is None:
+            return self.columns
+        return (*(self.medium.columns or self.columns), Column(title="D_LR, last fifth", name=LATE_CHANGE))
 
     def setting_at(self, scale: Scale) -> str:
         """What is trained at a scale, in words."""
+        if scale == "medium":
+            return "" if self.medium is None else self.medium.setting
         return self.full_setting if scale == "full" and self.full else self.setting
 
     def setups(self, scale: Scale, seeds: Iterable[int] = SEEDS) -> Iterator[Setup]:
@@ -139,6 +180,11 @@ class Results:
     def missing(self, labels: Iterable[str]) -> list[str]:
         """Those of the conditions that have not been run with every seed."""
         return [label for label in labels if any(outcome is None for outcome in self.outcomes(label))]
+
+    def lacks(self, label: str, name: str, split: str = "train") -> bool:
+        """Whether a training of the condition is from before this number was kept."""
+        done = [outcome for outcome in self.outcomes(label) if outcome is not None and outcome.status == "finished"]
+        return any(outcome.numbers < NUMBERS and outcome.value(name, split) is None for outcome in done)
 
     def diverged(self, labels: Iterable[str]) -> dict[str, int]:
         """How many seeds of each condition diverged, where any did."""

@@ -19,6 +19,20 @@ FORMAT = 1
 DIGITS = 7
 """Significant digits that are kept; training itself is float32."""
 
+NUMBERS = 2
+"""Raised when trainings begin to keep more numbers; `phiscope reproduce --renew` trains older ones again."""
+
+LATE_CHANGE = "late_change"
+"""The name by which `Outcome.value` knows `Outcome.late_change`."""
+
+PR_PER_RANK, WITHIN_PER_BETWEEN = "participation_per_rank", "within_per_between"
+"""Names by which `Point.value` knows PR / r (centered) and tr S_W / tr S_B."""
+
+_RATIOS = (
+    (PR_PER_RANK, "participation_ratio_centered", "output_rank"),
+    (WITHIN_PER_BETWEEN, "within_class_variance", "between_class_variance"),
+)
+
 Status = Literal["finished", "diverged"]
 
 
@@ -47,7 +61,11 @@ class Point:
         """A scalar, or a number of a split; None when it was not measured."""
         if name in self.scalars:
             return self.scalars[name]
-        return (self.train if split == "train" else self.test).get(name)
+        numbers = self.train if split == "train" else self.test
+        for ratio, above, below in _RATIOS:
+            if name == ratio:
+                return numbers[above] / numbers[below] if above in numbers and numbers.get(below) else None
+        return numbers.get(name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +82,7 @@ class Outcome:
         device: where it ran.
         versions: of the libraries that decide numbers.
         day: on which it ended, as 2026-01-31; empty where nobody noted it.
+        numbers: `NUMBERS` when it was trained.
     """
 
     setup: Setup
@@ -75,6 +94,7 @@ class Outcome:
     device: str
     versions: Mapping[str, str]
     day: str = ""
+    numbers: int = 1
 
     @property
     def last(self) -> Point:
@@ -83,7 +103,15 @@ class Outcome:
 
     def value(self, name: str, split: str = "train") -> float | None:
         """A number at the end; None when the training diverged or the number was not measured."""
-        return None if self.status == "diverged" or not self.points else self.last.value(name, split)
+        if self.status == "diverged" or not self.points:
+            return None
+        return self.late_change(split) if name == LATE_CHANGE else self.last.value(name, split)
+
+    def late_change(self, split: str = "train") -> float | None:
+        """D_LR at the end minus D_LR after four fifths of the steps, or at the last record before."""
+        before = [point for point in self.points if point.step <= 0.8 * self.last.step]
+        early, end = (point.value("dynamical_low_rank", split) for point in (before[-1], self.last))
+        return None if early is None or end is None else end - early
 
     def at(self, step: int) -> Point:
         """The measured moment nearest to a step."""

@@ -10,18 +10,19 @@ import phiscope
 from phiscope.errors import MissingDependencyError
 from phiscope.reproduction.discoveries import findings
 from phiscope.reproduction.pictures import family_picture
-from phiscope.reproduction.summary import FamilySummary, summary_facts, verdict_counts
-from phiscope.reproduction.text import counted_text, markdown_page
+from phiscope.reproduction.summary import RECORD_HEADS, FamilySummary, paired, summary_facts, verdict_counts
+from phiscope.reproduction.text import counted_text, markdown_page, medium_text, verdicts_text
 
-_MARKS = {"reproduced": "✓", "direction only": "~", "not reproduced": "✗", "not run": "·"}
+_MARKS = {"reproduced": "✓", "direction only": "~", "not reproduced": "✗", "premise not met": "?", "not run": "·"}
 
 
-def write_page(summaries: Sequence[FamilySummary], path: Path) -> Path:
+def write_page(summaries: Sequence[FamilySummary], path: Path, *, medium: Sequence[FamilySummary] = ()) -> Path:
     """Write the page; it opens from disk without a network.
 
     Args:
         summaries: of the families to show.
         path: the file.
+        medium: those at medium scale, shown beside; alone where there are no others.
 
     Raises:
         MissingDependencyError: jinja2 or matplotlib is not installed.
@@ -32,6 +33,8 @@ def write_page(summaries: Sequence[FamilySummary], path: Path) -> Path:
         raise MissingDependencyError("jinja2", purpose="the page of phiscope reproduce", extra="report") from error
     from markupsafe import Markup
 
+    beside = {summary.family.name: summary for summary in medium if summaries}
+    summaries = summaries or medium
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("phiscope.reproduction", "assets"),
         autoescape=True,
@@ -42,28 +45,44 @@ def write_page(summaries: Sequence[FamilySummary], path: Path) -> Path:
         scale=summaries[0].scale,
         summaries=summaries,
         settings={summary.family.name: summary.family.setting_at(summary.scale) for summary in summaries},
+        beside=beside,
+        paired={
+            one.family.name: paired(one, beside[one.family.name]) for one in summaries if one.family.name in beside
+        },
+        medium=medium_text(medium) if beside else "",
+        verdicts=verdicts_text,
+        record_heads=RECORD_HEADS,
         counts=verdict_counts(summaries),
         counted=counted_text(summaries),
         marks=_MARKS,
-        findings=list(findings(summaries)),
+        findings=list(findings([one for one in summaries if one.scale != "medium"])),
         # The pictures are our own text: matplotlib escapes what stands in them.
         pictures={name: Markup(picture) for name, picture in _pictures(summaries).items()},
+        medium_pictures={name: Markup(picture) for name, picture in _pictures(medium if beside else ()).items()},
     )
     return _written(path, text)
 
 
-def write_docs(summaries: Sequence[FamilySummary], folder: Path) -> Path:
+def write_docs(summaries: Sequence[FamilySummary], folder: Path, *, medium: Sequence[FamilySummary] = ()) -> Path:
     """Write ``reproduction.md``, its pictures and ``reproduction.json`` into a documentation folder.
 
     Args:
         summaries: of all families.
         folder: pictures go into its sub-folder "images".
+        medium: those at medium scale, shown beside.
     """
+    for name, picture in _pictures(medium).items():
+        _written(folder / "images" / f"reproduction-{name}-medium.svg", picture)
     for name, picture in _pictures(summaries).items():
         _written(folder / "images" / f"reproduction-{name}.svg", picture)
-    facts = json.dumps(summary_facts(summaries), indent=1, ensure_ascii=False, allow_nan=False)
+    known = summary_facts(summaries)
+    for name, beside in summary_facts(medium).items():
+        known[name]["medium"] = beside
+    facts = json.dumps(known, indent=1, ensure_ascii=False, allow_nan=False)
     _written(folder / "reproduction.json", facts + "\n")
-    return _written(folder / "reproduction.md", markdown_page(summaries, findings(summaries), pictures="images"))
+    return _written(
+        folder / "reproduction.md", markdown_page(summaries, findings(summaries), pictures="images", medium=medium)
+    )
 
 
 def _pictures(summaries: Sequence[FamilySummary]) -> dict[str, str]:

@@ -17,13 +17,17 @@ from phiscope.typing import FloatArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+KNOWN = 0.999
+"""Training accuracy from which on the samples are known by heart: four pictures of 4,000 may be wrong."""
+
 _ROW_HEIGHT, _WIDTH = 2.9, 11.0
 
 
 def family_picture(results: Results) -> str:
     """Draw a family as SVG text; a row for each group of conditions, a color for each condition.
 
-    Thin lines are seeds, thick ones their mean. Step 0 stands at the left end of a logarithmic axis.
+    Thin lines are seeds, thick ones their mean. Step 0 stands at the left end of a logarithmic axis. Where the family
+    says so, D_LR begins where the training samples are known by heart.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
@@ -54,16 +58,22 @@ def family_picture(results: Results) -> str:
 
 def _draw_group(axes: Sequence[Axes], results: Results, members: Sequence[Condition], group: str) -> None:
     number, quality = _numbers(members)
+    medium = results.family.medium
+    from_known = results.scale == "medium" and medium is not None and medium.from_known
     for index, condition in enumerate(members):
         done = [outcome for outcome in results.outcomes(condition.label) if outcome is not None and outcome.points]
         color = run_color(index)
-        for panel, (name, split) in zip(axes[:2], ((number, "train"), (quality, "test")), strict=True):
-            _draw_curves(panel, done, name, split, color, condition.label)
+        _draw_curves(axes[0], done, number, "train", color, condition.label, from_known=from_known)
+        _draw_curves(axes[1], done, quality, "test", color, condition.label)
         x, y = results.values(condition.label, number), results.values(condition.label, quality, "test")
         axes[2].plot(x, y, "o", color=color, markersize=5, alpha=0.85)
     title = f"{group}: " if group else ""
     words = "test R²" if quality.endswith("r2") else "test accuracy"
-    for panel, head in zip(axes, (f"{title}D_LR (train)", words, f"{words} against D_LR"), strict=True):
+    for panel, head in zip(
+        axes,
+        (f"{title}D_LR (train{', once known by heart' * from_known})", words, f"{words} against D_LR"),
+        strict=True,
+    ):
         panel.set_title(head, fontsize=9.5, loc="left")
         panel.spines[["top", "right"]].set_visible(False)
     for panel in axes[:2]:
@@ -88,8 +98,10 @@ def _numbers(members: Sequence[Condition]) -> tuple[str, str]:
     return "dynamical_low_rank", "test_accuracy"
 
 
-def _draw_curves(panel: Any, done: Sequence[Outcome], name: str, split: str, color: str, label: str) -> None:
-    curves = [_curve(outcome, name, split) for outcome in done]
+def _draw_curves(
+    panel: Any, done: Sequence[Outcome], name: str, split: str, color: str, label: str, *, from_known: bool = False
+) -> None:
+    curves = [_curve(outcome, name, split, from_known=from_known) for outcome in done]
     for steps, values in curves:
         panel.plot(steps, values, color=color, linewidth=0.7, alpha=0.45)
     if not curves:
@@ -98,11 +110,15 @@ def _draw_curves(panel: Any, done: Sequence[Outcome], name: str, split: str, col
     if all(np.array_equal(steps, other) for other, _ in curves):
         panel.plot(steps, np.mean([values for _, values in curves], axis=0), color=color, linewidth=2, label=label)
     else:
-        # A seed that diverged has fewer points; there is no mean to draw.
+        # A seed that diverged has fewer points, one that knows its samples later too; there is no mean to draw.
         panel.plot(*curves[0], color=color, linewidth=2, label=f"{label} (first seed)")
 
 
-def _curve(outcome: Outcome, name: str, split: str) -> tuple[FloatArray, FloatArray]:
-    values = [point.value(name, split) for point in outcome.points]
-    steps = np.array([point.step for point in outcome.points], dtype=np.float64)
+def _curve(outcome: Outcome, name: str, split: str, *, from_known: bool = False) -> tuple[FloatArray, FloatArray]:
+    points = outcome.points
+    if from_known:
+        first = (index for index, point in enumerate(points) if (point.value("train_accuracy") or 0) >= KNOWN)
+        points = points[next(first, len(points)) :]
+    values = [point.value(name, split) for point in points]
+    steps = np.array([point.step for point in points], dtype=np.float64)
     return steps, np.array([np.nan if value is None else value for value in values])

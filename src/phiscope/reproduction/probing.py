@@ -21,6 +21,9 @@ from phiscope.network.isolation import isolated
 from phiscope.reproduction.outcome import short
 from phiscope.studies.networks import StudyNetwork
 
+BETWEEN = (3.1e-7, 1.2e-5)
+"""Where a float32 pseudo-inverse cuts on 4,704 x 97 outputs, and on their 97 x 97 Gram matrix."""
+
 TOLERANCES = (1e-10, 1e-4, 1e-2, 1e-1)
 """Rank tolerances at which D_LR is kept; results differ between them when the outputs' spectrum has no gap."""
 
@@ -43,9 +46,9 @@ class Probe:
 
     Besides the scalars of a measurement it reads, by these names: ``pihat_outputs``, Pihat(C) of the raw spectrum;
     ``pihat_rank``, centered Pihat(r); ``gap``, rho_C / rho_(C+1) raw; ``gap_centered``, at r; ``k90``; and
-    ``dynamical_low_rank_at_T`` for every tolerance T (``dynamical_low_rank_centered_at_T`` at the end); at the end also
-    ``dynamical_low_rank_low`` and ``_high``, the 95 % interval for the population, and
-    ``dynamical_low_rank_of_N`` on the first N training samples.
+    ``dynamical_low_rank_at_T`` for every tolerance T of `TOLERANCES` and `BETWEEN` (and at the end for the former
+    ``dynamical_low_rank_centered_at_T``); at the end also ``dynamical_low_rank_low`` and ``_high``, the 95 % interval
+    for the population, and ``dynamical_low_rank_of_N`` on the first N training samples.
 
     Args:
         network: at initialization, on the device it stays on.
@@ -79,6 +82,7 @@ class Probe:
         gathered = self._gather(split, corrected=final)
         measured = measurement_of(gathered)
         numbers = {name: short(value) for name, value in _numbers(measured).items() if math.isfinite(value)}
+        numbers |= {name: short(value) for name, value in _between(gathered).items()}
         if final:
             numbers |= {name: short(value) for name, value in _slow_numbers(gathered, measured).items()}
             numbers |= {name: short(value) for name, value in self._fewer(split).items()}
@@ -123,6 +127,15 @@ def _numbers(measured: Measurement) -> dict[str, float]:
             numbers[f"dynamical_low_rank_at_{tolerance:g}"] = float(row[2])
             numbers[f"output_rank_raw_at_{tolerance:g}"] = float(row[1])
     return numbers
+
+
+def _between(gathered: Gathered) -> dict[str, float]:
+    found = {}
+    for tolerance in BETWEEN:
+        other = measurement_of(gathered, rank_tolerance=tolerance)
+        if "dynamical_low_rank" in other:
+            found[f"dynamical_low_rank_at_{tolerance:g}"] = other["dynamical_low_rank"]
+    return found
 
 
 def _at_rank(name: str, curve: Any, k: int) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -19,8 +20,8 @@ from phiscope.studies.datasets.images import load_images
 from phiscope.studies.datasets.regression import load_regression
 
 ARITHMETIC = ("addition", "subtraction", "division")
-IMAGES = ("digits", "glyphs", "mnist", "cifar10", "cifar100")
-FROM_FILES = ("mnist", "cifar10", "cifar100")
+IMAGES = ("digits", "glyphs", "fashion-mnist", "mnist", "cifar10", "cifar100")
+FROM_FILES = ("fashion-mnist", "mnist", "cifar10", "cifar100")
 
 _CODE_SEED, _SHUFFLE_SEED, _TEACHER_SEED = 71, 72, 73
 """Added to a setup's seed in disjoint streams, so that codes and shuffles do not repeat the order of the samples."""
@@ -61,7 +62,8 @@ def samples_of(setup: Setup, *, folder: str | None = None) -> SampleSet:
 
     Args:
         setup: the settings.
-        folder: has the files of MNIST and CIFAR in sub-folders "mnist", "cifar10", "cifar100".
+        folder: has the files of MNIST and CIFAR in sub-folders "mnist", "cifar10", "cifar100", and may have those of
+            Fashion-MNIST in "fashion-mnist".
 
     Raises:
         InputError: data that do not exist, files that are missing, settings the data do not have.
@@ -73,6 +75,19 @@ def samples_of(setup: Setup, *, folder: str | None = None) -> SampleSet:
     return loaded
 
 
+def files_of(data: str, folder: str | os.PathLike[str] | None) -> str | None:
+    """Where below the folder of all data the files of one set are; None where it needs none or finds them itself.
+
+    Args:
+        data: name of the set.
+        folder: has a sub-folder of that name.
+    """
+    if folder is None or data not in FROM_FILES:
+        return None
+    place = Path(folder) / data
+    return None if data == "fashion-mnist" and not place.is_dir() else str(place)
+
+
 def _loaded(setup: Setup, folder: str | None) -> SampleSet:
     if setup.data in ARITHMETIC:
         return _table(setup)
@@ -82,7 +97,7 @@ def _loaded(setup: Setup, folder: str | None) -> SampleSet:
         return _teacher(setup)
     images = _images(
         setup.data,
-        None if folder is None or setup.data not in FROM_FILES else str(Path(folder) / setup.data),
+        files_of(setup.data, folder),
         setup.n_train,
         setup.n_test,
         setup.seed,

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from types import MappingProxyType
 from typing import Any, Literal, Self
 
 from phiscope.errors import InputError
@@ -14,14 +15,18 @@ from phiscope.errors import InputError
 RECIPE = 1
 """Raised when the same settings begin to give another training, so that old results are not taken for new ones."""
 
+_LATER = MappingProxyType({"even_points": 0, "decays_frozen": False})
+"""Settings that came later, with the values that stand for their absence: older results keep their names."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
     """Everything that decides one training.
 
     Attributes:
-        data: "digits", "glyphs", "mnist", "cifar10", "cifar100"; "addition", "subtraction", "division"; "diabetes";
-            "teacher" (digits with three targets of a random network, see `phiscope.reproduction.samples`).
+        data: "digits", "glyphs", "fashion-mnist", "mnist", "cifar10", "cifar100"; "addition", "subtraction",
+            "division"; "diabetes"; "teacher" (digits with three targets of a random
+            network, see `phiscope.reproduction.samples`).
         data_settings: further settings of the data as (name, value) pairs.
         n_train: training samples; None takes what the data have.
         n_test: test samples; None takes what the data have.
@@ -36,7 +41,9 @@ class Setup:
         depth: its depth; None is the published one.
         batch_norm: normalization; None is the published choice.
         init_scale: factor on all initial weights.
-        frozen: train the head only.
+        frozen: train the head only; weight decay then acts on the head alone.
+        decays_frozen: with ``frozen`` and adamw, weight decay acts on the hidden layers all the same: they get no
+            gradient and shrink.
         loss: "cross-entropy", or "square" (mean over samples and outputs).
         optimizer: "sgd", "adam", or "adamw" (weight decay apart from the gradient).
         learning_rate: at its highest.
@@ -48,6 +55,7 @@ class Setup:
         batch_size: samples in a step.
         steps: how many to take.
         crops: training pictures are shifted by up to 4 pixels and mirrored at random (what CIFAR trainings do).
+        even_points: so many measurements besides, evenly spaced in steps up to the last.
         points: measurements between step 1 and the last step, evenly spaced in log(step); step 0 is measured besides.
         probe: samples of each split that are measured, at most.
         tangent: measure the distance of tangent kernels on so many training samples at the end; 0 does not.
@@ -84,6 +92,8 @@ class Setup:
     probe: int = 2000
     tangent: int = 0
     seed: int = 0
+    even_points: int = 0
+    decays_frozen: bool = False
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "steps", "points"):
@@ -93,6 +103,8 @@ class Setup:
             raise InputError(f"a measurement needs 2 samples or more, got probe={self.probe}")
         if not 0 <= self.shuffled <= 1:
             raise InputError(f"shuffled is a share of the labels, 0..1, got {self.shuffled}")
+        if self.decays_frozen and not (self.frozen and self.optimizer == "adamw"):
+            raise InputError("decays_frozen belongs to frozen=True and adamw, whose weight decay needs no gradient")
         if self.target_scale != 1 and self.loss != "square":
             raise InputError("target_scale belongs to the square loss; cross-entropy takes classes")
 
@@ -108,12 +120,18 @@ class Setup:
             >>> Setup(data="digits").key.startswith("digits-fcn-s0-")
             True
         """
-        told = json.dumps({"recipe": RECIPE, **asdict(self)}, sort_keys=True)
+        facts = asdict(self)
+        for name, default in _LATER.items():
+            if facts[name] == default:
+                del facts[name]
+        told = json.dumps({"recipe": RECIPE, **facts}, sort_keys=True)
         digest = hashlib.sha256(told.encode()).hexdigest()[:12]
         return f"{self.data}-{self.network}-s{self.seed}-{digest}"
 
     def measured_steps(self) -> tuple[int, ...]:
         """Steps after which the network is measured: 0, then evenly spaced in log(step), the last one included.
+
+        ``even_points`` come besides.
 
         Example:
             >>> Setup(data="digits", steps=100, points=3).measured_steps()
@@ -122,7 +140,8 @@ class Setup:
         last = math.log(self.steps)
         spread = max(self.points - 1, 1)
         between = [round(math.exp(last * index / spread)) for index in range(self.points)]
-        return tuple(sorted({0, *between, self.steps}))
+        even = [round(self.steps * (index + 1) / self.even_points) for index in range(self.even_points)]
+        return tuple(sorted({0, *between, *even, self.steps}))
 
     def changed(self) -> dict[str, Any]:
         """What differs from the default settings, the data and the seed apart."""

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from phiscope.reproduction.claims import Judgement, spread_text
+import numpy as np
+
+from phiscope.reproduction.claims import VERDICTS, Judgement, spread_text
 from phiscope.reproduction.family import SEEDS, Family, Results, Scale
-from phiscope.reproduction.outcome import Outcome
+from phiscope.reproduction.outcome import PR_PER_RANK, Outcome, Point
 
 _PERCENT = ("accuracy",)
 
@@ -30,6 +32,38 @@ class ClaimRow:
     is_ours: bool
 
 
+RECORD_HEADS = ("condition", "epoch", "train", "test", "k90", "U", "PR / r", "cliff", "D_LR, train", "D_LR, test")
+"""Headings of the table of records."""
+
+_RECORD_NUMBERS = (
+    ("k90", "train"),
+    ("used_variance", "train"),
+    (PR_PER_RANK, "train"),
+    ("gap_centered", "train"),
+    ("dynamical_low_rank", "train"),
+    ("dynamical_low_rank", "test"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedClaim:
+    """One claim at small and at medium scale.
+
+    Attributes:
+        sentence: what is claimed.
+        paper: the paper's figures or words.
+        is_ours: the claim is phiscope's own.
+        small: our judgement; None where the claim is made at medium scale only.
+        medium: the same at medium scale.
+    """
+
+    sentence: str
+    paper: str
+    is_ours: bool
+    small: Judgement | None
+    medium: Judgement | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class FamilySummary:
     """What is shown of one family.
@@ -44,6 +78,7 @@ class FamilySummary:
         n_runs: trainings that are there.
         n_missing: trainings that are not.
         seconds: all trainings together, on one core each.
+        records: the regime at every record of those conditions that show it, a row each under `RECORD_HEADS`.
         results: behind all this.
     """
 
@@ -56,6 +91,7 @@ class FamilySummary:
     n_runs: int
     n_missing: int
     seconds: float
+    records: tuple[tuple[str, ...], ...]
     results: Results
 
 
@@ -67,13 +103,13 @@ def summarize(
     Args:
         family: which one.
         outcomes: by `Setup.key`.
-        scale: "small" or "full".
+        scale: "small", "medium" or "full".
         seeds: that count.
     """
     results = Results(family, outcomes, scale=scale, seeds=tuple(seeds))
     claims = tuple(
         ClaimRow(sentence=claim.sentence, paper=claim.paper, judgement=claim.judged(results), is_ours=claim.ours)
-        for claim in family.claims
+        for claim in family.claims_at(scale)
     )
     wanted = {setup.key for setup in family.setups(scale, seeds)}
     return FamilySummary(
@@ -81,11 +117,12 @@ def summarize(
         scale=scale,
         seeds=tuple(seeds),
         claims=claims,
-        heads=tuple(column.title for column in family.columns),
+        heads=tuple(column.title for column in family.columns_at(scale)),
         rows=tuple((condition.label, _cells(family, results, condition.label)) for condition in results.conditions),
         n_runs=len(wanted & set(outcomes)),
         n_missing=len(wanted - set(outcomes)),
         seconds=sum(outcomes[key].seconds for key in wanted & set(outcomes)),
+        records=_records(results),
         results=results,
     )
 
@@ -93,17 +130,59 @@ def summarize(
 def _cells(family: Family, results: Results, label: str) -> tuple[str, ...]:
     return tuple(
         spread_text(results.values(label, column.name, column.split), percent=column.name.endswith(_PERCENT))
-        for column in family.columns
+        for column in family.columns_at(results.scale)
     )
 
 
 def verdict_counts(summaries: Iterable[FamilySummary], *, ours: bool = False) -> dict[str, int]:
     """How many of the paper's claims (or of phiscope's own) got which verdict."""
-    counted = {"reproduced": 0, "direction only": 0, "not reproduced": 0, "not run": 0}
+    counted: dict[str, int] = dict.fromkeys(VERDICTS, 0)
     for summary in summaries:
         for row in summary.claims:
             counted[row.judgement.verdict] += row.is_ours == ours
     return counted
+
+
+def paired(small: FamilySummary, medium: FamilySummary) -> tuple[PairedClaim, ...]:
+    """The claims of both scales, those of one sentence beside each other, in the small scale's order first."""
+    by_sentence = {row.sentence: row for row in (*medium.claims, *small.claims)}
+    judged = [{row.sentence: row.judgement for row in summary.claims} for summary in (small, medium)]
+    order = dict.fromkeys(row.sentence for row in (*small.claims, *medium.claims))
+    return tuple(
+        PairedClaim(
+            sentence=sentence,
+            paper=by_sentence[sentence].paper,
+            is_ours=by_sentence[sentence].is_ours,
+            small=judged[0].get(sentence),
+            medium=judged[1].get(sentence),
+        )
+        for sentence in order
+    )
+
+
+def _records(results: Results) -> tuple[tuple[str, ...], ...]:
+    medium = results.family.medium
+    labels = medium.records if results.scale == "medium" and medium is not None else ()
+    rows = []
+    for label in labels:
+        done = [outcome for outcome in results.outcomes(label) if outcome is not None and outcome.points]
+        for points in zip(*(outcome.points for outcome in done), strict=False):
+            rows.append((label, f"{points[0].epoch:.2g}", *_words(points), *_means(points)))
+    return tuple(rows)
+
+
+def _words(points: Sequence[Point]) -> list[str]:
+    """The regime of every seed, for each split, once where they agree."""
+    told = []
+    for split in ("train", "test"):
+        words = [point.regimes.get(split, "–") for point in points]
+        told.append(words[0] if len(set(words)) == 1 else ", ".join(words))
+    return told
+
+
+def _means(points: Sequence[Point]) -> list[str]:
+    values = [[point.value(name, split) for point in points] for name, split in _RECORD_NUMBERS]
+    return ["–" if None in row else f"{np.mean(np.array(row, dtype=np.float64)):.3g}" for row in values]
 
 
 def summary_facts(summaries: Iterable[FamilySummary]) -> dict[str, Any]:

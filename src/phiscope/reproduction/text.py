@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from phiscope.reproduction.claims import VERDICTS, Judgement
 from phiscope.reproduction.discoveries import FoundOut
-from phiscope.reproduction.summary import FamilySummary, verdict_counts
+from phiscope.reproduction.summary import RECORD_HEADS, FamilySummary, paired, verdict_counts
 
 WIDTH = 110
 """Terminal text is wrapped at this many columns."""
@@ -15,7 +16,7 @@ WIDTH = 110
 def terminal_text(summaries: Sequence[FamilySummary]) -> str:
     """Every family's claims, paper against ours, one block a claim, and the count of verdicts."""
     blocks = [_family_block(summary) for summary in summaries]
-    return "\n\n".join([*blocks, counted_text(summaries)])
+    return "\n\n".join([*blocks, textwrap.fill(counted_text(summaries), WIDTH)])
 
 
 def counted_text(summaries: Sequence[FamilySummary]) -> str:
@@ -60,21 +61,41 @@ def conditions_text(summaries: Sequence[FamilySummary]) -> str:
     return f"Trained on {' and '.join(devices)} with {'; '.join(versions)}; the last training ended on {last}."
 
 
-def markdown_page(summaries: Sequence[FamilySummary], findings: Iterable[FoundOut], *, pictures: str) -> str:
+def markdown_page(
+    summaries: Sequence[FamilySummary],
+    findings: Iterable[FoundOut],
+    *,
+    pictures: str,
+    medium: Sequence[FamilySummary] = (),
+) -> str:
     """The page ``docs/evidence/reproduction.md``.
 
     Args:
         summaries: of all families.
         findings: numbered.
         pictures: folder of the families' pictures as the page sees it.
+        medium: of the families that have a medium scale, shown beside the others.
     """
-    parts = [_HEAD, conditions_text(summaries), "", counted_text(summaries), "", _overview(summaries)]
+    beside = {summary.family.name: summary for summary in medium}
+    parts = [_HEAD, conditions_text([*summaries, *medium]), "", counted_text(summaries), ""]
+    if medium:
+        parts += [medium_text(medium), ""]
+    parts.append(_overview(summaries, beside))
     parts += ["## What we learned that the paper does not say", ""]
     for finding in findings:
         parts += [f"{finding.number}. **{finding.title}** {finding.text} (`{finding.command}`)", ""]
     for summary in summaries:
-        parts += [_family_part(summary, pictures), ""]
+        parts += [_family_part(summary, pictures, beside.get(summary.family.name)), ""]
     return "\n".join(parts).rstrip() + "\n"
+
+
+def medium_text(medium: Sequence[FamilySummary]) -> str:
+    """What was run at medium scale and what is planned, and the count of its verdicts."""
+    runs, missing = sum(one.n_runs for one in medium), sum(one.n_missing for one in medium)
+    planned = sum(one.family.medium.core_minutes for one in medium if one.family.medium is not None) / 60
+    done = "not run" if not runs else f"{runs} trainings" + (f", {missing} not run" if missing else "")
+    counted = f" {counted_text(medium)}" if runs else ""
+    return f"Medium scale (Fashion-MNIST, {planned:.1f} core hours planned): {done}.{counted}"
 
 
 _HEAD = """# The paper, reproduced
@@ -87,25 +108,39 @@ and pictures) equal figures cannot be asked for, so a verdict is about size and 
 - **reproduced**: every seed agrees, and where the paper gives figures the effect is at least half of the paper's as a
   ratio on a logarithmic scale;
 - **direction only**: the right order, but smaller or not clear in every seed;
-- **not reproduced**: the other way round, or absent. Such a claim stays in the table, with the reason.
+- **not reproduced**: the other way round, or absent. Such a claim stays in the table, with the reason;
+- **premise not met**: what the claim presupposes did not happen (nothing was learned, so nothing can grok);
+- **not run**: the trainings are defined and nobody has run them.
 
+Medium scale is Fashion-MNIST, 4,000 pictures, networks of half or quarter width: `phiscope reproduce --scale medium`.
 Figures are mean ± standard deviation over three seeds, measured on training samples unless a heading says otherwise, at
 rank tolerance 1e-4. "Corrected" is corrected for the finite number of samples. Thresholds are named constants in
 `phiscope.reproduction.claims`.
 """
 
 
-def _overview(summaries: Sequence[FamilySummary]) -> str:
-    lines = ["| | family | reproduced | direction only | not reproduced | not run | core minutes |"]
-    lines.append("|---|---|---|---|---|---|---|")
+def _overview(summaries: Sequence[FamilySummary], beside: Mapping[str, FamilySummary]) -> str:
+    heads = ["", "family", *VERDICTS, "core minutes", *(["medium scale"] if beside else [])]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for summary in summaries:
         counted = [row.judgement.verdict for row in summary.claims]
-        cells = [
-            str(counted.count(verdict)) for verdict in ("reproduced", "direction only", "not reproduced", "not run")
-        ]
+        cells = [str(counted.count(verdict)) for verdict in VERDICTS]
         name = f"[{summary.family.title}](#{_anchor(_heading(summary))})"
-        lines.append(f"| {summary.family.letter} | {name} | {' | '.join(cells)} | {summary.seconds / 60:.1f} |")
+        other = beside.get(summary.family.name)
+        last = [] if not beside else [verdicts_text(other)]
+        row = [summary.family.letter, name, *cells, f"{summary.seconds / 60:.1f}", *last]
+        lines.append(f"| {' | '.join(row)} |")
     return "\n".join([*lines, ""])
+
+
+def verdicts_text(summary: FamilySummary | None) -> str:
+    """The verdicts of one family in a few words; "–" where it has no such scale."""
+    if summary is None:
+        return "–"
+    if not summary.n_runs:
+        return "not run"
+    counted = [row.judgement.verdict for row in summary.claims]
+    return ", ".join(f"{counted.count(verdict)} {verdict}" for verdict in VERDICTS if verdict in counted)
 
 
 def _heading(summary: FamilySummary) -> str:
@@ -117,7 +152,7 @@ def _anchor(heading: str) -> str:
     return kept.replace(" ", "-")
 
 
-def _family_part(summary: FamilySummary, pictures: str) -> str:
+def _family_part(summary: FamilySummary, pictures: str, medium: FamilySummary | None) -> str:
     family = summary.family
     lines = [
         f"## {_heading(summary)}",
@@ -128,17 +163,69 @@ def _family_part(summary: FamilySummary, pictures: str) -> str:
         "",
     ]
     lines += [f"`phiscope reproduce {family.name}` ({summary.n_runs} trainings{_missing(summary)})", ""]
-    lines += ["| claim | paper | ours | verdict | why |", "|---|---|---|---|---|"]
-    for row in summary.claims:
-        found = row.judgement
-        sentence = row.sentence + (" *(our own claim)*" * row.is_ours)
-        cells = (sentence, row.paper, found.ours, f"**{found.verdict}**", found.why)
-        lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
-    lines += ["", f"| | {' | '.join(_cell(head) for head in summary.heads)} |", "|---" * (len(summary.heads) + 1) + "|"]
-    lines += [f"| {_cell(label)} | {' | '.join(_cell(cell) for cell in cells)} |" for label, cells in summary.rows]
+    lines += _claims_table(summary) if medium is None else _paired_table(summary, medium)
+    lines += ["", *_numbers_table(summary)]
     if summary.n_runs:
         lines += ["", f"![{family.title}: numbers through training]({pictures}/reproduction-{family.name}.svg)"]
-    return "\n".join(lines)
+    return "\n".join([*lines, *([] if medium is None else _medium_part(medium, pictures))])
+
+
+def _medium_part(medium: FamilySummary, pictures: str) -> list[str]:
+    family = medium.family
+    planned = 0.0 if family.medium is None else family.medium.core_minutes
+    took = f"{medium.n_runs} trainings{_missing(medium)}, {medium.seconds / 60:.0f}" if medium.n_runs else "not run"
+    lines = ["", f"**Medium scale.** {family.setting_at('medium')}", ""]
+    lines += [f"`phiscope reproduce {family.name} --scale medium` ({took}; {planned:.0f} core minutes planned)"]
+    if not medium.n_runs:
+        return lines
+    lines += ["", *_numbers_table(medium)]
+    if medium.records:
+        lines += ["", "Word and numbers at each record (means over seeds; words of all seeds where they differ):", ""]
+        lines += _table(RECORD_HEADS, medium.records)
+    name = f"{pictures}/reproduction-{family.name}-medium.svg"
+    return [*lines, "", f"![{family.title}: numbers through training, medium scale]({name})"]
+
+
+def _claims_table(summary: FamilySummary) -> list[str]:
+    rows = [
+        (_said(row.sentence, row.is_ours), row.paper, row.judgement.ours, _verdict(row.judgement), row.judgement.why)
+        for row in summary.claims
+    ]
+    return _table(("claim", "paper", "ours", "verdict", "why"), rows)
+
+
+def _paired_table(small: FamilySummary, medium: FamilySummary) -> list[str]:
+    rows = [
+        (_said(row.sentence, row.is_ours), row.paper, *_shown(row.small), *_shown(row.medium))
+        for row in paired(small, medium)
+    ]
+    return _table(("claim", "paper", "ours, small", "verdict, small", "ours, medium", "verdict, medium"), rows)
+
+
+def _shown(judgement: Judgement | None) -> tuple[str, str]:
+    """Figures and verdict with its reason; a claim that a scale does not make has neither."""
+    if judgement is None:
+        return "–", "–"
+    reason = "" if judgement.verdict == "not run" else f": {judgement.why}"
+    return judgement.ours, f"{_verdict(judgement)}{reason}"
+
+
+def _verdict(judgement: Judgement) -> str:
+    return f"**{judgement.verdict}**"
+
+
+def _said(sentence: str, is_ours: bool) -> str:
+    return sentence + " *(our own claim)*" * is_ours
+
+
+def _numbers_table(summary: FamilySummary) -> list[str]:
+    rows = [(label, *cells) for label, cells in summary.rows]
+    return _table(("", *summary.heads), rows)
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [f"| {' | '.join(map(_cell, heads))} |", "|---" * len(heads) + "|"]
+    return [*lines, *(f"| {' | '.join(map(_cell, row))} |" for row in rows)]
 
 
 def _cell(text: str) -> str:

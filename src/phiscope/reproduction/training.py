@@ -15,7 +15,7 @@ from torch.nn import functional
 
 import phiscope
 from phiscope.errors import NonFiniteError
-from phiscope.reproduction.outcome import Outcome, Point, Status, short
+from phiscope.reproduction.outcome import NUMBERS, Outcome, Point, Status, short
 from phiscope.reproduction.probing import Probe
 from phiscope.reproduction.samples import SampleSet, samples_of
 from phiscope.reproduction.settings import Setup
@@ -69,6 +69,7 @@ def train(setup: Setup, *, folder: str | None = None, device: torch.device | Non
         device=torch.cuda.get_device_name(where) if where.type == "cuda" else where.type,
         versions={"phiscope": phiscope.__version__, "torch": str(torch.__version__), "numpy": np.__version__},
         day=datetime.now(UTC).date().isoformat(),
+        numbers=NUMBERS,
     )
 
 
@@ -89,6 +90,11 @@ class _Run:
         ).to(device)
         if setup.frozen:
             self.network.freeze_features()
+        if setup.decays_frozen:
+            # Gradients that are zero and never change: AdamW takes its decay off and nothing else.
+            for parameter in self.network.features.parameters():
+                parameter.requires_grad_(True)
+                parameter.grad = torch.zeros_like(parameter)
         self.inputs, self.targets = samples.train_x.to(device), samples.train_y.to(device)
         self.tests = {"test": samples.test_x, **samples.further}
         self.tests = {name: part.to(device) for name, part in self.tests.items()}
@@ -138,8 +144,10 @@ class _Run:
             inputs = cropped(inputs, self.order)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate_at(self.setup, step)
-        loss = self._loss(self.network(inputs), self.targets[rows])
-        self.optimizer.zero_grad()
+        network, trained = self.network, self.network.head if self.setup.decays_frozen else self.network
+        outputs = network.head(network.features(inputs).detach()) if self.setup.decays_frozen else network(inputs)
+        loss = self._loss(outputs, self.targets[rows])
+        trained.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         if step % _CHECKED_EVERY == 0 and not math.isfinite(float(loss.detach())):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -221,14 +222,22 @@ def progress_bar(progress: bool, epochs: int, name: str) -> tuple[Progress, Call
         epochs: epochs to train at most.
         name: what to write before the bar.
     """
-    bar = bar_of(shown=progress, total=epochs, desc=name, unit="epoch")
+
+    @cache
+    def bar() -> Any:
+        # Drawn when the initial state is there: where the data are missing, that sentence stands alone.
+        return bar_of(shown=progress, total=epochs, desc=name, unit="epoch")
 
     def show(done: EpochDone) -> None:
-        bar.update(done.epoch - bar.n)
+        bar().update(done.epoch - bar().n)
         if done.measurement is not None:
-            bar.set_postfix_str(current_numbers(done))
+            bar().set_postfix_str(current_numbers(done))
 
-    return show, bar.close
+    def close() -> None:
+        if bar.cache_info().currsize:
+            bar().close()
+
+    return show, close
 
 
 def current_numbers(done: EpochDone) -> str:

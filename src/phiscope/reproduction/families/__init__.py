@@ -11,6 +11,7 @@
     scaling.py        knobs with a known effect on how lazy training is
     regression.py     neural collapse in the kernel picture, for targets of equal and unequal spread
     poor.py           the minimal regime with poor performance
+    fashion.py        what the families share at medium scale: pictures, base training, costs
 """
 
 from __future__ import annotations

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from phiscope.reproduction.claims import Claim, ends_in, is_less, stays
-from phiscope.reproduction.family import Column, Condition, Family
+from phiscope.reproduction.families.fashion import VGG, planned_minutes, trained_for
+from phiscope.reproduction.family import Column, Condition, Family, Medium
 from phiscope.reproduction.settings import Setup
 
 FEW_EPOCHS = 5.0
@@ -55,6 +57,88 @@ _CIFAR = Setup(
 
 CNN, RESNET, FCN, FROZEN = "cnn, glyphs", "resnet, glyphs", "fcn, glyphs", "frozen cnn, glyphs"
 DIGITS_CNN, DIGITS_FCN = "cnn, digits", "fcn, digits"
+CLOTHES_CNN, CLOTHES_RESNET, CLOTHES_VGG = "cnn, clothes", "resnet, clothes", "vgg, clothes"
+CLOTHES_FCN, CLOTHES_FROZEN = "fcn, clothes", "frozen cnn, clothes"
+
+BASE = trained_for(40)
+"""The CNN at medium scale."""
+
+_FULLY = replace(BASE, network="fcn", width=1.0, learning_rate=0.02)
+
+
+def _fully(what: str, **changes: Any) -> Condition:
+    return Condition(label=f"fcn, {what}", setup=replace(_FULLY, **changes), group="fully connected")
+
+
+_MEDIUM = (
+    Condition(label=CLOTHES_CNN, setup=BASE, group="architectures"),
+    Condition(
+        label=CLOTHES_RESNET,
+        setup=replace(BASE, network="resnet18", depth=10, width=0.25),
+        group="architectures",
+    ),
+    Condition(label=CLOTHES_VGG, setup=VGG, group="architectures"),
+    Condition(label=CLOTHES_FCN, setup=_FULLY, group="architectures"),
+    Condition(label=CLOTHES_FROZEN, setup=replace(BASE, frozen=True), group="architectures"),
+    _fully("1 hidden layer", depth=1),
+    _fully("6 hidden layers", depth=6),
+    _fully("width 128", width=0.25),
+    _fully("width 1024", width=2.0),
+    _fully("no momentum", momentum=0.0),
+    _fully("1 hidden layer, no momentum", depth=1, momentum=0.0),
+    _fully("Adam, no decay", optimizer="adam", learning_rate=1e-3, weight_decay=0.0),
+    _fully("square loss", loss="square"),
+    _fully("1,000 pictures", n_train=1000),
+    _fully("16,000 pictures", n_train=16_000, steps=2 * BASE.steps),
+)
+"""The paper's contrast, and the settings in which the fully connected network may be extended."""
+
+_COLUMNS = (
+    Column(title="train accuracy", name="train_accuracy"),
+    Column(title="test accuracy", name="test_accuracy"),
+    Column(title="D_LR", name="dynamical_low_rank"),
+    Column(title="corrected", name="dynamical_low_rank_corrected"),
+    Column(title="Pihat(C)", name="pihat_outputs"),
+    Column(title="gap at C", name="gap"),
+    Column(title="D_eff", name="effective_dimension_centered"),
+    Column(title="k90", name="k90"),
+    Column(title="NC1", name="nc1"),
+)
+
+
+def _against_fully_connected(convolutional: str, fully: str) -> tuple[Claim, ...]:
+    return (
+        Claim(
+            sentence="The fully connected network on the harder pictures stays extended",
+            paper="words",
+            labels=(fully,),
+            judge=ends_in("extended", fully),
+        ),
+        Claim(
+            sentence="It ends with the larger D_LR",
+            paper="words",
+            labels=(convolutional, fully),
+            judge=is_less("dynamical_low_rank", convolutional, fully),
+        ),
+        Claim(
+            sentence="The gap after the tenth eigenvalue is wider in the convolutional network",
+            paper="words",
+            labels=(fully, convolutional),
+            judge=is_less("gap", fully, convolutional),
+        ),
+    )
+
+
+def _frozen(label: str) -> tuple[Claim, ...]:
+    return (
+        Claim(
+            sentence="With frozen features only coefficients are learned: S_init stays 1",
+            paper="words",
+            labels=(label,),
+            judge=stays("initial_kernel_similarity", label, at_least=0.999),
+        ),
+    )
+
 
 FAMILY = Family(
     letter="a",
@@ -87,6 +171,39 @@ FAMILY = Family(
     full_setting="CIFAR-10: ResNet18, VGG16 with batch norm and a frozen ResNet18, "
     "SGD 0.05 for 50 epochs; 3 x 512 ReLU. Digits as at small scale.",
     needs=("cifar10",),
+    medium=Medium(
+        setting="Fashion-MNIST (4,000 pictures), SGD with momentum 0.9, weight decay 5e-4 and a cosine schedule, "
+        "40 epochs: the small CNN at half width, a ResNet of 10 layers and VGG16 (50 epochs) at quarter width, and a "
+        "frozen CNN, all at 0.05; 3 x 512 ReLU at 0.02, also with other depths, widths, optimizers, loss, numbers of "
+        "pictures.",
+        conditions=_MEDIUM,
+        claims=(
+            *(
+                Claim(
+                    sentence=f"The minimal regime is reached within {FEW_EPOCHS:g} epochs ({label})",
+                    paper="words",
+                    labels=(label,),
+                    judge=ends_in("minimal", label, by_epoch=FEW_EPOCHS),
+                )
+                for label in (CLOTHES_CNN, CLOTHES_RESNET, CLOTHES_VGG)
+            ),
+            *(
+                Claim(
+                    sentence=f"The minimal regime is where training ends ({label})",
+                    paper="words",
+                    labels=(label,),
+                    judge=ends_in("minimal", label),
+                )
+                for label in (CLOTHES_CNN, CLOTHES_RESNET, CLOTHES_VGG)
+            ),
+            *_against_fully_connected(CLOTHES_CNN, CLOTHES_FCN),
+            *_frozen(CLOTHES_FROZEN),
+        ),
+        # VGG16 is family c's training; it is counted there.
+        core_minutes=planned_minutes(condition for condition in _MEDIUM if condition.label != CLOTHES_VGG),
+        columns=(*_COLUMNS, Column(title="U", name="used_variance"), Column(title="cliff", name="gap_centered")),
+        records=(CLOTHES_CNN, CLOTHES_RESNET, CLOTHES_VGG, CLOTHES_FCN),
+    ),
     claims=(
         *(
             Claim(
@@ -97,40 +214,8 @@ FAMILY = Family(
             )
             for label in (DIGITS_CNN, CNN, RESNET)
         ),
-        Claim(
-            sentence="The fully connected network on the harder pictures stays extended",
-            paper="words",
-            labels=(FCN,),
-            judge=ends_in("extended", FCN),
-        ),
-        Claim(
-            sentence="It ends with the larger D_LR",
-            paper="words",
-            labels=(CNN, FCN),
-            judge=is_less("dynamical_low_rank", CNN, FCN),
-        ),
-        Claim(
-            sentence="The gap after the tenth eigenvalue is wider in the convolutional network",
-            paper="words",
-            labels=(FCN, CNN),
-            judge=is_less("gap", FCN, CNN),
-        ),
-        Claim(
-            sentence="With frozen features only coefficients are learned: S_init stays 1",
-            paper="words",
-            labels=(FROZEN,),
-            judge=stays("initial_kernel_similarity", FROZEN, at_least=0.999),
-        ),
+        *_against_fully_connected(CNN, FCN),
+        *_frozen(FROZEN),
     ),
-    columns=(
-        Column(title="train accuracy", name="train_accuracy"),
-        Column(title="test accuracy", name="test_accuracy"),
-        Column(title="D_LR", name="dynamical_low_rank"),
-        Column(title="corrected", name="dynamical_low_rank_corrected"),
-        Column(title="Pihat(C)", name="pihat_outputs"),
-        Column(title="gap at C", name="gap"),
-        Column(title="D_eff", name="effective_dimension_centered"),
-        Column(title="k90", name="k90"),
-        Column(title="NC1", name="nc1"),
-    ),
+    columns=_COLUMNS,
 )

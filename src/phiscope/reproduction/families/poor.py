@@ -15,9 +15,10 @@ from phiscope.reproduction.claims import (
     undefined,
 )
 from phiscope.reproduction.families import code, shuffled
-from phiscope.reproduction.families.minimal import CNN, GLYPHS
+from phiscope.reproduction.families.fashion import planned_minutes
+from phiscope.reproduction.families.minimal import BASE, CNN, GLYPHS
 from phiscope.reproduction.families.minimal import FAMILY as MINIMAL
-from phiscope.reproduction.family import Column, Condition, Family, Results
+from phiscope.reproduction.family import Column, Condition, Family, Medium, Results
 from phiscope.reproduction.settings import Setup
 
 POOR = 0.5
@@ -56,6 +57,44 @@ def _poor(label: str, *, at_most: float = POOR) -> Judge:
     return judge
 
 
+_CLAIMS = (
+    Claim(
+        sentence="Minimal and at chance: shuffled labels",
+        paper="words; 9.5 % at D_LR 0.034",
+        labels=(SHUFFLED,),
+        judge=_poor(SHUFFLED, at_most=CHANCE_FACTOR * 0.1),
+    ),
+    Claim(
+        sentence="Minimal and at chance: a code beside the picture",
+        paper="words; 10.0 % at D_LR 0.0087",
+        labels=(CODED,),
+        judge=_poor(CODED, at_most=CHANCE_FACTOR * 0.1),
+    ),
+    Claim(
+        sentence="Minimal and poor: too few pictures",
+        paper="words",
+        labels=(LITTLE,),
+        judge=_poor(LITTLE),
+    ),
+    Claim(
+        sentence="The poor one's features are the less minimal on test pictures",
+        paper="not in the paper",
+        labels=(GOOD, LITTLE),
+        judge=is_less("dynamical_low_rank", GOOD, LITTLE, split="test"),
+        ours=True,
+    ),
+)
+FREE = SHUFFLED + shuffled.FREE
+
+_NEW = Condition(label=LITTLE, setup=replace(BASE, n_train=FEW, steps=400, batch_size=32, probe=FEW))
+_MEDIUM = (
+    Condition(label=GOOD, setup=BASE),
+    Condition(label=SHUFFLED, setup=_first(shuffled.MEDIUM, shuffled.SHUFFLED)),
+    Condition(label=FREE, setup=_first(shuffled.MEDIUM, shuffled.SHUFFLED + shuffled.FREE)),
+    Condition(label=CODED, setup=_first(code.MEDIUM, code.label(code.MEDIUM_STRENGTHS[-1], False))),
+    _NEW,
+)
+
 FAMILY = Family(
     letter="i",
     name="poor",
@@ -70,32 +109,23 @@ FAMILY = Family(
         Condition(label=CODED, setup=_first(code.FAMILY.small, code.label(1.0, False))),
         Condition(label=LITTLE, setup=_LITTLE),
     ),
-    claims=(
-        Claim(
-            sentence="Minimal and at chance: shuffled labels",
-            paper="words; 9.5 % at D_LR 0.034",
-            labels=(SHUFFLED,),
-            judge=_poor(SHUFFLED, at_most=CHANCE_FACTOR * 0.1),
+    claims=_CLAIMS,
+    medium=Medium(
+        setting="Fashion-MNIST: shuffled labels with weight decay 5e-4 and without, and a foreign code of strength "
+        f"{code.MEDIUM_STRENGTHS[-1]:g} (trainings of families f and e), {FEW} pictures to learn from; beside them the "
+        "CNN with enough pictures (family a).",
+        conditions=_MEDIUM,
+        claims=(
+            *_CLAIMS,
+            Claim(
+                sentence="Minimal and at chance: shuffled labels without weight decay",
+                paper="words; 9.5 % at D_LR 0.034",
+                labels=(FREE,),
+                judge=_poor(FREE, at_most=CHANCE_FACTOR * 0.1),
+            ),
         ),
-        Claim(
-            sentence="Minimal and at chance: a code beside the picture",
-            paper="words; 10.0 % at D_LR 0.0087",
-            labels=(CODED,),
-            judge=_poor(CODED, at_most=CHANCE_FACTOR * 0.1),
-        ),
-        Claim(
-            sentence="Minimal and poor: too few pictures",
-            paper="words",
-            labels=(LITTLE,),
-            judge=_poor(LITTLE),
-        ),
-        Claim(
-            sentence="The poor one's features are the less minimal on test pictures",
-            paper="not in the paper",
-            labels=(GOOD, LITTLE),
-            judge=is_less("dynamical_low_rank", GOOD, LITTLE, split="test"),
-            ours=True,
-        ),
+        core_minutes=planned_minutes([_NEW]),
+        from_known=True,
     ),
     columns=(
         Column(title="train accuracy", name="train_accuracy"),

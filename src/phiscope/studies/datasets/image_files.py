@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from phiscope.errors import InputError
 from phiscope.studies.datasets.pixels import LabelledPixels, PixelSet, Request, drawn, taken
 
-_MNIST_FILES = (
+MNIST_FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
+"""The four files of MNIST and of the sets in its format."""
+
 _CIFAR_PIXELS = 3 * 32 * 32
 
 
@@ -68,7 +70,7 @@ def _idx_file(folder: Path, stem: str, kind: str) -> Path:
     try:
         return _found(folder, ("MNIST/raw", "raw"), names, f"{stem}-{kind} or {stem}-{kind}.gz")
     except InputError as error:
-        raise InputError(f"{error}; the four files are {', '.join(_MNIST_FILES)}, each also as .gz") from error
+        raise InputError(f"{error}; the four files are {', '.join(MNIST_FILES)}, each also as .gz") from error
 
 
 def read_idx(path: Path, *, axes: int) -> NDArray[np.uint8]:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from phiscope.errors import InputError, UnknownNameError
-from phiscope.studies.datasets.bundled import bundled
+from phiscope.studies.datasets.bundled import Samples, StudyData, bundled
+from phiscope.studies.datasets.fashion_mnist import read_fashion_mnist
 from phiscope.studies.datasets.glyphs import read_glyphs
 from phiscope.studies.datasets.hf_folder import read_hf_folder
 from phiscope.studies.datasets.image_files import read_cifar10, read_cifar100, read_mnist
@@ -67,19 +68,21 @@ def load_images(
     With the same seed a smaller training split is the beginning of a larger one, and the test split does not depend on
     ``n_train``.
 
-    =========== ===================================== ================================= =======================
-    name        what it is                            ``folder``                        settings
-    =========== ===================================== ================================= =======================
-    digits      1797 digits from scikit-learn         no                                none
-    glyphs      generated characters, any number      optional: keeps what was drawn    num_classes 10 to 62, size,
+    ============= =================================== ================================= =======================
+    name          what it is                          ``folder``                        settings
+    ============= =================================== ================================= =======================
+    digits        1797 digits from scikit-learn       no                                none
+    glyphs        generated characters, any number    optional: keeps what was drawn    num_classes 10 to 62, size,
                                                                                         color, difficulty 0 to 1
-    mnist       idx files, gzip-compressed or not     holds train-images-idx3-ubyte...  none
-    cifar10     the binary version                    holds data_batch_1.bin...         none
-    cifar100    the binary version                    holds train.bin, test.bin         labels: "fine" or "coarse"
-    hf          saved by Hugging Face ``datasets``,   holds dataset_dict.json, or       image, label: columns;
-                or Parquet files of images            *.parquet                         train, test: splits;
+    mnist         idx files, gzip-compressed or not   holds train-images-idx3-ubyte...  none
+    fashion-mnist the same files with Fashion-MNIST   optional: found where Debian's    none
+                                                      dataset-fashion-mnist puts them
+    cifar10       the binary version                  holds data_batch_1.bin...         none
+    cifar100      the binary version                  holds train.bin, test.bin         labels: "fine" or "coarse"
+    hf            saved by Hugging Face ``datasets``, holds dataset_dict.json, or       image, label: columns;
+                  or Parquet files of images          *.parquet                         train, test: splits;
                                                                                         size: resize to
-    =========== ===================================== ================================= =======================
+    ============= =================================== ================================= =======================
 
     docs/guide/data.md says where to get the files, and what each setting does.
 
@@ -127,6 +130,36 @@ def load_images(
         source=f"{pixels.what}: {len(train_x)} to train, {len(test_x)} to test",
         class_names=pixels.class_names,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSettings:
+    """A part of an image set that needs no folder to be named, as a study's data.
+
+    Attributes:
+        name: as `load_images` knows it.
+        n_train: training pictures.
+        n_test: test pictures.
+    """
+
+    name: str
+    n_train: int
+    n_test: int
+
+    def load(self, seed: int) -> StudyData:
+        """Draw the pictures of both splits, classes in equal shares.
+
+        Raises:
+            InputError: the files are not there, or hold fewer pictures.
+        """
+        images = load_images(self.name, n_train=self.n_train, n_test=self.n_test, seed=seed)
+        return StudyData(
+            train=Samples(inputs=images.train_x, targets=images.train_y),
+            test=Samples(inputs=images.test_x, targets=images.test_y),
+            n_outputs=images.num_classes,
+            description=images.source,
+            class_names=images.class_names,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +216,7 @@ _SETS: Mapping[str, _Kind] = MappingProxyType(
         "digits": _Kind(read=_digits, folder="none"),
         "glyphs": _Kind(read=read_glyphs, folder="optional", settings=("num_classes", "size", "color", "difficulty")),
         "mnist": _Kind(read=read_mnist, folder="needed"),
+        "fashion-mnist": _Kind(read=read_fashion_mnist, folder="optional"),
         "cifar10": _Kind(read=read_cifar10, folder="needed"),
         "cifar100": _Kind(read=read_cifar100, folder="needed", settings=("labels",)),
         "hf": _Kind(read=read_hf_folder, folder="needed", settings=("image", "label", "train", "test", "size")),
