@@ -132,7 +132,7 @@ _ALL = (
     ),
     _Finding(
         family="scaling",
-        title="Without weight decay S_init and NC1 order target scale as D_LR does; with it NC1 turns round.",
+        title="S_init and NC1 order these knobs as D_LR does, and weight decay beside does not bring v3's pattern.",
         observe=seen.comparators,
         labels=(*scaling.SCALED, *scaling.DECAYED, *scaling.SCALED_IN_DECAY),
     ),

@@ -80,6 +80,9 @@ def _draw_group(axes: Sequence[Axes], results: Results, members: Sequence[Condit
         panel.set_xscale("symlog", linthresh=1, linscale=0.3)
         panel.set_xlim(left=0)
         panel.set_xlabel("steps")
+    if from_known:
+        axes[0].set_xscale("linear")  # all of it lies in the last decade
+        axes[0].set_xlim(left=0)
     axes[2].set_xlabel("D_LR at the end")
     axes[0].set_ylim(bottom=0)
     if not quality.endswith("r2"):
