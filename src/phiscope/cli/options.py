@@ -50,8 +50,9 @@ USAGES = {
     "explain": "[NAME]",
     "replay": "MODEL CHECKPOINT [CHECKPOINT ...] --data MODULE:FUNCTION --out RUN\n"
     "                       [--head NAME] [--key KEY] [--jobs N] [--max-samples N] [--quiet]",
-    "reproduce": "[FAMILY] [--scale {small,full}] [--jobs N] [--seeds N] [--out FOLDER]\n"
-    "                          [--data FOLDER] [--device {auto,cpu,cuda}] [--docs FOLDER] [--judge]",
+    "reproduce": "[FAMILY] [--scale {small,medium,full}] [--jobs N] [--seeds N] [--out FOLDER]\n"
+    "                          [--data FOLDER] [--device {auto,cpu,cuda}] [--docs FOLDER] [--judge]\n"
+    "                          [--renew]",
 }
 """What stands behind ``phiscope NAME``."""
 
