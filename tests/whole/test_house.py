@@ -203,7 +203,7 @@ def test_no_module_is_so_small_that_its_place_is_another(path):
 def test_no_folder_is_a_corridor(folder):
     if folder == SOURCE:
         # A wing is a decision; see ARCHITECTURE.md.
-        assert len([path for path in folder.iterdir() if path.name not in ("__pycache__", "py.typed")]) <= 30
+        assert len([path for path in folder.iterdir() if path.name not in ("__pycache__", "py.typed")]) <= 29
     else:
         assert len(set(folder.glob("*.py"))) - 1 <= 17
 
@@ -272,7 +272,7 @@ def test_the_file_that_covers_a_module_exists(module):
 
 def test_the_check_of_test_files_sees_a_missing_one():
     files = _test_files()
-    assert _untested({"linalg/eigen", "lazy"}, files) == set()
+    assert _untested({"linalg/eigen", "errors"}, files) == set()
     assert _untested({"linalg/eigen"}, files - {"linalg/test_eigen.py"}) == {"linalg/eigen"}
     # Of the same name in another package it does not count.
     assert _untested({"runs/wide"}, files) == {"runs/wide"}

@@ -33,7 +33,6 @@ from phiscope.findings.outputs import (
 )
 from phiscope.findings.targets import READOUT_NUMBERS, find_alignment, find_readout, output_error, target_squares
 from phiscope.inputs.arrays import as_share
-from phiscope.lazy import LateMapping, Later
 from phiscope.linalg import dense
 from phiscope.linalg.operators import PositiveOperator
 from phiscope.measurement.class_rows import class_rows_of
@@ -46,6 +45,7 @@ from phiscope.moments.gathered import Gathered
 from phiscope.moments.jackknife import Estimate, Resampling
 from phiscope.moments.moments import Moments
 from phiscope.spectrum.eigensystem import diagonalize_with_mean, varies
+from phiscope.spectrum.lazy import LateMapping, Later
 from phiscope.spectrum.spans import Cut, Outputs, target_spans
 from phiscope.spectrum.spectrum import Spectrum, both_spectra
 from phiscope.typing import AffineHead, FloatArray

@@ -13,7 +13,6 @@ from phiscope.archive import read_record, write_arrays
 from phiscope.errors import InputError, NonFiniteError, ShapeError
 from phiscope.inputs.arrays import as_count, as_rows
 from phiscope.inputs.columns import told_columns
-from phiscope.lazy import LateField, settled
 from phiscope.measurement.bands import CURVES, kept_bands
 from phiscope.measurement.class_rows import ClassRows, class_rows_from
 from phiscope.measurement.methods import ROW, latex_row, methods_text
@@ -22,6 +21,7 @@ from phiscope.measurement.stored import check_array, check_facts, check_moments,
 from phiscope.metrics.regime import Regime, RegimeEvidence
 from phiscope.metrics.tables import html_table, text_table
 from phiscope.moments.jackknife import Estimate, Resampling
+from phiscope.spectrum.lazy import LateField, settled
 from phiscope.spectrum.spectrum import Spectrum, eigenfunctions
 from phiscope.typing import FloatArray
 

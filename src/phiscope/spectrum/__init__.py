@@ -6,5 +6,6 @@
     spectrum.py     both spectra with quality, utilization and their curves
     spans.py        outputs and targets as spans of functions on the probe
     clusters.py     nearly equal eigenvalues, inside which single eigenfunctions are not determined
+    lazy.py         values computed when they are first read, such as eigenvectors
     wide.py         which solver finds the leading eigenpairs of wide features
 """

@@ -13,11 +13,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from phiscope.lazy import LateField
 from phiscope.linalg import rank_one
 from phiscope.linalg.eigen import Decomposition, Diagonalized, FewRows
 from phiscope.linalg.operators import PositiveOperator
 from phiscope.linalg.products import product
+from phiscope.spectrum.lazy import LateField
 from phiscope.typing import FloatArray
 
 TURNED_AT_ONCE = 512

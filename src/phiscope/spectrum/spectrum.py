@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from phiscope.lazy import LateField, settled
 from phiscope.linalg.products import product
 from phiscope.spectrum.eigensystem import BothSystems, Coordinates, Eigensystem, Loadings, positive_signs
+from phiscope.spectrum.lazy import LateField, settled
 from phiscope.spectrum.spans import FunctionSpan, Outputs, TargetSpans
 from phiscope.typing import FloatArray
 

@@ -1,6 +1,6 @@
 """Values that are computed when they are first read."""
 
-from phiscope.lazy import LateMapping
+from phiscope.spectrum.lazy import LateMapping
 
 
 def test_a_mapping_may_name_known_entries_again():
