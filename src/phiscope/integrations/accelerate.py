@@ -5,9 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from importlib.metadata import version
-from os import PathLike
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from accelerate import Accelerator
 from torch import nn
@@ -16,16 +14,14 @@ from torch.utils.data import RandomSampler
 from phiscope.distributed.lockstep import is_sharded
 from phiscope.errors import InputError
 from phiscope.inputs.prepared import unprepared
-from phiscope.integrations.fit import Choices, Fit, Start, observer_signature
+from phiscope.integrations.fit import ObservesFits, Start, observer_signature
 from phiscope.integrations.settings import kept_settings, optimizer_settings
 from phiscope.measurement.record import Measurement
 from phiscope.network.hooks import own_tensors
 from phiscope.network.isolation import unwrapped
-from phiscope.observe import Observer
-from phiscope.observe.recording import how_it_ended
 
 
-class AccelerateObserver:
+class AccelerateObserver(ObservesFits):
     """Observes a loop under accelerate: ``AccelerateObserver(accelerator, model, run="runs/mine")`` behind ``prepare``.
 
     `record` is called as that of `Observer`, by every process. The observer is registered with the accelerator, so that
@@ -68,10 +64,7 @@ class AccelerateObserver:
         model: nn.Module,
         probe_data: Any = None,
         *,
-        run: str | PathLike[str],
-        resume: bool = False,
-        trackers: Any = None,
-        header: Mapping[str, Any] | None = None,
+        initial: Any = "now",
         **settings: Any,
     ) -> None:
         if not isinstance(accelerator, Accelerator):
@@ -83,24 +76,14 @@ class AccelerateObserver:
         words: dict[str, str] = {}
         if probe_data is None:
             probe_data, words["data"] = prepared_probe(accelerator)
-        if settings.get("initial", "now") == "now" and not is_sharded(unwrapped(model)):
+        if initial == "now" and not is_sharded(unwrapped(model)):
             # The run is begun at the first record, when a checkpoint has been loaded or has not.
-            settings["initial"] = {name: tensor.clone() for name, tensor in own_tensors(unwrapped(model)).items()}
+            initial = {name: tensor.clone() for name, tensor in own_tensors(unwrapped(model)).items()}
+        super().__init__(probe_data, initial=initial, **settings)
         self._words = words
-        self._fit = Fit(Choices.checked(probe_data, run, resume, trackers, header, settings))
         self._state: Mapping[str, Any] | None = None
         self._begun = False
         accelerator.register_for_checkpointing(self)
-
-    @property
-    def observer(self) -> Observer | None:
-        """The observer; None before the first record."""
-        return self._fit.observer
-
-    @property
-    def path(self) -> Any:
-        """Folder of the run; None before the first record."""
-        return self._fit.path
 
     @property
     def should_stop(self) -> bool:
@@ -154,14 +137,6 @@ class AccelerateObserver:
     ) -> None:
         """Say how the training ended; see `Observer.close`."""
         self._fit.end(status, reason)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._fit.end(*how_it_ended(error))
 
     def _begin(self) -> None:
         if self._begun:

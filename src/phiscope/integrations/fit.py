@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 import math
 import os
@@ -25,7 +24,8 @@ from phiscope.errors import InputError, NonFiniteError, PhiscopeError
 from phiscope.integrations.folders import folder_of, free_folder, last_folder
 from phiscope.measurement.record import Measurement
 from phiscope.observe import Alert, Observer
-from phiscope.observe.recording import how_it_ended
+from phiscope.observe.probes import check_settings
+from phiscope.observe.recording import as_number, how_it_ended
 from phiscope.observe.schedule import schedule, steps_schedule
 from phiscope.runs import open_run
 
@@ -65,12 +65,7 @@ class Choices:
         Raises:
             InputError: a setting that observers do not have, or whose value cannot be used.
         """
-        names = [row.name for row in _KNOWN]
-        for name in settings:
-            if name not in names:
-                nearest = difflib.get_close_matches(name, [*names, *_TAKEN], n=1)
-                offer = f"did you mean {nearest[0]}?" if nearest else f"expected some of {', '.join(sorted(names))}"
-                raise InputError(f"an observer has no setting {name!r}; {offer}")
+        check_settings(settings, {row.name for row in _KNOWN}, "an observer")
         if settings.get("every_steps") is None:
             schedule(settings.get("every", "epoch"))
         else:
@@ -363,8 +358,8 @@ def plain_scalars(scalars: Mapping[str, Any]) -> dict[str, Any]:
         if name in ("epoch", "step", "self"):
             continue
         try:
-            kept[str(name)] = float(value.detach() if hasattr(value, "detach") else value)
-        except (TypeError, ValueError, RuntimeError):
+            kept[str(name)] = as_number(str(name), value)
+        except InputError:
             # Frameworks log text and lists, too; a run has a place for numbers.
             continue
     return kept

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from importlib.metadata import version
 from typing import Any
 
@@ -178,9 +178,8 @@ def _facts(model: nn.Module, params: Mapping[str, Any]) -> dict[str, Any]:
     settings: dict[str, Any] = {"epochs": params.get("epochs"), "steps_per_epoch": params.get("steps")}
     if optimizer is not None:
         settings |= {"optimizer": type(optimizer).__name__, "learning_rate": _rate(optimizer)}
-        usual: dict[str, Any] = {}
-        with suppress(TypeError):  # an optimizer of the user's own may need arguments
-            usual = type(optimizer)().get_config()
+        # By its signature: making another one would count up the names that Keras gives.
+        usual = {name: row.default for name, row in inspect.signature(type(optimizer).__init__).parameters.items()}
         now = optimizer.get_config()
         settings |= {
             name: value

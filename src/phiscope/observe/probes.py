@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from phiscope.errors import InputError
@@ -13,6 +14,25 @@ from phiscope.observe.ranks import Writer
 from phiscope.runs import RunWriter, open_run
 
 _MODEL_INPUTS = frozenset({"labels", "input_ids", "pixel_values", "attention_mask", "inputs_embeds", "input_values"})
+
+
+def check_settings(settings: Iterable[str], known: Iterable[str], of: str) -> None:
+    """Refuse a setting that observers do not have, and offer the nearest.
+
+    Args:
+        settings: names that were given.
+        known: names that there are.
+        of: whose settings, as "an observer".
+
+    Raises:
+        InputError: one of them is not known.
+    """
+    names = sorted(known)
+    for name in settings:
+        if name not in names:
+            nearest = difflib.get_close_matches(name, names, n=1)
+            offer = f"did you mean {nearest[0]}?" if nearest else f"expected some of {', '.join(names)}"
+            raise InputError(f"{of} has no setting {name!r}; {offer}")
 
 
 def named_splits(probe_data: Any, targets: Any = None) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ from phiscope.network.hooks import own_tensors
 from phiscope.network.isolation import unwrapped
 from phiscope.observe.checkpoints import Checkpoint, checkpoints_of
 from phiscope.observe.observer import Observer
+from phiscope.observe.probes import check_settings
 from phiscope.observe.ranks import SilentWriter, Writer
 from phiscope.observe.weights import borrowed, fitted, weights_in
 from phiscope.runs import Run, open_run
@@ -96,12 +96,7 @@ def replay(
 
 
 def _check(settings: Mapping[str, Any], jobs: int) -> None:
-    known = {row.name for row in dataclasses.fields(Observer)} - _FIXED
-    for name in settings:
-        if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1)
-            offer = f"; did you mean {nearest[0]}?" if nearest else f"; expected some of {', '.join(sorted(known))}"
-            raise InputError(f"a replay has no setting {name!r}{offer}")
+    check_settings(settings, {row.name for row in dataclasses.fields(Observer)} - _FIXED, "a replay")
     if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
         raise InputError(f"jobs={jobs!r}; expected a number of processes, 1 or more")
     if jobs > 1:
