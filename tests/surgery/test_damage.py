@@ -138,7 +138,7 @@ def test_wrong_use_is_one_sentence(parts):
         damage(net, [x], m)
     with pytest.raises(InputError, match=r"the layer gives \(256, 10\); expected a tensor \(b, 8\)"):
         damage(net, (x, y), m, layer="1", k=[1])
-    with pytest.raises(InputError, match="layer='9' is no layer of Sequential"):
+    with pytest.raises(UnknownNameError, match="there is no layer named '9'"):
         damage(net, (x, y), m, layer="9")
     early = phiscope.measure_layers(net, (x, y), layers=["1"])["1"]
     with pytest.raises(InputError, match="the head reads 8 features and the measurement has 10"):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from phiscope.errors import InputError
+from phiscope.errors import InputError, UnknownNameError
 from phiscope.surgery import remove_units
 
 
@@ -121,8 +121,10 @@ def test_wrong_use_is_one_sentence():
     net, data = trained()
     with pytest.raises(InputError, match="expected a number of units from 1 to 20"):
         remove_units(net, data, keep=0)
-    with pytest.raises(InputError, match="layer='nonsense' is no layer of Sequential"):
+    with pytest.raises(UnknownNameError, match="there is no layer named 'nonsense'"):
         remove_units(net, data, keep=3, layer="nonsense")
+    with pytest.raises(InputError, match="consumer is a Linear that is no layer of this Sequential"):
+        remove_units(net, data, keep=3, consumer=nn.Linear(20, 3))
     with pytest.raises(InputError, match=r"the layer is a ReLU; expected an nn\.Linear"):
         remove_units(net, data, keep=3, layer="1")
     with pytest.raises(InputError, match="they do not follow each other"):

@@ -14,9 +14,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from phiscope.errors import HeadError
+from phiscope.errors import HeadError, InputError, UnknownNameError
 
 LinearKind = Literal["linear", "conv1x1", "probed"]
+
+
+def layer_of(model: nn.Module, given: nn.Module | str, setting: str) -> nn.Module:
+    """A layer of a model, given itself or by its dotted name.
+
+    Args:
+        model: unwrapped.
+        given: the layer or its name.
+        setting: what the caller calls it, for the error.
+
+    Raises:
+        UnknownNameError: there is no layer of that name; the message offers the nearest.
+        InputError: it is no module, or none of this model.
+    """
+    named = named_layers(model)
+    if isinstance(given, str):
+        if given not in named:
+            raise UnknownNameError("layer", given, [name for name in named if name])
+        return named[given]
+    if not isinstance(given, nn.Module) or not any(module is given for module in named.values()):
+        raise InputError(f"{setting} is a {type(given).__name__} that is no layer of this {type(model).__name__}")
+    return given
 
 
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:

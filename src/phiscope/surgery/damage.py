@@ -23,6 +23,7 @@ from phiscope.measurement.record import Measurement
 from phiscope.network import FeatureChoice, feature_map_of
 from phiscope.network.hooks import Ear
 from phiscope.network.isolation import isolated, unwrapped
+from phiscope.network.linear_layers import layer_of
 from phiscope.network.rows import Rows
 from phiscope.network.samples import samples_of
 from phiscope.surgery.costs import Cost, cost_of, losses_of, outputs_of, paired_means, paired_proportions, right_of
@@ -141,7 +142,7 @@ def damage(
     if layer is None:
         trial = _HeadTrial(network, data, measurement, max_samples)
     else:
-        trial = _LayerTrial(network, data, measurement, max_samples, _named(network, layer))
+        trial = _LayerTrial(network, data, measurement, max_samples, layer_of(network, layer, "layer"))
     before = trial.outputs(None)
     results = []
     with bar_of(chosen.tolist(), shown=progress, desc="eigenfeatures", leave=False) as bar:
@@ -162,13 +163,6 @@ def _places(measurement: Measurement, k: Sequence[int] | None) -> IntArray:
     if places.min() < 1 or places.max() > most:
         raise InputError(f"k={k!r:.60}; expected numbers from 1 to {most}, the eigenvectors that there are")
     return places.astype(np.int64)
-
-
-def _named(network: nn.Module, layer: nn.Module | str) -> nn.Module:
-    found = dict(network.named_modules()).get(layer) if isinstance(layer, str) else layer
-    if not isinstance(found, nn.Module):
-        raise InputError(f"layer={layer!r} is no layer of {type(network).__name__}; pass its dotted name")
-    return found
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from phiscope.network import FeatureChoice, feature_map_of
 from phiscope.network.feature_map import HeadFeatures
 from phiscope.network.hooks import listening
 from phiscope.network.isolation import isolated, unwrapped
+from phiscope.network.linear_layers import layer_of
 from phiscope.surgery.costs import losses_of, outputs_of, right_of
 from phiscope.surgery.material import Ridge, Target, covariance_of, regularized
 from phiscope.surgery.scores import Rule, UnitScores, score_units
@@ -99,9 +100,9 @@ def remove_units(
         (Linear(in_features=4, out_features=3, bias=True), Linear(in_features=3, out_features=2, bias=True))
     """
     network = unwrapped(model)
-    reader = _named(network, consumer, "consumer") if consumer is not None else _head_of(network, data)
+    reader = layer_of(network, consumer, "consumer") if consumer is not None else _head_of(network, data)
     measurement = measure(network, data, features=None, head=reader, max_samples=max_samples)
-    producer = _named(network, layer, "layer") if layer is not None else _before(network, reader)
+    producer = layer_of(network, layer, "layer") if layer is not None else _before(network, reader)
     weight, bias = _numbers(reader)
     scores = score_units(measurement, rule=rule, target=target, ridge=ridge, head=(weight, bias), seed=seed)
     kept = scores.kept(keep)
@@ -158,13 +159,6 @@ def _heard(network: nn.Module, reader: nn.Module, raw: Any, data: Any) -> tuple[
     if len(heard) != 1 or heard[0].features is None:
         raise InputError(f"the consumer ran {len(heard)} times on one batch; units are removed where it runs once")
     return heard[0].features.flatten(0, -2), batch.targets
-
-
-def _named(network: nn.Module, given: nn.Module | str, what: str) -> nn.Module:
-    found = dict(network.named_modules()).get(given) if isinstance(given, str) else given
-    if not isinstance(found, nn.Module):
-        raise InputError(f"{what}={given!r} is no layer of {type(network).__name__}; pass its dotted name")
-    return found
 
 
 def _linear(module: nn.Module, what: str) -> nn.Linear:
