@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phiscope.page.gallery import as_images, input_words, sprite_of, target_words
+from phiscope.figures import as_images
+from phiscope.page.gallery import input_words, sprite_of, target_words
 
 
 def test_sprite_holds_every_sample_at_its_place() -> None:

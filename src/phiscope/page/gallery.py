@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phiscope.errors import MissingDependencyError
-from phiscope.figures import as_images as as_images
 from phiscope.figures import extreme_samples
 from phiscope.page.charts import finite, visible
 

@@ -9,14 +9,14 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from phiscope.analysis.rotation import NEARLY_EQUAL
-from phiscope.figures import log_epochs, operator_figure
+from phiscope.figures import as_images, log_epochs, operator_figure
 from phiscope.figures.classes import MOST_CLASSES
 from phiscope.figures.palette import GHOST, run_color
 from phiscope.figures.tracks import GONE
 from phiscope.metrics import DEFINITIONS
 from phiscope.page.charts import finite, map_spec, panel_layout, visible
 from phiscope.page.frames import MODES, run_frames
-from phiscope.page.gallery import Sprite, as_images, input_words, sprite_of, target_words
+from phiscope.page.gallery import Sprite, input_words, sprite_of, target_words
 from phiscope.page.tracks import lowest_strength, track_layouts
 from phiscope.page.turned import gap_words
 from phiscope.page.words import REGIME_TITLES, moment_words

@@ -240,6 +240,10 @@ def results_words(run: Run, limit: int = 4) -> tuple[tuple[str, str, str], ...]:
     )
 
 
+USUAL_WEIGHTS = "those in training"
+"""What callbacks say of the weights they measured, unless there is more to say."""
+
+
 def facts(run: Run) -> tuple[tuple[str, str], ...]:
     """What was trained on what, as (question, answer) pairs; unknown answers are left out."""
     header = run.header
@@ -254,6 +258,9 @@ def facts(run: Run) -> tuple[tuple[str, str], ...]:
         ("Data", str(header.get("data") or "")),
         ("Network", f"{header.get('model') or ''}{parameters}".removeprefix(", ")),
         ("Training", settings_words(header.get("settings"))),
+        ("Framework", str(header.get("framework") or "")),
+        # Where an average is kept beside them, which weights these are is a question.
+        ("Weights", "" if header.get("weights") == USUAL_WEIGHTS else str(header.get("weights") or "")),
         (RECORDED, recorded_words(run)),
     )
     return tuple((question, answer) for question, answer in rows if answer)

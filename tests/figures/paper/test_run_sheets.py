@@ -138,3 +138,22 @@ def test_saving_says_what_cannot_be(run, tmp_path):
 def test_the_same_figure_is_the_same_file(run, tmp_path):
     first, second = (run.figure("spectrum").save(tmp_path / f"{i}.pdf").read_bytes() for i in range(2))
     assert first == second
+
+
+def test_a_decoded_gallery_is_shown_in_its_words(tmp_path, run):
+    from dataclasses import replace
+
+    class Told:
+        def __getattr__(self, name):
+            return getattr(run, name)
+
+        def gallery(self, split):
+            kept = run.gallery(split)
+            words = tuple((f"before {i} ", f"token{i}", "\nafter it comes more") for i in range(len(kept.inputs)))
+            return replace(kept, words=words)
+
+    (pictures,) = run_sheet(Told(), "gallery").parts
+    assert not pictures.images
+    values = run.records[-1].extras("train")["gallery_centered"]
+    largest = int(np.argmax(values[:, 0]))
+    assert f"[token{largest}] after it co" in pictures.texts[0][0]

@@ -113,9 +113,7 @@ def _paint(axes: Axes, part: Panel | HeatMap | Pictures) -> None:
     elif isinstance(part, HeatMap):
         _paint_map(axes, part)
     else:
-        from phiscope.figures.paper.drawing import paint_pictures
-
-        paint_pictures(axes, part)
+        _paint_pictures(axes, part)
 
 
 def _paint_panel(axes: Axes, panel: Panel) -> None:
@@ -235,3 +233,28 @@ def _paint_map(axes: Axes, heat: HeatMap) -> None:
 
 def _short(name: str, most: int = 26) -> str:
     return name if len(name) <= most else "…" + name[1 - most :]
+
+
+def _paint_pictures(axes: Axes, pictures: Pictures) -> None:
+    """Draw rows of small pictures or texts, each with its caption."""
+    axes.set_axis_off()
+    axes.set_title(pictures.title)
+    rows = len(pictures.row_labels)
+    places = max((len(row) for row in pictures.captions), default=1)
+    width = places + (0.6 if pictures.gap else 0.0)
+    axes.set(xlim=(-1.1, width), ylim=(rows, 0))
+    for row, label in enumerate(pictures.row_labels):
+        axes.text(-0.1, row + 0.5, label, ha="right", va="center", color=INK, fontsize=7)
+        for place, caption in enumerate(pictures.captions[row]):
+            left = place + (0.6 if pictures.gap and place >= pictures.gap else 0.0)
+            if pictures.images:
+                image = pictures.images[row][place]
+                shown = image[..., 0] if image.shape[-1] == 1 else image
+                extent = (left + 0.06, left + 0.94, row + 0.76, row + 0.02)
+                axes.imshow(shown, cmap="gray", vmin=0, vmax=255, extent=extent, aspect="auto", interpolation="nearest")
+                axes.text(left + 0.5, row + 0.8, caption, ha="center", va="top", fontsize=5, color=INK)
+            else:
+                words = pictures.texts[row][place].replace("$", r"\$")
+                axes.text(left + 0.02, row + 0.1, words, va="top", fontsize=5, color=INK, wrap=True)
+                axes.text(left + 0.02, row + 0.9, caption, va="bottom", fontsize=5, color=INK)
+    axes.set(xlim=(-1.1, width), ylim=(rows, 0))

@@ -40,6 +40,9 @@ TOLD = (
 
 SYMBOLS = ("circle", "square", "triangle", "diamond", "cross")
 
+NEAR = 12
+"""Letters of text on each side of a marked token."""
+
 MOST_DOTS = 2000
 """So many samples of a plane are drawn."""
 
@@ -179,7 +182,8 @@ def _gallery(run: Run, record: Record, split: str) -> Sheet:
     shown = values[:, : min(6, values.shape[1])]
     ends = extreme_samples(shown, count=5)
     chosen = [(*one.largest, *one.smallest[::-1]) for one in ends]
-    images = as_images(kept.inputs)
+    images = as_images(kept.inputs) if kept.words is None else None
+    said = kept.words
     captions = tuple(
         tuple(f"{_class_of(run, kept.targets, i)} {shown[i, row]:+.1f}".strip() for i in places)
         for row, places in enumerate(chosen)
@@ -189,7 +193,9 @@ def _gallery(run: Run, record: Record, split: str) -> Sheet:
         row_labels=tuple(f"e{row + 1}" for row in range(len(chosen))),
         captions=captions,
         images=() if images is None else tuple(tuple(images[i] for i in places) for places in chosen),
-        texts=() if images is not None else tuple(tuple(_text(kept.inputs[i]) for i in places) for places in chosen),
+        texts=()
+        if images is not None
+        else tuple(tuple(_text(kept.inputs[i] if said is None else said[i]) for i in places) for places in chosen),
         gap=len(ends[0].largest) if ends else 0,
     )
     caption = (
@@ -212,6 +218,10 @@ def _class_of(run: Run, targets: Any, index: int) -> str:
 
 
 def _text(sample: Any) -> str:
+    """The first numbers of a sample, or the marked text with its nearest neighbors."""
+    if isinstance(sample, tuple):
+        before, marked, after = sample
+        return f"{before[-NEAR:]}[{marked}]{after[:NEAR]}".replace("\n", " ")
     flat = np.ravel(sample)[:6]
     return "\n".join(f"{value:.2g}" for value in flat)
 
