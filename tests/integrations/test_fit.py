@@ -186,14 +186,22 @@ exec(sys.argv[3])
 """
 
 
-@pytest.mark.parametrize("mode", ["plain", "background"])
+ENDS = [
+    ("raise ValueError('no bread')", "failed", "ValueError: no bread"),
+    ("raise KeyboardInterrupt", "interrupted", ""),
+    ("sys.exit(0)", "failed", UNSAID),
+    ("fit = None", "failed", UNSAID),
+]
+"""What a process does last, and what its run says then; each is a process that loads torch."""
+
+
 @pytest.mark.parametrize(
-    ("code", "status", "reason"),
+    ("mode", "code", "status", "reason"),
     [
-        ("raise ValueError('no bread')", "failed", "ValueError: no bread"),
-        ("raise KeyboardInterrupt", "interrupted", ""),
-        ("sys.exit(0)", "failed", UNSAID),
-        ("fit = None", "failed", UNSAID),
+        ("plain", *ENDS[0]),
+        ("background", *ENDS[3]),
+        *(pytest.param("plain", *end, marks=pytest.mark.slow) for end in ENDS[1:]),
+        *(pytest.param("background", *end, marks=pytest.mark.slow) for end in ENDS[:3]),
     ],
 )
 def test_a_process_that_ends_says_how_the_training_ended(tmp_path, mode, code, status, reason):

@@ -48,6 +48,7 @@ def values(scalars):
     return {name: [value for _, value in row] for name, row in scalars.items()}
 
 
+@pytest.mark.slow
 def test_lightnings_tensorboard(tmp_path):
     from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -72,6 +73,7 @@ def test_lightnings_csv_and_no_trackers(tmp_path):
     assert "phiscope" not in (tmp_path / "silent/lightning_logs/version_0/metrics.csv").read_text()
 
 
+@pytest.mark.slow
 def test_lightnings_wandb_and_mlflow(tmp_path):
     wandb, mlflow = pytest.importorskip("wandb"), pytest.importorskip("mlflow")
     pytest.importorskip("sqlalchemy")
@@ -100,6 +102,7 @@ def test_report_to_tensorboard(tmp_path, monkeypatch):
     assert "eval/loss" in scalars
 
 
+@pytest.mark.slow
 def test_report_to_wandb_and_mlflow(tmp_path):
     wandb, mlflow = pytest.importorskip("wandb"), pytest.importorskip("mlflow")
     pytest.importorskip("sqlalchemy")
@@ -116,6 +119,7 @@ def test_report_to_wandb_and_mlflow(tmp_path):
     mlflow.set_tracking_uri(None)
 
 
+@pytest.mark.slow
 def test_report_to_trackio(tmp_path):
     pytest.importorskip("trackio")
     from tracker_logs import trackio_scalars
@@ -125,6 +129,7 @@ def test_report_to_trackio(tmp_path):
     check(observer.path, "evaluation", values(trackio_scalars("mine", "one")))
 
 
+@pytest.mark.slow
 def test_accelerates_trackers(tmp_path):
     import torch
     from accelerate import Accelerator

@@ -66,11 +66,19 @@ def test_settings_are_those_that_differ_without_secrets_and_places(tmp_path):
         assert secret not in json.dumps(header)
 
 
-@pytest.mark.parametrize("background", [False, True])
 @pytest.mark.parametrize(
-    "settings",
-    [{}, {"bf16": True}, {"gradient_accumulation_steps": 3}, {"gradient_checkpointing": True}],
-    ids=["plain", "bf16", "accumulation", "checkpointing"],
+    ("settings", "background"),
+    [
+        pytest.param({}, False, id="plain"),
+        pytest.param({"bf16": True}, True, id="bf16-background"),
+        pytest.param({}, True, id="background", marks=pytest.mark.slow),
+        pytest.param({"bf16": True}, False, id="bf16", marks=pytest.mark.slow),
+        *(
+            pytest.param(settings, background, id=f"{next(iter(settings))}-{background}", marks=pytest.mark.slow)
+            for settings in ({"gradient_accumulation_steps": 3}, {"gradient_checkpointing": True})
+            for background in (False, True)
+        ),
+    ],
 )
 def test_the_training_ends_bit_for_bit_as_without(tmp_path, settings, background):
     alone = trainer(tmp_path, **settings)

@@ -34,8 +34,11 @@ def run(tmp_path_factory):
     return observed(tmp_path_factory.mktemp("runs") / "mine", torch.rand(300, 1, 5, 5))
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("columns", [1, 2])
+WIDE = [(name, 2) for name in NAMES]
+NARROW = [pytest.param(name, 1, marks=pytest.mark.slow) for name in NAMES if name != "gallery"]
+
+
+@pytest.mark.parametrize(("name", "columns"), [*WIDE, ("gallery", 1), *NARROW])
 def test_every_figure_is_drawn_as_wide_as_its_columns(run, name, columns, tmp_path):
     figure = run.figure(name)
     path = figure.save(tmp_path / "figure.pdf", columns=columns)

@@ -133,7 +133,7 @@ def _paint_panel(axes: Axes, panel: Panel) -> None:
     _paint_marks(axes, panel)
     labels = [line.label for line in panel.lines if line.label] + [dots.label for dots in panel.dots if dots.label]
     if labels:
-        # A share is small at small k, and the level of chance runs along the bottom.
+        # A share is small at small k.
         axes.legend(loc="best" if panel.dots or not panel.x.log else "lower left" if panel.y.log else "upper left")
 
 

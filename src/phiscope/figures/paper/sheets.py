@@ -185,5 +185,5 @@ def _with_chance(panel: Panel, measurement: Measurement) -> Panel:
     places = panel.lines[0].x
     level = quality_null(int(places[-1]), measurement.independent_samples)
     heights = tuple(float(level[int(k) - 1]) for k in places)
-    chance = Line(label="by chance", x=places, y=heights, color=INK, dash="dotted")
+    chance = Line(label="", tag="by chance", x=places, y=heights, color=INK, dash="dotted")
     return replace(panel, lines=(*panel.lines, chance))
