@@ -10,6 +10,7 @@ import torch
 from playwright.sync_api import sync_playwright
 
 import phiscope
+from phiscope.figures.paper.animation import animated
 from phiscope.studies import run_study
 from phiscope.studies.architectures import build_network
 from phiscope.studies.datasets.images import load_images
@@ -64,6 +65,7 @@ def main() -> None:
         runs = [phiscope.open_run(run_study(name, out=folder, progress=False)) for name in ("digits-cnn", "digits-fcn")]
         page = phiscope.report(runs, str(Path(folder) / "page.html"))
         screenshot(Path(page), IMAGES / "report.png")
+        animated(runs[0], "spectrum", IMAGES / "spectrum.gif", columns=2)
         for run, record, name in ((runs[0], 0, "start"), (runs[0], -1, "minimal"), (runs[1], -1, "spread")):
             figure = run.records[record].measurement("train").figure()
             figure.savefig(IMAGES / f"{name}.png", dpi=110)

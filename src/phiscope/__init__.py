@@ -94,8 +94,13 @@ _HOMES = {
     "write_run": "phiscope.runs",
 }
 
+_ROOMS = ("integrations", "metrics", "studies", "surgery", "theory")
+"""Packages whose names people write out, as in ``phiscope.surgery.damage``; they load when they are first named."""
+
 
 def __getattr__(name: str) -> object:
+    if name in _ROOMS:
+        return importlib.import_module(f"phiscope.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'phiscope' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOMES[name]), name)
@@ -104,4 +109,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])
+    return sorted([*__all__, *_ROOMS, "__version__"])

@@ -31,6 +31,22 @@ def test_plain_loop(tmp_path, monkeypatch, capsys):
     assert "epoch 10" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_quickstart_prints_what_the_readme_shows(monkeypatch, capsys):
+    run_script("quickstart.py", monkeypatch=monkeypatch)
+    printed = [masked(line) for line in capsys.readouterr().out.splitlines()]
+    text = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^    (\S.*|  \S.*)$", text[text.index("    Measurement: ") :].split("\n\n")[0], re.MULTILINE)
+    assert len(shown) == 5
+    for line in shown:
+        assert any(one.startswith(masked(line.removesuffix("..."))) for one in printed), line
+
+
+def masked(line):
+    """Digits differ between processors, and the README's columns are closer together."""
+    return re.sub(r"[\d.]+", "0", re.sub(r" +", " ", line)).strip().rstrip("0")
+
+
 def test_arrays(monkeypatch, capsys):
     run_script("arrays.py", monkeypatch=monkeypatch)
     printed = capsys.readouterr().out

@@ -334,3 +334,10 @@ def test_every_module_imports_with_the_extras_installed():
     for path in MODULES:
         parts = path.relative_to(SOURCE.parent).with_suffix("").parts
         assert importlib.import_module(".".join(part for part in parts if part != "__init__"))
+
+
+def test_a_package_loads_when_its_name_is_written_out():
+    said = "import sys, phiscope; print('phiscope.surgery' in sys.modules, phiscope.surgery.damage.__name__, dir(phiscope))"
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("False damage")
+    assert "'theory'" in done.stdout
