@@ -337,7 +337,6 @@ def test_every_module_imports_with_the_extras_installed():
 
 
 def test_a_package_loads_when_its_name_is_written_out():
-    said = "import sys, phiscope; print('phiscope.surgery' in sys.modules, phiscope.surgery.damage.__name__, dir(phiscope))"
-    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("False damage")
-    assert "'theory'" in done.stdout
+    code = "import sys, phiscope; print('phiscope.surgery' in sys.modules, phiscope.surgery.damage.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "damage"]
