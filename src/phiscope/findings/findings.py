@@ -34,6 +34,23 @@ NO_START = "the feature map at initialization is not known here"
 NO_SPREAD = "the features are constant on these samples, so their covariance is zero"
 
 
+AT_THIS_RATIO = "biased low at this ratio"
+"""Words of the warning that samples are not ten times as many as features."""
+
+ARE_FEW = "samples are few for"
+"""Words of the warning that a correction for finite n is larger than nothing."""
+
+
+def is_of_precision(warning: str) -> bool:
+    """Whether a warning says how precise a number is, as most measurements have it, and not that something is wrong.
+
+    Example:
+        >>> is_of_precision("397 samples are few for D_LR: ..."), is_of_precision("2 of 10 classes never occur (8, 9)")
+        (True, False)
+    """
+    return AT_THIS_RATIO in warning or ARE_FEW in warning
+
+
 def warn_of_samples(found: Findings, moments: Moments) -> None:
     """What a reader has to know about the samples before trusting a number."""
     n, p = moments.n_samples, moments.n_features
@@ -48,7 +65,7 @@ def warn_of_samples(found: Findings, moments: Moments) -> None:
         chance = f", and targets that say nothing would reach R² and Pi*(p) = {p / max(effective - 1, p):.2g}"
         found.warnings.append(
             f"{effective:.0f} {'samples' if effective == n else 'effective samples'} for {p} features: D_LR and the "
-            f"dimensions are biased low at this ratio unless the spectrum decays fast{chance if told else ''}; "
+            f"dimensions are {AT_THIS_RATIO} unless the spectrum decays fast{chance if told else ''}; "
             f"10 p = {10 * p} would do"
         )
     present = moments.group_labels[moments.group_weights > 0]
@@ -82,6 +99,6 @@ def warn_of_bias(found: Findings, n_samples: int, names: tuple[str, ...]) -> Non
             said.append(f"{label}: {plain:.3g} as measured, {better:.3g} corrected for n, about {enough} would do")
     if said:
         found.warnings.append(
-            f"{n_samples} samples are few for {'; '.join(said)} (difference under {BIAS_TO_WARN_OF:g}, for "
+            f"{n_samples} {ARE_FEW} {'; '.join(said)} (difference under {BIAS_TO_WARN_OF:g}, for "
             f"participation ratios under {RELATIVE_BIAS_TO_WARN_OF:.0%})"
         )

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 from phiscope.errors import RunFormatError, UnknownNameError
 from phiscope.live.catalog import Catalog, has_link
-from phiscope.page.build import Served, cards_text, on_one_axis, page_text
+from phiscope.page.build import Served, on_one_axis, page_text, told_texts
 from phiscope.page.payload import Extremes, page_data
 from phiscope.page.updates import has_chosen_rows, page_update
 from phiscope.page.words import unique_labels
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 KEPT = 64
 """So many runs are followed at a time; the one that was asked for longest ago is read anew when asked again."""
 
-LIBRARY, SCRIPT = "/assets/plotly.js", "/assets/page.js"
-"""Where a page finds the drawing library and its own script."""
+LIBRARY, SCRIPT, THEME = "/assets/plotly.js", "/assets/page.js", "/assets/theme.js"
+"""Where a page finds the drawing library and its own scripts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +114,7 @@ class Feeds:
         for feed, reach in zip(feeds, extremes, strict=True):
             feed.extremes = feed.extremes.wider(reach)
         served = _served(names, looks)
-        text = json.dumps({"update": update, "cards": cards_text(runs, served)}, separators=(",", ":"), allow_nan=False)
+        text = json.dumps({"update": update, "texts": told_texts(runs, served)}, separators=(",", ":"), allow_nan=False)
         return News(kind="records", data=text, marks=served.marks)
 
     def _look(self, names: Sequence[str]) -> tuple[list[_Feed], list[Look]]:
@@ -154,6 +154,7 @@ def _served(names: Sequence[str], looks: Sequence[Look]) -> Served:
     return Served(
         library=LIBRARY,
         script=SCRIPT,
+        theme=THEME,
         home="/",
         events=f"/events?{urlencode([('run', name) for name in names])}",
         marks=_marks(looks),

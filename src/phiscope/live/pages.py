@@ -13,10 +13,8 @@ from importlib.resources import files
 
 from phiscope.live.catalog import Catalog, Entry
 from phiscope.live.feeds import page_address
-from phiscope.page.build import environment, packed_plotly
+from phiscope.page.build import SCRIPTS, environment, packed_plotly
 from phiscope.version import __version__
-
-_PAGE_SCRIPTS = ("draw.js", "epochs.js", "tracks.js", "classes.js", "page.js", "grow.js")
 
 STATUS_WORDS = {
     "completed": "completed",
@@ -118,9 +116,11 @@ def asset(name: str) -> Asset | None:
     if name == "plotly.js":
         return _asset(b64decode(packed_plotly()), "text/javascript; charset=utf-8", packed=True)
     if name == "page.js":
-        parts = [_page_text(part) for part in _PAGE_SCRIPTS] + [text_of("follow.js")]
+        parts = [_page_text(part) for part in (*SCRIPTS, "grow.js")] + [text_of("follow.js")]
         whole = '"use strict";\n(() => {\n' + "\n".join(parts) + "\n})();\n"
         return _asset(whole.encode(), "text/javascript; charset=utf-8")
+    if name == "theme.js":
+        return _asset(_page_text(name).encode(), "text/javascript; charset=utf-8")
     if name == "list.js":
         return _asset(text_of(name).encode(), "text/javascript; charset=utf-8")
     if name == "list.css":

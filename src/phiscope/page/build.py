@@ -19,17 +19,34 @@ from typing import TYPE_CHECKING, Any
 from phiscope.errors import EmptyDataError, MissingDependencyError
 from phiscope.figures import Section, history_sections
 from phiscope.figures.history import TRAINING, scalar_order
-from phiscope.figures.palette import DIVERGING, GHOST, SEQUENTIAL, run_color
+from phiscope.figures.palette import DIVERGING, ON_DARK, SEQUENTIAL, run_color
 from phiscope.page import words
 from phiscope.page.charts import gradient, history_spec
+from phiscope.page.contents import contents
 from phiscope.page.number_rows import LastValues, absent_numbers, curve_rows, last_values, section_rows
 from phiscope.page.payload import page_data
 from phiscope.page.tracks import PANELS
 from phiscope.page.updates import history_key
+from phiscope.page.verdicts import happened, told_apart
 from phiscope.runs import Run, open_run
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+SCRIPTS = (
+    "state.js",
+    "first.js",
+    "why.js",
+    "spectrum.js",
+    "draw.js",
+    "values.js",
+    "epochs.js",
+    "tracks.js",
+    "classes.js",
+    "folding.js",
+    "page.js",
+)
+"""The page's own scripts, in the order in which they run; ``theme.js`` runs before anything is seen."""
 
 RunLike = Run | str | os.PathLike[str]
 
@@ -70,6 +87,7 @@ class Served:
     Attributes:
         library: the drawing library.
         script: the page's own script.
+        theme: the script that chooses light or dark before anything is seen.
         home: the list of runs.
         events: what tells the page of new records.
         marks: up to where the page knows its runs.
@@ -77,6 +95,7 @@ class Served:
 
     library: str
     script: str
+    theme: str
     home: str
     events: str
     marks: str
@@ -107,10 +126,14 @@ def page_text(runs: Mapping[str, Run], *, data: Mapping[str, Any] | None = None,
     sections = history_sections(runs)
     values = last_values(runs)
     cards, shared = _cards(runs, served)
+    regression = all(card["regression"] for card in cards)
+    measured = any(card["measurement"] for card in cards)
     return template.render(
         served=served,
+        scripts=SCRIPTS,
         title=_title(cards),
         cards=cards,
+        contents=contents(measured=measured, numbers=bool(sections), regression=regression),
         tracked=PANELS,
         turnable=any(reason == "" for run in data["runs"] for reason in run["unturned"].values()),
         searched=[place for place, run in enumerate(data["runs"]) if any(run["searches"].values())],
@@ -121,19 +144,31 @@ def page_text(runs: Mapping[str, Run], *, data: Mapping[str, Any] | None = None,
         absent=absent_numbers(runs),
         data={**data, "history": history_data(sections)},
         library=packed_plotly() if served is None else "",
-        diverging=gradient(DIVERGING),
-        sequential=gradient(SEQUENTIAL),
-        ghost=GHOST,
+        colors=_colors(),
         made=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        measured=any(card["measurement"] for card in cards),
-        regression=all(card["regression"] for card in cards),
+        measured=measured,
+        regression=regression,
     )
 
 
-def cards_text(runs: Mapping[str, Run], served: Served) -> str:
-    """What the top of a served page says of its runs, for a page that is open already."""
+def _colors() -> dict[str, Mapping[str, str]]:
+    """What the style sheet has to know of colors that the pictures use: each as it is, and on dark paper."""
+    scales = {"diverging": DIVERGING, "sequential": SEQUENTIAL}
+    return {
+        "light": {color: color for color in ON_DARK},
+        "dark": ON_DARK,
+        "light_scales": {name: gradient(colors) for name, colors in scales.items()},
+        "dark_scales": {name: gradient([ON_DARK[color] for color in colors]) for name, colors in scales.items()},
+    }
+
+
+def told_texts(runs: Mapping[str, Run], served: Served) -> dict[str, str]:
+    """What a served page says of its runs, for one that is open already: by the element it belongs into."""
     cards, _ = _cards(on_one_axis(runs), served)
-    return environment().get_template("cards.html").render(cards=cards, served=served)
+    return {
+        place: environment().get_template(template).render(cards=cards, served=served)
+        for place, template in (("verdicts", "happened.html"), ("cards", "cards.html"))
+    }
 
 
 def history_data(sections: Sequence[Section]) -> list[dict[str, Any]]:
@@ -151,7 +186,10 @@ def _cards(runs: Mapping[str, Run], served: Served | None) -> tuple[list[dict[st
     if served is not None:
         # What grows is said of each run, where it can be said anew.
         shared = tuple(fact for fact in shared if fact[0] != words.RECORDED)
-    return [_card(index, label, run, shared) for index, (label, run) in enumerate(runs.items())], shared
+    cards = [_card(index, label, run, shared) for index, (label, run) in enumerate(runs.items())]
+    for card, run in zip(cards, runs.values(), strict=True):
+        card["happened"] = happened(run, served=served is not None)
+    return cards, shared
 
 
 def environment(package: str = "phiscope.page") -> Environment:
@@ -211,6 +249,7 @@ def _card(index: int, label: str, run: Run, shared: Sequence[tuple[str, str]]) -
     last = measured[-1] if measured else None
     measurement = last.measurement() if last is not None else None
     evidence = measurement.evidence if measurement is not None else None
+    unusual, usual = told_apart(words.gathered_warnings(run))
     return {
         "index": index,
         "label": label,
@@ -222,11 +261,11 @@ def _card(index: int, label: str, run: Run, shared: Sequence[tuple[str, str]]) -
         "results": words.results_words(run),
         "lowness": words.number_words(measurement.numbers.get("dynamical_low_rank_centered")) if measurement else "–",
         "reference": words.reference_words(measured[0].measurement(), measurement) if measurement else ("–", "–"),
-        "warnings": words.gathered_warnings(run),
+        "unusual": unusual,
+        "usual": usual,
         "evidence": evidence if evidence is not None and evidence.output_rank else None,
         "measurement": measurement,
         "gauges": words.gauges(evidence) if evidence is not None and evidence.output_rank else (),
-        "regime": words.REGIME_TITLES[evidence.regime] if evidence is not None else "",
         "meaning": words.regime_meaning(measurement) if measurement is not None else "",
         "split": last.splits[0] if last is not None else "",
         "moment": words.moment_words(last) if last is not None else "",

@@ -104,9 +104,11 @@ def panel_layout(panel: Panel, *, top: float | None = None, lowest: float | None
                 "layer": "below",
             }
         )
+        place = math.log10(mark.at) if panel.x.log else mark.at
         layout["annotations"].append(
             {
-                "x": math.log10(mark.at) if panel.x.log else mark.at,
+                "x": place,
+                "xanchor": _anchor(place, layout["xaxis"].get("range")),
                 "y": 1,
                 "yref": "paper",
                 "yanchor": "bottom",
@@ -116,6 +118,14 @@ def panel_layout(panel: Panel, *, top: float | None = None, lowest: float | None
             }
         )
     return layout
+
+
+def _anchor(place: float, ends: Sequence[float] | None) -> str:
+    """Which end of the words stands at a mark, so that none reach over the end of the axis."""
+    if ends is None:
+        return "center"
+    share = (place - ends[0]) / (ends[1] - ends[0])
+    return "right" if share > 0.75 else "left" if share < 0.25 else "center"
 
 
 def _axis(axis: Axis, low: float | None, high: float | None) -> Spec:
@@ -130,6 +140,7 @@ def _axis(axis: Axis, low: float | None, high: float | None) -> Spec:
         "ticks": "outside",
         "ticklen": 3,
         "tickcolor": "#8A8F98",
+        "tickangle": 0,
     }
     if axis.log:
         spec |= {"type": "log"} | _log_ticks(axis, low, high)

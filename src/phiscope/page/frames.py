@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from phiscope.figures import class_map, span_map, spectrum_of
 from phiscope.figures.classes import obstacle
 from phiscope.figures.model import HeatMap
-from phiscope.figures.spectra import CURVES, FLOOR, curve, drawn_indices, feature_marks
+from phiscope.figures.spectra import CURVES, FLOOR, band, curve, drawn_indices, feature_marks
+from phiscope.figures.why import place_of
 from phiscope.page.charts import finite, rounded
 from phiscope.page.class_search import class_search
 from phiscope.page.gallery import gallery_frame, gallery_values
@@ -157,10 +158,18 @@ def _wider(one: HeatMap, other: HeatMap) -> HeatMap:
 
 
 def curve_frame(measurement: Measurement, *, centered: bool) -> Frame:
-    """The three curves at the drawn k; a curve that was not measured is None."""
+    """The three curves at the drawn k, with 95 % bands by curve where there are any; what was not measured is None."""
     spectrum = spectrum_of(measurement, centered=centered)
     kept = drawn_indices(spectrum.eigenvalues.size, feature_marks(measurement, centered=centered))
+    bands = {name: band(measurement, name, centered=centered) for name, _, _ in CURVES}
     frame: Frame = {"k": (kept + 1).tolist()}
+    known = {
+        name: [[finite(float(end[k]), 3) if k < end.size else None for k in kept.tolist()] for end in ends]
+        for name, ends in bands.items()
+        if ends is not None
+    }
+    if known:
+        frame["bands"] = known
     for name, _, _ in CURVES:
         values = curve(spectrum, name)
         frame[name] = None if values is None else [finite(value, 4) for value in values[kept].tolist()]
@@ -180,8 +189,10 @@ def evidence_frame(measurement: Measurement) -> Frame | None:
     evidence = measurement.evidence
     if evidence is None or evidence.output_rank == 0:
         return None
+    place = place_of(evidence)
     return {
         "regime": evidence.regime,
+        "even": None if place is None else finite(place[1], 3),
         "rank": evidence.output_rank,
         "k90": evidence.k90,
         "used": finite(evidence.used_variance, 3),

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any
 from phiscope.analysis.rotation import NEARLY_EQUAL
 from phiscope.figures import as_images, log_epochs, operator_figure
 from phiscope.figures.classes import MOST_CLASSES
-from phiscope.figures.palette import GHOST, run_color
+from phiscope.figures.palette import GHOST, ON_DARK, run_color
+from phiscope.figures.spectra import band_reason
 from phiscope.figures.tracks import GONE
+from phiscope.figures.why import LEAST, LEVELS, why_panel
 from phiscope.metrics import DEFINITIONS
+from phiscope.metrics.regime import MINIMAL_DISTANCE, MINIMAL_USED_VARIANCE
 from phiscope.page.charts import finite, map_spec, panel_layout, visible
 from phiscope.page.frames import MODES, run_frames
 from phiscope.page.gallery import Sprite, input_words, sprite_of, target_words
 from phiscope.page.tracks import lowest_strength, track_layouts
 from phiscope.page.turned import gap_words
-from phiscope.page.words import REGIME_TITLES, moment_words
+from phiscope.page.words import REGIME_TITLES, answer_names, moment_words
 from phiscope.runs.units import Unit, at_words
 
 if TYPE_CHECKING:
@@ -88,6 +91,8 @@ def page_data(runs: Mapping[str, Run]) -> dict[str, Any]:
         "several": shared.several,
         "splits": list(dict.fromkeys(split for run in runs.values() for split in run.splits)),
         "ghost": GHOST,
+        "dark": dict(ON_DARK),
+        "why": why_data(),
         "regimes": {name: title for name, title in REGIME_TITLES.items() if name is not None},
         "gone": GONE,
         "wide": 1 / NEARLY_EQUAL,
@@ -97,6 +102,20 @@ def page_data(runs: Mapping[str, Run]) -> dict[str, Any]:
             _run_data(index, label, run, frame, shared)
             for index, ((label, run), frame) in enumerate(zip(runs.items(), frames, strict=True))
         ],
+    }
+
+
+def why_data() -> dict[str, Any]:
+    """The plane of used variance and evenness without its points, which the page has with its regimes.
+
+    How far the axis of evenness reaches follows from the points, so that it is left to the page, too.
+    """
+    return {
+        "layout": panel_layout(why_panel([])),
+        "levels": list(LEVELS),
+        "least": LEAST,
+        "distance": MINIMAL_DISTANCE,
+        "used": MINIMAL_USED_VARIANCE,
     }
 
 
@@ -232,8 +251,16 @@ def summary_data(run: Run, extremes: Extremes, shared: Shared) -> dict[str, Any]
         # For both operators and all splits, so that a switch moves the lines and not the axes.
         "track_layouts": track_layouts(reach, extremes.faintest, run.unit) if reach else {},
         "layouts": _layouts(run, shared),
+        "answers": [[name, words] for name, words in answer_names(run)],
+        "bandless": bandless(run),
         "extremes": asdict(extremes),
     }
+
+
+def bandless(run: Run) -> dict[str, str]:
+    """By split why the last spectrum has no 95 % band; empty where it has one."""
+    last = {split: record for record in run.records for split in record.splits}
+    return {split: band_reason(record.measurement(split)) for split, record in last.items()}
 
 
 def _sizes(run: Run) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -230,14 +230,20 @@ def results_words(run: Run, limit: int = 4) -> tuple[tuple[str, str, str], ...]:
     for record in run.records:
         for name, value in record.scalars.items():
             last[name] = (value, moment_words(record))
-    order = sorted(last, key=lambda name: scalar_order(name.split("_", 1)[-1]))
+    return tuple((words, number_words(last[name][0]), last[name][1]) for name, words in _answers(last)[:limit])
+
+
+def answer_names(run: Run, limit: int = 2) -> tuple[tuple[str, str], ...]:
+    """The scalars that say how well a network answers, each with its words: what `results_words` has the values of."""
+    names = dict.fromkeys(name for record in run.records for name in record.scalars)
+    return _answers(names)[:limit]
+
+
+def _answers(names: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    order = sorted(names, key=lambda name: scalar_order(name.split("_", 1)[-1]))
     ranks = {name: scalar_order(name.split("_", 1)[-1])[0] for name in order}
     best = min(ranks.values(), default=2)
-    wanted = [name for name in order if ranks[name] == best < 2]
-    return tuple(
-        (name.replace("_", " ").replace("r2", "R²"), number_words(last[name][0]), last[name][1])
-        for name in wanted[:limit]
-    )
+    return tuple((name, name.replace("_", " ").replace("r2", "R²")) for name in order if ranks[name] == best < 2)
 
 
 USUAL_WEIGHTS = "those in training"

@@ -7,8 +7,6 @@ const unpackedCells = new WeakMap();
 
 const searchOf = (run) => (run.searches && run.searches[state.split]) || null;
 const addedOf = (run) => addedClasses.get(`${run.label} ${state.split}`) || [];
-// Labels go to plotly, which reads a subset of HTML.
-const plain = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 const cut = (text) => (text.length <= 17 ? text : `${text.slice(0, 16)}…`);
 
 async function unpackCells(packed) {

@@ -42,6 +42,6 @@ function drawHistory(chart) {
   const layout = withEpochs(structuredClone(spec.layout));
   if (spec.data.every((trace) => trace.x.length < 2)) layout.shapes[0].visible = false;
   const traces = spec.data.map((trace) => ({ ...trace, x: trace.x.map(epochAt), customdata: trace.x }));
-  Plotly.react(chart, traces, layout, config);
+  draw(chart, traces, layout);
   chart.dataset.drawn = state.epochs;
 }

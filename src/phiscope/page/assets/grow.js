@@ -13,7 +13,7 @@ function grow(data, update) {
 function growRun(run, fresh) {
   const first = fresh.first;
   const put = (rows, news) => rows.splice(first, rows.length, ...news);
-  ["sizes", "gaps", "track_layouts", "layouts", "extremes"].forEach((name) => (run[name] = fresh[name]));
+  ["sizes", "gaps", "track_layouts", "layouts", "answers", "bandless", "extremes"].forEach((name) => (run[name] = fresh[name]));
   if (!fresh.epochs) return;
   ["moments", "epochs", "steps"].forEach((name) => fresh[name] && put(run[name], fresh[name]));
   ["regimes", "intervals"].forEach((name) => run.splits.forEach((split) => put(run[name][split], fresh[name][split])));

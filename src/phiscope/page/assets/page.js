@@ -1,7 +1,8 @@
 // ---- what happens when something is chosen ---------------------------------------------------
 
 const drawers = [
-  [".operator", (node) => drawOperator(node, false)],
+  [".why", drawWhy],
+  [".operator", drawOperator],
   [".map", drawMap],
   [".history", drawHistory],
   [".track", drawTrack],
@@ -23,10 +24,10 @@ function refresh() {
       document.getElementById("moment").textContent = chosen.label;
       document.getElementById("position").setAttribute("aria-valuetext", chosen.label);
     }
-    every(".run-row").forEach((row) => (row.querySelector(".run-now").textContent = nowWords(data.runs[row.dataset.run])));
+    fillNow();
     every(".mode-words").forEach((node) => (node.hidden = node.dataset.mode !== state.mode));
     every(".log-words").forEach((node) => (node.hidden = state.epochs !== "log"));
-    if (Plotly) visible.forEach((node) => node.matches(".operator, .map") && drawerOf(node)(node));
+    if (Plotly) visible.forEach((node) => !folded(node) && node.matches(".why, .operator, .map") && drawerOf(node)(node));
     clearTimeout(later);
     later = setTimeout(() => {
       every(".chart, .gallery-run").forEach((node) => (node.dataset.stale = "yes"));
@@ -39,23 +40,9 @@ function refresh() {
 }
 
 function show(node) {
-  if (!Plotly || node.dataset.stale === "no") return;
+  if (!Plotly || node.dataset.stale === "no" || folded(node)) return;
   node.dataset.stale = "no";
   drawerOf(node)(node);
-}
-
-function ribbons() {
-  const place = document.getElementById("ribbons");
-  place.replaceChildren();
-  if (data.positions.length < 2) return;
-  data.runs.forEach((run) => {
-    const line = element("div");
-    run.at.forEach((record) => {
-      const found = record >= 0 ? (run.regimes[state.split] || [])[record] : null;
-      line.append(element("i", undefined, `zone-${(found && found.regime) || "none"}`));
-    });
-    place.append(line);
-  });
 }
 
 // The slider's length, which grows with a page that follows its runs.
@@ -110,8 +97,9 @@ function controls() {
       drawGallery(block);
     }),
   );
-  every("details.numbers").forEach((node) => node.addEventListener("toggle", fillCurveTables));
+  every("details").forEach((node) => node.addEventListener("toggle", () => node.open && fillCurveTables()));
   ribbons();
+  folding();
   refresh();
 }
 
@@ -129,6 +117,14 @@ async function unpack() {
   script.remove();
   document.getElementById("library").remove();
   return window.Plotly;
+}
+
+// Everything anew, where a size or a color has changed.
+function redraw() {
+  every(".chart").forEach((chart) => (chart.dataset.drawn = ""));
+  every(".chart, .gallery-run").forEach((node) => (node.dataset.stale = "yes"));
+  const now = document.documentElement.classList.contains("printing") ? every(".chart, .gallery-run") : Array.from(visible);
+  now.forEach(show);
 }
 
 function watch() {
@@ -151,7 +147,8 @@ function watch() {
     if (rest.length) idle(next);
   };
   idle(next);
-  window.addEventListener("beforeprint", () => every(".chart, .gallery-run").forEach(show));
+  printing(redraw);
+  document.addEventListener("shade", redraw);
 }
 
 controls();

@@ -98,7 +98,7 @@ function drawTrack(chart) {
     chart.parentNode.append(element("p", "Not measured: this run was recorded without targets.", "empty"));
     return;
   }
-  Plotly.react(chart, traces, layout, config);
+  draw(chart, traces, layout);
   chart.setAttribute("aria-label", `${chart.dataset.title} of ${run.label}, ${state.split}, ${state.mode}: ${picture.note}`);
 }
 
