@@ -13,8 +13,10 @@ from phiscope.figures.spectra import CURVES, FLOOR, curve, drawn_indices, featur
 from phiscope.page.charts import finite, rounded
 from phiscope.page.class_search import class_search
 from phiscope.page.gallery import gallery_frame, gallery_values
+from phiscope.page.planes import BYTE_BUDGET, Values, plane_frame, thinned
 from phiscope.page.tracks import TrackValues
 from phiscope.page.turned import Turn, turn_of
+from phiscope.spectrum.clusters import degenerate_clusters
 
 if TYPE_CHECKING:
     from phiscope.measurement.record import Measurement
@@ -40,8 +42,8 @@ def run_frames(run: Run, first: int = 0) -> Frame:
         first: position of the record to begin with; the lists of what is returned begin there, too.
 
     Returns:
-        ``curves``, ``maps``, ``gallery`` and ``turns`` (what differs when rotated toward the classes) by split and
-        operator, one entry a record (None where nothing was measured); ``tracks`` by split, operator and
+        ``curves``, ``maps``, ``gallery``, ``planes`` and ``turns`` (what differs when rotated toward the classes) by
+        split and operator, one entry a record (None where nothing was measured); ``tracks`` by split, operator and
         ``diagonalized`` or ``rotated``; ``regimes`` and ``intervals`` by split; ``map_specs`` by split and operator;
         by split ``unturned``, why nothing can be rotated, and ``searches``, see `class_search`; ``lowest``, the
         smallest drawn relative eigenvalue, and ``widest``, the largest k.
@@ -62,7 +64,7 @@ class _Frames:
         self._rows = {split: found.shown for split, found in self._searches.items() if found is not None}
         self._tables: dict[str, Any] = {
             kind: {split: {mode: [] for mode in MODES} for split in run.splits}
-            for kind in ("curves", "maps", "gallery", "turns")
+            for kind in ("curves", "maps", "gallery", "planes", "turns")
         }
         self._tracks = {split: {mode: TrackValues() for mode in MODES} for split in run.splits}
         self._unturned: dict[str, str] = {}
@@ -82,6 +84,7 @@ class _Frames:
                 self._add_map(split, mode, measurement, centered)
                 values = gallery_values(extras.get(f"gallery_{mode}"))
                 self._tables["gallery"][split][mode].append(gallery_frame(values))
+                self._add_plane(split, mode, measurement, values)
                 turn = (
                     None
                     if measurement is None
@@ -115,6 +118,13 @@ class _Frames:
             self._cells += len(heat.values) * len(heat.values[0])
         self._tables["maps"][split][mode].append(None if heat is None else map_frame(heat))
 
+    def _add_plane(self, split: str, mode: str, measurement: Measurement | None, values: Values | None) -> None:
+        clusters: tuple[tuple[int, int], ...] = ()
+        if measurement is not None and values is not None:
+            strengths = spectrum_of(measurement, centered=MODES[mode]).eigenvalues[: values.shape[1]]
+            clusters = degenerate_clusters(strengths, n_samples=measurement.independent_samples)
+        self._tables["planes"][split][mode].append(plane_frame(values, clusters))
+
     def _add_turn(self, split: str, mode: str, turn: Turn | None) -> None:
         if turn is not None:
             previous = self._last_map.get((split, mode))
@@ -129,6 +139,8 @@ class _Frames:
         dropped = {i for i in range(count - 1) if i % keep_every}
         for split, mode in itertools.product(self._run.splits, MODES):
             self._drop_maps(split, mode, dropped)
+            share = BYTE_BUDGET // (len(self._run.splits) * len(MODES))
+            self._tables["planes"][split][mode] = thinned(self._tables["planes"][split][mode], share)
         return {
             **self._tables,
             "tracks": {

@@ -174,6 +174,21 @@ function markedText([before, marked, after]) {
   return text;
 }
 
+// One sample of the picture that holds all of them.
+function tileOf(samples, index, label) {
+  const { uri, columns, rows, width, height } = samples.sprite;
+  const tile = element("span", undefined, "tile");
+  tile.setAttribute("role", "img");
+  tile.setAttribute("aria-label", label);
+  tile.style.aspectRatio = `${width} / ${height}`;
+  tile.style.backgroundImage = `url(${uri})`;
+  tile.style.backgroundSize = `${100 * columns}% ${100 * rows}%`;
+  const left = columns > 1 ? (100 * (index % columns)) / (columns - 1) : 0;
+  const top = rows > 1 ? (100 * Math.floor(index / columns)) / (rows - 1) : 0;
+  tile.style.backgroundPosition = `${left}% ${top}%`;
+  return tile;
+}
+
 function tileList(samples, indices, values) {
   const list = element("ul", undefined, samples.sprite ? "tiles" : "tiles words");
   indices.forEach((index, place) => {
@@ -181,17 +196,7 @@ function tileList(samples, indices, values) {
     const target = samples.targets[index];
     item.title = `sample ${index}${target ? `, target ${target}` : ""}, value ${words(values[place], 3)}`;
     if (samples.sprite) {
-      const { uri, columns, rows, width, height } = samples.sprite;
-      const tile = element("span", undefined, "tile");
-      tile.setAttribute("role", "img");
-      tile.setAttribute("aria-label", item.title);
-      tile.style.aspectRatio = `${width} / ${height}`;
-      tile.style.backgroundImage = `url(${uri})`;
-      tile.style.backgroundSize = `${100 * columns}% ${100 * rows}%`;
-      const left = columns > 1 ? (100 * (index % columns)) / (columns - 1) : 0;
-      const top = rows > 1 ? (100 * Math.floor(index / columns)) / (rows - 1) : 0;
-      tile.style.backgroundPosition = `${left}% ${top}%`;
-      item.append(tile, element("span", target, "tile-label"));
+      item.append(tileOf(samples, index, item.title), element("span", target, "tile-label"));
     } else {
       item.append(element("b", words(values[place], 3)), element("span", target ? `target ${target}` : ""), samples.marked ? markedText(samples.marked[index]) : element("span", samples.words[index], "inputs"));
     }

@@ -3,6 +3,7 @@
 const drawers = [
   [".operator", (node) => drawOperator(node, false)],
   [".map", drawMap],
+  [".plane", drawPlane],
   [".history", drawHistory],
   [".track", drawTrack],
   [".gallery-run", drawGallery],
@@ -26,7 +27,7 @@ function refresh() {
     every(".run-row").forEach((row) => (row.querySelector(".run-now").textContent = nowWords(data.runs[row.dataset.run])));
     every(".mode-words").forEach((node) => (node.hidden = node.dataset.mode !== state.mode));
     every(".log-words").forEach((node) => (node.hidden = state.epochs !== "log"));
-    if (Plotly) visible.forEach((node) => node.matches(".operator, .map") && drawerOf(node)(node));
+    if (Plotly) visible.forEach((node) => node.matches(".operator, .map, .plane") && drawerOf(node)(node));
     clearTimeout(later);
     later = setTimeout(() => {
       every(".chart, .gallery-run").forEach((node) => (node.dataset.stale = "yes"));
@@ -57,6 +58,9 @@ function ribbons() {
     place.append(line);
   });
 }
+
+// Milliseconds between two records while the picture plays.
+const playPause = () => Math.max(90, Math.min(500, 9000 / (last() + 1)));
 
 // The slider's length, which grows with a page that follows its runs.
 function fitSlider() {
@@ -90,7 +94,7 @@ function controls() {
     play.setAttribute("aria-pressed", "true");
     play.firstElementChild.textContent = "❚❚";
     play.querySelector(".play-word").textContent = "Pause";
-    timer = setInterval(() => (state.position >= last() ? stop() : choose(state.position + 1)), Math.max(90, Math.min(500, 9000 / (last() + 1))));
+    timer = setInterval(() => (state.position >= last() ? stop() : choose(state.position + 1)), playPause());
   });
   every("input[data-state]").forEach((input) =>
     input.addEventListener("change", () => {
