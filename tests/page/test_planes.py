@@ -13,7 +13,9 @@ import pytest
 
 from browsing import NEEDS_BROWSER, Watched, started_browser
 from phiscope.page import report
-from phiscope.page.planes import LEAST_FUNCTIONS, group_data, plane_frame, thinned
+from phiscope.page.frames import run_frames
+from phiscope.page.planes import group_data, plane_frame
+from phiscope.page.room import BUDGETS, LEAST_FUNCTIONS
 from synthetic_runs import Recipe, write_run
 
 if TYPE_CHECKING:
@@ -44,18 +46,21 @@ def test_nothing_stored_and_nothing_but_zeros() -> None:
     assert decoded(frame).tolist() == np.zeros((3, 2)).tolist()
 
 
-def test_a_long_run_keeps_fewer_functions_and_then_fewer_records() -> None:
-    values = np.random.default_rng(1).normal(size=(100, 12))
-    frames = [None, *[plane_frame(values, ((2, 9),)) for _ in range(40)]]
-    few = thinned(frames, 40 * 100 * 6)
-    assert few[0] is None
-    assert {len(frame["scale"]) for frame in few[1:] if frame} == {6}
-    assert {tuple(map(tuple, frame["clusters"])) for frame in few if frame} == {((2, 6),)}
-    assert np.allclose(decoded(few[1]), decoded(frames[1])[:, :6])  # type: ignore[arg-type]
-    less = thinned(frames, 10 * 100 * LEAST_FUNCTIONS)
-    there = [place for place, frame in enumerate(less) if frame]
-    assert (len(there), there[0], there[-1]) == (10, 1, 40)
-    assert thinned([None, None], 5) == [None, None]
+def test_a_long_run_keeps_fewer_functions_and_then_fewer_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = write_run(tmp_path / "run", Recipe(epochs=range(9), p=12, n=60, splits=("train",)))
+    whole = run_frames(run)["planes"]["train"]["centered"]
+    assert {len(frame["scale"]) for frame in whole} == {8}
+    # 40 samples, 9 records, two operators: room for six functions, then for less than all records of four.
+    monkeypatch.setitem(BUDGETS, "planes", 2 * 9 * 40 * 6)
+    few = run_frames(run)["planes"]["train"]["centered"]
+    assert [len(frame["scale"]) for frame in few] == [6] * 9
+    assert np.array_equal(decoded(few[3]), decoded(whole[3])[:, :6])
+    monkeypatch.setitem(BUDGETS, "planes", 2 * 3 * 40 * LEAST_FUNCTIONS)
+    less = run_frames(run)["planes"]["train"]["centered"]
+    assert [place for place, frame in enumerate(less) if frame] == [0, 4, 8]
+    assert len(less[0]["scale"]) == LEAST_FUNCTIONS
 
 
 def test_dots_are_told_apart_by_class_or_by_value() -> None:

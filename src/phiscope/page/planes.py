@@ -12,15 +12,7 @@ from numpy.typing import NDArray
 
 from phiscope.figures.palette import OKABE_ITO
 from phiscope.page.charts import finite, visible
-
-MOST_DOTS = 2000
-"""So many samples of a plane are drawn."""
-
-LEAST_FUNCTIONS = 4
-"""So many eigenfunctions stay, also in a long run; then records are left out."""
-
-BYTE_BUDGET = 2_000_000
-"""At most about so many quantised values of one run go into the page."""
+from phiscope.page.room import MOST_DOTS
 
 STEPS = 127
 """A value is kept as one of -127..127 times the function's largest absolute value at this record."""
@@ -63,40 +55,6 @@ def plane_frame(values: Values | None, clusters: Sequence[tuple[int, int]] = ())
         "scale": [finite(value, 4) for value in scale.tolist()],
         "cells": base64.b64encode(cells.tobytes()).decode("ascii"),
         "clusters": [[start, stop] for start, stop in inside],
-    }
-
-
-def thinned(frames: Sequence[Frame | None], budget: int) -> list[Frame | None]:
-    """The frames of one split and operator, cut to about a number of bytes.
-
-    First the weaker functions go, then records: the first, the last and evenly spaced ones between stay.
-
-    Args:
-        frames: from `plane_frame`, one a record.
-        budget: bytes before base64.
-    """
-    places = [place for place, frame in enumerate(frames) if frame is not None]
-    if not places:
-        return list(frames)
-    samples = max(frame["n"] for frame in frames if frame is not None)
-    functions = max(LEAST_FUNCTIONS, budget // max(1, samples * len(places)))
-    keep = max(2, budget // max(1, samples * functions))
-    chosen = set(places)
-    if keep < len(places):
-        chosen = {places[place] for place in np.linspace(0, len(places) - 1, keep).round().astype(int).tolist()}
-    return [_cut(frame, functions) if place in chosen else None for place, frame in enumerate(frames)]
-
-
-def _cut(frame: Frame | None, functions: int) -> Frame | None:
-    if frame is None or len(frame["scale"]) <= functions:
-        return frame
-    cells = base64.b64decode(frame["cells"])[: functions * frame["n"]]
-    inside = [[start, min(stop, functions)] for start, stop in frame["clusters"] if start < functions - 1]
-    return {
-        **frame,
-        "scale": frame["scale"][:functions],
-        "cells": base64.b64encode(cells).decode("ascii"),
-        "clusters": inside,
     }
 
 

@@ -207,8 +207,10 @@ function tileList(samples, indices, values) {
 
 function drawGallery(block) {
   const run = data.runs[block.dataset.run];
-  const record = recordOf(run);
   const frames = pick(run, run.gallery);
+  // Of a long run some records have no gallery: the last one before shows.
+  let record = recordOf(run);
+  while (frames && record > 0 && !frames[record]) record -= 1;
   const samples = run.samples[state.split];
   const frame = frames && record >= 0 ? frames[record] : null;
   const place = block.querySelector(".gallery");
@@ -226,7 +228,8 @@ function drawGallery(block) {
   now.textContent = nowShort(run, record, turn);
   const curve = pick(run, run.curves)[record];
   const map = (pick(run, run.maps) || [])[record];
-  const clusters = map ? map.clusters : [];
+  const turns = (pick(run, run.turns) || [])[record];
+  const clusters = map ? map.clusters : turns ? [...turns.ranges, ...turns.left] : [];
   const shown = block.dataset.all ? frame : frame.slice(0, FIRST_CARDS);
   const beyond = turn ? turn.beyond : [];
   const cut = beyond.length ? ` The group k = ${rangeWords(beyond)} reaches beyond the ${frame.length} functions whose values this run stored, and cannot be rotated here.` : "";
