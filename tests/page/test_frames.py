@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from phiscope.figures import class_map
-from phiscope.page import frames
+from phiscope.page import room
 from phiscope.page.charts import rounded
 from phiscope.page.frames import curve_frame, evidence_frame, interval_frame, map_frame, run_frames
 from synthetic_runs import Recipe, write_run
@@ -46,7 +46,7 @@ def test_more_cells_than_fit_leave_out_maps_but_never_the_last(tmp_path: Path, m
     run = write_run(tmp_path / "a", Recipe(epochs=range(8), splits=("train",)))
     everything = run_frames(run)["maps"]["train"]["raw"]
     assert None not in everything
-    monkeypatch.setattr(frames, "CELL_BUDGET", 500)
+    monkeypatch.setitem(room.BUDGETS, "maps", 500)
     kept = run_frames(run)["maps"]["train"]["raw"]
     assert kept[0] == everything[0]
     assert kept[-1] == everything[-1]

@@ -9,6 +9,8 @@
     charts.py       panels and maps as plotly specifications
     class_search.py  thousands of classes: which the map shows, and how the others are found
     tracks.py       eigenfunctions followed through the records
+    planes.py       eigenfunctions on single samples, quantised
+    room.py         how much of a long run goes into the page
     turned.py       what changes when eigenfunctions are rotated toward the classes
     gallery.py      the gallery samples as one picture or a few words each
     number_rows.py  the tables of numbers under the pictures

@@ -43,6 +43,8 @@ SCRIPTS = (
     "epochs.js",
     "tracks.js",
     "classes.js",
+    "align.js",
+    "plane.js",
     "folding.js",
     "page.js",
 )

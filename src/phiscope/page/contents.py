@@ -59,6 +59,12 @@ SECTIONS = (
         hint="samples on which it is largest and smallest",
     ),
     Folded(
+        key="plane",
+        title="Samples in the plane of two eigenfunctions",
+        short="Plane",
+        hint="one dot a sample, moving through training",
+    ),
+    Folded(
         key="tracks",
         title="Where each eigenfunction came from",
         short="Tracks",

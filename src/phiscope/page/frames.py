@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from phiscope.figures import class_map, span_map, spectrum_of
+from phiscope.figures import class_map, span_map, spectrum_of, turned, turned_values
 from phiscope.figures.classes import obstacle
 from phiscope.figures.model import HeatMap
-from phiscope.figures.spectra import CURVES, FLOOR, band, curve, drawn_indices, feature_marks
+from phiscope.figures.spectra import CURVES, DENSE, FLOOR, band, curve, drawn_indices, feature_marks
 from phiscope.figures.why import place_of
 from phiscope.page.charts import finite, rounded
 from phiscope.page.class_search import class_search
-from phiscope.page.gallery import gallery_frame, gallery_values
+from phiscope.page.gallery import SHOWN_EXTREMES, gallery_frame, gallery_values
+from phiscope.page.planes import Values, plane_frame
+from phiscope.page.room import Room
 from phiscope.page.tracks import TrackValues
-from phiscope.page.turned import Turn, turn_of
+from phiscope.page.turned import turn_from
+from phiscope.spectrum.clusters import degenerate_clusters
 
 if TYPE_CHECKING:
+    from phiscope.analysis.rotation import Rotated
     from phiscope.measurement.record import Measurement
     from phiscope.runs import Record, Run
 
 MODES = {"raw": False, "centered": True}
 """Name of each operator and whether it is the centered one."""
 
-CELL_BUDGET = 300_000
-"""At most about so many heat-map cells of one run go into the page; beyond, only some epochs have a map."""
+PICTURES = ("curves", "maps", "gallery", "planes", "turns")
+"""What a frame has of each record for each split and operator."""
 
 LIVE_SHARE = 0.9
 """So much of the drawn spectrum decides how far down the axis goes; the rest may run out at the bottom."""
@@ -33,23 +36,30 @@ LIVE_SHARE = 0.9
 Frame = dict[str, Any]
 
 
-def run_frames(run: Run, first: int = 0) -> Frame:
+def run_frames(run: Run, first: int = 0, *, tracked: int | None = None) -> Frame:
     """Every record of a run, ready for JSON.
+
+    Of a long run not all records have maps, galleries and values on single samples: the first, the last and evenly
+    spaced ones have.
 
     Args:
         run: the run.
         first: position of the record to begin with; the lists of what is returned begin there, too.
+        tracked: position of the record from which eigenfunctions are followed; None begins with `first`.
 
     Returns:
-        ``curves``, ``maps``, ``gallery`` and ``turns`` (what differs when rotated toward the classes) by split and
-        operator, one entry a record (None where nothing was measured); ``tracks`` by split, operator and
+        ``curves``, ``maps``, ``gallery``, ``planes`` and ``turns`` (what differs when rotated toward the classes) by
+        split and operator, one entry a record (None where nothing was measured); ``tracks`` by split, operator and
         ``diagonalized`` or ``rotated``; ``regimes`` and ``intervals`` by split; ``map_specs`` by split and operator;
         by split ``unturned``, why nothing can be rotated, and ``searches``, see `class_search`; ``lowest``, the
         smallest drawn relative eigenvalue, and ``widest``, the largest k.
     """
     frames = _Frames(run)
-    for position, record in enumerate(run.records[first:], start=first):
-        frames.add(position, record)
+    start = first if tracked is None else min(tracked, first)
+    for position, record in enumerate(run.records[start:], start=start):
+        frames.follow(position, record)
+        if position >= first:
+            frames.add(position, record)
     return frames.result()
 
 
@@ -62,74 +72,94 @@ class _Frames:
         self._searches = {split: class_search(run, split) for split in run.splits}
         self._rows = {split: found.shown for split, found in self._searches.items() if found is not None}
         self._tables: dict[str, Any] = {
-            kind: {split: {mode: [] for mode in MODES} for split in run.splits}
-            for kind in ("curves", "maps", "gallery", "turns")
+            kind: {split: {mode: [] for mode in MODES} for split in run.splits} for kind in PICTURES
         }
         self._tracks = {split: {mode: TrackValues() for mode in MODES} for split in run.splits}
         self._unturned: dict[str, str] = {}
         self._regimes: dict[str, list[Frame | None]] = {split: [] for split in run.splits}
         self._intervals: dict[str, list[Frame]] = {split: [] for split in run.splits}
         self._last_map: dict[tuple[str, str], HeatMap] = {}
-        self._lowest, self._widest, self._cells = 1.0, 1, 0
+        self._lowest, self._widest = 1.0, 1
+        self._room = Room(run, len(MODES))
+        self._seen: dict[tuple[str, str], tuple[Measurement, Values | None, Rotated | None]] = {}
+
+    def follow(self, position: int, record: Record) -> None:
+        """Open one record's measurements, and follow its eigenfunctions."""
+        self._seen = {}
+        for split in (split for split in self._run.splits if split in record.splits):
+            measurement, extras = record.measurement(split), record.extras(split)
+            for mode, centered in MODES.items():
+                values = gallery_values(extras.get(f"gallery_{mode}"))
+                rotated = turned(measurement, centered=centered, count=0 if values is None else values.shape[1])
+                self._seen[split, mode] = measurement, values, rotated
+                if values is not None:
+                    moved = None if rotated is None else turned_values(rotated, values)[0]
+                    self._tracks[split][mode].add(position, values, moved)
 
     def add(self, position: int, record: Record) -> None:
+        """What the page shows of the record that was opened last."""
         for split in self._run.splits:
             measurement = record.measurement(split) if split in record.splits else None
             self._regimes[split].append(None if measurement is None else evidence_frame(measurement))
             self._intervals[split].append({} if measurement is None else interval_frame(measurement))
-            extras = record.extras(split) if measurement is not None else {}
             for mode, centered in MODES.items():
-                self._add_curves(split, mode, measurement, centered)
-                self._add_map(split, mode, measurement, centered)
-                values = gallery_values(extras.get(f"gallery_{mode}"))
-                self._tables["gallery"][split][mode].append(gallery_frame(values))
-                turn = (
-                    None
-                    if measurement is None
-                    else turn_of(measurement, values, centered=centered, rows=self._rows.get(split))
-                )
-                self._add_turn(split, mode, turn)
+                shown: Frame = {}
                 if measurement is not None:
                     self._unturned[split] = obstacle(measurement, centered=centered)
-                if values is not None:
-                    self._tracks[split][mode].add(position, values, None if turn is None else turn.values)
+                    shown = self._pictures(position, split, mode)
+                for kind, table in self._tables.items():
+                    table[split][mode].append(shown.get(kind))
 
-    def _add_curves(self, split: str, mode: str, measurement: Measurement | None, centered: bool) -> None:
-        frame = None if measurement is None else curve_frame(measurement, centered=centered)
-        self._tables["curves"][split][mode].append(frame)
-        if frame is not None and frame["k"]:
+    def _pictures(self, position: int, split: str, mode: str) -> Frame:
+        """Curves, and map, gallery, plane and what rotating changes as far as there is room for them."""
+        measurement, values, rotated = self._seen[split, mode]
+        centered = MODES[mode]
+        shown: Frame = {"curves": self._curves(measurement, centered)}
+        mapped = self._room.has("maps", position)
+        ends = self._room.has("gallery", position)
+        if mapped:
+            shown["maps"] = self._map(split, mode, measurement)
+        if ends:
+            shown["gallery"] = gallery_frame(values)
+        if values is not None:
+            self._room.takes("gallery", 4 * SHOWN_EXTREMES * values.shape[1])
+            functions = self._room.functions(*values.shape)
+            if self._room.has("planes", position):
+                shown["planes"] = plane_frame(values[:, :functions], _clusters(measurement, functions, centered))
+        if rotated is not None:
+            turn = turn_from(rotated, values, rows=self._rows.get(split), cells=mapped, ends=ends)
+            shown["turns"] = turn.frame
+            self._widen(split, mode, turn.heat)
+        return shown
+
+    def _curves(self, measurement: Measurement, centered: bool) -> Frame:
+        frame = curve_frame(measurement, centered=centered)
+        if frame["k"]:
             # Dead directions at the end of an early spectrum would press the picture into its upper half.
             drawn = [value for value in frame["eigenvalues"] if value]
             drawn = drawn[: max(1, int(LIVE_SHARE * len(drawn)))]
             self._lowest = max(FLOOR, min([self._lowest, *drawn]))
             self._widest = max(self._widest, frame["k"][-1])
+        return frame
 
-    def _add_map(self, split: str, mode: str, measurement: Measurement | None, centered: bool) -> None:
-        heat = None
-        if measurement is not None:
-            names, rows = self._run.class_names, self._rows.get(split)
-            heat = class_map(measurement, centered=centered, class_names=names, rows=rows)
-            heat = heat or span_map(measurement, centered=centered)
-        if heat is not None:
-            previous = self._last_map.get((split, mode))
-            self._last_map[split, mode] = heat if previous is None else _wider(previous, heat)
-            self._cells += len(heat.values) * len(heat.values[0])
-        self._tables["maps"][split][mode].append(None if heat is None else map_frame(heat))
+    def _map(self, split: str, mode: str, measurement: Measurement) -> Frame | None:
+        names, rows = self._run.class_names, self._rows.get(split)
+        heat = class_map(measurement, centered=MODES[mode], class_names=names, rows=rows)
+        heat = heat or span_map(measurement, centered=MODES[mode])
+        if heat is None:
+            return None
+        previous = self._last_map.get((split, mode))
+        self._last_map[split, mode] = heat if previous is None else _wider(previous, heat)
+        # Rotated toward the classes there is a second one.
+        self._room.takes("maps", 2 * len(heat.values) * len(heat.values[0]))
+        return map_frame(heat)
 
-    def _add_turn(self, split: str, mode: str, turn: Turn | None) -> None:
-        if turn is not None:
-            previous = self._last_map.get((split, mode))
-            if previous is not None and turn.heat.high > previous.high:
-                self._last_map[split, mode] = replace(previous, low=turn.heat.low, high=turn.heat.high)
-            self._cells += turn.cells
-        self._tables["turns"][split][mode].append(None if turn is None else turn.frame)
+    def _widen(self, split: str, mode: str, heat: HeatMap | None) -> None:
+        previous = self._last_map.get((split, mode))
+        if previous is not None and heat is not None and heat.high > previous.high:
+            self._last_map[split, mode] = replace(previous, low=heat.low, high=heat.high)
 
     def result(self) -> Frame:
-        keep_every = max(1, -(-self._cells // CELL_BUDGET))
-        count = max(map(len, self._regimes.values()), default=0)
-        dropped = {i for i in range(count - 1) if i % keep_every}
-        for split, mode in itertools.product(self._run.splits, MODES):
-            self._drop_maps(split, mode, dropped)
         return {
             **self._tables,
             "tracks": {
@@ -144,12 +174,10 @@ class _Frames:
             "widest": self._widest,
         }
 
-    def _drop_maps(self, split: str, mode: str, dropped: set[int]) -> None:
-        for i in dropped:
-            self._tables["maps"][split][mode][i] = None
-            turn = self._tables["turns"][split][mode][i]
-            if turn is not None:
-                turn["columns"] = {}
+
+def _clusters(measurement: Measurement, functions: int, centered: bool) -> tuple[tuple[int, int], ...]:
+    strengths = spectrum_of(measurement, centered=centered).eigenvalues[:functions]
+    return degenerate_clusters(strengths, n_samples=measurement.independent_samples)
 
 
 def _wider(one: HeatMap, other: HeatMap) -> HeatMap:
@@ -158,7 +186,11 @@ def _wider(one: HeatMap, other: HeatMap) -> HeatMap:
 
 
 def curve_frame(measurement: Measurement, *, centered: bool) -> Frame:
-    """The three curves at the drawn k, with 95 % bands by curve where there are any; what was not measured is None."""
+    """The three curves at the drawn k, to less than a pixel, with 95 % bands by curve where there are any.
+
+    A curve that was not measured is None. ``quality`` and ``utilization`` of single eigenfunctions end where no table
+    and no line shows them.
+    """
     spectrum = spectrum_of(measurement, centered=centered)
     kept = drawn_indices(spectrum.eigenvalues.size, feature_marks(measurement, centered=centered))
     bands = {name: band(measurement, name, centered=centered) for name, _, _ in CURVES}
@@ -172,10 +204,10 @@ def curve_frame(measurement: Measurement, *, centered: bool) -> Frame:
         frame["bands"] = known
     for name, _, _ in CURVES:
         values = curve(spectrum, name)
-        frame[name] = None if values is None else [finite(value, 4) for value in values[kept].tolist()]
+        frame[name] = None if values is None else [finite(value, 3) for value in values[kept].tolist()]
     for name in ("quality", "utilization"):
         values = getattr(spectrum, name)
-        frame[name] = None if values is None else [finite(value, 3) for value in values[kept].tolist()]
+        frame[name] = None if values is None else [finite(value, 3) for value in values[kept[:DENSE]].tolist()]
     return frame
 
 

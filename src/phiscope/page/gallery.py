@@ -17,6 +17,12 @@ from phiscope.page.charts import finite, visible
 TILE = 48
 """Longest side of a sample in the picture, in pixels; larger samples are averaged down."""
 
+PIXEL_BUDGET = 1_600_000
+"""At most about so many values of all tiles together: of very many samples each gets a smaller one."""
+
+FEW_SHADES = 500_000
+"""Above so many values each is one of 32 shades, which is what so small a tile shows."""
+
 LISTED = 12
 """Inputs with at most this many numbers are written out in words."""
 
@@ -60,7 +66,8 @@ def sprite_of(images: NDArray[np.uint8]) -> Sprite:
     except ImportError as error:
         raise MissingDependencyError("pillow", purpose="phiscope.report()", extra="report") from error
     # Averaging whole blocks keeps the picture free of a resampling filter's halos.
-    block = max(1, -(-max(images.shape[1:3]) // TILE))
+    side = max(1, min(TILE, int((PIXEL_BUDGET / (len(images) * images.shape[-1])) ** 0.5)))
+    block = max(1, -(-max(images.shape[1:3]) // side))
     # A signal of one row is thinner than a block.
     rows_each, columns_each = min(block, images.shape[1]), min(block, images.shape[2])
     height, width = images.shape[1] // rows_each, images.shape[2] // columns_each
@@ -73,6 +80,8 @@ def sprite_of(images: NDArray[np.uint8]) -> Sprite:
     for index, tile in enumerate(tiles):
         top, left = index // columns * height, index % columns * width
         sheet[top : top + height, left : left + width] = tile
+    if sheet.size > FEW_SHADES:
+        sheet &= 0xF8
     buffer = io.BytesIO()
     Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet).save(buffer, "PNG", optimize=True)
     uri = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

@@ -20,6 +20,7 @@ from phiscope.metrics.regime import MINIMAL_DISTANCE, MINIMAL_USED_VARIANCE
 from phiscope.page.charts import finite, map_spec, panel_layout, visible
 from phiscope.page.frames import MODES, run_frames
 from phiscope.page.gallery import Sprite, input_words, sprite_of, target_words
+from phiscope.page.planes import group_data
 from phiscope.page.tracks import lowest_strength, track_layouts
 from phiscope.page.turned import gap_words
 from phiscope.page.words import REGIME_TITLES, answer_names, moment_words
@@ -209,7 +210,7 @@ def _run_data(index: int, label: str, run: Run, frame: dict[str, Any], shared: S
     }
 
 
-RECORD_TABLES = ("curves", "maps", "gallery", "turns", "regimes", "intervals")
+RECORD_TABLES = ("curves", "maps", "gallery", "planes", "turns", "regimes", "intervals")
 """What a frame says of each record."""
 
 
@@ -332,4 +333,5 @@ def sample_data(run: Run, split: str) -> dict[str, Any] | None:
         "words": None if sprite is not None or gallery.words is not None else input_words(gallery.inputs),
         "marked": gallery.words,
         "targets": target_words(gallery.targets, run.class_names, len(gallery.inputs)),
+        "groups": group_data(gallery.targets, run.class_names),
     }

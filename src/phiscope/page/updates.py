@@ -14,7 +14,6 @@ from phiscope.figures.classes import MOST_CLASSES, has_many
 from phiscope.page.charts import finite, history_spec
 from phiscope.page.frames import run_frames
 from phiscope.page.payload import (
-    RECORD_TABLES,
     Extremes,
     Shared,
     extremes_of,
@@ -48,9 +47,9 @@ def page_update(
     extremes = []
     for run, first, before in zip(runs.values(), firsts, known, strict=True):
         start = _start(run, first)
-        frame = run_frames(run, start) if first < len(run.records) else None
-        extremes.append(before if frame is None else before.wider(extremes_of(frame, start)))
-        frames.append(None if frame is None else _without(frame, first - start))
+        frame = run_frames(run, first, tracked=start) if first < len(run.records) else None
+        extremes.append(before if frame is None else before.wider(extremes_of(frame, first)))
+        frames.append(frame)
     shared = shared_by(list(runs.values()), extremes)
     grown = {label: _restricted(run, first) for (label, run), first in zip(runs.items(), firsts, strict=True)}
     update = {
@@ -100,17 +99,6 @@ def _start(run: Run, first: int) -> int:
         missing -= set(run.records[start].splits)
     # Where a split was never measured before, nothing of it can be followed, and the walk was for nothing.
     return start if not missing else max(min(first, len(run.records)) - 1, 0)
-
-
-def _without(frame: dict[str, Any], count: int) -> dict[str, Any]:
-    """The same without its first records."""
-    cut: dict[str, Any] = {}
-    for name in RECORD_TABLES:
-        cut[name] = {
-            split: {mode: rows[count:] for mode, rows in table.items()} if isinstance(table, dict) else table[count:]
-            for split, table in frame[name].items()
-        }
-    return {**frame, **cut}
 
 
 def _restricted(run: Run, first: int) -> Run:

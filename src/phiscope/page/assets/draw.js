@@ -66,6 +66,21 @@ function markedText([before, marked, after]) {
   return text;
 }
 
+// One sample of the picture that holds all of them.
+function tileOf(samples, index, label) {
+  const { uri, columns, rows, width, height } = samples.sprite;
+  const tile = element("span", undefined, "tile");
+  tile.setAttribute("role", "img");
+  tile.setAttribute("aria-label", label);
+  tile.style.aspectRatio = `${width} / ${height}`;
+  tile.style.backgroundImage = `url(${uri})`;
+  tile.style.backgroundSize = `${100 * columns}% ${100 * rows}%`;
+  const left = columns > 1 ? (100 * (index % columns)) / (columns - 1) : 0;
+  const top = rows > 1 ? (100 * Math.floor(index / columns)) / (rows - 1) : 0;
+  tile.style.backgroundPosition = `${left}% ${top}%`;
+  return tile;
+}
+
 function tileList(samples, indices, values) {
   const list = element("ul", undefined, samples.sprite ? "tiles" : "tiles words");
   indices.forEach((index, place) => {
@@ -73,17 +88,7 @@ function tileList(samples, indices, values) {
     const target = samples.targets[index];
     item.title = `sample ${index}${target ? `, target ${target}` : ""}, value ${words(values[place], 3)}`;
     if (samples.sprite) {
-      const { uri, columns, rows, width, height } = samples.sprite;
-      const tile = element("span", undefined, "tile");
-      tile.setAttribute("role", "img");
-      tile.setAttribute("aria-label", item.title);
-      tile.style.aspectRatio = `${width} / ${height}`;
-      tile.style.backgroundImage = `url(${uri})`;
-      tile.style.backgroundSize = `${100 * columns}% ${100 * rows}%`;
-      const left = columns > 1 ? (100 * (index % columns)) / (columns - 1) : 0;
-      const top = rows > 1 ? (100 * Math.floor(index / columns)) / (rows - 1) : 0;
-      tile.style.backgroundPosition = `${left}% ${top}%`;
-      item.append(tile, element("span", target, "tile-label"));
+      item.append(tileOf(samples, index, item.title), element("span", target, "tile-label"));
     } else {
       item.append(element("b", words(values[place], 3)), element("span", target ? `target ${target}` : ""), samples.marked ? markedText(samples.marked[index]) : element("span", samples.words[index], "inputs"));
     }
@@ -94,8 +99,10 @@ function tileList(samples, indices, values) {
 
 function drawGallery(block) {
   const run = data.runs[block.dataset.run];
-  const record = recordOf(run);
   const frames = pick(run, run.gallery);
+  // Of a long run some records have no gallery: the last one before shows.
+  let record = recordOf(run);
+  while (frames && record > 0 && !frames[record]) record -= 1;
   const samples = run.samples[state.split];
   const frame = frames && record >= 0 ? frames[record] : null;
   const place = block.querySelector(".gallery");
@@ -113,7 +120,8 @@ function drawGallery(block) {
   now.textContent = nowShort(run, record, turn);
   const curve = pick(run, run.curves)[record];
   const map = (pick(run, run.maps) || [])[record];
-  const clusters = map ? map.clusters : [];
+  const turns = (pick(run, run.turns) || [])[record];
+  const clusters = map ? map.clusters : turns ? [...turns.ranges, ...turns.left] : [];
   const shown = block.dataset.all ? frame : frame.slice(0, FIRST_CARDS);
   const beyond = turn ? turn.beyond : [];
   const cut = beyond.length ? ` The group k = ${rangeWords(beyond)} reaches beyond the ${frame.length} functions whose values this run stored, and cannot be rotated here.` : "";

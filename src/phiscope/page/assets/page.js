@@ -4,6 +4,7 @@ const drawers = [
   [".why", drawWhy],
   [".operator", drawOperator],
   [".map", drawMap],
+  [".plane", drawPlane],
   [".history", drawHistory],
   [".track", drawTrack],
   [".gallery-run", drawGallery],
@@ -27,7 +28,7 @@ function refresh() {
     fillNow();
     every(".mode-words").forEach((node) => (node.hidden = node.dataset.mode !== state.mode));
     every(".log-words").forEach((node) => (node.hidden = state.epochs !== "log"));
-    if (Plotly) visible.forEach((node) => !folded(node) && node.matches(".why, .operator, .map") && drawerOf(node)(node));
+    if (Plotly) visible.forEach((node) => !folded(node) && node.matches(".why, .operator, .map, .plane") && drawerOf(node)(node));
     clearTimeout(later);
     later = setTimeout(() => {
       every(".chart, .gallery-run").forEach((node) => (node.dataset.stale = "yes"));
@@ -44,6 +45,9 @@ function show(node) {
   node.dataset.stale = "no";
   drawerOf(node)(node);
 }
+
+// Milliseconds between two records while the picture plays.
+const playPause = () => Math.max(90, Math.min(500, 9000 / (last() + 1)));
 
 // The slider's length, which grows with a page that follows its runs.
 function fitSlider() {
@@ -77,7 +81,7 @@ function controls() {
     play.setAttribute("aria-pressed", "true");
     play.firstElementChild.textContent = "❚❚";
     play.querySelector(".play-word").textContent = "Pause";
-    timer = setInterval(() => (state.position >= last() ? stop() : choose(state.position + 1)), Math.max(90, Math.min(500, 9000 / (last() + 1))));
+    timer = setInterval(() => (state.position >= last() ? stop() : choose(state.position + 1)), playPause());
   });
   every("input[data-state]").forEach((input) =>
     input.addEventListener("change", () => {
