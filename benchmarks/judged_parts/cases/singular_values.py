@@ -34,6 +34,14 @@ def rows(there: Callable[[str], bool]) -> Iterator[Row]:
             ours=phiscope.diagonalize(features)["rankme"],
             others={"reptrix": theirs(lambda f=features: by_reptrix(torch.from_numpy(f)))} if there("reptrix") else {},
         )
+        shares = lengths**2 / np.square(lengths).sum()
+        yield Row(
+            number="effective dimension, centered",
+            condition=f"8 singular values, {words}",
+            exact=float(np.exp(-(shares * np.log(shares)).sum())),
+            ours=phiscope.diagonalize(features)["effective_dimension_centered"],
+            others={"reptrix": theirs(lambda f=features: by_reptrix(torch.from_numpy(f)))} if there("reptrix") else {},
+        )
 
 
 CASE = Case(
