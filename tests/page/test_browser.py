@@ -2,84 +2,71 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from browsing import NEEDS_BROWSER, Watched, started_browser
 from phiscope.page import report
 from synthetic_runs import Recipe, write_run
 from vocabulary_runs import write_vocabulary_run
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 EVIL = "<script>window.broken = 1</script><img src=x onerror='window.broken = 1'>"
 SPECTRUM = ".operator[data-panel=eigenvalues]"
-DRAWN = "nodes => nodes.map(node => node.data && node.data.length ? node.data[1].y : null)"
+# Band, first record and chosen record of each run, in this order.
+DRAWN = "node => node.data.filter((_, i) => i % 3 === 2).map(trace => trace.y)"
+MARKS = "node => node.layout.annotations.map(one => one.text)"
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
-]
+pytestmark = NEEDS_BROWSER
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-background-networking"]
-        )
+    with started_browser() as started:
         yield started
-        started.close()
 
 
-class Visit:
-    """One opened page with everything that went wrong or asked for the outside."""
+class Visit(Watched):
+    """One opened page, drawn as far as it is unfolded."""
 
-    def __init__(self, browser: Browser, path: Path, width: int = 1400) -> None:
-        self.faults: list[str] = []
-        self.requests: list[str] = []
-        self.page: Page = browser.new_page(viewport={"width": width, "height": 900})
-        self.page.on("console", lambda message: self._note(message.type, message.text))
-        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(path.as_uri())
-        self.page.wait_for_selector("html[data-ready=yes]")
-        self.page.evaluate(
-            "(document.getElementById('picture') || document.body).scrollIntoView({behavior: 'instant'})"
+    def __init__(self, browser: Browser, path: Path, width: int = 1400, scheme: str = "light") -> None:
+        super().__init__(browser, path.as_uri(), width=width, scheme=scheme)
+        self.drawn()
+
+    def drawn(self) -> None:
+        """Wait until all charts in open sections are drawn."""
+        left = (
+            "[...document.querySelectorAll('.chart, .gallery-run')].some(node => !node.closest('details:not([open])')"
         )
-        self.page.wait_for_timeout(400)
+        self.until(f"!{left} && node.dataset.stale !== 'no')")
 
-    def _note(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning"):
-            self.faults.append(text)
+    def unfold(self) -> None:
+        """Open every section, and wait until its pictures are drawn."""
+        self.page.evaluate("document.querySelectorAll('details').forEach(node => (node.open = true))")
+        self.drawn()
 
-    def spectra(self) -> list[list[float] | None]:
-        found: list[list[float] | None] = self.page.locator(SPECTRUM).evaluate_all(DRAWN)
+    def see(self, selector: str) -> None:
+        """Bring pictures to where they are drawn anew, and wait for it."""
+        self.page.evaluate(f"document.querySelector('{selector}').scrollIntoView({{behavior: 'instant'}})")
+        self.until(f"document.querySelector('{selector}').dataset.stale === 'no'")
+
+    def spectra(self) -> list[list[float]]:
+        """The drawn eigenvalues of each run."""
+        found: list[list[float]] = self.page.locator(SPECTRUM).evaluate(DRAWN)
         return found
 
     def settle(self) -> None:
         """Wait until the page shows what was chosen last: on a busy machine no fixed time is long enough."""
         self.page.wait_for_selector("html[data-settled=yes]")
 
-    def scroll_through(self) -> None:
-        height = self.page.evaluate("document.documentElement.scrollHeight")
-        for top in range(0, height, 600):
-            self.page.evaluate(f"window.scrollTo({{top: {top}, behavior: 'instant'}})")
-            self.page.wait_for_timeout(60)
-        self.page.wait_for_timeout(200)
-
-    def overflow(self) -> int:
-        wide: int = self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-        return wide
-
-    def outside(self) -> list[str]:
-        return [url for url in self.requests if not url.startswith(("file:", "data:", "blob:"))]
+    def elsewhere(self) -> list[str]:
+        """Requests that went neither to files nor to data in the page."""
+        return self.outside("file:")
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +82,10 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("width", [1400, 390])
 def test_the_page_opens_without_network_faults_or_overflow(browser: Browser, pair: Path, width: int) -> None:
     visit = Visit(browser, pair, width)
-    visit.scroll_through()
+    assert visit.overflow() <= 0
+    visit.unfold()
     assert visit.faults == []
-    assert visit.outside() == []
+    assert visit.elsewhere() == []
     assert visit.overflow() <= 0
     assert visit.page.evaluate("window.broken") is None
     assert visit.page.locator(".history .main-svg").count() > 20
@@ -109,7 +97,7 @@ def test_the_page_opens_without_network_faults_or_overflow(browser: Browser, pai
 def test_user_text_reads_as_typed(browser: Browser, pair: Path) -> None:
     visit = Visit(browser, pair)
     assert visit.page.locator("h2.run-title").first.inner_text().endswith(EVIL)
-    visit.scroll_through()
+    visit.unfold()
     labels = visit.page.locator(".map").first.evaluate("node => node.layout.yaxis.ticktext")
     assert labels[0].startswith("&lt;script")
     visit.page.close()
@@ -138,39 +126,44 @@ def test_the_slider_changes_the_picture_and_obeys_the_keyboard(browser: Browser,
 def test_numbers_and_regime_follow_the_slider(browser: Browser, pair: Path) -> None:
     visit = Visit(browser, pair)
     cell = visit.page.locator("b[data-name=dynamical_low_rank][data-split=train]").first
-    before = cell.inner_text()
+    before = cell.text_content()
     assert "minimal" in visit.page.locator(".run-now").first.inner_text()
+    point = "node => [node.data.at(-1).x, node.data.at(-1).y]"
+    ended = visit.page.locator(".why").evaluate(point)
     visit.page.locator("#position").focus()
     visit.page.keyboard.press("Home")
     visit.settle()
-    assert cell.inner_text() != before
+    assert cell.text_content() != before
     assert "minimal" not in visit.page.locator(".run-now").first.inner_text()
+    used, even = visit.page.locator(".why").evaluate(point)
+    assert [used, even] != ended
+    lowness = [1 - u * e for u, e in zip(used, even, strict=True)]
+    shown = visit.page.locator("#now tr td.number:nth-child(3)").all_inner_texts()
+    assert lowness == pytest.approx([float(text) for text in shown], abs=0.005)
     visit.page.close()
 
 
 def test_the_switches_change_operator_and_split(browser: Browser, pair: Path) -> None:
     visit = Visit(browser, pair)
     centered = visit.spectra()
-    marks = "nodes => nodes.map(node => node.layout.annotations[0].text)"
-    assert set(visit.page.locator(SPECTRUM).evaluate_all(marks)) == {"4 classes − 1"}
+    assert visit.page.locator(SPECTRUM).evaluate(MARKS) == ["4 classes − 1"]
     visit.page.locator("#modes label", has_text="raw").click()
     visit.settle()
     raw = visit.spectra()
     assert raw != centered
-    assert set(visit.page.locator(SPECTRUM).evaluate_all(marks)) == {"4 classes"}
+    assert visit.page.locator(SPECTRUM).evaluate(MARKS) == ["4 classes"]
     visit.page.locator("#splits label", has_text="test").click()
     visit.settle()
     assert visit.spectra() != raw
-    assert "test" in visit.page.locator(".run-now").first.inner_text()
     visit.page.close()
 
 
 def test_rotating_changes_map_gallery_and_tracks_and_says_so(browser: Browser, tmp_path: Path) -> None:
     visit = Visit(browser, report(write_run(tmp_path / "run", Recipe()), tmp_path / "page.html"))
-    visit.scroll_through()
+    visit.unfold()
     cells = "node => node.data[0].z"
     drawn = visit.page.locator(".map").evaluate(cells)
-    titles = visit.page.locator(".ends h4").all_inner_texts()
+    titles = visit.page.locator(".ends h3").all_inner_texts()
     lines = visit.page.locator(".track[data-panel=place]").evaluate("node => node.data.length")
     assert lines > 4
     assert not any("′" in title for title in titles)
@@ -178,32 +171,35 @@ def test_rotating_changes_map_gallery_and_tracks_and_says_so(browser: Browser, t
     visit.settle()
     # The switch beside the map follows the one beside the gallery.
     assert visit.page.locator("input[name=turn-maps][value=rotated]").is_checked()
-    visit.scroll_through()
+    for picture in (".map", ".gallery-run", ".track"):
+        visit.see(picture)
     turned = visit.page.locator(".map").evaluate(cells)
     assert turned != drawn
     assert [row[3:] != old[3:] or row[:3] != old[:3] for row, old in zip(turned, drawn, strict=True)] == [True] * 4
-    assert any("′" in title and "toward kind" in title for title in visit.page.locator(".ends h4").all_inner_texts())
+    assert any("′" in title and "toward kind" in title for title in visit.page.locator(".ends h3").all_inner_texts())
     for selector in (".cluster-note", ".turn-note"):
         assert visit.page.locator(selector).inner_text().startswith("Rotated toward the classes: k = 1 to 3")
     assert "rotated inside clusters" in visit.page.locator(".track-now").inner_text()
     visit.page.locator("input[name=turn-maps][value=diagonalized]").check(force=True)
     visit.settle()
-    visit.scroll_through()
+    for picture in (".map", ".gallery-run"):
+        visit.see(picture)
     assert visit.page.locator(".map").evaluate(cells) == drawn
-    assert visit.page.locator(".ends h4").all_inner_texts() == titles
+    assert visit.page.locator(".ends h3").all_inner_texts() == titles
     assert visit.faults == []
     visit.page.close()
 
 
 def test_logarithmic_epochs_keep_a_place_for_epoch_zero(browser: Browser, pair: Path) -> None:
     visit = Visit(browser, pair)
-    visit.scroll_through()
+    visit.unfold()
     first = visit.page.locator(".history").first
     x = "node => [node.layout.xaxis.type, node.data[0].x[0], node.layout.shapes[0].x0]"
     assert first.evaluate(x) == ["linear", 0, 10]
     visit.page.locator("input[name=epochs-history][value=log]").check(force=True)
     visit.settle()
-    visit.scroll_through()
+    visit.see(".track")
+    visit.see(".history")
     kind, zero, chosen = first.evaluate(x)
     assert (kind, chosen) == ("log", 10)
     assert 0 < zero < 1
@@ -213,7 +209,7 @@ def test_logarithmic_epochs_keep_a_place_for_epoch_zero(browser: Browser, pair: 
     visit.page.locator("#position").focus()
     visit.page.keyboard.press("Home")
     visit.settle()
-    visit.scroll_through()
+    visit.see(".history")
     assert first.evaluate(x)[2] == zero
     assert visit.faults == []
     visit.page.close()
@@ -222,7 +218,7 @@ def test_logarithmic_epochs_keep_a_place_for_epoch_zero(browser: Browser, pair: 
 def test_what_a_run_cannot_show_is_said(browser: Browser, tmp_path: Path) -> None:
     recipe = Recipe(epochs=(0, 1), classes=None, splits=("probe",), side=0, gallery=False)
     visit = Visit(browser, report(write_run(tmp_path / "run", recipe), tmp_path / "page.html"))
-    visit.scroll_through()
+    visit.unfold()
     assert visit.page.locator("input[data-state=turn]").count() == 0
     assert visit.page.locator("input[data-state=epochs]").count() == 0
     assert "gallery=0" in visit.page.locator(".track-note").inner_text()
@@ -255,13 +251,13 @@ def test_play_walks_to_the_end(browser: Browser, pair: Path) -> None:
 def test_unusual_runs_draw_without_faults(browser: Browser, tmp_path: Path, recipe: Recipe) -> None:
     page = report(write_run(tmp_path / "run", recipe), tmp_path / "page.html")
     visit = Visit(browser, page)
-    visit.scroll_through()
+    visit.unfold()
     assert visit.overflow() <= 0
     visit.page.set_viewport_size({"width": 390, "height": 844})
     visit.page.wait_for_timeout(400)
     assert visit.overflow() <= 0
     assert visit.faults == []
-    assert visit.outside() == []
+    assert visit.elsewhere() == []
     visit.page.close()
 
 
@@ -274,7 +270,7 @@ def test_a_watched_page_notices_faults_and_requests(browser: Browser, tmp_path: 
     )
     visit = Visit(browser, broken, 390)
     assert any("planned" in fault for fault in visit.faults)
-    assert visit.outside() == ["http://localhost:9/x.png"]
+    assert visit.elsewhere() == ["http://localhost:9/x.png"]
     assert visit.overflow() > 0
     visit.page.close()
 
@@ -305,6 +301,7 @@ def test_a_class_is_found_by_its_name(browser: Browser, tmp_path: Path, width: i
     options = {"words": 600, "occur": 300, "n": 1_500, "p": 12, "names": names}
     run, samples = write_vocabulary_run(tmp_path / "words", **options)
     visit = Visit(browser, report([run], tmp_path / "page.html"), width)
+    visit.unfold()
     field = visit.page.locator(".class-search input")
     wanted = int(samples["train"][1][-1])
     field.fill(f"WORD {wanted}")

@@ -109,7 +109,8 @@ def history_sections(runs: Mapping[str, Run]) -> tuple[Section, ...]:
     measured: dict[str, list[Line]] = {}
     unit = next((run.unit for run in runs.values() if run.records), "epoch")
     for index, (label, run) in enumerate(runs.items()):
-        source = _Source(label=label if len(runs) > 1 else "", color=run_color(index), splits=tuple(run.splits))
+        name = label if len(runs) > 1 else ""
+        source = _Source(index=index, label=name, color=run_color(index), splits=tuple(run.splits))
         _collect(trained, source, run.records)
         for split in run.splits:
             _collect_split(measured, source, run.records, split)
@@ -165,6 +166,7 @@ def scalar_order(name: str) -> tuple[int, str]:
 class _Source:
     """Whose lines are being collected."""
 
+    index: int
     label: str
     color: str
     splits: tuple[str, ...]
@@ -177,6 +179,7 @@ class _Source:
             y=tuple(math.nan if value is None else float(value) for _, value in points),
             color=self.color,
             dash=split_dash(self.splits, split),
+            origin=(self.index, split),
         )
 
 

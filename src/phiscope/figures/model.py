@@ -50,6 +50,7 @@ class Line:
         low: lower ends of its 95 % band, as many as ``x``; NaN where there is none, empty without a band.
         high: upper ends.
         tag: words at its last point.
+        origin: position of the run and the split that it was measured on; None where nobody asks.
     """
 
     label: str
@@ -60,6 +61,7 @@ class Line:
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
     tag: str = ""
+    origin: tuple[int, str] | None = None
 
     @property
     def gaps(self) -> int:

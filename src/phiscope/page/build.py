@@ -29,6 +29,7 @@ from phiscope.page.tracks import PANELS
 from phiscope.page.updates import history_key
 from phiscope.page.verdicts import happened, told_apart
 from phiscope.runs import Run, open_run
+from phiscope.runs.reading import UNFINISHED
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -174,9 +175,18 @@ def told_texts(runs: Mapping[str, Run], served: Served) -> dict[str, str]:
 
 
 def history_data(sections: Sequence[Section]) -> list[dict[str, Any]]:
-    """Every scalar's panel as a plotly specification, with the key under which `page_update` sends its new points."""
+    """Every scalar's panel as a plotly specification, with the key under which `page_update` sends its new points.
+
+    ``origins`` says of each line of a measured number which run, split and number it is, whose intervals the page has.
+    """
     return [
-        history_spec(panel) | {"key": history_key(section.title, panel.name)}
+        history_spec(panel)
+        | {
+            "key": history_key(section.title, panel.name),
+            "origins": []
+            if section.title == TRAINING
+            else [[*line.origin, panel.name] for line in panel.lines if line.origin is not None],
+        }
         for section in sections
         for panel in section.panels
     ]
@@ -259,6 +269,7 @@ def _card(index: int, label: str, run: Run, shared: Sequence[tuple[str, str]]) -
         "description": str(run.header.get("description") or ""),
         "color": run_color(index),
         "status": words.status_words(run),
+        "going": run.status == UNFINISHED,
         "facts": [fact for fact in words.facts(run) if fact not in shared],
         "results": words.results_words(run),
         "lowness": words.number_words(measurement.numbers.get("dynamical_low_rank_centered")) if measurement else "–",

@@ -226,23 +226,28 @@ def _log_ends(panel: Panel) -> tuple[float | None, float | None]:
     return min(values) / 1.3, max(values) * 1.3
 
 
+NAMED_ROWS = 100
+"""Up to so many rows of a map are all named; of more, some."""
+
+
 def map_spec(heat: HeatMap, *, columns: int) -> Spec:
-    """A heat map without its values, which the page puts in for the chosen epoch."""
+    """A heat map without its values and the ticks of its columns, which the page puts in, as many as it has room for."""
     colors = DIVERGING if heat.diverging else SEQUENTIAL
     rows = len(heat.row_labels)
-    step = max(1, math.ceil(rows / 50))
-    shown = list(range(0, rows, step))
+    step = 1 if rows <= NAMED_ROWS else math.ceil(rows / 50)
+    # The last one is named in any case: a reader looks for the ends.
+    shown = [row for row in range(0, rows, step) if rows - 1 - row >= step] + [rows - 1] * bool(rows)
     labels = [visible(label) for label in heat.row_labels]
     widest = max(map(len, labels), default=0)
     axes = Panel(name="map", title=heat.title, x=Axis(title=heat.column_title), y=Axis(title=""))
     layout = panel_layout(axes)
     layout["margin"] = {"l": min(24 + 7 * min(widest, 16), 136), "r": 8, "t": 6, "b": 40}
-    layout["height"] = 62 + rows * (26 if rows <= 24 else 16 if rows <= SHOWN_CLASSES else 10)
+    layout["height"] = 62 + rows * (
+        26 if rows <= 24 else 16 if rows <= SHOWN_CLASSES else 12 if rows <= NAMED_ROWS else 10
+    )
     layout["xaxis"] |= {
         "range": [0.5, columns + 0.5],
         "showgrid": False,
-        "dtick": 1 if columns <= 20 else 10,
-        "tick0": 0 if columns > 20 else 1,
     }
     layout["yaxis"] |= {
         "range": [rows - 0.5, -0.5],

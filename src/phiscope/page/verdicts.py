@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from phiscope.findings.findings import is_of_precision
 from phiscope.page.words import REGIME_MEANINGS, REGIME_TITLES, moment_words, number_words, results_words
 
 if TYPE_CHECKING:
-    from phiscope.metrics.regime import RegimeEvidence
+    from phiscope.metrics.regime import Regime, RegimeEvidence
     from phiscope.runs import Record, Run
 
 LOWNESS = "dynamical_low_rank_centered"
@@ -95,7 +96,7 @@ def since_words(course: Sequence[Record], split: str) -> str:
         return f"at {moment_words(course[0])}, the only record"
     if first == 0:
         return f"at all records, {moment_words(course[0])} to {moment_words(course[-1]).partition(' ')[2]}"
-    changes = sum(one != other for one, other in zip(words, words[1:], strict=False))
+    changes = sum(one != other for one, other in itertools.pairwise(words))
     if changes > FLICKERS:
         return f"since {moment_words(course[first])}, after {changes} changes of the word"
     before = words[first - 1]
@@ -119,11 +120,12 @@ def lowness_words(ends: Sequence[float | None]) -> str:
     return f"{'fell' if last < first else 'rose'} from {first:.3g} to {last:.3g}"
 
 
-def _meaning(regime: str | None, evidence: RegimeEvidence | None) -> str:
+def _meaning(regime: Regime | None, evidence: RegimeEvidence | None) -> str:
     if evidence is None or not evidence.output_rank:
         return "A regime compares the features with the network's outputs, and this run recorded no usable outputs."
     if regime is None:
-        said = evidence.sentence().removeprefix("cannot be told: ")
+        # The rest of the sentence stands where the rule is shown.
+        said = evidence.sentence().removeprefix("cannot be told: ").partition("; ")[0]
         return f"{said[:1].upper()}{said[1:]}."
     if evidence.is_start:
         return f"{REGIME_MEANINGS[regime]} This is the initial state: nothing has been learned yet."

@@ -20,6 +20,14 @@ function turnedCells(cells, turn) {
   });
 }
 
+// Every column has its number where there is room; else some have, the first and the last among them.
+function columnTicks(columns, room) {
+  const width = columns > 99 ? 26 : 19;
+  const step = [1, 2, 5, 10, 20, 50, 100].find((one) => (columns / one) * width <= room) || 200;
+  const between = Array.from({ length: Math.floor(columns / step) }, (_, i) => (i + 1) * step);
+  return [...new Set([1, ...between.filter((tick) => tick > 1 && columns - tick >= 0.7 * step), columns])];
+}
+
 function drawMap(chart) {
   const run = data.runs[chart.dataset.run];
   const figure = chart.closest("figure");
@@ -45,6 +53,8 @@ function drawMap(chart) {
   }));
   withAddedRows(drawn, addedRows(run, frame.z[0].length), frame.z[0].length);
   chart.style.height = `${drawn.layout.height}px`;
+  const side = drawn.layout.margin;
+  drawn.layout.xaxis.tickvals = columnTicks(spec.columns, (chart.clientWidth || 600) - side.l - side.r);
   draw(chart, drawn.data, drawn.layout);
   figure.querySelector(".map-now").textContent = nowShort(run, record, turn);
   scale.querySelector("i").className = spec.diverging ? "scale-diverging" : "scale-sequential";
@@ -134,7 +144,7 @@ function drawGallery(block) {
     const cluster = (one ? turn.ranges : clusters).find(([from, to]) => from <= k && k <= to);
     const named = one && one.toward !== null ? ` toward ${run.classes ? run.classes[one.toward] : `class ${one.toward}`}` : "";
     const card = element("div", undefined, "ends");
-    const title = element("h4", `e${one ? "′" : ""}${subscript(k)}${named}${cluster ? ` [${cluster[0]} to ${cluster[1]}]` : ""}`);
+    const title = element("h3", `e${one ? "′" : ""}${subscript(k)}${named}${cluster ? ` [${cluster[0]} to ${cluster[1]}]` : ""}`);
     title.append(element("span", `ρ/ρ₁ = ${words(one ? one.rho : curve.eigenvalues[order], 2)}`));
     card.append(title, element("p", "largest"), tileList(samples, largest, high));
     card.append(element("p", "smallest"), tileList(samples, smallest, low));

@@ -36,12 +36,38 @@ function moveMark(chart) {
   Plotly.relayout(chart, { "shapes[0].x0": at, "shapes[0].x1": at });
 }
 
+// The 95 % intervals of a number as closed lines: one for each stretch of records that have them.
+function intervalBand([place, split, name], trace) {
+  const run = data.runs[place];
+  const ends = (run.intervals[split] || []).map((one, record) => (one[name] ? { at: epochAt(run.epochs[record]), low: one[name][0], high: one[name][1] } : null));
+  const x = [];
+  const y = [];
+  let stretch = [];
+  const close = () => {
+    const back = [...stretch].reverse();
+    if (stretch.length > 1) x.push(...stretch.map((one) => one.at), ...back.map((one) => one.at), null), y.push(...stretch.map((one) => one.high), ...back.map((one) => one.low), null);
+    stretch = [];
+  };
+  ends.forEach((one) => (one ? stretch.push(one) : close()));
+  close();
+  return { type: "scatter", mode: "lines", x, y, fill: "toself", fillcolor: sheer(trace.line.color), line: { width: 0 }, hoverinfo: "skip" };
+}
+
 function drawHistory(chart) {
   const spec = data.history[chart.dataset.history];
   if (chart.dataset.drawn === state.epochs) return moveMark(chart);
   const layout = withEpochs(structuredClone(spec.layout));
   if (spec.data.every((trace) => trace.x.length < 2)) layout.shapes[0].visible = false;
+  const bands = spec.origins.map((origin, i) => intervalBand(origin, spec.data[i])).filter((band) => band.x.length);
   const traces = spec.data.map((trace) => ({ ...trace, x: trace.x.map(epochAt), customdata: trace.x }));
-  draw(chart, traces, layout);
+  draw(chart, [...traces, ...bands], layout);
   chart.dataset.drawn = state.epochs;
+}
+
+// Whether there are intervals, which only records with shards of samples have.
+function intervalWords() {
+  const any = data.runs.some((run) => Object.values(run.intervals).some((rows) => rows.some((one) => Object.keys(one).length)));
+  return any
+    ? "Shaded, and small brackets in the tables: 95 % intervals for the value in the whole population, where they are known."
+    : "No record here has the shards of samples that 95 % intervals need.";
 }

@@ -41,7 +41,8 @@ function growMaps(run, limits) {
       if (ends.high > trace.zmax) Object.assign(trace, { zmin: ends.low, zmax: ends.high }), (spec.limit = ends.limit);
       if (ends.columns <= trace.text[0].length) return;
       trace.text = trace.text.map((row) => Array(ends.columns).fill(row[0]));
-      Object.assign(spec.layout.xaxis, { range: [0.5, ends.columns + 0.5], dtick: ends.columns <= 20 ? 1 : 10, tick0: ends.columns > 20 ? 0 : 1 });
+      spec.columns = ends.columns;
+      spec.layout.xaxis.range = [0.5, ends.columns + 0.5];
     }),
   );
 }

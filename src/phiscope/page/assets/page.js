@@ -131,6 +131,18 @@ function redraw() {
   now.forEach(show);
 }
 
+// What is open but out of sight is drawn when nothing else is to do, so that a capture of the whole page is complete.
+function showRest(place) {
+  const rest = every(".chart, .gallery-run", place);
+  const idle = window.requestIdleCallback || ((work) => setTimeout(work, 30));
+  const next = () => {
+    const node = rest.shift();
+    if (node) show(node);
+    if (rest.length) idle(next);
+  };
+  idle(next);
+}
+
 function watch() {
   const watcher = new IntersectionObserver(
     (entries) =>
@@ -142,15 +154,8 @@ function watch() {
     { rootMargin: "300px 0px" },
   );
   every(".chart, .gallery-run").forEach((node) => watcher.observe(node));
-  // What is out of sight is drawn when nothing else is to do, so that a capture of the whole page is complete.
-  const rest = every(".chart, .gallery-run");
-  const idle = window.requestIdleCallback || ((work) => setTimeout(work, 30));
-  const next = () => {
-    const node = rest.shift();
-    if (node) show(node);
-    if (rest.length) idle(next);
-  };
-  idle(next);
+  showRest(document);
+  every("details").forEach((node) => node.addEventListener("toggle", () => node.open && showRest(node)));
   printing(redraw);
   document.addEventListener("shade", redraw);
 }

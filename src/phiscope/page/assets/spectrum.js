@@ -121,7 +121,9 @@ function bandWords() {
   });
   const without = [...new Set(reasons.filter(Boolean))];
   const all = reasons.every(Boolean);
-  const ghost = data.runs.length > 1 ? "Thin dotted: first records." : "Gray: first record.";
-  const bands = all ? "" : " Shaded: 95 % bands.";
-  return `${ghost}${bands}${without.length ? ` No band${all ? "" : " for some"}: ${without.join("; ")}.` : ""}`;
+  const several = data.runs.length > 1;
+  const ghost = data.positions.length < 2 ? "" : several ? "Thin dotted: first records." : "Gray: first record.";
+  const bands = all ? "" : "Shaded: 95 % bands.";
+  const none = without.length ? `No 95 % band${all ? "" : " for some"}: ${without.join("; ")}.` : "";
+  return [ghost, bands, none].filter(Boolean).join(" ");
 }

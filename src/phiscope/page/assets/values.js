@@ -1,6 +1,7 @@
 // ---- numbers ----------------------------------------------------------------------------------
 
 function fillNumbers() {
+  every(".interval-words").forEach((node) => (node.textContent = intervalWords()));
   every("b[data-name]").forEach((cell) => {
     const run = data.runs[cell.dataset.run];
     const record = recordOf(run);

@@ -78,7 +78,7 @@ function planeNotes(ends) {
     .filter((level) => 1 - level > ends[0])
     .map((level) => note(level ? String(level) : "D<sub>LR</sub> 0", 1, Math.log10(1 - level), { xref: "paper", xanchor: "left", xshift: 4 }));
   const nothing = note("no network lies here", 1.01, Math.log10(ends[1]), { xanchor: "right", yanchor: "top" });
-  return [...right, ...(ends[1] > 1.4 ? [nothing] : [])];
+  return [...right, ...(ends[1] > 1.7 ? [nothing] : [])];
 }
 
 function drawWhy(chart) {
