@@ -5,6 +5,7 @@
     material.py  covariance, targets and outgoing weights of units, from a measurement
     scores.py    `score_units`: how much each unit says about targets or outputs, and in which order to remove them
     greedy.py    the exact order of removal, one unit at a time
+    importance.py  `as_importance`: the scores for Torch-Pruning, and `importance_scores` for torch.nn.utils.prune
     units.py     `remove_units`: a smaller network, with what the rest can take over
     costs.py     what an intervention costs, sample by sample, with intervals
     damage.py    `damage`: what the network loses without eigenfeatures
@@ -20,6 +21,7 @@ from __future__ import annotations
 from phiscope.surgery.damage import Damage, damage
 from phiscope.surgery.distortion import FeatureDistortion
 from phiscope.surgery.heads import CompressedHead, compress_head
+from phiscope.surgery.importance import as_importance, importance_scores
 from phiscope.surgery.scores import UnitScores, score_units
 from phiscope.surgery.units import SmallerNetwork, remove_units
 
@@ -29,8 +31,10 @@ __all__ = [
     "FeatureDistortion",
     "SmallerNetwork",
     "UnitScores",
+    "as_importance",
     "compress_head",
     "damage",
+    "importance_scores",
     "remove_units",
     "score_units",
 ]
