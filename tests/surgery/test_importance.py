@@ -113,7 +113,7 @@ def test_the_outputs_of_an_inner_layer_are_those_that_were_measured_with_it(part
 
 def test_what_the_head_reads_is_looked_up_at_its_inputs(parts):
     net, data, _ = parts
-    layers = phiscope.measure_layers(net, data)
+    layers = phiscope.measure_layers(net, data, ["head"])
     assert layers.head == "head"
     only_head = {"head": layers["head"]}
     with pytest.raises(InputError, match=r"none of the coupled layers 'back', .*only 'head' has;"):
