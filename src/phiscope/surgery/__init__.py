@@ -9,6 +9,8 @@
     units.py     `remove_units`: a smaller network, with what the rest can take over
     costs.py     what an intervention costs, sample by sample, with intervals
     damage.py    `damage`: what the network loses without eigenfeatures
+    trials.py    outputs of a network under an intervention, at the head's input or at any layer
+    editing.py   a layer's output with its features changed, wherever they were read from
     distortion.py  `FeatureDistortion`: a module that distorts feature maps in training
     heads.py     `compress_head`: the head as two smaller layers
 

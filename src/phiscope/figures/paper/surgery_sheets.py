@@ -84,9 +84,11 @@ def damage_sheet(found: Damage) -> Sheet:
         panels.append(
             Panel(name=name, title=f"Against {title}", x=Axis(title=title, log=log), y=Axis(title=what), dots=(dots,))
         )
+    inputs = "" if found.n_inputs == found.n_samples else f" of {found.n_inputs:,} inputs"
     caption = (
-        f"What a network loses when {WORDS[found.of]} of a layer is {DONE[found.kind]}, on n = {found.n_samples:,} "
-        f"samples; band: 95 % interval over samples. Before: loss {found.loss_before:.4g}"
+        f"What a network loses when {WORDS[found.of]} of a layer ({found.reading}) is {DONE[found.kind]}, on "
+        f"n = {found.n_samples:,} samples{inputs}; band: 95 % interval over {'inputs' if inputs else 'samples'}. "
+        f"Before: loss {found.loss_before:.4g}"
         + ("" if found.accuracy_before is None else f", accuracy {found.accuracy_before:.4g}")
         + f". {MADE}"
     )
