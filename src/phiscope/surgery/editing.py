@@ -54,8 +54,9 @@ class Editor:
         reading = self.reading
         if reading.form == "nodes":
             rows = reading.reduced(tensor, self.mask, self.owner)
-            assert self.owner is not None  # without it the reading has raised
-            return tensor + self._added(rows, tensor)[self.owner.to(tensor.device)]
+            # Without an owner the reading has raised.
+            owner = torch.arange(len(rows)) if self.owner is None else self.owner
+            return tensor + self._added(rows, tensor)[owner.to(tensor.device)]
         if reading.form in ("vectors", "answers") or reading.how == "flattened":
             work = tensor.transpose(0, 1) if reading.time_first else tensor
             work = work + self._added(work.reshape(len(work), -1), tensor).reshape(work.shape)

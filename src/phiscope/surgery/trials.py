@@ -5,6 +5,7 @@ At the head's input outputs follow from coefficients; elsewhere the network runs
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -73,7 +74,7 @@ class Tried:
     max_samples: int | None
 
 
-class Trial:
+class Trial(ABC):
     """Outputs of some samples under interventions.
 
     Attributes:
@@ -88,9 +89,9 @@ class Trial:
         self.targets = np.empty(0)
         self.units = np.empty(0, dtype=np.int64)
 
+    @abstractmethod
     def outputs(self, edit: Edit | None) -> FloatArray:
         """Outputs of all samples under an intervention, shape (n, C); None leaves the network as it is."""
-        raise NotImplementedError
 
 
 class HeadTrial(Trial):
