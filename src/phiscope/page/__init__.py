@@ -10,6 +10,7 @@
     class_search.py  thousands of classes: which the map shows, and how the others are found
     tracks.py       eigenfunctions followed through the records
     turned.py       what changes when eigenfunctions are rotated toward the classes
+    kept.py         pictures that were kept with a run after something was tried on its network
     gallery.py      the gallery samples as one picture or a few words each
     number_rows.py  the tables of numbers under the pictures
     words.py        what the page says in sentences

@@ -22,6 +22,7 @@ from phiscope.figures.history import TRAINING, scalar_order
 from phiscope.figures.palette import DIVERGING, GHOST, SEQUENTIAL, run_color
 from phiscope.page import words
 from phiscope.page.charts import gradient, history_spec
+from phiscope.page.kept import kept_cards
 from phiscope.page.number_rows import LastValues, absent_numbers, curve_rows, last_values, section_rows
 from phiscope.page.payload import page_data
 from phiscope.page.tracks import PANELS
@@ -107,6 +108,7 @@ def page_text(runs: Mapping[str, Run], *, data: Mapping[str, Any] | None = None,
     sections = history_sections(runs)
     values = last_values(runs)
     cards, shared = _cards(runs, served)
+    kept, pictures = kept_cards(runs)
     return template.render(
         served=served,
         title=_title(cards),
@@ -119,7 +121,8 @@ def page_text(runs: Mapping[str, Run], *, data: Mapping[str, Any] | None = None,
         sections=[_section(section, values) for section in sections],
         curves=curve_rows(),
         absent=absent_numbers(runs),
-        data={**data, "history": history_data(sections)},
+        kept=kept,
+        data={**data, "history": history_data(sections), "kept": pictures},
         library=packed_plotly() if served is None else "",
         diverging=gradient(DIVERGING),
         sequential=gradient(SEQUENTIAL),

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -82,6 +84,25 @@ class Damage:
         from phiscope.figures.paper.surgery_sheets import damage_sheet
 
         return drawn(damage_sheet(self), purpose="Damage.figure()")
+
+    def keep(self, run: str | PathLike[str], title: str = "") -> Path:
+        """Keep the picture and its numbers with a run, so that the run's page shows them (needs no matplotlib).
+
+        Args:
+            run: the run's folder, also while it is being written.
+            title: above the picture; empty says what was taken.
+
+        Returns:
+            The file that was written in the run's folder.
+
+        Raises:
+            RunFormatError: there is no run.
+            RunWriteError: the file cannot be written.
+        """
+        from phiscope.figures.kept import keep_sheet
+        from phiscope.figures.paper.surgery_sheets import WORDS, damage_sheet
+
+        return keep_sheet(replace(damage_sheet(self), headline=title or f"Without {WORDS[self.of]}"), run)
 
 
 def damage(

@@ -284,3 +284,13 @@ function fillCurveTables() {
     place.append(table);
   });
 }
+
+// ---- pictures kept with the run ----------------------------------------------------------------
+
+// They show what was tried once, so that no switch and no slide changes them.
+function drawKept(chart) {
+  if (chart.dataset.drawn) return;
+  const spec = data.kept[chart.dataset.kept];
+  Plotly.react(chart, spec.data, spec.layout, config);
+  chart.dataset.drawn = "yes";
+}

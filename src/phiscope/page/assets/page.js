@@ -5,6 +5,7 @@ const drawers = [
   [".map", drawMap],
   [".history", drawHistory],
   [".track", drawTrack],
+  [".kept", drawKept],
   [".gallery-run", drawGallery],
 ];
 const drawerOf = (node) => drawers.find(([selector]) => node.matches(selector))[1];
