@@ -148,7 +148,15 @@ def _line(facts: Mapping[str, Any]) -> Line:
         raise ValueError("a line has curves of several lengths")
     if facts["dash"] not in get_args(Dash):
         raise ValueError(f"a line is {facts['dash']!r:.20}")
-    return Line(label=_text(facts["label"]), color=_color(facts["color"]), dash=facts["dash"], **curves)
+    return Line(
+        label=_text(facts["label"]),
+        color=_color(facts["color"]),
+        dash=facts["dash"],
+        x=curves["x"],
+        y=curves["y"],
+        low=curves["low"],
+        high=curves["high"],
+    )
 
 
 def _dots(facts: Mapping[str, Any]) -> Dots:

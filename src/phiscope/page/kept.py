@@ -47,6 +47,7 @@ def kept_cards(runs: Mapping[str, Run]) -> tuple[list[dict[str, Any]], list[Spec
 
 
 def _panel(panel: Panel, place: int) -> dict[str, Any]:
+    drawn: list[Line | Dots] = [*panel.lines, *panel.dots]
     return {
         "place": place,
         "title": panel.title,
@@ -54,7 +55,7 @@ def _panel(panel: Panel, place: int) -> dict[str, Any]:
         "note": panel.note,
         "description": panel.description() if panel.lines else f"{panel.y.title} over {panel.x.title}",
         "x": panel.x.title,
-        "tables": [_table(curve) for curve in (*panel.lines, *panel.dots)],
+        "tables": [_table(curve) for curve in drawn],
     }
 
 

@@ -7,6 +7,8 @@
     greedy.py    the exact order of removal, one unit at a time
     importance.py  `as_importance`: the scores for Torch-Pruning, and `importance_scores` for torch.nn.utils.prune
     units.py     `remove_units`: a smaller network, with what the rest can take over
+    compensation.py  what the layer that reads units takes over from those that go
+    curves.py    `cut_curves`: what is left over how many units are kept, for every rule
     costs.py     what an intervention costs, sample by sample, with intervals
     damage.py    `damage`: what the network loses without eigenfeatures
     trials.py    outputs of a network under an intervention, at the head's input or at any layer
@@ -20,6 +22,7 @@ phiscope's own.
 
 from __future__ import annotations
 
+from phiscope.surgery.curves import CutCurves, cut_curves
 from phiscope.surgery.damage import Damage, damage
 from phiscope.surgery.distortion import FeatureDistortion
 from phiscope.surgery.heads import CompressedHead, compress_head
@@ -29,12 +32,14 @@ from phiscope.surgery.units import SmallerNetwork, remove_units
 
 __all__ = [
     "CompressedHead",
+    "CutCurves",
     "Damage",
     "FeatureDistortion",
     "SmallerNetwork",
     "UnitScores",
     "as_importance",
     "compress_head",
+    "cut_curves",
     "damage",
     "importance_scores",
     "remove_units",

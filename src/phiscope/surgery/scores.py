@@ -225,11 +225,22 @@ def _held_out(
         return np.empty((0, 2)), (f"no held-out score: {error}",)
     p = len(order)
     counts = np.unique(np.geomspace(1, p, HELD_OUT_POINTS).round().astype(int))
-    rows = []
-    for keep in counts.tolist():
-        kept = order[p - keep :]
-        rows.append((keep, np.mean([_on_other(fit, test, kept, ridge) for fit, test in (halves, halves[::-1])])))
+    rows = [(keep, held_out_information(halves, order[p - keep :], ridge)) for keep in counts.tolist()]
     return np.asarray(rows, dtype=np.float64), ()
+
+
+def held_out_information(halves: tuple[Material, Material], kept: IntArray, ridge: Ridge = None) -> float:
+    """Discriminant information of some units on samples that the readout was not made from, both halves in turn.
+
+    Args:
+        halves: from `phiscope.surgery.material.held_out_pair`.
+        kept: the units, shape (k,).
+        ridge: of the readout; see `regularized`.
+
+    Returns:
+        2 tr(A^T N') - tr(A^T S' A) with A of one half and N', S' of the other, averaged; may be below 0.
+    """
+    return float(np.mean([_on_other(fit, test, kept, ridge) for fit, test in (halves, halves[::-1])]))
 
 
 def _on_other(fit: Material, test: Material, kept: IntArray, ridge: Ridge) -> float:
