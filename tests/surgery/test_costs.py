@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from phiscope.surgery.costs import cost_of, losses_of, paired_means, paired_proportions, right_of
+from phiscope.surgery.costs import clustering, cost_of, losses_of, paired_means, paired_proportions, right_of
 
 
 def test_losses_are_torchs():
@@ -49,3 +49,32 @@ def test_the_interval_of_paired_means_is_the_normal_one():
     assert high - value == pytest.approx(1.96 * added.std(ddof=1) / 20, rel=1e-4)
     assert value - low == pytest.approx(high - value)
     assert math.isnan(paired_means(np.ones(1))[1])
+
+
+def test_samples_of_one_input_count_together():
+    random = np.random.default_rng(0)
+    units = np.repeat(np.arange(60), 5)
+    alike, apart = np.repeat(random.standard_normal(60), 5), random.standard_normal(300)
+    # Five copies of the same value: the variance of their mean is five times what 300 samples would say.
+    assert clustering(alike, units) == pytest.approx(5, rel=0.03)
+    assert 1 <= clustering(apart, units) < 1.5
+    assert clustering(alike, None) == clustering(alike, np.arange(300)) == 1
+    narrow, wide = paired_means(alike), paired_means(alike, units)
+    assert wide[2] - wide[0] == pytest.approx((narrow[2] - narrow[0]) * clustering(alike, units) ** 0.5)
+    once = paired_means(alike[::5])
+    assert wide[2] - wide[0] == pytest.approx(once[2] - once[0], rel=1e-9)
+
+
+def test_intervals_of_clustered_samples_hold_the_truth():
+    random = np.random.default_rng(1)
+    held = 0
+    for _ in range(600):
+        goes_wrong = np.repeat(random.random(40) < 0.3, 6)
+        _, low, high = paired_proportions(np.ones(240), 1 - goes_wrong.astype(float), np.repeat(np.arange(40), 6))
+        held += low <= 0.3 <= high
+    assert held / 600 > 0.9
+
+
+def test_one_input_alone_says_nothing_of_others():
+    _, low, high = paired_proportions(np.ones(4), np.zeros(4), np.zeros(4, dtype=int))
+    assert (low, high) == (-1, 1)

@@ -136,7 +136,7 @@ def test_wrong_use_is_one_sentence(parts):
             damage(net, (x, y), m, k=k)
     with pytest.raises(InputError, match="damage needs targets"):
         damage(net, [x], m)
-    with pytest.raises(InputError, match=r"the layer gives \(256, 10\); expected a tensor \(b, 8\)"):
+    with pytest.raises(InputError, match=r"layer '1' gives \(256, 10\), 10 features .* and the measurement has 8"):
         damage(net, (x, y), m, layer="1", k=[1])
     with pytest.raises(UnknownNameError, match="there is no layer named '9'"):
         damage(net, (x, y), m, layer="9")

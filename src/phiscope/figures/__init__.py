@@ -12,6 +12,7 @@
     epochs.py    a logarithmic axis for epochs, with a place for epoch 0
     extremes.py  the samples on which an eigenfunction is largest and smallest, and samples as pictures
     tracks.py    which eigenfunction of the last record was which before
+    kept.py      pictures kept with a run, in small files
     why.py       why D_LR is what it is: the plane of used variance and evenness
     paper/       figures for print and notebooks, by name
 

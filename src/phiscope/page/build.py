@@ -23,6 +23,7 @@ from phiscope.figures.palette import DIVERGING, ON_DARK, SEQUENTIAL, run_color
 from phiscope.page import words
 from phiscope.page.charts import gradient, history_spec
 from phiscope.page.contents import contents
+from phiscope.page.kept import kept_cards
 from phiscope.page.number_rows import LastValues, absent_numbers, curve_rows, last_values, section_rows
 from phiscope.page.payload import page_data
 from phiscope.page.tracks import PANELS
@@ -44,6 +45,7 @@ SCRIPTS = (
     "epochs.js",
     "tracks.js",
     "classes.js",
+    "kept.js",
     "align.js",
     "plane.js",
     "folding.js",
@@ -129,6 +131,7 @@ def page_text(runs: Mapping[str, Run], *, data: Mapping[str, Any] | None = None,
     sections = history_sections(runs)
     values = last_values(runs)
     cards, shared = _cards(runs, served)
+    kept, pictures = kept_cards(runs)
     regression = all(card["regression"] for card in cards)
     measured = any(card["measurement"] for card in cards)
     return template.render(
@@ -136,7 +139,7 @@ def page_text(runs: Mapping[str, Run], *, data: Mapping[str, Any] | None = None,
         scripts=SCRIPTS,
         title=_title(cards),
         cards=cards,
-        contents=contents(measured=measured, numbers=bool(sections), regression=regression),
+        contents=contents(measured=measured, numbers=bool(sections), kept=bool(kept), regression=regression),
         tracked=PANELS,
         turnable=any(reason == "" for run in data["runs"] for reason in run["unturned"].values()),
         searched=[place for place, run in enumerate(data["runs"]) if any(run["searches"].values())],
@@ -145,7 +148,8 @@ def page_text(runs: Mapping[str, Run], *, data: Mapping[str, Any] | None = None,
         sections=[_section(section, values) for section in sections],
         curves=curve_rows(),
         absent=absent_numbers(runs),
-        data={**data, "history": history_data(sections)},
+        kept=kept,
+        data={**data, "history": history_data(sections), "kept": pictures},
         library=packed_plotly() if served is None else "",
         colors=_colors(),
         made=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),

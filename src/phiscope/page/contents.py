@@ -71,6 +71,13 @@ SECTIONS = (
         hint="place, strength and quality of each, followed through training",
     ),
     Folded(
+        key="kept",
+        title="What was tried on this network",
+        short="Tried",
+        hint="units removed, eigenfeatures damaged, as it was drawn then",
+        measured=False,
+    ),
+    Folded(
         key="numbers",
         title="Every number over training",
         short="Numbers",
@@ -88,18 +95,20 @@ SECTIONS = (
 """In reading order."""
 
 
-def contents(*, measured: bool, numbers: bool, regression: bool) -> tuple[Mapping[str, Any], ...]:
+def contents(*, measured: bool, numbers: bool, kept: bool, regression: bool) -> tuple[Mapping[str, Any], ...]:
     """The sections that a page has, ready for its template.
 
     Args:
         measured: whether any run has a measurement.
         numbers: whether any scalar was recorded or measured.
+        kept: whether pictures were kept with a run.
         regression: whether no run has classes.
 
     Example:
-        >>> [section["key"] for section in contents(measured=False, numbers=False, regression=True)]
+        >>> [section["key"] for section in contents(measured=False, numbers=False, kept=False, regression=True)]
         ['verdict', 'origin']
     """
+    there = {"numbers": numbers, "kept": kept}
     return tuple(
         {
             "key": section.key,
@@ -109,5 +118,5 @@ def contents(*, measured: bool, numbers: bool, regression: bool) -> tuple[Mappin
             "template": f"{section.key}.html",
         }
         for section in SECTIONS
-        if (measured or not section.measured) and (numbers or section.key != "numbers")
+        if (measured or not section.measured) and there.get(section.key, True)
     )

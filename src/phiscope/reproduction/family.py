@@ -28,11 +28,19 @@ class Condition:
         label: short name, unique in the family and scale; claims read conditions by it.
         setup: its settings; the seed is set later.
         group: conditions of one group share a picture.
+        reads: what stands before the names of its own numbers, where several conditions read one training.
+        most_seeds: it is trained with no more seeds than these; None = all of the family.
     """
 
     label: str
     setup: Setup
     group: str = ""
+    reads: str = ""
+    most_seeds: int | None = None
+
+    def trained_with(self, seeds: Iterable[int]) -> tuple[int, ...]:
+        """Those of the seeds with which it is trained."""
+        return tuple(seeds)[: self.most_seeds]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +86,7 @@ class Family:
     """One of the paper's experiments.
 
     Attributes:
-        letter: "a" to "i".
+        letter: "a", "b", ...
         name: as typed.
         title: one line.
         paper: what the paper says.
@@ -90,6 +98,7 @@ class Family:
         full_setting: what is trained at full scale, in words.
         needs: data that `full` reads from files.
         medium: the family on real pictures; None where it has no such scale.
+        seeds: of each condition, unless more are asked for.
     """
 
     letter: str
@@ -104,6 +113,7 @@ class Family:
     full_setting: str = ""
     needs: tuple[str, ...] = ()
     medium: Medium | None = None
+    seeds: int = len(SEEDS)
 
     def __post_init__(self) -> None:
         for conditions in (self.small, self.conditions("medium"), self.full):
@@ -137,9 +147,11 @@ class Family:
 
     def setups(self, scale: Scale, seeds: Iterable[int] = SEEDS) -> Iterator[Setup]:
         """Every training of a scale, all conditions of a seed before the next seed."""
-        for seed in seeds:
+        used = tuple(seeds)
+        for seed in used:
             for condition in self.conditions(scale):
-                yield condition.setup.with_seed(seed)
+                if seed in condition.trained_with(used):
+                    yield condition.setup.with_seed(seed)
 
 
 class Results:
@@ -157,8 +169,11 @@ class Results:
     ) -> None:
         self.family, self.scale, self.seeds = family, scale, seeds
         self.conditions = family.conditions(scale)
+        self._reads = {condition.label: condition.reads for condition in self.conditions}
         self._by_label = {
-            condition.label: tuple(outcomes.get(condition.setup.with_seed(seed).key) for seed in seeds)
+            condition.label: tuple(
+                outcomes.get(condition.setup.with_seed(seed).key) for seed in condition.trained_with(seeds)
+            )
             for condition in self.conditions
         }
 
@@ -174,8 +189,14 @@ class Results:
 
     def values(self, label: str, name: str, split: str = "train") -> FloatArray:
         """A number at the end of each seed's training; NaN where it was not run, diverged, or was not measured."""
-        found = [None if outcome is None else outcome.value(name, split) for outcome in self.outcomes(label)]
+        found = [self._value(outcome, label, name, split) for outcome in self.outcomes(label)]
         return np.array([np.nan if value is None else value for value in found])
+
+    def _value(self, outcome: Outcome | None, label: str, name: str, split: str) -> float | None:
+        if outcome is None:
+            return None
+        own = outcome.value(f"{self._reads[label]}{name}", split)
+        return outcome.value(name, split) if own is None else own
 
     def missing(self, labels: Iterable[str]) -> list[str]:
         """Those of the conditions that have not been run with every seed."""

@@ -19,6 +19,8 @@ LETTERS = MappingProxyType(
         "g": "scaling",
         "h": "regression",
         "i": "poor",
+        "k": "pruning",
+        "l": "distortion",
     }
 )
 """The name of each family by its letter."""

@@ -49,7 +49,9 @@ def family_picture(results: Results) -> str:
         figure = Figure(figsize=(_WIDTH, _ROW_HEIGHT * len(groups)), layout="constrained")
         rows = figure.subplots(len(groups), 3, squeeze=False)
         for group, axes in zip(groups, rows, strict=True):
-            members = [condition for condition in results.conditions if condition.group == group]
+            # Conditions that read one training are one curve.
+            several = {one.setup.key: one for one in reversed(results.conditions) if one.group == group}
+            members = list(several.values())[::-1]
             _draw_group(axes, results, members, group)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": "phiscope"})

@@ -1,4 +1,4 @@
-"""All of it: run what is missing of one family or of all nine, and judge the claims."""
+"""All of it: run what is missing of one family or of all, and judge the claims."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def reproduce(
     Ctrl-C ends the call as usual, with what has been finished.
 
     Args:
-        family: name or letter; None takes all nine.
+        family: name or letter; None takes all.
         scale: "small" for two CPU cores, "medium" for Fashion-MNIST in hours, "full" for the paper's own set-ups where
             there are data and a GPU.
         jobs: trainings side by side, each a process with one thread.
         out: folder for the outcomes.
         data: folder with the files of MNIST and CIFAR, for the full scale.
-        seeds: of each condition, 3 or more.
+        seeds: of each condition, 3 or more; a family that needs more takes its own number.
         device: "auto" takes an accelerator where there is one at full scale; small networks are quicker on the CPU.
         renew: train again what was trained before more numbers were kept.
         progress: True shows a progress line on stderr, False none, None one on a terminal.
@@ -68,13 +68,14 @@ def reproduce(
         raise InputError(f"a spread needs {len(SEEDS)} seeds or more, got {seeds}")
     chosen = _chosen(family, scale)
     _check_data(chosen, scale, data)
-    used = tuple(range(seeds))
     store = Store(folder=Path(out) / "outcomes")
     # A seed of all families before the next one: whatever a long run is stopped by, there is something to read.
-    wanted = sorted((setup for one in chosen for setup in one.setups(scale, used)), key=lambda setup: setup.seed)
+    wanted = sorted(
+        (setup for one in chosen for setup in one.setups(scale, _seeds_of(one, seeds))), key=lambda setup: setup.seed
+    )
     where = "cpu" if device == "auto" and scale != "full" else device
     made = run_missing(wanted, store, jobs=jobs, data=data, device=where, progress=progress, renew=renew)
-    return Reproduction(summaries=_judged(chosen, store, scale, used), progress=made)
+    return Reproduction(summaries=_judged(chosen, store, scale, seeds), progress=made)
 
 
 def judge(
@@ -93,11 +94,19 @@ def judge(
         seeds: as in `reproduce`.
     """
     chosen = _chosen(family, scale)
-    return _judged(chosen, Store(folder=Path(out) / "outcomes"), scale, tuple(range(seeds)))
+    return _judged(chosen, Store(folder=Path(out) / "outcomes"), scale, seeds)
 
 
-def _judged(chosen: Sequence[Family], store: Store, scale: Scale, seeds: tuple[int, ...]) -> tuple[FamilySummary, ...]:
-    return tuple(summarize(one, store.load(one.setups(scale, seeds)), scale=scale, seeds=seeds) for one in chosen)
+def _seeds_of(family: Family, seeds: int) -> tuple[int, ...]:
+    return tuple(range(max(seeds, family.seeds)))
+
+
+def _judged(chosen: Sequence[Family], store: Store, scale: Scale, seeds: int) -> tuple[FamilySummary, ...]:
+    summaries = []
+    for one in chosen:
+        used = _seeds_of(one, seeds)
+        summaries.append(summarize(one, store.load(one.setups(scale, used)), scale=scale, seeds=used))
+    return tuple(summaries)
 
 
 def _chosen(family: str | None, scale: Scale) -> tuple[Family, ...]:

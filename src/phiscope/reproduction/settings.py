@@ -15,7 +15,17 @@ from phiscope.errors import InputError
 RECIPE = 1
 """Raised when the same settings begin to give another training, so that old results are not taken for new ones."""
 
-_LATER = MappingProxyType({"even_points": 0, "decays_frozen": False})
+_LATER = MappingProxyType(
+    {
+        "even_points": 0,
+        "decays_frozen": False,
+        "cut": "",
+        "distortion": "",
+        "distorted_share": 0.09,
+        "distorted_block": 0.4,
+        "distortion_strength": 5.0,
+    }
+)
 """Settings that came later, with the values that stand for their absence: older results keep their names."""
 
 
@@ -59,6 +69,13 @@ class Setup:
         points: measurements between step 1 and the last step, evenly spaced in log(step); step 0 is measured besides.
         probe: samples of each split that are measured, at most.
         tangent: measure the distance of tangent kernels on so many training samples at the end; 0 does not.
+        cut: what is cut off the trained network, each time anew by every rule: "units" of the head's input, "channels"
+            of a residual network, or nothing; see `phiscope.studies.cutting`.
+        distortion: what stands in the place of parts of the last maps in training: "dropblock", "distortion", or
+            nothing; see `phiscope.studies.distorted`.
+        distorted_share: share of the maps that is hit at the end of training.
+        distorted_block: side of a block as a share of the map's.
+        distortion_strength: of the noise.
         seed: decides data, initial weights and the order of the samples.
     """
 
@@ -94,6 +111,11 @@ class Setup:
     seed: int = 0
     even_points: int = 0
     decays_frozen: bool = False
+    cut: Literal["", "units", "channels"] = ""
+    distortion: Literal["", "dropblock", "distortion"] = ""
+    distorted_share: float = 0.09
+    distorted_block: float = 0.4
+    distortion_strength: float = 5.0
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "steps", "points"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from phiscope.reproduction.probing import Probe
 from phiscope.reproduction.samples import SampleSet, samples_of
 from phiscope.reproduction.settings import Setup
 from phiscope.studies.architectures import build_network
+from phiscope.studies.cutting import channel_numbers, unit_numbers
+from phiscope.studies.distorted import Distortions, distort
 from phiscope.studies.networks import StudyNetwork
 from phiscope.theory.tangent import parameter_distance, parameter_norm, tangent_kernel, tangent_kernel_distance
 
@@ -88,6 +91,7 @@ class _Run:
             init_scale=setup.init_scale,
             seed=setup.seed,
         ).to(device)
+        self.distortions = self._distorted()
         if setup.frozen:
             self.network.freeze_features()
         if setup.decays_frozen:
@@ -110,6 +114,15 @@ class _Run:
             },
         )
         self.kernel = self._kernel()
+
+    def _distorted(self) -> Distortions | None:
+        setup = self.setup
+        if not setup.distortion:
+            return None
+        share, block, strength = setup.distorted_share, setup.distorted_block, setup.distortion_strength
+        return distort(
+            self.network, setup.distortion, probability=share, block=block, strength=strength, seed=setup.seed
+        )
 
     def to_the_end(self) -> tuple[Status, str]:
         """Take all steps; say how it went."""
@@ -144,12 +157,16 @@ class _Run:
             inputs = cropped(inputs, self.order)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate_at(self.setup, step)
+        if self.distortions is not None:
+            self.distortions.begin_step((step - 1) / self.setup.steps)
         network, trained = self.network, self.network.head if self.setup.decays_frozen else self.network
         outputs = network.head(network.features(inputs).detach()) if self.setup.decays_frozen else network(inputs)
         loss = self._loss(outputs, self.targets[rows])
         trained.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
+        if self.distortions is not None:
+            self.distortions.end_step()
         if step % _CHECKED_EVERY == 0 and not math.isfinite(float(loss.detach())):
             raise _DivergedError("the training loss is not finite")
 
@@ -166,6 +183,8 @@ class _Run:
         readings = {split: self.probe.read(split, final=final) for split in ("train", "test")}
         if final and self.kernel is not None:
             scalars["tangent_kernel_distance"] = tangent_kernel_distance(self.kernel, self._kernel())
+        if final:
+            scalars |= self._afterwards()
         self.points.append(
             Point(
                 step=step,
@@ -192,6 +211,15 @@ class _Run:
             scalars[f"{name}_loss"] = loss
             scalars[f"{name}_{'r2' if self.samples.is_regression else 'accuracy'}"] = _fit(outputs, targets)
         return scalars
+
+    def _afterwards(self) -> dict[str, float]:
+        """What is read of the trained network alone."""
+        found = {} if self.distortions is None else {"realized_share": self.distortions.realized}
+        if self.setup.cut:
+            numbers = unit_numbers if self.setup.cut == "units" else channel_numbers
+            train, test = (self.inputs.cpu(), self.targets.cpu()), (self.samples.test_x, self.samples.test_y)
+            found |= numbers(copy.deepcopy(self.network).cpu().eval(), train, test, self.setup.seed)
+        return found
 
     @torch.no_grad()
     def _outputs(self, inputs: Tensor) -> Tensor:

@@ -6,6 +6,8 @@
     networks.py       feature map and linear head: the networks of the studies
     architectures.py  the paper's networks by name
     recipes.py        the studies as configuration; nothing there trains
+    cutting.py        trained networks cut by every rule: units of the head's input, channels of a residual network
+    distorted.py      convolutional networks trained with parts of their maps distorted
     training.py       one training loop for every study, observed
 """
 

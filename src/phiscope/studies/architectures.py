@@ -42,6 +42,7 @@ def build_network(
     name          published form                          ``depth`` counts                     batch norm
     ============= ======================================= ==================================== ==========
     fcn           3 hidden layers of 512, ReLU (OURS)     hidden layers                        no
+    taper         hidden layers of 128 and 64 (OURS)      layers, each half as wide            no
     cnn           32, 64, 128, 128 channels (OURS)        convolutions: 32, 64, then 128 each  yes
     vgg16         configuration D, head 512 -> C          weight layers: 11, 13, 16, 19        yes
     resnet18      stages of 2 blocks, 64 to 512 channels  weight layers: 10, 18, 34            yes
@@ -54,8 +55,8 @@ def build_network(
 
     Args:
         name: one of the above.
-        input_shape: of one input: any shape for "fcn"; (channels, height, width) for "cnn", "vgg16", "resnet18";
-            (sequence length, vocabulary) for "transformer", whose inputs are rows of token indices.
+        input_shape: of one input: any shape for "fcn" and "taper"; (channels, height, width) for "cnn", "vgg16" and
+            "resnet18"; (sequence length, vocabulary) for "transformer", whose inputs are rows of token indices.
         num_outputs: C, number of outputs, 1 or more.
         width: factor on every hidden width, above 0; a transformer's is rounded to a multiple of its 4 heads.
         depth: None is the published one.
@@ -111,7 +112,7 @@ def _scale_weights(network: nn.Module, factor: float) -> None:
                 parameter.mul_(factor)
 
 
-def _scaled(width: int, factor: float) -> int:
+def _scaled(width: float, factor: float) -> int:
     return max(1, round(width * factor))
 
 
@@ -145,12 +146,22 @@ def _norm(width: int, wanted: bool) -> list[nn.Module]:
 def _fully_connected(
     shape: Sequence[int], num_outputs: int, width: float, depth: int | None, batch_norm: bool | None
 ) -> StudyNetwork:
-    hidden, fan_in = _scaled(512, width), math.prod(shape)
+    return _dense(shape, num_outputs, [_scaled(512, width)] * (depth or 3), batch_norm)
+
+
+def _tapered(
+    shape: Sequence[int], num_outputs: int, width: float, depth: int | None, batch_norm: bool | None
+) -> StudyNetwork:
+    return _dense(shape, num_outputs, [_scaled(128 / 2**place, width) for place in range(depth or 2)], batch_norm)
+
+
+def _dense(shape: Sequence[int], num_outputs: int, widths: Sequence[int], batch_norm: bool | None) -> StudyNetwork:
     layers: list[nn.Module] = [nn.Flatten()]
-    for _ in range(depth or 3):
+    fan_in = math.prod(shape)
+    for hidden in widths:
         layers += [nn.Linear(fan_in, hidden), *([nn.BatchNorm1d(hidden)] if batch_norm else []), nn.ReLU()]
         fan_in = hidden
-    return StudyNetwork(_he_weights(nn.Sequential(*layers)), nn.Linear(hidden, num_outputs))
+    return StudyNetwork(_he_weights(nn.Sequential(*layers)), nn.Linear(fan_in, num_outputs))
 
 
 def _convolutional(
@@ -245,5 +256,12 @@ def _transformer(
 
 _Builder = Callable[[Sequence[int], int, float, int | None, bool | None], StudyNetwork]
 _BUILDERS: MappingProxyType[str, _Builder] = MappingProxyType(
-    {"fcn": _fully_connected, "cnn": _convolutional, "vgg16": _vgg, "resnet18": _resnet, "transformer": _transformer}
+    {
+        "fcn": _fully_connected,
+        "taper": _tapered,
+        "cnn": _convolutional,
+        "vgg16": _vgg,
+        "resnet18": _resnet,
+        "transformer": _transformer,
+    }
 )

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from phiscope.linalg.products import squared_lengths
 from phiscope.network.rows import Rows
-from phiscope.typing import FloatArray
+from phiscope.typing import FloatArray, IntArray
 
 NORMAL = 1.959963984540054
 """Standard errors on each side of a 95 % interval."""
@@ -64,14 +64,18 @@ def losses_of(outputs: FloatArray, targets: Any) -> FloatArray:
     return np.asarray(-log_softmax(outputs, axis=1)[np.arange(len(outputs)), targets])
 
 
-def paired_proportions(before: FloatArray, after: FloatArray) -> tuple[float, float, float]:
+def paired_proportions(
+    before: FloatArray, after: FloatArray, units: IntArray | None = None
+) -> tuple[float, float, float]:
     """Share right before minus after, on the same samples, with its 95 % interval.
 
-    Half a sample is added to each of the four cells of the paired table, so that no interval has width zero.
+    Half a sample is added to each of the four cells of the paired table, so that no interval has width zero. Where
+    several samples come from one input, the interval is wider by the square root of `clustering`.
 
     Args:
         before: 1 where right, 0 where wrong, shape (n,).
         after: the same after.
+        units: which input each sample comes from, shape (n,); None for one each.
 
     Source: Agresti and Min 2005 (Wald + 2).
 
@@ -84,13 +88,18 @@ def paired_proportions(before: FloatArray, after: FloatArray) -> tuple[float, fl
     lost, gained = float(np.sum((before > 0) & (after < 1))) + 0.5, float(np.sum((before < 1) & (after > 0))) + 0.5
     center = (lost - gained) / (n + 2)
     spread = math.sqrt(max(lost + gained - (lost - gained) ** 2 / (n + 2), 0.0)) / (n + 2)
+    spread *= math.sqrt(clustering(before - after, units))
     value = float(np.mean(before) - np.mean(after))
     low, high = center - NORMAL * spread, center + NORMAL * spread
     return value, max(min(low, value), -1.0), min(max(high, value), 1.0)
 
 
-def paired_means(added: FloatArray) -> tuple[float, float, float]:
+def paired_means(added: FloatArray, units: IntArray | None = None) -> tuple[float, float, float]:
     """Mean of what each sample lost, with its 95 % interval (normal).
+
+    Args:
+        added: what each sample lost, shape (n,).
+        units: which input each sample comes from, shape (n,); None for one each.
 
     Example:
         >>> value, low, high = paired_means(np.array([1.0, 3.0]))
@@ -98,8 +107,37 @@ def paired_means(added: FloatArray) -> tuple[float, float, float]:
         (2.0, 1.96)
     """
     value, n = float(np.mean(added)), len(added)
-    reach = NORMAL * float(np.std(added, ddof=1)) / math.sqrt(n) if n > 1 else math.nan
-    return value, value - reach, value + reach
+    error = float(np.std(added, ddof=1)) / math.sqrt(n) * math.sqrt(clustering(added, units)) if n > 1 else math.nan
+    return value, value - NORMAL * error, value + NORMAL * error
+
+
+def clustering(values: FloatArray, units: IntArray | None) -> float:
+    """How many times the variance of a mean is larger because samples of one input go together, 1 or more.
+
+    Sums of deviations over each input, squared, against those of samples taken for independent.
+
+    Args:
+        values: shape (n,).
+        units: which input each comes from, shape (n,); None for one each.
+
+    Source: the cluster-robust variance of a mean (Liang and Zeger 1986); never taken below 1.
+
+    Example:
+        >>> clustering(np.array([1.0, 1.0, 0.0, 0.0]), np.array([0, 0, 1, 1]))
+        3.0
+    """
+    if units is None:
+        return 1.0
+    _, place = np.unique(units, return_inverse=True)
+    count, n = int(place.max()) + 1, len(values)
+    if count == n:
+        return 1.0
+    if count == 1:
+        return math.inf
+    away = values - values.mean()
+    alone = float(np.sum(away**2)) / (n - 1)
+    together = float(np.sum(np.bincount(place, weights=away) ** 2)) / n * count / (count - 1)
+    return max(together / alone, 1.0) if alone > 0 else 1.0
 
 
 def outputs_of(rows: Rows) -> Tensor | None:

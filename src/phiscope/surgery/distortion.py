@@ -43,6 +43,9 @@ class FeatureDistortion(nn.Module):
         project: for "eigen": project them out of the samples that are hit, instead of adding noise along them.
         generator: of all random draws; None takes torch's own.
 
+    Attributes:
+        hit_share: share of the last map that was hit, 0..1, a tensor; 0 before the first and where nothing was.
+
     Raises:
         UnknownNameError: there is no such mode.
         InputError: a probability outside 0..1, a block or strength below its least value, "eigen" without measurement.
@@ -85,6 +88,7 @@ class FeatureDistortion(nn.Module):
         self.generator = generator
         self._consumer = None if consumer is None else weakref.ref(_checked(consumer))
         self.register_buffer("progress", torch.ones(()))
+        self.hit_share = torch.zeros(())
         if mode == "eigen":
             self._keep_eigenfeatures(measurement, k)
 
@@ -120,6 +124,7 @@ class FeatureDistortion(nn.Module):
         """
         q = self.probability * float(self.progress)
         if not self.training or q == 0:
+            self.hit_share = torch.zeros(())
             return x
         if self.mode == "eigen":
             return self._along_eigenfeatures(x, q)
@@ -128,6 +133,7 @@ class FeatureDistortion(nn.Module):
         hit = self._hit(x, q)
         keep = (~hit).to(x.dtype)
         kept_share = keep.float().mean()
+        self.hit_share = 1 - kept_share.detach()
         scale = torch.where(kept_share > 0, kept_share, torch.ones_like(kept_share)).to(x.dtype)
         if self.strength == 0:
             return x * keep / scale
@@ -181,6 +187,7 @@ class FeatureDistortion(nn.Module):
         if x.shape[-1] != len(vectors):
             raise InputError(f"the map has {x.shape[-1]} features on its last axis, and the measurement {len(vectors)}")
         hit = (self._uniform((*x.shape[:-1], 1), x) < q).to(x.dtype)
+        self.hit_share = hit.detach().float().mean()
         if self.project:
             coefficients = -((x.float() - mean) @ vectors)
         else:

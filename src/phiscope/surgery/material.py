@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -51,26 +51,28 @@ def material_of(measurement: Measurement, target: Target, head: Any = None) -> M
     Args:
         measurement: fresh, or from disk with all its eigenvectors.
         target: "labels" or "outputs".
-        head: (W, b), for "outputs".
+        head: (W, b), for "outputs"; None where the outputs were measured with the features.
 
     Raises:
         InputError: what is asked for is not in the measurement: the targets, the head, or eigenvectors that a stored
             record left out.
     """
     covariance, mean = covariance_of(measurement), measurement.feature_mean
-    if target == "outputs":
-        weight = weight_of(head, len(mean), 'target="outputs"')
-        return Material(
-            covariance=covariance,
-            target=product(covariance, weight.T),
-            mean=mean,
-            n_samples=measurement.independent_samples,
-        )
-    if target != "labels":
+    if target not in get_args(Target):
         raise InputError(f"target={target!r}; expected 'labels' or 'outputs'")
-    return Material(
-        covariance=covariance, target=_label_target(measurement), mean=mean, n_samples=measurement.independent_samples
-    )
+    n = measurement.independent_samples
+    if target == "labels":
+        return Material(covariance=covariance, target=_label_target(measurement), mean=mean, n_samples=n)
+    if head is None and _holds_outputs(measurement):
+        # Of a layer inside the network: what it says of the outputs is in the moments, no weights say it.
+        crossed = reduce(merge, moments_of(measurement)).cross_covariance("outputs")
+    else:
+        crossed = product(covariance, weight_of(head, len(mean), 'target="outputs"').T)
+    return Material(covariance=covariance, target=crossed, mean=mean, n_samples=n)
+
+
+def _holds_outputs(measurement: Measurement) -> bool:
+    return measurement.resampling is not None and any(part.n_outputs for part in measurement.resampling.shards)
 
 
 def covariance_of(measurement: Measurement) -> FloatArray:
@@ -180,8 +182,11 @@ def _of_moments(moments: Moments, target: Target, head: Any) -> Material:
     mean = moments.mean[moments.columns("features")]
     n = moments.weight**2 / moments.squared_weight
     if target == "outputs":
-        weight = weight_of(head, len(mean), 'target="outputs"')
-        return Material(covariance=covariance, target=product(covariance, weight.T), mean=mean, n_samples=n)
+        if head is None and moments.n_outputs:
+            crossed = moments.cross_covariance("outputs")
+        else:
+            crossed = product(covariance, weight_of(head, len(mean), 'target="outputs"').T)
+        return Material(covariance=covariance, target=crossed, mean=mean, n_samples=n)
     if moments.n_values:
         return Material(covariance=covariance, target=moments.cross_covariance("values"), mean=mean, n_samples=n)
     # Halves may hold other classes: a column for each class keeps them side by side.

@@ -77,6 +77,21 @@ class UnitScores:
             raise InputError(f"keep={keep!r}; expected a number of units from 1 to {p}")
         return np.sort(self.order[p - int(keep) :])
 
+    @property
+    def importance(self) -> FloatArray:
+        """What is large where a unit matters, by unit, shape (p,), for tools that cut what is lowest.
+
+        What the rule orders by; where that is a sequence ("greedy"), all DI lost until the unit went; for "random" its
+        place in the order, from 1.
+        """
+        p = len(self.order)
+        along = {"greedy": np.maximum.accumulate(self.cumulative), "random": np.arange(1.0, p + 1)}.get(self.rule)
+        if along is None:
+            return self.score
+        by_unit = np.empty(p)
+        by_unit[self.order] = along
+        return by_unit
+
     def figure(self) -> Drawing:
         """DI against units kept, on the samples it was made from and on others (needs matplotlib).
 
@@ -111,7 +126,8 @@ def score_units(
             "greedy": the unit that loses least, then the next of what is left, exactly.
         target: "labels" (classes or values) or "outputs".
         ridge: r in squared feature units; None takes 1e-3 tr S / p; "oas" shrinks the covariance.
-        head: (W, b), where outgoing weights or outputs decide.
+        head: (W, b), where outgoing weights or outputs decide; outputs that were measured with the features, as
+            `phiscope.measure_layers` does for inner layers, need none.
         seed: of "random".
 
     Raises:
@@ -209,11 +225,22 @@ def _held_out(
         return np.empty((0, 2)), (f"no held-out score: {error}",)
     p = len(order)
     counts = np.unique(np.geomspace(1, p, HELD_OUT_POINTS).round().astype(int))
-    rows = []
-    for keep in counts.tolist():
-        kept = order[p - keep :]
-        rows.append((keep, np.mean([_on_other(fit, test, kept, ridge) for fit, test in (halves, halves[::-1])])))
+    rows = [(keep, held_out_information(halves, order[p - keep :], ridge)) for keep in counts.tolist()]
     return np.asarray(rows, dtype=np.float64), ()
+
+
+def held_out_information(halves: tuple[Material, Material], kept: IntArray, ridge: Ridge = None) -> float:
+    """Discriminant information of some units on samples that the readout was not made from, both halves in turn.
+
+    Args:
+        halves: from `phiscope.surgery.material.held_out_pair`.
+        kept: the units, shape (k,).
+        ridge: of the readout; see `regularized`.
+
+    Returns:
+        2 tr(A^T N') - tr(A^T S' A) with A of one half and N', S' of the other, averaged; may be below 0.
+    """
+    return float(np.mean([_on_other(fit, test, kept, ridge) for fit, test in (halves, halves[::-1])]))
 
 
 def _on_other(fit: Material, test: Material, kept: IntArray, ridge: Ridge) -> float:

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from phiscope.errors import InputError
 from phiscope.inputs.batches import batches_of, peeked
-from phiscope.linalg.positive import solve_positive
-from phiscope.linalg.products import product, squared_lengths
+from phiscope.linalg.products import squared_lengths
 from phiscope.measurement.diagonalize import diagonalize
 from phiscope.measurement.measure import measure
 from phiscope.measurement.record import Measurement
@@ -23,8 +22,9 @@ from phiscope.network.feature_map import HeadFeatures
 from phiscope.network.hooks import listening
 from phiscope.network.isolation import isolated, unwrapped
 from phiscope.network.linear_layers import layer_of
+from phiscope.surgery.compensation import taken_over
 from phiscope.surgery.costs import losses_of, outputs_of, right_of
-from phiscope.surgery.material import Ridge, Target, covariance_of, regularized
+from phiscope.surgery.material import Ridge, Target
 from phiscope.surgery.scores import Rule, UnitScores, score_units
 from phiscope.typing import FloatArray, IntArray
 
@@ -106,7 +106,7 @@ def remove_units(
     weight, bias = _numbers(reader)
     scores = score_units(measurement, rule=rule, target=target, ridge=ridge, head=(weight, bias), seed=seed)
     kept = scores.kept(keep)
-    new_weight, new_bias, predicted = _taken_over(measurement, weight, bias, kept, ridge, compensate)
+    new_weight, new_bias, predicted = taken_over(measurement, weight, bias, kept, ridge, compensate)
     smaller = _cut(network, producer, reader, kept, new_weight, new_bias)
     _check_cut(network, smaller, reader, data, kept)
     return SmallerNetwork(
@@ -193,26 +193,6 @@ def _numbers(module: nn.Module) -> tuple[FloatArray, FloatArray]:
     weight = reader.weight.detach().cpu().double().numpy()
     bias = np.zeros(len(weight)) if reader.bias is None else reader.bias.detach().cpu().double().numpy()
     return weight, bias
-
-
-def _taken_over(
-    measurement: Measurement, weight: FloatArray, bias: FloatArray, kept: IntArray, ridge: Ridge, compensate: bool
-) -> tuple[FloatArray, FloatArray, float]:
-    """Weight and bias of the smaller reader, and the squared change of its outputs."""
-    covariance, mean = covariance_of(measurement), measurement.feature_mean
-    gone = np.setdiff1d(np.arange(len(mean)), kept)
-    share = np.zeros((len(kept), len(gone)))
-    if compensate and len(gone):
-        matrix, _ = regularized(covariance, measurement.independent_samples, ridge)
-        share = solve_positive(np.asfortranarray(matrix[np.ix_(kept, kept)]), covariance[np.ix_(kept, gone)])
-    new_weight = weight[:, kept] + product(weight[:, gone], share.T)
-    new_bias = bias + product(weight[:, gone], mean[gone] - product(share.T, mean[kept]))
-    # Of the outputs' difference: W_R (phi_R - m_R) - W_R T^T (phi_K - m_K).
-    change = np.zeros_like(weight)
-    change[:, gone] = weight[:, gone]
-    change[:, kept] = -product(weight[:, gone], share.T)
-    predicted = float(np.sum(product(change, covariance) * change))
-    return new_weight, new_bias, max(predicted, 0.0)
 
 
 def _cut(

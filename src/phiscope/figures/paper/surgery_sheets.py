@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+import scipy.stats
+
 from phiscope.figures.model import Axis, Dots, Line, Panel, Sheet
-from phiscope.figures.palette import OKABE_ITO
+from phiscope.figures.palette import INK, OKABE_ITO
 from phiscope.figures.paper.captions import MADE
+from phiscope.surgery.curves import EIGENFEATURES, CutCurve, CutCurves
 from phiscope.surgery.damage import Damage
 from phiscope.surgery.scores import UnitScores
+from phiscope.typing import FloatArray, IntArray
 
 WORDS = {"single": "the k-th eigenfeature alone", "first": "the first k", "last": "all from the k-th on"}
 DONE = {"remove": "replaced by its mean", "replace": "replaced by noise of the same energy", "shuffle": "shuffled"}
@@ -84,10 +91,78 @@ def damage_sheet(found: Damage) -> Sheet:
         panels.append(
             Panel(name=name, title=f"Against {title}", x=Axis(title=title, log=log), y=Axis(title=what), dots=(dots,))
         )
+    inputs = "" if found.n_inputs == found.n_samples else f" of {found.n_inputs:,} inputs"
     caption = (
-        f"What a network loses when {WORDS[found.of]} of a layer is {DONE[found.kind]}, on n = {found.n_samples:,} "
-        f"samples; band: 95 % interval over samples. Before: loss {found.loss_before:.4g}"
+        f"What a network loses when {WORDS[found.of]} of a layer ({found.reading}) is {DONE[found.kind]}, on "
+        f"n = {found.n_samples:,} samples{inputs}; band: 95 % interval over {'inputs' if inputs else 'samples'}. "
+        f"Before: loss {found.loss_before:.4g}"
         + ("" if found.accuracy_before is None else f", accuracy {found.accuracy_before:.4g}")
         + f". {MADE}"
     )
     return Sheet(name="damage", headline="", parts=tuple(panels), caption=caption, across=min(len(panels), 2))
+
+
+def curves_sheet(curves: CutCurves, headline: str = "") -> Sheet:
+    """Accuracy against units kept, without compensation and with it, one line a rule, and the leading eigenfeatures.
+
+    Args:
+        curves: from `phiscope.surgery.cut_curves`, of one network or several.
+        headline: above the picture.
+    """
+    networks = len(curves.whole)
+    names = list(dict.fromkeys(one.label for one in curves.curves if one.rule != EIGENFEATURES))
+    colors = {name: OKABE_ITO[place % len(OKABE_ITO)] for place, name in enumerate(names)}
+    panels = [
+        Panel(
+            name="accuracy",
+            title=title,
+            x=Axis(
+                title="units or eigenfeatures kept", log=True, whole=True, low=0.9, high=1.1 * float(curves.kept[-1])
+            ),
+            y=Axis(title="accuracy", high=1.0),
+            lines=tuple(
+                _over_networks(one, curves.kept, colors.get(one.label, INK))
+                for one in curves.curves
+                if one.compensated == compensated or one.rule == EIGENFEATURES
+            ),
+        )
+        for compensated, title in ((False, "Means in the place of what goes"), (True, "What stays takes over"))
+    ]
+    band = f"; bands: 95 % intervals over {networks} networks" if networks > 1 else ""
+    caption = (
+        f"Accuracy on n = {curves.n_samples:,} other samples with fewer units of the head's input, removed by each "
+        f"rule, or with the leading eigenfeatures alone (dotted); nothing is trained again{band}. Whole: "
+        f"{float(curves.whole.mean()):.4g}. {MADE}"
+    )
+    return Sheet(name="curves", headline=headline, parts=tuple(panels), caption=caption, across=2)
+
+
+def _over_networks(curve: CutCurve, kept: IntArray, color: str) -> Line:
+    mean, reach = curve.accuracy.mean(axis=0), interval_over(curve.accuracy)
+    low, high = (tuple((mean + sign * reach).tolist()) for sign in (-1, 1)) if len(curve.accuracy) > 1 else ((), ())
+    return Line(
+        label=curve.label,
+        x=tuple(map(float, kept.tolist())),
+        y=tuple(mean.tolist()),
+        color=color,
+        dash="dotted" if curve.rule == EIGENFEATURES else "dashed" if curve.rule == "random" else "solid",
+        low=low,
+        high=high,
+    )
+
+
+def interval_over(values: FloatArray) -> FloatArray:
+    """Half the width of the 95 % interval of a mean over networks, by Student's t, shape (K,); NaN for one network.
+
+    Args:
+        values: one row a network, shape (S, K).
+
+    Example:
+        >>> interval_over(np.array([[1.0], [3.0]])).round(1).tolist()
+        [12.7]
+    """
+    count = len(values)
+    if count < 2:
+        return np.full(values.shape[1], np.nan)
+    factor = float(scipy.stats.t.ppf(0.975, count - 1)) / math.sqrt(count)
+    return np.asarray(factor * values.std(axis=0, ddof=1))

@@ -7,6 +7,8 @@ const drawers = [
   [".plane", drawPlane],
   [".history", drawHistory],
   [".track", drawTrack],
+  [".kept", drawKept],
+  [".kept", drawKept],
   [".gallery-run", drawGallery],
 ];
 const drawerOf = (node) => drawers.find(([selector]) => node.matches(selector))[1];

@@ -1,4 +1,4 @@
-"""The nine experiments of the paper as configuration, one file each.
+"""The nine experiments of the paper as configuration, and those of the papers beside it, one file each.
 
 ::
 
@@ -11,6 +11,8 @@
     scaling.py        knobs with a known effect on how lazy training is
     regression.py     neural collapse in the kernel picture, for targets of equal and unequal spread
     poor.py           the minimal regime with poor performance
+    pruning.py        units and channels cut by every rule (arXiv:2005.13796)
+    distortion.py     maps distorted in training (arXiv:2002.11022)
     fashion.py        what the families share at medium scale: pictures, base training, costs
 """
 
@@ -22,10 +24,12 @@ from phiscope.errors import UnknownNameError
 from phiscope.reproduction.families import (
     batch_norm,
     code,
+    distortion,
     grokking,
     learning_rate,
     minimal,
     poor,
+    pruning,
     regression,
     scaling,
     shuffled,
@@ -42,6 +46,8 @@ _ALL = (
     scaling.FAMILY,
     regression.FAMILY,
     poor.FAMILY,
+    pruning.FAMILY,
+    distortion.FAMILY,
 )
 
 FAMILIES = MappingProxyType({family.name: family for family in _ALL})

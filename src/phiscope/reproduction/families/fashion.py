@@ -44,6 +44,10 @@ _FIXED = 5.0
 """Seconds of a training that do not depend on its length: reading the files, the numbers at the end."""
 
 
+CHANNELS_CUT = 120.0
+"""Seconds that five cuts of all channels by seven criteria take, each with and without renewed statistics."""
+
+
 def trained_for(epochs: int, **changes: Any) -> Setup:
     """The base with so many passes over its pictures, and changes.
 
@@ -69,7 +73,8 @@ def planned_seconds(setup: Setup) -> float:
     probed = 2 * 2 * min(setup.probe, setup.n_train or setup.probe)
     measured = min(setup.n_train or 10_000, 10_000) + TESTED + probed
     records = len(setup.measured_steps())
-    return setup.steps * setup.batch_size / train + records * measured / read + _FIXED
+    cut = CHANNELS_CUT if setup.cut == "channels" else 0.0
+    return setup.steps * setup.batch_size / train + records * measured / read + cut + _FIXED
 
 
 def _size(setup: Setup) -> float:
@@ -81,5 +86,6 @@ def _size(setup: Setup) -> float:
 
 
 def planned_minutes(conditions: Iterable[Condition]) -> float:
-    """What so many conditions cost with every seed, in minutes of one core."""
-    return len(SEEDS) * sum(planned_seconds(condition.setup) for condition in conditions) / 60
+    """What so many conditions cost with every seed, in minutes of one core; what several read counts once."""
+    each = {condition.setup.key: planned_seconds(condition.setup) for condition in conditions}
+    return len(SEEDS) * sum(each.values()) / 60

@@ -1,0 +1,295 @@
+"""Trials of an intervention: the outputs of a network under it, at the head's input or at any layer.
+
+At the head's input outputs follow from coefficients; elsewhere the network runs again for each trial.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from phiscope.errors import EmptyDataError, InputError
+from phiscope.inputs.batches import batches_of, peeked
+from phiscope.linalg.products import product
+from phiscope.measurement.record import Measurement
+from phiscope.network import FeatureChoice, FeatureMap, feature_map_of
+from phiscope.network.batch import Batch, answered
+from phiscope.network.hooks import Ear
+from phiscope.network.isolation import isolated
+from phiscope.network.layer_calls import ModuleCall, module_calls
+from phiscope.network.layer_plan import ReadingChoice, plan_reading
+from phiscope.network.layer_reading import LayerReading, mask_of
+from phiscope.network.linear_layers import layer_of
+from phiscope.network.rows import Rows
+from phiscope.network.samples import samples_of, units_of
+from phiscope.surgery.costs import outputs_of
+from phiscope.surgery.editing import Editor
+from phiscope.typing import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What is done to the coefficients of some eigenfeatures.
+
+    Attributes:
+        taken: which, from 0.
+        kind: "remove", "replace" or "shuffle".
+        noise: of noise and shuffling.
+    """
+
+    taken: IntArray
+    kind: str
+    noise: np.random.Generator
+
+    def change(self, coefficients: FloatArray, rho: FloatArray) -> FloatArray:
+        """What is added to the coefficients of all samples, shape (n, len(taken))."""
+        now = coefficients[:, self.taken]
+        if self.kind == "remove":
+            return -now
+        if self.kind == "replace":
+            return np.asarray(self.noise.standard_normal(now.shape) * np.sqrt(rho[self.taken]) - now)
+        return np.asarray(now[self.noise.permutation(len(now))] - now)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tried:
+    """What a trial is made on.
+
+    Attributes:
+        network: unwrapped.
+        data: samples with targets.
+        max_samples: so many; None = all.
+    """
+
+    network: nn.Module
+    data: Any
+    max_samples: int | None
+
+
+class Trial(ABC):
+    """Outputs of some samples under interventions.
+
+    Attributes:
+        reading: how the features were read, in words.
+        targets: of the samples, (n,) classes or (n, c) values; known after the first call of `outputs`.
+        units: which input each sample comes from, (n,); known after the first call, too.
+    """
+
+    reading = "what the head reads"
+
+    def __init__(self) -> None:
+        self.targets = np.empty(0)
+        self.units = np.empty(0, dtype=np.int64)
+
+    @abstractmethod
+    def outputs(self, edit: Edit | None) -> FloatArray:
+        """Outputs of all samples under an intervention, shape (n, C); None leaves the network as it is."""
+
+
+class HeadTrial(Trial):
+    """The head's input: no forward pass is needed for each trial."""
+
+    def __init__(self, tried: Tried, measurement: Measurement) -> None:
+        super().__init__()
+        self._vectors, self._rho = measurement.centered.eigenvectors, measurement.centered.eigenvalues
+        features, weight, bias = [], np.empty(0), np.zeros(1)
+        parts = _Parts()
+        for rows, goal, units in _samples(tried):
+            if rows.weight is None:
+                raise InputError("these features have no head, so nothing can be lost; pass layer=")
+            weight, bias = _array(rows.weight), np.zeros(1) if rows.bias is None else _array(rows.bias)
+            features.append(_array(rows.features))
+            parts.add(goal, units)
+        self.targets, self.units = parts.whole()
+        whole = np.concatenate(features)
+        if whole.shape[1] != measurement.n_features:
+            raise InputError(
+                f"the head reads {whole.shape[1]} features and the measurement has {measurement.n_features}; pass the "
+                "measurement of this head's input, or layer="
+            )
+        self._coefficients = product(whole - measurement.feature_mean, self._vectors)
+        self._columns = product(weight, self._vectors).T
+        self._outputs = product(whole, weight.T) + bias
+
+    def outputs(self, edit: Edit | None) -> FloatArray:
+        """See `Trial.outputs`."""
+        if edit is None:
+            return self._outputs
+        change = edit.change(self._coefficients, self._rho)
+        return np.asarray(self._outputs + product(change, self._columns[edit.taken]))
+
+
+class LayerTrial(Trial):
+    """Any layer: the network runs again for each trial, with the layer's answer changed as it was read.
+
+    Args:
+        tried: what to try on.
+        measurement: of the layer.
+        layer: the layer, or its dotted name, with @k behind it for the k-th of several calls.
+        choice: what becomes of positions, as for the measurement.
+    """
+
+    def __init__(self, tried: Tried, measurement: Measurement, layer: nn.Module | str, choice: ReadingChoice) -> None:
+        super().__init__()
+        self._tried, self._measurement = tried, measurement
+        name, _, call = layer.partition("@") if isinstance(layer, str) else (layer, "", "")
+        self._layer = layer_of(tried.network, name, "layer")
+        self._reading = _planned(tried, self._layer, call, choice)
+        self.reading = self._reading.in_words()
+        self._check()
+
+    def _check(self) -> None:
+        m, reading = self._measurement, self._reading
+        measured = m.provenance.get("reading")
+        if reading.n_features != m.n_features:
+            raise InputError(
+                f"layer {reading.source.key!r} gives {reading.source.shape}, {reading.n_features} features "
+                f"({self.reading}), and the measurement has {m.n_features}; pass the measurement of this layer, with "
+                "maps= or tokens= as for it"
+            )
+        if measured is not None and measured != self.reading:
+            raise InputError(
+                f"the measurement read this layer as '{measured}', here it is '{self.reading}'; pass maps= or tokens= "
+                "as for phiscope.measure_layers"
+            )
+
+    def outputs(self, edit: Edit | None) -> FloatArray:
+        """See `Trial.outputs`."""
+        answers, parts = [], _Parts()
+        for rows, goal, units in _samples(self._tried, partial(self._changed, edit)):
+            made = outputs_of(rows)
+            if made is None:
+                raise InputError("the outputs of this network cannot be read, so nothing can be lost")
+            answers.append(_array(made))
+            parts.add(goal, units)
+        self.targets, self.units = parts.whole()
+        return np.concatenate(answers)
+
+    @contextmanager
+    def _changed(self, edit: Edit | None, batch: Batch) -> Iterator[None]:
+        ear = Ear()
+        try:
+            if edit is not None:
+                ear.after(self._layer, self._hook(edit, batch))
+            yield
+        finally:
+            ear.on = False
+            ear.close()
+
+    def _hook(self, edit: Edit, batch: Batch) -> Callable[..., Any]:
+        reading, calls = self._reading, 0
+        editor = Editor(reading=reading, mask=mask_of(batch), owner=batch.owner, change=partial(self._added, edit))
+        # A second pass over the batch, which finds the position that some models pick, has to meet the same noise.
+        state = edit.noise.bit_generator.state
+
+        def changed(module: nn.Module, args: Any, output: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if (calls - 1) % reading.source.calls + 1 != reading.source.call:
+                return None
+            edit.noise.bit_generator.state = state
+            return editor.output(output)
+
+        return changed
+
+    def _added(self, edit: Edit, rows: Tensor) -> Tensor:
+        m = self._measurement
+        vectors = m.centered.eigenvectors
+        change = edit.change(product(_array(rows) - m.feature_mean, vectors), m.centered.eigenvalues)
+        return torch.from_numpy(product(change, vectors[:, edit.taken].T))
+
+
+def _planned(tried: Tried, layer: nn.Module, call: str, choice: ReadingChoice) -> LayerReading:
+    """How the layer is read, settled on the first batch."""
+    first, _ = peeked(batches_of(tried.data))
+    with isolated(tried.network, data=tried.data):
+        feature_map = feature_map_of(tried.network, first, FeatureChoice(), device=None)
+        batch = feature_map.reader()(first)
+        calls = [one for one in module_calls(feature_map.caller(), batch) if one.module is layer]
+        rows = feature_map.rows(batch, index=0)
+    batch = answered(batch, rows.leading)
+    return plan_reading(
+        _call_of(calls, layer, call),
+        size=batch.size,
+        leading=rows.leading,
+        choice=choice,
+        mask=mask_of(batch),
+        owner=batch.owner,
+    )
+
+
+def _call_of(calls: list[ModuleCall], layer: nn.Module, call: str) -> ModuleCall:
+    if not calls:
+        raise InputError(f"the layer, a {type(layer).__name__}, does not run in the first batch")
+    keys = [one.key for one in calls]
+    wanted = f"{calls[0].name}@{call}" if call else calls[0].name
+    if wanted not in keys:
+        raise InputError(f"there is no call {wanted!r} in a pass; expected layer= one of {', '.join(map(repr, keys))}")
+    return calls[keys.index(wanted)]
+
+
+class _Parts:
+    """Targets of all batches, and which input each comes from."""
+
+    def __init__(self) -> None:
+        self._targets: list[Any] = []
+        self._units: list[Any] = []
+        self._inputs = 0
+
+    def add(self, targets: Tensor, units: Tensor) -> None:
+        self._targets.append(targets.numpy())
+        self._units.append(self._inputs + units.numpy())
+        self._inputs += 1 + int(units.max()) if len(units) else 0
+
+    def whole(self) -> tuple[Any, IntArray]:
+        if not sum(map(len, self._targets)):
+            raise EmptyDataError("no sample came; check that the data are not empty")
+        return np.concatenate(self._targets), np.concatenate(self._units)
+
+
+def _no_change(batch: Batch) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def _samples(
+    tried: Tried, around: Callable[[Batch], AbstractContextManager[None]] = _no_change
+) -> Iterator[tuple[Rows, Tensor, Tensor]]:
+    """Rows of each batch with targets and inputs of each, in eval mode; `around` goes around these passes alone."""
+    count, feature_map = 0, None
+    for index, raw in enumerate(batches_of(tried.data)):
+        with isolated(tried.network, data=tried.data):
+            feature_map = feature_map or feature_map_of(tried.network, raw, FeatureChoice(), device=None)
+            batch = feature_map.reader()(raw)
+            with around(batch):
+                rows = feature_map.rows(batch, index=index)
+            batch = answered(batch, rows.leading)
+        kept, targets, units = _that_count(feature_map, batch, rows)
+        room = len(kept) if tried.max_samples is None else min(len(kept), tried.max_samples - count)
+        kept, count = kept[:room].to(rows.features.device), count + room
+        outputs = None if rows.outputs is None else rows.outputs[kept]
+        yield (
+            replace(rows, features=rows.features[kept], outputs=outputs, leading=(room,)),
+            targets[:room],
+            units[:room],
+        )
+        if tried.max_samples is not None and count >= tried.max_samples:
+            return
+
+
+def _that_count(feature_map: FeatureMap, batch: Batch, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
+    chosen = samples_of(batch, rows, feature_map)
+    if chosen.targets is None:
+        raise InputError("damage needs targets; pass (x, y) batches or a mapping with labels")
+    return chosen.rows, chosen.targets.detach().cpu(), units_of(rows, batch)[chosen.rows]
+
+
+def _array(tensor: Tensor) -> FloatArray:
+    return np.asarray(tensor.detach().cpu().double().numpy())
