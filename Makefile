@@ -10,7 +10,7 @@ SOURCES := $(shell find src -name '*.py')
 # Small matrices want one thread: beside a busy neighbor, several threads made digits-fcn ten times slower.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup report reproduction test test-slow bench judged undisturbed lint check docs format clean
+.PHONY: help setup report reproduction test test-slow bench judged undisturbed lint check docs site format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make bench      speed and memory beside the floors and the peers: docs/evidence/speed.md, about half an hour"
 	@echo "make judged     what others' suites assert, and where others' numbers differ: docs/evidence/judged.md, a minute"
 	@echo "make undisturbed  whether observers change a training, in many settings: docs/evidence/undisturbed.md, ten minutes"
+	@echo "make site       the documentation as a folder that opens without a server: build/site"
 	@echo "make lint       format check, lint, types, import contract"
 	@echo "make check      lint and test"
 
@@ -89,6 +90,16 @@ check: lint test
 # The table of every number and the file that text commands read, from the definition rows; tests keep both up to date.
 docs: $(STAMP)
 	$(BIN)/python docs/make_definitions.py
+
+# Who only tests needs no Sphinx, and so it comes with an extra of its own.
+SITE := $(VENV)/.phiscope-site
+$(SITE): $(STAMP)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[site]'
+	@touch $@
+
+# Runs every example for its picture: two minutes, and seconds afterwards.
+site: $(SITE)
+	$(BIN)/python docs/site/build.py
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

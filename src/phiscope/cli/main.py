@@ -232,6 +232,14 @@ def _replay(chosen: Namespace) -> int:
     return DONE
 
 
+def _doctor(chosen: Namespace) -> int:
+    from phiscope.cli.doctor import examine, report_text
+
+    report = examine()
+    print(json.dumps(report.facts(), ensure_ascii=False) if chosen.json else report_text(report))
+    return OUR_FAULT if report.faults else DONE
+
+
 def _reproduce(chosen: Namespace) -> int:
     from phiscope.reproduction.command import run_reproduction
 
@@ -250,5 +258,6 @@ COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "explain": _explain,
     "replay": _replay,
     "reproduce": _reproduce,
+    "doctor": _doctor,
 }
 """Every command by its name."""

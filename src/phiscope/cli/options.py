@@ -34,6 +34,8 @@ SUMMARIES = {
     "written. MODEL and --data are module:function, found from the current folder. What the run has already is "
     "skipped.",
     "reproduce": SUMMARY,
+    "doctor": "Say what this installation is made of (versions, devices, threads, extras) and check ten closed forms. "
+    "Exit code 1 where something is wrong. Paste what it prints into the report of a fault.",
 }
 """What each command does; the first sentence stands beside the others."""
 
@@ -53,6 +55,7 @@ USAGES = {
     "reproduce": "[FAMILY] [--scale {small,medium,full}] [--jobs N] [--seeds N] [--out FOLDER]\n"
     "                          [--data FOLDER] [--device {auto,cpu,cuda}] [--docs FOLDER] [--judge]\n"
     "                          [--renew]",
+    "doctor": "[--json]",
 }
 """What stands behind ``phiscope NAME``."""
 
@@ -76,6 +79,7 @@ COMMAND_EXAMPLES = {
     "explain": ("", "dynamical_low_rank", "D_LR", '"Pi*(k)"', "cannot be told"),
     "replay": ("my_training:build 'ckpt/*.pt' --data my_training:probe --out runs/mine",),
     "reproduce": EXAMPLES,
+    "doctor": ("", "--json"),
 }
 """What to type behind ``phiscope NAME``, to begin with."""
 
@@ -116,6 +120,7 @@ def command_parser() -> ArgumentParser:
     _add_explain(made["explain"])
     _add_replay(made["replay"])
     add_options(made["reproduce"])
+    made["doctor"].add_argument("--json", action="store_true", help="print strict JSON instead of text")
     return parser
 
 
