@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,10 +43,12 @@ class Watched:
         requests: addresses.
     """
 
-    def __init__(self, browser: Browser, address: str, *, width: int = 1280, scheme: str = "light") -> None:
+    def __init__(
+        self, browser: Browser, address: str, *, width: int = 1280, height: int = 900, scheme: str = "light"
+    ) -> None:
         self.faults: list[str] = []
         self.requests: list[str] = []
-        self.page: Page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+        self.page: Page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
         self.page.on("console", lambda message: self._note(message.type, message.text))
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
@@ -62,6 +65,34 @@ class Watched:
         while not self.page.evaluate(expression):
             assert time.monotonic() < end, f"never came true: {expression}"
             self.page.wait_for_timeout(30)
+
+    def drawn(self) -> None:
+        """Wait until all pictures in open sections are drawn."""
+        left = (
+            "[...document.querySelectorAll('.chart, .gallery-run')].some(node => !node.closest('details:not([open])')"
+        )
+        self.until(f"!{left} && node.dataset.stale !== 'no')")
+
+    def unfold(self) -> None:
+        """Open every section, and wait until its pictures are drawn."""
+        self.page.evaluate("document.querySelectorAll('details').forEach(node => (node.open = true))")
+        self.drawn()
+
+    def see(self, selector: str) -> None:
+        """Bring a picture to where it is drawn anew, and wait for it."""
+        self.page.evaluate(f"document.querySelector('{selector}').scrollIntoView({{behavior: 'instant'}})")
+        self.until(f"document.querySelector('{selector}').dataset.stale === 'no'")
+
+    def settle(self) -> None:
+        """Wait until the page shows what was chosen last: on a busy machine no fixed time is long enough."""
+        self.page.wait_for_selector("html[data-settled=yes]")
+
+    def violations(self) -> list[str]:
+        """What axe finds wrong for people who cannot see colors or the page, or have no mouse."""
+        pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
+        self.page.evaluate((files("axe_playwright_python") / "axe.min.js").read_text("utf-8"))
+        found = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+        return [f"{one['id']}: {node['html'][:200]}" for one in found for node in one["nodes"]]
 
     def overflow(self) -> int:
         """Pixels by which the page is wider than the window."""

@@ -31,6 +31,7 @@ class Recipe:
         side: images are side x side; 0 gives plain vectors.
         gallery: False stores neither samples nor eigenfunction values.
         keep_eigenvectors: so many are stored with each measurement; None stores all.
+        intervals: False leaves the shards out that intervals and bands need.
     """
 
     epochs: Sequence[int] = (0, 1, 2, 3, 5, 10)
@@ -46,6 +47,7 @@ class Recipe:
     side: int = 5
     gallery: bool = True
     keep_eigenvectors: int | None = None
+    intervals: bool | None = None
 
 
 def write_run(path: Path, recipe: Recipe) -> Run:
@@ -83,7 +85,11 @@ def write_run(path: Path, recipe: Recipe) -> Run:
             features = (1 - share) * noise + share * signal + 0.02 * noise
             weights = (1 - share) * head + share * target_head / 4
             measured = phiscope.diagonalize(
-                features, features @ weights.T if recipe.outputs else None, targets=y, num_classes=classes
+                features,
+                features @ weights.T if recipe.outputs else None,
+                targets=y,
+                num_classes=classes,
+                intervals=recipe.intervals,
             )
             measurements[split] = measured
             extras[split] = {

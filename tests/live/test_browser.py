@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 pytestmark = NEEDS_BROWSER
 
 SPECTRUM = ".operator[data-panel=eigenvalues]"
-DRAWN = "node => node.data && node.data.length ? node.data[1].y : null"
+DRAWN = "node => node.data && node.data.length ? node.data[2].y : null"
+PATH = "document.querySelector('.why').data?.find(trace => trace.mode === 'lines+markers').x.length"
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +103,8 @@ def test_ticked_runs_are_compared_by_keyboard_alone(browser: Browser, served: Vi
     assert page.locator("#compare").inner_text() == "Compare 2 runs"
     page.locator("#compare").focus()
     page.keyboard.press("Enter")
-    page.wait_for_selector("html[data-ready=yes] .cards.several")
-    assert sorted(page.locator("h2.run-title").all_inner_texts()) == ["synthetic alpha", "synthetic lr 0.1"]
+    page.wait_for_selector("html[data-ready=yes] #verdicts.several")
+    assert sorted(page.locator("h2.run-title").all_inner_texts()) == ["alpha", "lr 0.1"]
     assert visit.faults == []
     page.close()
 
@@ -175,15 +176,18 @@ def test_a_new_record_appears_without_a_reload(browser: Browser, shown: View, tr
     assert page.locator("#moment").inner_text() == "epoch 3"
     assert page.locator("#position").get_attribute("max") == "3"
     assert page.locator(SPECTRUM).evaluate(DRAWN) != before
-    assert "epoch 3" in page.locator("#cards .label").inner_text()
+    assert "epoch 3" in page.locator("#verdicts .answers").inner_text()
+    assert "epoch 3" in page.locator("#cards .label").text_content()
+    assert page.evaluate(PATH) == 4
+    assert page.locator("#now tr .now-run").inner_text() == "epoch 3, train"
     assert "new record" in page.locator("#live").inner_text()
     training.record()
     wait_for_records(visit, 5)
     assert page.evaluate("window.same") is True
     # Below, too: numbers over training, and lines of followed functions.
-    page.locator("#history-title").scroll_into_view_if_needed()
+    page.locator("#toc a[href='#numbers']").click()
     visit.until("document.querySelector('.history').data?.[0].x.length === 5")
-    page.locator("#tracks-title").scroll_into_view_if_needed()
+    page.locator("#toc a[href='#tracks']").click()
     visit.until("document.querySelector('.track').data?.some(line => line.x.length === 5)")
     assert visit.faults == []
     assert visit.outside(shown.url) == []
@@ -210,7 +214,7 @@ def test_a_page_of_two_runs_follows_both(browser: Browser, shown: View, training
     training.record()
     wait_for_records(visit, 8)
     training.finish()
-    visit.until("!document.getElementById('cards').textContent.includes('still going')")
+    visit.until("!document.getElementById('verdicts').textContent.includes('still going')")
     assert visit.page.evaluate("window.same") is True
     assert visit.overflow() <= 0
     assert visit.faults == []
@@ -249,7 +253,7 @@ def test_a_run_that_begins_while_its_page_is_open(browser: Browser, shown: View,
     writer.close()
     shutil.rmtree(root / "training")
     Training(root, 3)
-    visit.page.wait_for_selector("html[data-ready=yes] .regime i")
+    visit.page.wait_for_selector("html[data-ready=yes] .answers")
     visit.page.wait_for_selector(f"{SPECTRUM} .main-svg", state="attached")
     visit.page.close()
 
@@ -327,7 +331,7 @@ def test_a_phone_shows_what_a_desk_shows(browser: Browser, served: View) -> None
     page.get_by_label("Compare beta", exact=True).check()
     assert page.locator("#compare").is_visible()
     page.locator("#compare").click()
-    page.wait_for_selector("html[data-ready=yes] .cards.several")
+    page.wait_for_selector("html[data-ready=yes] #verdicts.several")
     assert visit.overflow() <= 0
     assert visit.faults == []
     page.close()

@@ -133,7 +133,7 @@ def test_the_list_leads_to_pages(served: View) -> None:
 
 def test_a_page_compares_runs(served: View) -> None:
     text = ask(served.url, "/page?run=alpha&run=beta&run=alpha").text
-    assert "2 runs side by side" in text
+    assert '<div id="verdicts" class="several' in text
     assert 'data-events="/events?run=alpha&amp;run=beta"' in text
     assert ask(served.url, "/page").code == 400
     assert ask(served.url, "/page?" + "&".join(f"run={i}" for i in range(25))).code == 400
@@ -177,11 +177,11 @@ def test_only_new_records_travel(shown: View, growing: RunWriter) -> None:
         kind, news, mark = stream.next()
         assert kind == "records"
         assert [(run["first"], run.get("epochs")) for run in news["update"]["runs"]] == [(2, [2.0]), (4, None)]
-        assert "3 records, epochs 0 to 2" in news["cards"]
+        assert "3 records, epochs 0 to 2" in news["texts"]["cards"]
         growing.finish("interrupted")
         kind, news, later = stream.next()
         assert (kind, [run.get("epochs") for run in news["update"]["runs"]]) == ("records", [None, None])
-        assert "was interrupted by its user" in news["cards"]
+        assert "was interrupted by its user" in news["texts"]["verdicts"]
         assert later != mark
 
 

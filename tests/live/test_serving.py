@@ -117,7 +117,7 @@ def test_a_notebook_gets_the_page_itself(root: Path) -> None:
         address = shown.url.removeprefix("http://").rstrip("/")
         assert not [text for text in (table, page) if address in text or "EventSource" in page]
         (both,) = pages(shown.page("alpha", "beta")._repr_html_())
-        assert "2 runs side by side" in both
+        assert '<div id="verdicts" class="several' in both
         with pytest.raises(UnknownNameError):
             shown.page("nothing")
     with phiscope.view(root / "alpha") as shown:

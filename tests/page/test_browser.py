@@ -38,31 +38,10 @@ class Visit(Watched):
         super().__init__(browser, path.as_uri(), width=width, scheme=scheme)
         self.drawn()
 
-    def drawn(self) -> None:
-        """Wait until all charts in open sections are drawn."""
-        left = (
-            "[...document.querySelectorAll('.chart, .gallery-run')].some(node => !node.closest('details:not([open])')"
-        )
-        self.until(f"!{left} && node.dataset.stale !== 'no')")
-
-    def unfold(self) -> None:
-        """Open every section, and wait until its pictures are drawn."""
-        self.page.evaluate("document.querySelectorAll('details').forEach(node => (node.open = true))")
-        self.drawn()
-
-    def see(self, selector: str) -> None:
-        """Bring pictures to where they are drawn anew, and wait for it."""
-        self.page.evaluate(f"document.querySelector('{selector}').scrollIntoView({{behavior: 'instant'}})")
-        self.until(f"document.querySelector('{selector}').dataset.stale === 'no'")
-
     def spectra(self) -> list[list[float]]:
         """The drawn eigenvalues of each run."""
         found: list[list[float]] = self.page.locator(SPECTRUM).evaluate(DRAWN)
         return found
-
-    def settle(self) -> None:
-        """Wait until the page shows what was chosen last: on a busy machine no fixed time is long enough."""
-        self.page.wait_for_selector("html[data-settled=yes]")
 
     def elsewhere(self) -> list[str]:
         """Requests that went neither to files nor to data in the page."""

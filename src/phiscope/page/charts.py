@@ -231,7 +231,7 @@ NAMED_ROWS = 100
 
 
 def map_spec(heat: HeatMap, *, columns: int) -> Spec:
-    """A heat map without its values and the ticks of its columns, which the page puts in, as many as it has room for."""
+    """A heat map without its values and the ticks of its columns, which the page puts in as it has room."""
     colors = DIVERGING if heat.diverging else SEQUENTIAL
     rows = len(heat.row_labels)
     step = 1 if rows <= NAMED_ROWS else math.ceil(rows / 50)
@@ -269,7 +269,8 @@ def map_spec(heat: HeatMap, *, columns: int) -> Spec:
         "x0": 1,
         "dx": 1,
         "showscale": False,
-        "text": [[escaped(label)] * columns for label in labels],
+        # One a row; the page repeats it for each column.
+        "text": [escaped(label) for label in labels],
         "hovertemplate": "%{text}, e<sub>%{x}</sub>: %{z:.2f}<extra></extra>",
     }
     return {"data": [trace], "layout": layout}

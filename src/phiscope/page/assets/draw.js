@@ -48,6 +48,7 @@ function drawMap(chart) {
   const drawn = structuredClone({ data: spec.data, layout: spec.layout });
   const turn = turnOf(run, record);
   drawn.data[0].z = turnedCells(frame.z, turn);
+  drawn.data[0].text = spec.data[0].text.map((label) => Array(spec.columns).fill(label));
   drawn.layout.shapes = frame.clusters.map(([from, to]) => ({
     type: "line", xref: "x", yref: "paper", x0: from - 0.45, x1: to + 0.45, y0: 1.0, y1: 1.0, line: { color: "#1F2328", width: 4 },
   }));

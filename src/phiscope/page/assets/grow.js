@@ -39,8 +39,7 @@ function growMaps(run, limits) {
       if (!spec) return;
       const trace = spec.data[0];
       if (ends.high > trace.zmax) Object.assign(trace, { zmin: ends.low, zmax: ends.high }), (spec.limit = ends.limit);
-      if (ends.columns <= trace.text[0].length) return;
-      trace.text = trace.text.map((row) => Array(ends.columns).fill(row[0]));
+      if (ends.columns <= spec.columns) return;
       spec.columns = ends.columns;
       spec.layout.xaxis.range = [0.5, ends.columns + 0.5];
     }),
