@@ -10,7 +10,7 @@ SOURCES := $(shell find src -name '*.py')
 # Small matrices want one thread: beside a busy neighbor, several threads made digits-fcn ten times slower.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup report reproduction test test-slow bench judged undisturbed lint check docs site format clean
+.PHONY: help setup report reproduction test test-slow bench judged undisturbed lint check docs site format clean looking
 .DELETE_ON_ERROR:
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make judged     what others' suites assert, and where others' numbers differ: docs/evidence/judged.md, a minute"
 	@echo "make undisturbed  whether observers change a training, in many settings: docs/evidence/undisturbed.md, ten minutes"
 	@echo "make site       the documentation as a folder that opens without a server: build/site"
+	@echo "make looking    how fast page and view follow a reader, in a browser: docs/evidence/looking.md, ten minutes"
 	@echo "make lint       format check, lint, types, import contract"
 	@echo "make check      lint and test"
 
@@ -78,6 +79,10 @@ judged: $(BENCH)/.installed
 # Frameworks that are not installed end up on the page as settings that did not end, and the command fails.
 undisturbed: $(STAMP)
 	$(BIN)/python benchmarks/undisturbed.py $(ARGS)
+
+# A target that is missed ends up on the page, too, and the command fails.
+looking: $(STAMP)
+	$(BIN)/python benchmarks/view.py --out docs/evidence $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -1,168 +1,128 @@
-"""How long the list of phiscope.view takes beside the least it can take: reading the three files of each run.
+"""The speed of looking: a page of a long run in a real browser, an open page that is told of records, the list of runs.
 
-    python benchmarks/view.py                          200 runs of 100 records
-    python benchmarks/view.py --runs 50 --records 400
-    python benchmarks/view.py --runs 1 --records 300 --features 2048 --classes 100
+    make looking                                      docs/evidence/looking.md and .json
+    python benchmarks/view.py                         the same, to the terminal alone
+    python benchmarks/view.py --records 30 --features 64 --classes 10 --samples 256      a small run
+    python benchmarks/view.py --render docs/evidence/looking.json      the page again, without measuring
 
-The runs are written to a temporary folder. "first" is the list when nothing is known, "again" when nothing has changed,
-"one grew" after one run has got a record. "floor" reads header.json, scalars.jsonl and end.json of every run and does
-nothing with them; "parsing" reads every line as JSON. Then a page that is open: from the moment a record is on the disk
-until what is new can be sent, beside opening the run anew and making all of its page's data.
+Runs are written to a temporary folder, which takes some gigabytes. What is measured, the page says:
+docs/evidence/looking.md. The exit code is 0 when all targets are met, 1 when one is missed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
+import os
 import shutil
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+from speed_parts import machine
+from view_parts import browser, listing
+from view_parts.page import page_text, rows
+from view_parts.runs import Size, append, copied, stages, written
 
 import phiscope
-from phiscope.live.catalog import Catalog
-from phiscope.live.feeds import Feeds
-from phiscope.live.pages import list_page
-from phiscope.page.payload import page_data
-from phiscope.runs import RunWriter, open_run
+from phiscope.live.feeds import page_address
 
 ROUNDS = 5
 
 
-def parsed() -> argparse.Namespace:
+def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=200)
-    parser.add_argument("--records", type=int, default=100)
-    parser.add_argument("--features", type=int, default=32)
-    parser.add_argument("--classes", type=int, default=4)
-    args = parser.parse_args()
-    if min(args.runs, args.records, args.features) < 1 or args.classes < 2:
-        parser.error("there is at least one run of one record with one feature and two classes")
+    parser.add_argument("--records", type=int, default=300)
+    parser.add_argument("--features", type=int, default=2048)
+    parser.add_argument("--classes", type=int, default=100)
+    parser.add_argument("--samples", type=int, default=2000, help="in the gallery of each split")
+    parser.add_argument("--runs", type=int, default=200, help="in the list, with a hundred records each")
+    parser.add_argument("--out", type=Path, help="folder for looking.md and looking.json")
+    parser.add_argument("--render", type=Path, metavar="JSON", help="make the page from this file, measure nothing")
+    parser.add_argument("--conditions", default="", help="a sentence about the machine for the end of the page")
+    args = parser.parse_args(words)
+    if min(args.records, args.features, args.samples, args.runs) < 1 or args.classes < 2:
+        parser.error("there is at least one run of one record with one feature, one sample and two classes")
     return args
 
 
-def measured_run(folder: Path, records: int, features: int, classes: int) -> RunWriter:
-    """A run of two splits; every record has the same numbers."""
-    rng = np.random.default_rng(0)
-    count = max(200, 2 * features)
-    table, head = rng.normal(size=(count, features)), (rng.normal(size=(classes, features)), None)
-    measurement = phiscope.diagonalize(table, head=head, targets=np.arange(count) % classes)
-    writer = RunWriter.create(folder, {"name": folder.name, "splits": ["train", "test"]})
-    extras = {"gallery_centered": measurement.eigenfunctions(table[:40], centered=True)[:, :8]}
-    for epoch in range(records):
-        both = {"train": measurement, "test": measurement}
-        writer.append(epoch, epoch * 10, {"test_accuracy": 0.5, "train_loss": 1.0}, both, {"train": extras})
-    return writer
-
-
-def copied(source: Path, root: Path, count: int) -> None:
-    """The same run many times; of its measurements only the lines, which are what a list reads."""
-    for number in range(count):
-        folder = root / f"run-{number:04d}"
-        folder.mkdir(parents=True)
-        for name in ("scalars.jsonl", "end.json"):
-            shutil.copyfile(source / name, folder / name)
-        header = json.loads((source / "header.json").read_text())
-        (folder / "header.json").write_text(json.dumps({**header, "name": folder.name}))
-
-
-def floor(root: Path) -> None:
-    """Read the three files of each run."""
-    for folder in root.iterdir():
-        for name in ("header.json", "scalars.jsonl", "end.json"):
-            (folder / name).read_bytes()
-
-
-def parsing(root: Path) -> None:
-    """Read every line as JSON."""
-    for folder in root.iterdir():
-        for line in (folder / "scalars.jsonl").read_bytes().splitlines():
-            json.loads(line)
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """The least time of some rounds."""
-    spent = []
-    for _ in range(ROUNDS):
-        start = time.perf_counter()
-        work()
-        spent.append(time.perf_counter() - start)
-    return min(spent)
-
-
-def listing(root: Path) -> None:
-    """Print the times of the list."""
-
-    def shown(catalog: Catalog) -> None:
-        catalog.refresh()
-        list_page(catalog, 0, "")
-
-    least = seconds(lambda: floor(root))
-    catalog = Catalog(root)
-    shown(catalog)
-    line = (root / "run-0000" / "scalars.jsonl").read_text().splitlines()[-1]
-
-    def one_grew() -> None:
-        with (root / "run-0000" / "scalars.jsonl").open("a") as file:
-            file.write(json.dumps({**json.loads(line), "index": time.monotonic_ns(), "epoch": 1e6}) + "\n")
-        shown(catalog)
-
-    print(f"{'list':<34}{'seconds':>9}{'x floor':>9}")
-    times = {
-        "floor: reading the files": least,
-        "parsing every line": seconds(lambda: parsing(root)),
-        "first": seconds(lambda: shown(Catalog(root))),
-        "again": seconds(lambda: shown(catalog)),
-        "one grew": seconds(one_grew),
+def measured(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Everything that the page tells."""
+    size = Size(records=args.records, features=args.features, classes=args.classes, samples=args.samples)
+    told: dict[str, Any] = {
+        "machine": machine.facts(),
+        "commit": machine.commit(),
+        "size": vars(size),
+        "runs": args.runs,
+        "listed": 100,
+        "steps": browser.STEPS,
+        "conditions": args.conditions,
     }
-    for name, spent in times.items():
-        print(f"{name:<34}{spent:>9.3f}{spent / least:>9.1f}", flush=True)
+    small = Size(records=100, features=32, classes=4)
+    said("a list of runs")
+    ended = written(folder / "ended", small, stages(small))
+    ended.finish()
+    copied(ended.path, folder / "many", args.runs)
+    told["list"] = listing.listed(folder / "many")
+    said("a long run")
+    kinds = stages(size)
+    writer = written(folder / "open" / "long", size, kinds)
+    start = time.perf_counter()
+    page = phiscope.report(writer.path, folder / "page.html")
+    told["report_s"] = time.perf_counter() - start
+    with browser.chromium() as opened:
+        told["chromium"] = f"Chromium {opened.version}"
+        said("a page in the browser")
+        told["page"] = {"megabytes": page.stat().st_size / 1e6, **browser.looked_at(opened, page, ROUNDS)}
+        with phiscope.view(folder / "many") as shown:
+            told["list_open_s"] = browser.often_opened(opened, shown.url, ROUNDS, browser.READY)
+        said("a page that is open while the run grows")
+        number = iter(range(size.records, size.records + 1000))
+
+        def more() -> None:
+            append(writer, next(number), kinds[-1])
+
+        with phiscope.view(folder / "open") as shown:
+            address = shown.url.rstrip("/") + page_address(["long"])
+            told["update_s"] = browser.told_of(opened, address, more, 2 * ROUNDS)
+    told["news"] = listing.followed(folder / "open", "long", more)
+    return told
 
 
-def following(root: Path, writer: RunWriter, records: int) -> None:
-    """Print what one more record costs on a page that is open."""
-    feeds = Feeds(Catalog(root))
-    name = writer.path.name
-    marks = re.findall(r'data-marks="([^"]*)"', feeds.page([name]))[0]
-    last = open_run(writer.path).records[-1]
-    both = {split: last.measurement(split) for split in last.splits}
-    spent = []
-    for number in range(ROUNDS):
-        writer.append(
-            records + number, None, {"test_accuracy": 0.5, "train_loss": 1.0}, both, {"train": last.extras("train")}
-        )
-        start = time.perf_counter()
-        news = feeds.news([name], marks)
-        spent.append(time.perf_counter() - start)
-        if news is None or news.kind != "records":
-            raise SystemExit("the page was not told of the record")
-        marks = news.marks
-    anew = seconds(lambda: page_data({"a": open_run(writer.path)}))
-    print(f"\n{'one more record':<34}{'seconds':>9}")
-    print(f"{f'open page of {records} records':<34}{min(spent):>9.3f}")
-    print(f"{'all of its data anew':<34}{anew:>9.3f}")
+def said(text: str) -> None:
+    """Where the benchmark is, because it takes minutes."""
+    print(text, file=sys.stderr, flush=True)
 
 
-def main() -> None:
-    """Write the runs, and print both tables."""
-    args = parsed()
-    folder = Path(tempfile.mkdtemp())
-    try:
-        ended = measured_run(folder / "ended", args.records, 32, 4)
-        ended.finish()
-        copied(ended.path, folder / "many", args.runs)
-        listing(folder / "many")
-        shutil.rmtree(ended.path)
-        writer = measured_run(folder / "open", args.records, args.features, args.classes)
-        following(folder, writer, args.records)
-    finally:
-        shutil.rmtree(folder)
+def main(words: Sequence[str] | None = None) -> int:
+    """Measure, and print or write the page."""
+    args = parsed(words)
+    if args.render:
+        told, args.out = json.loads(args.render.read_text(encoding="utf-8")), args.out or args.render.parent
+    else:
+        # Small matrices want one thread, as everywhere in these benchmarks.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        folder = Path(tempfile.mkdtemp())
+        try:
+            told = measured(args, folder)
+        finally:
+            shutil.rmtree(folder)
+    text = page_text(told)
+    if args.out is None:
+        print(text)
+    else:
+        args.out.mkdir(parents=True, exist_ok=True)
+        (args.out / "looking.md").write_text(text, encoding="utf-8")
+        (args.out / "looking.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        print(args.out / "looking.md")
+    missed = [what for what, _, _, met in rows(told) if not met]
+    print("".join(f"missed: {what}\n" for what in missed), file=sys.stderr, end="")
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

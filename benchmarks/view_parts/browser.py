@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 STEPS = 60
 """So many steps of the slider are timed."""
+
+REST = 3000
+"""So many milliseconds a page that has opened has for what is out of sight."""
 
 PLAYED = 3.0
 """So many seconds the picture plays while frames are counted."""
@@ -41,11 +44,14 @@ ONE_STEP = """
 """From moving the slider until the frame with what follows it has been painted."""
 
 DRAWN = """
-() => {
+(() => {
   const chart = document.querySelector(".operator");
   return document.documentElement.dataset.ready === "yes" && Boolean(chart && chart.data && chart.data.length);
-}
+})()
 """
+"""Whether the first picture is there."""
+
+READY = "document.documentElement.dataset.ready === 'yes'"
 
 
 @contextmanager
@@ -77,27 +83,49 @@ def until(page: Page, expression: str, patience: float = 120.0) -> None:
         page.wait_for_timeout(15)
 
 
-def opened(browser: Browser, address: str) -> tuple[Page, float]:
+def opened(browser: Browser, address: str, sign: str = DRAWN) -> tuple[Page, float]:
     """The page, and the seconds until its first picture was drawn."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     start = time.perf_counter()
     page.goto(address, wait_until="commit")
-    until(page, DRAWN)
+    until(page, sign)
     return page, time.perf_counter() - start
+
+
+def often_opened(browser: Browser, address: str, rounds: int, sign: str = DRAWN) -> list[float]:
+    """Seconds of some openings."""
+    spent = []
+    for _ in range(rounds):
+        page, seconds = opened(browser, address, sign)
+        page.close()
+        spent.append(seconds)
+    return spent
 
 
 def looked_at(browser: Browser, path: Path, rounds: int) -> dict[str, Any]:
     """Opening, sliding and playing of a page that stands alone."""
-    seconds = []
-    for _ in range(rounds):
-        page, spent = opened(browser, path.as_uri())
-        seconds.append(spent)
-        if len(seconds) < rounds:
-            page.close()
-    page.wait_for_timeout(3000)
-    told = {"open_s": seconds, "open_median_s": statistics.median(seconds), **slid(page), **played(page)}
+    spent = often_opened(browser, path.as_uri(), rounds)
+    page, _ = opened(browser, path.as_uri())
+    page.wait_for_timeout(REST)
+    told = {"open_s": spent, **slid(page), **played(page)}
     page.close()
     return told
+
+
+def told_of(browser: Browser, address: str, more: Callable[[], None], rounds: int) -> list[float]:
+    """Seconds from a record on the disk until an open page has painted it."""
+    page, _ = opened(browser, address)
+    page.wait_for_timeout(REST)
+    page.evaluate(WATCH)
+    spent = []
+    for number in range(rounds):
+        more()
+        written = time.time()
+        until(page, f"window.seen.length > {number}")
+        spent.append(page.evaluate("window.seen.at(-1)") / 1000 - written)
+        page.wait_for_timeout(500)
+    page.close()
+    return spent
 
 
 def slid(page: Page) -> dict[str, Any]:
@@ -108,7 +136,7 @@ def slid(page: Page) -> dict[str, Any]:
         page.locator(selector).first.scroll_into_view_if_needed()
         page.wait_for_timeout(1500)
         spent = [page.evaluate(ONE_STEP, (count - 1 - step) % (count + 1)) for step in range(STEPS)]
-        told[f"slide_{name}_ms"] = statistics.median(spent)
+        told[f"slide_{name}_ms"] = round(statistics.median(spent), 1)
         until(page, "document.documentElement.dataset.settled === 'yes'")
     return told
 
@@ -119,11 +147,11 @@ def played(page: Page) -> dict[str, Any]:
     page.evaluate("document.getElementById('position').value = '0'")
     page.locator("#position").dispatch_event("input")
     page.wait_for_timeout(1500)
-    page.locator("#play").click()
+    page.evaluate("document.getElementById('play').click()")
     page.wait_for_timeout(300)
     before = page.evaluate("[document.querySelector('.plane').painted, performance.now()]")
     page.wait_for_timeout(int(1000 * PLAYED))
     after = page.evaluate("[document.querySelector('.plane').painted, performance.now()]")
-    page.locator("#play").click()
-    dots = page.evaluate("document.querySelector('.plane').getAttribute('aria-label').match(/(\\\\d+) samples/)[1]")
+    page.evaluate("document.getElementById('play').click()")
+    dots = page.evaluate("document.querySelector('.plane').getAttribute('aria-label').match(/([0-9]+) samples/)[1]")
     return {"frames_a_second": 1000 * (after[0] - before[0]) / (after[1] - before[1]), "dots": int(dots)}

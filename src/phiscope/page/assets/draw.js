@@ -36,6 +36,10 @@ function drawMap(chart) {
   let record = recordOf(run);
   while (frames && record > 0 && !frames[record]) record -= 1;
   const frame = frames && record >= 0 ? frames[record] : null;
+  // Between two records that have a map nothing changes, and a heat map takes longer to draw than a step may.
+  const key = [state.mode, state.split, state.turn, record, ...addedOf(run)].join(" ");
+  if (frame && chart.dataset.drawn === key) return;
+  chart.dataset.drawn = frame ? key : "";
   const note = figure.querySelector(".cluster-note");
   const scale = figure.querySelector(".scale");
   scale.hidden = !frame || !spec;
@@ -77,14 +81,26 @@ function markedText([before, marked, after]) {
   return text;
 }
 
+// A short address for the picture of all samples: each tile that names megabytes of data would parse them anew.
+const spriteAddresses = new WeakMap();
+function spriteAddress(sprite) {
+  if (!spriteAddresses.has(sprite)) {
+    const packed = atob(sprite.uri.slice(sprite.uri.indexOf(",") + 1));
+    const bytes = new Uint8Array(packed.length);
+    for (let i = 0; i < packed.length; i += 1) bytes[i] = packed.charCodeAt(i);
+    spriteAddresses.set(sprite, URL.createObjectURL(new Blob([bytes], { type: "image/png" })));
+  }
+  return spriteAddresses.get(sprite);
+}
+
 // One sample of the picture that holds all of them.
 function tileOf(samples, index, label) {
-  const { uri, columns, rows, width, height } = samples.sprite;
+  const { columns, rows, width, height } = samples.sprite;
   const tile = element("span", undefined, "tile");
   tile.setAttribute("role", "img");
   tile.setAttribute("aria-label", label);
   tile.style.aspectRatio = `${width} / ${height}`;
-  tile.style.backgroundImage = `url(${uri})`;
+  tile.style.backgroundImage = `url(${spriteAddress(samples.sprite)})`;
   tile.style.backgroundSize = `${100 * columns}% ${100 * rows}%`;
   const left = columns > 1 ? (100 * (index % columns)) / (columns - 1) : 0;
   const top = rows > 1 ? (100 * Math.floor(index / columns)) / (rows - 1) : 0;

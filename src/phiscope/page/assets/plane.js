@@ -86,6 +86,22 @@ function planeKey(block, run, groups) {
   });
 }
 
+// A dot is painted once and stamped: paths of two thousand dots would take longer than a frame.
+const stamps = new Map();
+function stampOf(symbol, color, radius) {
+  const key = `${symbol} ${color} ${radius}`;
+  if (stamps.has(key)) return stamps.get(key);
+  const stamp = element("canvas");
+  stamp.width = stamp.height = Math.ceil(2.8 * radius) + 2;
+  const path = new Path2D();
+  symbolPath(path, symbol, stamp.width / 2, stamp.height / 2, radius);
+  const pen = stamp.getContext("2d");
+  pen.fillStyle = color;
+  pen.fill(path);
+  stamps.set(key, stamp);
+  return stamp;
+}
+
 // Black of the palette is the ink of the page, which a dark page turns white.
 const inkOf = (node) => getComputedStyle(node).color;
 const dotColor = (color, ink) => (color === "#000000" ? ink : color);
@@ -188,16 +204,15 @@ function paintPlane(chart) {
   const order = plane.groups.map((_, c) => c).sort((a, b) => (a === chosen) - (b === chosen));
   order.forEach((c) => {
     const group = plane.groups[c];
-    const path = new Path2D();
+    const stamp = stampOf(group.symbol, dotColor(group.color, ink), radius * dense);
+    const size = stamp.width / dense;
     const put = (i) => {
       const [x, y] = [plane.at[0][i], plane.at[1][i]];
-      if (x === x && y === y) symbolPath(path, group.symbol, scale.x(x), scale.y(y), radius);
+      if (x === x && y === y) pen.drawImage(stamp, scale.x(x) - size / 2, scale.y(y) - size / 2, size, size);
     };
+    pen.globalAlpha = chosen < 0 ? 0.72 : c === chosen ? 0.95 : 0.13;
     if (group.of) group.of.forEach((i) => i < count && put(i));
     else plane.at[0].forEach((_, i) => put(i));
-    pen.globalAlpha = chosen < 0 ? 0.72 : c === chosen ? 0.95 : 0.13;
-    pen.fillStyle = dotColor(group.color, ink);
-    pen.fill(path);
   });
   pen.globalAlpha = 1;
   if (plane.keyInk !== ink) paintKey(chart.closest(".plane-run"), (plane.keyInk = ink));
