@@ -8,6 +8,7 @@
     recipes.py        the studies as configuration; nothing there trains
     training.py       one training loop for every study, observed
     posterior.py      exact averages over the posterior of small networks
+    langevin.py       the same by noisy gradient descent, for more inputs
     width.py          the study that trains nothing: a sweep over widths beside the theory
 """
 

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from phiscope.linalg.positive import solve_positive
-from phiscope.linalg.products import product
 from phiscope.measurement.gram import diagonalize_kernel
 from phiscope.measurement.record import Measurement
 from phiscope.runs.units import AXIS
@@ -136,17 +134,10 @@ def _point(study: WidthSweep, setting: Setting, data: tuple[FloatArray, FloatArr
         "theory_sample_share": full.sample_share,
     }
     measurements = {
-        "sampled": _measured(sampled.kernels[-1], targets, study.noise),
-        "theory": _measured(full.kernels[-1], targets, study.noise),
+        "sampled": diagonalize_kernel(sampled.kernels[-1], targets=targets),
+        "theory": diagonalize_kernel(full.kernels[-1], targets=targets),
     }
     return _Point(scalars=scalars, measurements=measurements)
-
-
-def _measured(kernel: FloatArray, targets: FloatArray, noise: float) -> Measurement:
-    """The kernel diagonalized, with the posterior's mean outputs under it."""
-    loud = np.array(kernel + noise * np.eye(len(kernel)), order="F")
-    outputs = product(kernel, np.ascontiguousarray(solve_positive(loud, targets[:, None])))
-    return diagonalize_kernel(kernel, outputs=outputs, targets=targets)
 
 
 def _scalars(whose: str, movement: Movement) -> dict[str, float]:

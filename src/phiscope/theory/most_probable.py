@@ -231,7 +231,7 @@ def top_conjugate(kernel: FloatArray, values: FloatArray, noise: float) -> Float
         raise InputError(f"noise={noise:g} is lost beside a kernel of size {length(kernel):.3g}; pass more noise")
     inverse = inverse_of(factor)
     pull = product(inverse, values)
-    return (product(pull, np.ascontiguousarray(pull.T)) - values.shape[1] * inverse) / 2.0
+    return np.asarray((product(pull, np.ascontiguousarray(pull.T)) - values.shape[1] * inverse) / 2.0)
 
 
 class _Iteration:
