@@ -52,6 +52,24 @@ def orthonormal_stack(stacked: FloatArray) -> FloatArray:
     return np.asarray(np.linalg.qr(stacked)[0])
 
 
+def root_of_stack(stacked: FloatArray) -> FloatArray:
+    """Upper U with U^T U = A of each positive definite matrix of a stack, shape (..., k, k)."""
+    return np.asarray(np.swapaxes(np.linalg.cholesky(stacked), -1, -2))
+
+
+def half_inverse_of_stack(stacked: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """L^-1 of each A = L L^T of a stack, shape (..., k, k), and ln det L, shape (...); A^-1 = L^-T L^-1.
+
+    Example:
+        >>> half, log = half_inverse_of_stack(np.array([[[4.0]]]))
+        >>> half.tolist(), log.round(6).tolist()
+        ([[[0.5]]], [0.693147])
+    """
+    lower = np.linalg.cholesky(stacked)
+    logs = np.log(np.diagonal(lower, axis1=-2, axis2=-1)).sum(axis=-1)
+    return np.asarray(np.linalg.inv(lower)), np.asarray(logs)
+
+
 def pivots(matrix: FloatArray) -> IntArray:
     """Columns in the order in which each adds most to the span of those before it.
 

@@ -15,6 +15,7 @@
     similarity.py         similarity of two kernels on the same samples
     comparison.py         two feature maps: CKA, overlaps, principal angles, persistence
     movement.py           how far parameters and the tangent kernel have moved
+    width.py              a kernel beside that of infinite width, and whether signals live through layers
     on_request.py         rows of numbers that a call or a second pass gives
     terms.py              words that pages and messages use and that are no numbers
     tables.py             numbers as a table, the page of definitions and the file of all rows
@@ -41,6 +42,7 @@ from phiscope.metrics import (
     richness,
     similarity,
     terms,
+    width,
 )
 
 CENTERED_TWINS = ("effective_dimension", "participation_ratio", "stable_rank")
@@ -104,7 +106,7 @@ CURVES: dict[str, Definition] = {row.name: row for row in alignment.CURVES}
 """Every curve over k; both spectra have them."""
 
 COMPARISONS: dict[str, Definition] = {
-    row.name: row for row in (*comparison.DEFINITIONS, *comparison.CURVES, *movement.DEFINITIONS)
+    row.name: row for row in (*comparison.DEFINITIONS, *comparison.CURVES, *movement.DEFINITIONS, *width.DEFINITIONS)
 }
 """Numbers of two states, or of parameters: no measurement of one feature map has them."""
 
@@ -123,7 +125,8 @@ def place_of(name: str) -> str:
         return f"m.raw.{name} or m.centered.{name}"
     if name in comparison.PLACES:
         return comparison.PLACES[name]
-    return on_request.PLACES[name] if name in on_request.PLACES else movement.PLACES[name]
+    others = {**on_request.PLACES, **movement.PLACES, **width.PLACES}
+    return others[name]
 
 
 def why_no_scalar(name: str) -> str:
@@ -132,6 +135,7 @@ def why_no_scalar(name: str) -> str:
         (CURVES, "is a curve"),
         (ELSEWHERE, "is no scalar of a measurement"),
         (comparison.PLACES, "belongs to two feature maps"),
+        (width.PLACES, "belongs to a network beside its theory"),
     )
     kind = next((words for rows, words in kinds if name in rows), "is not made from features")
     return f"it {kind}; read {place_of(name)}"

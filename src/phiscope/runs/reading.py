@@ -49,7 +49,7 @@ class Record:
         scalars: what the caller recorded, by name, late notes included.
         splits: the splits measured at this record; empty when only scalars were recorded.
         branch: the branch of the run on which it was recorded; 0 unless a training went on from an earlier checkpoint.
-        unit: what the run's moments are counted in, "epoch" or "step"; see `at`.
+        unit: what the run's moments are counted in, "epoch", "step" or "width"; see `at`.
     """
 
     index: int
@@ -65,8 +65,8 @@ class Record:
 
     @property
     def at(self) -> float:
-        """Where it stands on the axis of time: its epoch, or its step where the run counts steps."""
-        return self.epoch if self.unit == "epoch" or self.step is None else float(self.step)
+        """Where it stands on the axis of time: its epoch (a sweep's width), or its step where the run counts steps."""
+        return self.epoch if self.unit != "step" or self.step is None else float(self.step)
 
     def measurement(self, split: str | None = None) -> Measurement:
         """The whole measurement of one split, read from its file when first asked for.

@@ -9,6 +9,9 @@
     cutting.py        trained networks cut by every rule: units of the head's input, channels of a residual network
     distorted.py      convolutional networks trained with parts of their maps distorted
     training.py       one training loop for every study, observed
+    posterior.py      exact averages over the posterior of small networks
+    langevin.py       the same by noisy gradient descent, for more inputs
+    width.py          the study that trains nothing: a sweep over widths beside the theory
 """
 
 from __future__ import annotations
@@ -17,10 +20,11 @@ import os
 from pathlib import Path
 
 from phiscope.errors import InputError, UnknownNameError
-from phiscope.studies.recipes import STUDIES, Study
+from phiscope.studies.recipes import STUDIES, Study, WidthSweep
 from phiscope.studies.training import EpochDone, Progress, checked_epochs, progress_bar, run_training
+from phiscope.studies.width import run_sweep
 
-__all__ = ["STUDIES", "EpochDone", "Progress", "Study", "run_study"]
+__all__ = ["STUDIES", "EpochDone", "Progress", "Study", "WidthSweep", "run_study"]
 
 
 def run_study(
@@ -32,6 +36,8 @@ def run_study(
     progress: bool | Progress = True,
 ) -> Path:
     """Train a built-in study on the CPU, observe it at every recorded epoch, and write its run.
+
+    A `WidthSweep` trains nothing: its records stand at widths, and `epochs` is how many of them there are at most.
 
     Two calls with the same seed give the same numbers; torch works with one thread meanwhile. Ctrl-C ends the training
     and returns as usual; the run then has the status "interrupted".
@@ -62,9 +68,12 @@ def run_study(
     if callable(progress):
         show, close = progress, None
     else:
-        show, close = progress_bar(progress, epochs, name)
+        show, close = progress_bar(progress, epochs, name, "width" if isinstance(study, WidthSweep) else "epoch")
     try:
-        run_training(study, folder=folder, epochs=epochs, seed=seed, progress=show)
+        if isinstance(study, WidthSweep):
+            run_sweep(study, folder=folder, epochs=epochs, seed=seed, progress=show)
+        else:
+            run_training(study, folder=folder, epochs=epochs, seed=seed, progress=show)
     finally:
         if close is not None:
             close()

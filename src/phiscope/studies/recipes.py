@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
@@ -119,6 +120,47 @@ class Study:
         return told
 
 
+@dataclass(frozen=True, kw_only=True)
+class WidthSweep:
+    """A study of another kind: networks of growing width under the posterior, beside the theory; nothing is trained.
+
+    Attributes:
+        name: as typed on the command line.
+        title: one line.
+        description: what to look for.
+        widths: units of each hidden layer, one record for each; they grow.
+        depth: hidden layers.
+        weight_variance: g of every layer.
+        bias_variance: g_b of every layer.
+        noise: variance of the outputs' noise.
+        draws: networks drawn at each width.
+    """
+
+    name: str
+    title: str
+    description: str
+    widths: tuple[int, ...]
+    depth: int = 1
+    weight_variance: float = 1.5
+    bias_variance: float = 0.0
+    noise: float = 0.1
+    draws: int = 200_000
+
+    def __post_init__(self) -> None:
+        if not self.widths or list(self.widths) != sorted(set(self.widths)) or self.widths[0] < 1:
+            raise InputError(f"a sweep needs widths that grow, from 1 on, got {self.widths}")
+
+    @property
+    def epochs(self) -> int:
+        """How many widths there are: what a sweep counts in place of epochs."""
+        return len(self.widths)
+
+    def settings(self) -> dict[str, Any]:
+        """The configuration as text and numbers, for a run's header."""
+        told = {name: value for name, value in asdict(self).items() if name not in ("name", "title", "description")}
+        return {**told, "widths": list(self.widths), "activation": "erf"}
+
+
 def _facts(settings: Any) -> dict[str, Any]:
     return asdict(settings)
 
@@ -129,7 +171,7 @@ _CONVNET = ConvNetSettings()
 _FALLING_RATE = OptimizerSettings(learning_rate=2e-3, final_share=0.1)
 _FASHION = ImageSettings(name="fashion-mnist", n_train=6000, n_test=2000)  # a tenth and a fifth: minutes, not hours
 
-_ALL = (
+_ALL: tuple[Study | WidthSweep, ...] = (
     Study(
         name="digits-cnn",
         title="small convolutional network with batch norm on handwritten digits",
@@ -204,7 +246,16 @@ _ALL = (
         also=(1, 2, 3, 5),
         stop=StopRule(scalar="test_accuracy", at_least=0.99, records=4),
     ),
+    WidthSweep(
+        name="width-theory",
+        title="networks of growing width under the posterior, beside the theory of their kernels",
+        description="The kernel of a network of infinite width ignores the targets; at finite width it turns toward "
+        "them, and the less the wider it is: rotation and gain of alignment fall like 1/N, with the theory's curve "
+        "through them. Networks are drawn from the prior and weighed by their fit, which is what the theory is of; "
+        "nothing is trained, and nothing here is a statement about SGD.",
+        widths=(10, 16, 25, 40, 63, 100, 160, 250, 400),
+    ),
 )
 
-STUDIES = MappingProxyType({study.name: study for study in _ALL})
+STUDIES: Mapping[str, Study | WidthSweep] = MappingProxyType({study.name: study for study in _ALL})
 """Every built-in study by its name."""

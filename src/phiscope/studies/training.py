@@ -20,7 +20,7 @@ from phiscope.measurement.record import Measurement
 from phiscope.observe import Observer
 from phiscope.studies.datasets.bundled import Samples, StudyData
 from phiscope.studies.networks import StudyNetwork
-from phiscope.studies.recipes import OptimizerSettings, StopRule, Study
+from phiscope.studies.recipes import OptimizerSettings, StopRule, Study, WidthSweep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +29,8 @@ class EpochDone:
 
     Attributes:
         study: the study's name.
-        epoch: epochs trained so far.
-        epochs: epochs to train at most.
+        epoch: epochs trained so far; of a sweep, widths done.
+        epochs: epochs to train at most; of a sweep, widths.
         scalars: the numbers recorded at this epoch; empty when nothing was recorded.
         measurement: of the training split; None when nothing was recorded.
     """
@@ -214,19 +214,20 @@ def _header(study: Study, data: StudyData, network: StudyNetwork, epochs: int, s
     }
 
 
-def progress_bar(progress: bool, epochs: int, name: str) -> tuple[Progress, Callable[[], None]]:
+def progress_bar(progress: bool, epochs: int, name: str, unit: str = "epoch") -> tuple[Progress, Callable[[], None]]:
     """A progress bar on stderr with the current numbers, and what closes it.
 
     Args:
         progress: False shows nothing.
         epochs: epochs to train at most.
         name: what to write before the bar.
+        unit: what is counted.
     """
 
     @cache
     def bar() -> Any:
         # Drawn when the initial state is there: where the data are missing, that sentence stands alone.
-        return bar_of(shown=progress, total=epochs, desc=name, unit="epoch")
+        return bar_of(shown=progress, total=epochs, desc=name, unit=unit)
 
     def show(done: EpochDone) -> None:
         bar().update(done.epoch - bar().n)
@@ -265,7 +266,7 @@ def current_numbers(done: EpochDone) -> str:
     return ", ".join(told)
 
 
-def checked_epochs(study: Study, epochs: int | None) -> int:
+def checked_epochs(study: Study | WidthSweep, epochs: int | None) -> int:
     """The number of epochs to train.
 
     Raises:

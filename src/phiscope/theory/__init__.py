@@ -1,6 +1,43 @@
-"""Kernels of the network itself: the tangent kernel today; infinite and finite width to come.
+"""Kernels of the network itself: the tangent kernel, and those of infinite and of finite width.
 
 ::
 
     tangent.py  the empirical tangent kernel on a small probe, and how far parameters have moved
+    activations.py  erf, ReLU and identity with their Gaussian averages
+    setting.py  what the theory is asked, read or refused
+    wide.py     `nngp`: kernels at infinite width
+    tilted.py   averages over one layer's units under the posterior
+    most_probable.py  `map_kernels`: the most probable kernels at finite width, given targets
+    scalar.py   one hidden layer whose kernel is only rescaled: an independent formula to compare with
+    fully_connected.py  a network read as the theory's
+    signals.py  `criticality`: whether differences between inputs live through the layers
+    report.py   `kernel_report`: a network's kernels beside both
+
+A reference theory of the Bayesian posterior, not a diagnosis of a network trained by SGD.
+
+Source: arXiv:1806.07572 (tangent kernel), arXiv:1711.00165 (infinite width), arXiv:2405.10761 (finite width).
 """
+
+from __future__ import annotations
+
+from phiscope.theory.most_probable import MapKernels, map_kernels
+from phiscope.theory.report import KernelReport, LayerKernels, Movement, kernel_report
+from phiscope.theory.scalar import ScalarKernel, scalar_renormalization
+from phiscope.theory.signals import Criticality, LayerSignal, criticality
+from phiscope.theory.wide import WideKernels, nngp
+
+__all__ = [
+    "Criticality",
+    "KernelReport",
+    "LayerKernels",
+    "LayerSignal",
+    "MapKernels",
+    "Movement",
+    "ScalarKernel",
+    "WideKernels",
+    "criticality",
+    "kernel_report",
+    "map_kernels",
+    "nngp",
+    "scalar_renormalization",
+]

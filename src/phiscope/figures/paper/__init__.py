@@ -5,6 +5,7 @@
     sheets.py    the figures of single results, by name
     run_sheets.py  the figures of a run, by name
     surgery_sheets.py  what is left when fewer units are kept, and what is lost without eigenfeatures
+    theory_sheets.py  kernels beside those of infinite width, and a sweep over widths
     captions.py  what is written below a figure of a paper
     animation.py a figure moving through training
     notebook.py  what a notebook shows of a result

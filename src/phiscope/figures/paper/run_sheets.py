@@ -16,14 +16,15 @@ from phiscope.figures.model import Axis, Dots, Line, Panel, Pictures, Sheet
 from phiscope.figures.palette import GHOST, OKABE_ITO
 from phiscope.figures.paper.captions import MADE, of_whom, why_caption
 from phiscope.figures.paper.sheets import OF_MEASUREMENTS, measurement_sheet
+from phiscope.figures.paper.theory_sheets import widths_sheet
 from phiscope.figures.tracks import TrackPicture, track_picture
 from phiscope.figures.why import why_panel
 from phiscope.runs import Record, Run
 from phiscope.runs.units import at_words
 from phiscope.typing import FloatArray
 
-OF_TRAININGS = ("timeline", "flow", "gallery", "plane")
-"""Figures that only a run has; "why" shows its path."""
+OF_TRAININGS = ("timeline", "flow", "gallery", "plane", "widths")
+"""Figures that only a run has; "why" shows its path, and "widths" is of a sweep over widths."""
 
 NAMES = (*OF_MEASUREMENTS, *OF_TRAININGS)
 """Every figure of a run."""
@@ -70,6 +71,8 @@ def run_sheet(
         raise UnknownNameError("split", split, run.splits)
     records = [record for record in run.records if split in record.splits]
     record = _at(run, records, epoch)
+    if name == "widths":
+        return widths_sheet(run)
     if name == "timeline":
         return _timeline(run, records, split)
     if name == "why":
