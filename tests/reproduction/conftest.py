@@ -1,4 +1,4 @@
-"""All nine families, judged on made-up numbers."""
+"""All families, judged on made-up numbers."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def everything():
 
 @pytest.fixture(scope="module")
 def summaries(everything):
-    """All nine families, judged on the made-up numbers."""
+    """All families, judged on the made-up numbers."""
     return [summarize(family, everything, scale="small") for family in FAMILIES.values()]
 
 

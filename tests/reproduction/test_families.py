@@ -18,7 +18,7 @@ from phiscope.reproduction.summary import RECORD_HEADS, paired, summarize, summa
 from phiscope.reproduction.training import train
 
 
-def test_there_are_nine_families_by_letter_and_name():
+def test_families_go_by_letter_and_name():
     assert {family.letter: name for name, family in FAMILIES.items()} == dict(LETTERS)
     assert family_named("d") is family_named("grokking")
     with pytest.raises(UnknownNameError, match="did you mean grokking"):
@@ -47,7 +47,7 @@ def test_a_family_is_complete(family):
 
 def test_medium_scale_is_what_was_planned():
     medium = {family.letter: family.medium for family in FAMILIES.values() if family.medium is not None}
-    assert "".join(medium) == "abcefgi"
+    assert "".join(medium) == "abcefgikl"
     assert sum(one.core_minutes for one in medium.values()) < 600
     for letter in "bcf":
         assert {one.setup.weight_decay for one in medium[letter].conditions} >= {DECAY}
@@ -82,7 +82,8 @@ def _tiny(setup):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("letter", list("abcefgi"))
+# Seventy cuts of a residual network take ten seconds however small it is.
+@pytest.mark.parametrize("letter", [*"abcefgil", pytest.param("k", marks=pytest.mark.slow)])
 def test_every_medium_condition_trains_in_a_tiny_version_and_is_judged(letter):
     family = family_named(letter)
     outcomes, made_of = {}, {}
@@ -99,6 +100,62 @@ def test_every_medium_condition_trains_in_a_tiny_version_and_is_judged(letter):
     records = {row[0] for row in summary.records}
     assert records == set(family.medium.records)
     assert all(len(row) == len(RECORD_HEADS) for row in summary.records)
+
+
+def test_a_family_may_ask_for_more_seeds_and_a_condition_for_fewer():
+    family = family_named("k")
+    assert family.seeds == 8
+    seeds = {condition.label: condition.trained_with(range(8)) for condition in family.small}
+    assert seeds["DI, greedy"] == tuple(range(8))
+    assert seeds["channels: L1"] == (0, 1, 2)
+    assert len({setup.key for setup in family.setups("small", range(8))}) == 8 + 3
+    results = Results(family, {}, scale="small", seeds=tuple(range(8)))
+    assert len(results.outcomes("DI, greedy")) == 8
+    assert len(results.outcomes("channels: L1")) == 3
+
+
+def test_conditions_that_read_one_training_read_numbers_of_their_own():
+    family = family_named("k")
+    setup = next(condition.setup for condition in family.small if condition.label == "DI, greedy")
+    numbers = {
+        "greedy_labels_8_taken_over_accuracy": 0.94, "magnitude_labels_8_taken_over_accuracy": 0.91,
+        "test_accuracy": 0.97, "8_taken_over_rank_correlation": 0.8,
+    }  # fmt: skip
+    outcomes = {
+        setup.with_seed(seed).key: made(
+            setup.with_seed(seed), {name: value + 0.0001 * seed for name, value in numbers.items()}
+        )
+        for seed in SEEDS
+    }
+    results = Results(family, outcomes, scale="small", seeds=SEEDS)
+    assert results.values("DI, greedy", "8_taken_over_accuracy")[0] == 0.94
+    assert results.values("DI, greedy", "test_accuracy")[0] == 0.97
+    judged = {claim.sentence: claim.judged(results) for claim in family.claims}
+    better = next(one for sentence, one in judged.items() if sentence.startswith("8 of 64 units, taken over: DI"))
+    assert better.verdict == "reproduced"
+    assert judged["Held-out DI says which 8 units are better, taken over"].verdict == "reproduced"
+
+
+@pytest.mark.parametrize(
+    ("gain", "spread", "verdict"),
+    [(0.02, 0.001, "reproduced"), (0.002, 0.01, "direction only"), (-0.02, 0.001, "not reproduced")],
+)
+def test_a_gain_is_judged_by_the_interval_of_the_difference(gain, spread, verdict):
+    family = family_named("l")
+    noise = np.random.default_rng(0).standard_normal(5)
+    outcomes = {}
+    for condition in family.small:
+        for seed in range(5):
+            more = gain + spread * noise[seed] if condition.label == "distortion" else 0.0
+            setup = condition.setup.with_seed(seed)
+            outcomes[setup.key] = made(setup, {"test_accuracy": 0.8 + 0.01 * seed + more, "realized_share": 0.0449})
+    results = Results(family, outcomes, scale="small", seeds=tuple(range(5)))
+    judged = {claim.sentence: claim.judged(results) for claim in family.claims}
+    found = judged["Distortion is above DropBlock at the last epoch"]
+    assert found.verdict == verdict
+    assert "95 % interval" in found.ours
+    assert judged["DropBlock is above nothing at the last epoch"].verdict == "not reproduced"
+    assert judged["Both arms hit the share of the maps that was asked for"].verdict == "reproduced"
 
 
 def test_families_share_the_trainings_they_have_in_common():

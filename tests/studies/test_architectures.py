@@ -10,7 +10,7 @@ from phiscope.studies.architectures import build_network
 from untouched import fingerprint
 
 PICTURE, TOKENS = (3, 32, 32), (3, 98)
-NAMES = ["fcn", "cnn", "vgg16", "resnet18", "transformer"]
+NAMES = ["fcn", "taper", "cnn", "vgg16", "resnet18", "transformer"]
 
 
 def count(network):

@@ -8,9 +8,10 @@ from phiscope.studies import STUDIES
 from phiscope.studies.recipes import OptimizerSettings
 
 
-def test_the_seven_studies_have_their_names():
+def test_the_studies_have_their_names():
     assert list(STUDIES) == [
         "digits-cnn", "digits-fcn", "digits-frozen", "fashion-cnn", "fashion-fcn", "diabetes-mlp", "modular-addition",
+        "pruning", "distortion",
     ]  # fmt: skip
     assert all(study.name == name for name, study in STUDIES.items())
     assert all(study.title and "\n" not in study.title and study.description for study in STUDIES.values())

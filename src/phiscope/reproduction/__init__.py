@@ -9,7 +9,7 @@
     outcome.py       what one training left, as one small file
     engine.py        trainings that are missing, side by side, resumed after a kill
     family.py        conditions of one experiment, and their outcomes
-    families/        the nine experiments as configuration
+    families/        the experiments as configuration
     claims.py        verdicts and their thresholds
     summary.py       tables and verdicts as plain data
     discoveries.py   what the paper does not say, numbered

@@ -8,6 +8,7 @@
     recipes.py        the studies as configuration; nothing there trains
     cutting.py        trained networks cut by every rule: units of the head's input, channels of a residual network
     distorted.py      convolutional networks trained with parts of their maps distorted
+    afterwards.py     what some studies do with their trained network
     training.py       one training loop for every study, observed
     posterior.py      exact averages over the posterior of small networks
     langevin.py       the same by noisy gradient descent, for more inputs

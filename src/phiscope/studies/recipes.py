@@ -77,6 +77,9 @@ class Study:
         also: further epochs with a record.
         freeze_features: train only the head.
         stop: when to end early; None trains all epochs.
+        distortion: what stands in the place of parts of the last maps in training: "dropblock", "distortion", nothing.
+        afterwards: what is done with the trained network: "cut units", "compare arms" or nothing; see
+            `phiscope.studies.afterwards`.
     """
 
     name: str
@@ -92,6 +95,8 @@ class Study:
     also: tuple[int, ...] = ()
     freeze_features: bool = False
     stop: StopRule | None = None
+    distortion: Literal["", "dropblock", "distortion"] = ""
+    afterwards: Literal["", "cut units", "compare arms"] = ""
 
     def __post_init__(self) -> None:
         if min(self.batch_size, self.epochs, self.every) < 1:
@@ -115,6 +120,7 @@ class Study:
             **{f"data_{name}": value for name, value in _facts(self.data).items()},
             **{f"network_{name}": value for name, value in _facts(self.network).items()},
         }
+        told |= {"distortion": self.distortion} if self.distortion else {}
         if self.stop is not None:
             told["stops_when"] = f"{self.stop.scalar} >= {self.stop.at_least:g} at {self.stop.records} records in a row"
         return told
@@ -254,6 +260,32 @@ _ALL: tuple[Study | WidthSweep, ...] = (
         "through them. Networks are drawn from the prior and weighed by their fit, which is what the theory is of; "
         "nothing is trained, and nothing here is a statement about SGD.",
         widths=(10, 16, 25, 40, 63, 100, 160, 250, 400),
+    ),
+    Study(
+        name="pruning",
+        title="units of a small network cut by every rule, eight seeds, on the same digits",
+        description="After the training the last 64 units of eight networks are cut by every rule, with what stays "
+        "taking over and without, and the observed one loses its eigenfeatures one by one; both pictures are on the "
+        "page. Taking over matters more than the rule.",
+        data=DigitsSettings(n_train=1300),
+        network=FullyConnectedSettings(widths=(128, 64)),
+        optimizer=OptimizerSettings(learning_rate=2e-3),
+        epochs=40,
+        every=5,
+        afterwards="cut units",
+    ),
+    Study(
+        name="distortion",
+        title="zeros or noise in parts of the last maps, five seeds each, on few digits",
+        description="The observed network is trained with noise in the place of blocks of its last maps. Afterwards "
+        "five networks each are trained with nothing, with zeros (DropBlock) and with noise there, on equal shares of "
+        "the maps; the page has the differences with their intervals.",
+        data=DigitsSettings(n_train=300),
+        network=ConvNetSettings(stages=((16,), (32,), (32,))),
+        optimizer=_FALLING_RATE,
+        epochs=20,
+        distortion="distortion",
+        afterwards="compare arms",
     ),
 )
 

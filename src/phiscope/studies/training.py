@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from phiscope.errors import InputError
 from phiscope.inputs.progress import bar_of
 from phiscope.measurement.record import Measurement
 from phiscope.observe import Observer
+from phiscope.studies.afterwards import AFTERWARDS
 from phiscope.studies.datasets.bundled import Samples, StudyData
+from phiscope.studies.distorted import Distortions, distort
 from phiscope.studies.networks import StudyNetwork
 from phiscope.studies.recipes import OptimizerSettings, StopRule, Study, WidthSweep
 
@@ -44,6 +46,9 @@ class EpochDone:
 
 Progress = Callable[[EpochDone], None]
 
+DISTORTED = (0.09, 0.4, 5.0)
+"""Share of the maps that is hit at the end, side of a block as a share of the map's, strength of the noise."""
+
 
 def run_training(study: Study, *, folder: Path, epochs: int, seed: int, progress: Progress) -> None:
     """Train a study and write its run.
@@ -63,12 +68,9 @@ def run_training(study: Study, *, folder: Path, epochs: int, seed: int, progress
         NonFiniteError: the network diverged; the run keeps what was recorded before.
     """
     with _one_thread(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        data = study.data.load(seed)
-        network = study.network.build(data.input_shape, data.n_outputs)
-        if study.freeze_features:
-            network.freeze_features()
-        training = _Training(study, data, network, epochs, seed)
+        training = _made(study, epochs, seed)
+        data, network = training.data, training.network
+        finished = False
         with Observer(
             network,
             {"train": (data.train.inputs, data.train.targets), "test": (data.test.inputs, data.test.targets)},
@@ -79,16 +81,44 @@ def run_training(study: Study, *, folder: Path, epochs: int, seed: int, progress
             training.observe(observer, progress)
             try:
                 training.run(observer, progress)
+                finished = True
             except KeyboardInterrupt:
                 observer.close("interrupted", training.results())
             observer.close("completed", training.results())
+        if finished and study.afterwards:
+            AFTERWARDS[study.afterwards](training, partial(_another, study, epochs), folder)
 
 
-class _Training:
-    """A training under way: the network with its optimizer, and how far it has come."""
+def _another(study: Study, epochs: int, *, seed: int, **changes: Any) -> Training:
+    return _made(replace(study, **changes), epochs, seed)
+
+
+def _made(study: Study, epochs: int, seed: int) -> Training:
+    torch.manual_seed(seed)
+    data = study.data.load(seed)
+    network = study.network.build(data.input_shape, data.n_outputs)
+    if study.freeze_features:
+        network.freeze_features()
+    return Training(study, data, network, epochs, seed)
+
+
+class Training:
+    """A training under way: the network with its optimizer, and how far it has come.
+
+    Attributes:
+        study: what is trained.
+        data: on what.
+        network: the network itself.
+        distortions: of its maps in training; None where the study distorts none.
+        epoch: epochs trained so far.
+        epochs: epochs to train at most.
+        seed: decides everything.
+        scalars: recorded last.
+    """
 
     def __init__(self, study: Study, data: StudyData, network: StudyNetwork, epochs: int, seed: int) -> None:
-        self.study, self.data, self.network = study, data, network
+        self.study, self.data, self.network, self.seed = study, data, network, seed
+        self.distortions = distorted_by(study, network, seed)
         self.optimizer = _optimizer(study.optimizer, network)
         self.order = torch.Generator().manual_seed(seed)
         self.epoch = self.step = 0
@@ -117,10 +147,14 @@ class _Training:
             self.step += 1
             for group in self.optimizer.param_groups:
                 group["lr"] = self.learning_rate
+            if self.distortions is not None:
+                self.distortions.begin_step((self.step - 1) / self.last_step)
             loss = self._loss(self.network(inputs[rows]), targets[rows])
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
+            if self.distortions is not None:
+                self.distortions.end_step()
 
     def observe(self, observer: Observer, progress: Progress) -> None:
         """Record this epoch when the study says so, and tell the progress."""
@@ -165,6 +199,14 @@ class _Training:
 
     def _is_enough(self, rule: StopRule | None) -> bool:
         return rule is not None and self._streak >= rule.records
+
+
+def distorted_by(study: Study, network: StudyNetwork, seed: int) -> Distortions | None:
+    """Put the study's distortion into a network; None where it has none."""
+    if not study.distortion:
+        return None
+    share, block, strength = DISTORTED
+    return distort(network, study.distortion, probability=share, block=block, strength=strength, seed=seed)
 
 
 def _optimizer(settings: OptimizerSettings, network: StudyNetwork) -> torch.optim.Optimizer:
