@@ -10,7 +10,7 @@ SOURCES := $(shell find src -name '*.py')
 # Small matrices want one thread: beside a busy neighbor, several threads made digits-fcn ten times slower.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup report reproduction test test-slow bench judged undisturbed lint check docs site format clean looking
+.PHONY: help setup report reproduction test test-slow bench judged undisturbed lint check docs site format clean looking wheel lowest
 .DELETE_ON_ERROR:
 
 help:
@@ -23,6 +23,8 @@ help:
 	@echo "make undisturbed  whether observers change a training, in many settings: docs/evidence/undisturbed.md, ten minutes"
 	@echo "make site       the documentation as a folder that opens without a server: build/site"
 	@echo "make looking    how fast page and view follow a reader, in a browser: docs/evidence/looking.md, ten minutes"
+	@echo "make wheel      wheel and sdist, each tried in a bare environment: build/release"
+	@echo "make lowest     the tests with the lowest versions that pyproject.toml allows"
 	@echo "make lint       format check, lint, types, import contract"
 	@echo "make check      lint and test"
 
@@ -105,6 +107,21 @@ $(SITE): $(STAMP)
 # Runs every example for its picture: two minutes, and seconds afterwards.
 site: $(SITE)
 	$(BIN)/python docs/site/build.py
+
+wheel:
+	$(PYTHON) packaging/try_release.py
+
+# Every dependency at its lower bound but torch, which stays the one of constraints.txt; in an environment of its own.
+LOWEST := .venv-lowest
+$(LOWEST)/.installed: pyproject.toml constraints.txt
+	@test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install -q -c constraints.txt torch uv
+	$(LOWEST)/bin/uv pip install -q --python $(LOWEST)/bin/python --resolution lowest-direct -c constraints.txt -e '.[all,dev]'
+	@touch $@
+
+# The lowest version of a tool would judge our code by its own age: types and style are checked elsewhere.
+lowest: $(LOWEST)/.installed
+	$(LOWEST)/bin/python -m pytest -n $(WORKERS) -q -m "not slow" $(ARGS)
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -82,6 +82,8 @@ def _directive(home: str, name: str) -> list[str]:
         return [f".. {kind}:: {home}.{name}", *members, ""]
     if inspect.isfunction(value):
         return [f".. autofunction:: {home}.{name}", ""]
+    if name in _DATA:
+        return [f".. py:data:: {home}.{name}", "", f"   {_DATA[name]}", ""]
     return [f".. autodata:: {home}.{name}", "   :no-value:", ""]
 
 

@@ -37,6 +37,8 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_custom_sections = [("Source", "notes_style")]
 napoleon_use_rtype = False
+# Attributes are a list in their class, not entries a second time beside its fields.
+napoleon_use_ivar = True
 # Optional parts of frameworks that are loaded in methods; types named only for checkers cannot be read at run time.
 suppress_warnings = ["sphinx_autodoc_typehints", "config.cache"]
 

@@ -30,8 +30,7 @@ def trained(scale: float, rate: float) -> phiscope.Run:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            if epoch in (10, 50, 200):
-                m = observer.record(epoch=epoch, train_loss=loss.item())
+            m = observer.record(epoch=epoch, train_loss=loss.item()) if epoch in (10, 50, 200) else None
     print(f"outputs times {scale:g}: loss {loss.item():.2f}, S_init {m['initial_kernel_similarity']:.3f}")
     return phiscope.open_run(folder)
 

@@ -1,6 +1,8 @@
+import ast
 import re
 import runpy
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,8 @@ import pytest
 import phiscope
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+GALLERY = sorted((EXAMPLES / "gallery").glob("*.py"))
+NOTEBOOKS = sorted((EXAMPLES / "notebooks").glob("*.ipynb"))
 
 
 def run_script(name, *arguments, monkeypatch):
@@ -151,3 +155,57 @@ def test_language_model(tmp_path, monkeypatch, capsys):
     assert "labels shifted by one" in run.records[-1].measurement().provenance["targets"]
     assert len(run.gallery("probe").words) == 256
     assert (folder / "report.html").stat().st_size < 3_000_000
+
+
+def test_the_gallery_is_large_enough():
+    assert len(GALLERY) >= 12
+    assert len(NOTEBOOKS) >= 2
+
+
+@pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)
+def test_gallery_scripts_are_a_question_and_a_picture_in_few_lines(path):
+    text = path.read_text(encoding="utf-8")
+    title, line = ast.get_docstring(ast.parse(text)).splitlines()[:2]
+    assert title.endswith("?")
+    assert line == "=" * len(title)
+    assert len(text.splitlines()) < 40
+    assert re.search(r"^figure = ", text, re.M)
+
+
+def drawn(path, monkeypatch, tmp_path):
+    """Run a script of the gallery where it may write, and give its figure back."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return runpy.run_path(str(path), run_name="__main__")["figure"]
+
+
+def test_a_gallery_script_runs(monkeypatch, tmp_path, capsys):
+    """The cheapest one, always; the others where there is time."""
+    figure = drawn(EXAMPLES / "gallery" / "g11_enough_samples.py", monkeypatch, tmp_path)
+    assert len(figure.axes) >= 3
+    truth = float(re.search(r"truth: participation ratio ([\d.]+)", printed := capsys.readouterr().out)[1])
+    intervals = re.findall(r"interval ([\d.]+) to ([\d.]+)", printed)
+    assert len(intervals) == 4
+    assert all(float(low) < truth < float(high) for low, high in intervals)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)
+def test_every_gallery_script_ends_in_a_picture(path, monkeypatch, tmp_path):
+    figure = drawn(path, monkeypatch, tmp_path)
+    figure.savefig(tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").stat().st_size > 5_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_run_in_a_minute_and_show_pictures(path, tmp_path):
+    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    notebook = nbformat.read(path, as_version=4)
+    # No outputs are kept: what a reader sees is what his own installation says.
+    assert all(not cell["outputs"] for cell in notebook.cells if cell.cell_type == "code")
+    nbclient.NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    shown = [output["data"] for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
+    assert sum("image/png" in data for data in shown) >= 2
+    if path.stem == "watch_a_training":
+        assert "True" in [data.get("text/plain") for data in shown]

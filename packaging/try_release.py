@@ -1,0 +1,95 @@
+"""Builds wheel and sdist, installs each into a bare environment, asks the doctor, and prints the row for a release.
+
+    make wheel
+
+Everything lies in build/release. The row belongs into docs/compatibility.md.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import venv
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "build" / "release"
+
+LARGEST = 1_500_000
+"""Bytes that a wheel may have: twice what it has. Code does not grow so; data that slipped in does."""
+
+TIMES = 5
+"""An import is timed so often, and the shortest counts: the others had a neighbor."""
+
+IMPORTS = {"nothing": "pass", "phiscope": "import phiscope", "phiscope.measure": "import phiscope; phiscope.measure"}
+IMPORTS["torch"] = "import torch"
+
+
+def main() -> int:
+    """Build, try, print."""
+    distributions = build()
+    (wheel,) = (path for path in distributions if path.suffix == ".whl")
+    python = environment("bare")
+    failed = []
+    for path in distributions:
+        run(python, "-m", "pip", "install", "-q", "-c", str(ROOT / "constraints.txt"), str(path))
+        done = subprocess.run([python.with_name("phiscope"), "doctor"], capture_output=True, text=True, check=False)
+        print(f"{path.name}: phiscope doctor ends with {done.returncode}")
+        if done.returncode:
+            failed.append(path.name)
+            print(done.stdout)
+        # The next one is installed anew; what it depends on is there.
+        if path != distributions[-1]:
+            run(python, "-m", "pip", "uninstall", "-q", "-y", "phiscope")
+    seconds = {name: shortest(python, code) for name, code in IMPORTS.items()}
+    unpacked = sum(part.file_size for part in zipfile.ZipFile(wheel).infolist())
+    print(f"wheel {wheel.stat().st_size / 1e3:.0f} kB, unpacked {unpacked / 1e6:.1f} MB")
+    for name, took in seconds.items():
+        print(f"import {name}: {took:.2f} s")
+    if wheel.stat().st_size > LARGEST:
+        failed.append(f"the wheel has {wheel.stat().st_size} bytes, and {LARGEST} at most are wanted")
+    print("failed: " + "; ".join(failed) if failed else "all right")
+    return 1 if failed else 0
+
+
+def build() -> list[Path]:
+    """Wheel and sdist in build/release/dist, made by the standard builder."""
+    tools = environment("tools")
+    run(tools, "-m", "pip", "install", "-q", "build>=1.2", "twine>=6.0")
+    target = FOLDER / "dist"
+    for path in target.glob("*"):
+        path.unlink()
+    run(tools, "-m", "build", "--outdir", str(target), str(ROOT))
+    made = sorted(target.iterdir())
+    run(tools, "-m", "twine", "check", "--strict", *map(str, made))
+    return made
+
+
+def environment(name: str) -> Path:
+    """The interpreter of an environment of its own, made when it is not there."""
+    folder = FOLDER / name
+    python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    if not python.exists():
+        venv.create(folder, with_pip=True)
+    return python
+
+
+def run(python: Path, *arguments: str) -> None:
+    """Run it, and end where it fails."""
+    subprocess.run([str(python), *arguments], check=True)
+
+
+def shortest(python: Path, code: str) -> float:
+    """Seconds that an interpreter takes for some code, the shortest of several."""
+    took = []
+    for _ in range(TIMES):
+        began = time.perf_counter()
+        subprocess.run([str(python), "-c", code], check=True)
+        took.append(time.perf_counter() - began)
+    return min(took)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""What a release needs stays true: one version everywhere, one list of dependencies, workflows that can be read."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+import phiscope
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+RECIPE = (ROOT / "packaging" / "conda" / "recipe.yaml").read_text(encoding="utf-8")
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+CONDA_NAMES = {"torch": "pytorch"}
+"""Packages that have another name there."""
+
+
+def test_the_recipe_has_the_version_and_the_dependencies_of_the_project():
+    recipe = yaml.safe_load(RECIPE)
+    assert recipe["context"]["version"] == phiscope.__version__
+    wanted = [re.fullmatch(r"([\w-]+)(>=[\d.]+)", line).groups() for line in PROJECT["project"]["dependencies"]]
+    expected = {f"{CONDA_NAMES.get(name, name)} {bound}" for name, bound in wanted}
+    assert set(recipe["requirements"]["run"]) == {"python >=3.11", *expected}
+    assert recipe["about"]["summary"] == PROJECT["project"]["description"]
+    assert recipe["about"]["license"] == PROJECT["project"]["license"]
+
+
+def test_the_workflow_publishes_only_what_was_tried_and_keeps_no_token():
+    release = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())
+    jobs = release["jobs"]
+    assert jobs["try"]["needs"] == "build"
+    assert jobs["publish"]["needs"] == "try"
+    assert jobs["publish"]["permissions"] == {"id-token": "write"}
+    assert jobs["publish"]["if"] == "github.event_name == 'release'"
+    assert not any("secrets." in path.read_text() for path in WORKFLOWS)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_what_workflows_type_is_there(path):
+    targets = re.findall(r"\bmake (\w+)", path.read_text(encoding="utf-8"))
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.M)] == []
+
+
+def test_the_sdist_holds_what_the_tests_read():
+    included = set(PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"])
+    read = {"benchmarks", "docs", "examples", "packaging", "src", "tests", ".ci", ".github", "Makefile", "CITATION.cff"}
+    assert {f"/{name}" for name in read} <= included
+    assert all((ROOT / name.lstrip("/")).exists() or name == "/*.md" for name in included)
+
+
+def test_the_version_can_be_read_as_the_workflow_reads_it():
+    text = (ROOT / "src" / "phiscope" / "version.py").read_text()
+    assert re.search(r'^__version__ = "(.*)"$', text, re.M)[1] == phiscope.__version__
