@@ -47,6 +47,7 @@ def test_the_list_opens_without_faults(browser: Browser, served: View, width: in
     assert visit.overflow() <= 0
     paper = visit.page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
+    assert visit.violations() == []
     assert visit.faults == []
     assert visit.outside(served.url) == []
     visit.page.close()

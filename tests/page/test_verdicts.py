@@ -10,6 +10,7 @@ from phiscope.findings.findings import Findings, is_of_precision, warn_of_bias
 from phiscope.page.build import page_text
 from phiscope.page.contents import SECTIONS, contents
 from phiscope.page.verdicts import happened, lowness_words, since_words, told_apart
+from phiscope.page.words import gathered_warnings
 from phiscope.runs import open_run
 from synthetic_runs import Recipe, write_run
 
@@ -80,7 +81,11 @@ def test_what_nearly_every_run_has_is_no_warning(tmp_path: Path) -> None:
     torn = write_run(tmp_path / "torn", Recipe(epochs=(0, 1, 2), **SMALL)).path
     lines = (torn / "scalars.jsonl").read_text().splitlines(keepends=True)
     (torn / "scalars.jsonl").write_text(lines[0] + "\0" * 20 + "\n" + lines[2])
-    assert '<a class="unusual" href="#verdict">1 warning</a>' in page_text({"torn": open_run(torn)})
+    page = page_text({"torn": open_run(torn)})
+    unusual, usual = told_apart(gathered_warnings(open_run(torn)))
+    assert "line 2 of scalars.jsonl cannot be read; that record is left out" in unusual
+    assert usual
+    assert f'<a class="unusual" href="#verdict">{len(unusual)} warning' in page
 
 
 def test_words_of_precision_are_those_that_are_said() -> None:
