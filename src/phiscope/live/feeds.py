@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 from phiscope.errors import RunFormatError, UnknownNameError
 from phiscope.live.catalog import Catalog, has_link
-from phiscope.page.build import Served, cards_text, on_one_axis, page_text
+from phiscope.page.build import Served, cards_text, contrast_text, on_one_axis, page_text
 from phiscope.page.payload import Extremes, page_data
 from phiscope.page.updates import has_chosen_rows, page_update
 from phiscope.page.words import unique_labels
@@ -114,7 +114,8 @@ class Feeds:
         for feed, reach in zip(feeds, extremes, strict=True):
             feed.extremes = feed.extremes.wider(reach)
         served = _served(names, looks)
-        text = json.dumps({"update": update, "cards": cards_text(runs, served)}, separators=(",", ":"), allow_nan=False)
+        told = {"update": update, "cards": cards_text(runs, served), "contrast": contrast_text(runs)}
+        text = json.dumps(told, separators=(",", ":"), allow_nan=False)
         return News(kind="records", data=text, marks=served.marks)
 
     def _look(self, names: Sequence[str]) -> tuple[list[_Feed], list[Look]]:

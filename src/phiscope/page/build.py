@@ -18,8 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from phiscope.errors import EmptyDataError, MissingDependencyError
 from phiscope.figures import Section, history_sections
+from phiscope.figures.contrast import Contrast, contrast_of
 from phiscope.figures.history import TRAINING, scalar_order
-from phiscope.figures.palette import DIVERGING, GHOST, SEQUENTIAL, run_color
+from phiscope.figures.palette import DIVERGING, GHOST, SEQUENTIAL
+from phiscope.figures.seeds import color_of_each
+from phiscope.metrics import DEFINITIONS
 from phiscope.page import words
 from phiscope.page.charts import gradient, history_spec
 from phiscope.page.number_rows import LastValues, absent_numbers, curve_rows, last_values, section_rows
@@ -111,6 +114,8 @@ def page_text(runs: Mapping[str, Run], *, data: Mapping[str, Any] | None = None,
         served=served,
         title=_title(cards),
         cards=cards,
+        contrast=_contrast(runs),
+        titles=_titles(),
         tracked=PANELS,
         turnable=any(reason == "" for run in data["runs"] for reason in run["unturned"].values()),
         searched=[place for place, run in enumerate(data["runs"]) if any(run["searches"].values())],
@@ -136,6 +141,19 @@ def cards_text(runs: Mapping[str, Run], served: Served) -> str:
     return environment().get_template("cards.html").render(cards=cards, served=served)
 
 
+def contrast_text(runs: Mapping[str, Run]) -> str:
+    """Runs side by side as tables, for a page that is open already; empty for a single run."""
+    return environment().get_template("contrast.html").render(contrast=_contrast(on_one_axis(runs)), titles=_titles())
+
+
+def _titles() -> dict[str, str]:
+    return {name: row.title for name, row in DEFINITIONS.items()}
+
+
+def _contrast(runs: Mapping[str, Run]) -> Contrast | None:
+    return contrast_of(list(runs.values())) if len(runs) > 1 else None
+
+
 def history_data(sections: Sequence[Section]) -> list[dict[str, Any]]:
     """Every scalar's panel as a plotly specification, with the key under which `page_update` sends its new points."""
     return [
@@ -151,7 +169,10 @@ def _cards(runs: Mapping[str, Run], served: Served | None) -> tuple[list[dict[st
     if served is not None:
         # What grows is said of each run, where it can be said anew.
         shared = tuple(fact for fact in shared if fact[0] != words.RECORDED)
-    return [_card(index, label, run, shared) for index, (label, run) in enumerate(runs.items())], shared
+    cards = [_card(index, label, run, shared) for index, (label, run) in enumerate(runs.items())]
+    for card, color in zip(cards, color_of_each(runs), strict=True):
+        card["color"] = color
+    return cards, shared
 
 
 def environment(package: str = "phiscope.page") -> Environment:
@@ -216,7 +237,6 @@ def _card(index: int, label: str, run: Run, shared: Sequence[tuple[str, str]]) -
         "label": label,
         "title": str(run.header.get("title") or run.name),
         "description": str(run.header.get("description") or ""),
-        "color": run_color(index),
         "status": words.status_words(run),
         "facts": [fact for fact in words.facts(run) if fact not in shared],
         "results": words.results_words(run),

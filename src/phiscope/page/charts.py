@@ -201,6 +201,7 @@ def history_spec(panel: Panel) -> Spec:
             "marker": {"size": 4 if len(line.x) > 1 else 8, "color": line.color},
             "hovertemplate": f"{escaped(line.label)}<br>{panel.x.title} %{{customdata}}: %{{y:.4~g}}<extra></extra>",
             "connectgaps": False,
+            **({"low": list(map(finite, line.low)), "high": list(map(finite, line.high))} if line.low else {}),
         }
         for line in panel.lines
     ]

@@ -19,7 +19,7 @@ function ageWords() {
 
 // The slider stays at the newest record if it stood there; else at the moment that was chosen.
 function take(news) {
-  const { update, cards } = news;
+  const { update, cards, contrast } = news;
   if (update.several !== data.several || update.unit !== data.unit) return again();
   const chosen = data.positions[state.position];
   const atNewest = state.position === last();
@@ -27,7 +27,8 @@ function take(news) {
   grow(data, update);
   state.position = atNewest || !chosen ? last() : data.positions.findIndex((one) => one.label === chosen.label);
   if (state.position < 0) state.position = last();
-  putCards(cards);
+  putText("cards", cards);
+  if (contrast.trim()) putText("contrast", contrast);
   every(".chart").forEach((chart) => (chart.dataset.drawn = ""));
   fitSlider();
   ribbons();
@@ -38,10 +39,10 @@ function take(news) {
 }
 
 // What was unfolded stays unfolded.
-function putCards(text) {
+function putText(name, text) {
   const holder = document.createElement("template");
   holder.innerHTML = text;
-  const place = document.getElementById("cards");
+  const place = document.getElementById(name);
   const open = every("details", place).map((node) => node.open);
   every("details", holder.content).forEach((node, index) => index < open.length && (node.open = open[index]));
   place.replaceChildren(holder.content);

@@ -36,12 +36,22 @@ function moveMark(chart) {
   Plotly.relayout(chart, { "shapes[0].x0": at, "shapes[0].x1": at });
 }
 
+// The interval of a mean over seeds: a closed line around it.
+function seedBand(trace) {
+  const back = (values) => values.slice().reverse();
+  return {
+    type: "scatter", mode: "lines", x: [...trace.x, ...back(trace.x)].map(epochAt), y: [...trace.high, ...back(trace.low)],
+    fill: "toself", fillcolor: `${trace.line.color}2b`, line: { width: 0 }, hoverinfo: "skip",
+  };
+}
+
 function drawHistory(chart) {
   const spec = data.history[chart.dataset.history];
   if (chart.dataset.drawn === state.epochs) return moveMark(chart);
   const layout = withEpochs(structuredClone(spec.layout));
   if (spec.data.every((trace) => trace.x.length < 2)) layout.shapes[0].visible = false;
   const traces = spec.data.map((trace) => ({ ...trace, x: trace.x.map(epochAt), customdata: trace.x }));
-  Plotly.react(chart, traces, layout, config);
+  const bands = spec.data.filter((trace) => trace.low && trace.low.length).map(seedBand);
+  Plotly.react(chart, [...bands, ...traces], layout, config);
   chart.dataset.drawn = state.epochs;
 }
