@@ -80,7 +80,7 @@ def test_the_page_asks_no_network(tmp_path: Path) -> None:
     text = without_library(report(write_run(tmp_path / "a", Recipe(epochs=(0, 1))), tmp_path / "a.html").read_text())
     assert "default-src 'none'" in text
     assert not re.findall(r'(?:src|href)="(?!#|https://arxiv\.org/abs/)[^"]+"', text)
-    assert "url(" not in text.replace("url(${uri})", "")
+    assert "url(" not in text.replace("url(${spriteAddress(samples.sprite)})", "")
 
 
 @pytest.mark.parametrize(

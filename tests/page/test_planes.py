@@ -153,6 +153,7 @@ class TestInTheBrowser:
 
     def test_it_follows_the_slider_the_axes_and_the_class(self, browser: Browser, address: str) -> None:
         visit = Watched(browser, address)
+        visit.unfold()
         visit.page.locator(".plane").first.scroll_into_view_if_needed()
         settled(visit)
         last = pixels(visit)
@@ -184,6 +185,7 @@ class TestInTheBrowser:
         self, browser: Browser, address: str
     ) -> None:
         visit = Watched(browser, address, width=390)
+        visit.unfold()
         visit.page.locator(".plane-run").nth(1).scroll_into_view_if_needed()
         settled(visit)
         assert visit.page.locator(".plane-key").nth(1).inner_text().startswith("target")
@@ -194,6 +196,7 @@ class TestInTheBrowser:
 
     def test_the_sample_under_the_pointer_is_shown(self, browser: Browser, address: str) -> None:
         visit = Watched(browser, address)
+        visit.unfold()
         chart = visit.page.locator(".plane").first
         chart.scroll_into_view_if_needed()
         settled(visit)
@@ -215,6 +218,7 @@ class TestInTheBrowser:
     def test_a_dark_page_paints_its_axes_light(self, browser: Browser, address: str, tmp_path: Path) -> None:
         """The ink of the canvas is the text's, whatever that is."""
         visit = Watched(browser, address)
+        visit.unfold()
         visit.page.locator(".plane").first.scroll_into_view_if_needed()
         settled(visit)
         dark = pixels(visit)

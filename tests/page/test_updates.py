@@ -167,3 +167,20 @@ class TestInTheBrowser:
         assert wider["range"][1] == 1
         assert "tickvals" not in wider
         assert script.evaluate(widen, [{"type": "linear", "range": [0, 1]}, [5]]) == {"type": "linear", "range": [0, 1]}
+
+    def test_seeds_that_grow_in_turn_move_their_common_line(
+        self, script: Page, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        folder = tmp_path_factory.mktemp("seeds")
+        recipes = [
+            Recipe(epochs=(0, 1, 2), p=6, n=50, side=0, collapse=0.5 + seed / 3, header={"settings": {"seed": seed}})
+            for seed in range(2)
+        ]
+        runs = {f"seed {seed}": write_run(folder / str(seed), recipe) for seed, recipe in enumerate(recipes)}
+        data = whole({label: cut(run, 1) for label, run in runs.items()})
+        for counts, firsts in (((3, 1), [1, 1]), ((3, 2), [3, 1]), ((3, 3), [3, 2])):
+            grown_runs = {label: cut(run, count) for (label, run), count in zip(runs.items(), counts, strict=True)}
+            data = grown(script, data, told(data, grown_runs, firsts))
+        assert without_ticks(data) == without_ticks(whole(runs))
+        lines = [trace for spec in data["history"] for trace in spec["data"]]
+        assert all(trace["x"] == [0, 1, 2] for trace in lines if "(2 seeds)" in trace["name"])

@@ -8,6 +8,8 @@
     classes.py   which class lives on which eigenfunction, as diagonalized and rotated toward classes
     overlaps.py  which eigenfunctions of one feature map live on in another
     depth.py     where in a network features become minimal
+    seeds.py     runs that differ by their seed alone, as one line
+    contrast.py  runs side by side as a table: settings, last numbers, differences
     history.py   every scalar over the epochs of one or several runs
     epochs.py    a logarithmic axis for epochs, with a place for epoch 0
     extremes.py  the samples on which an eigenfunction is largest and smallest, and samples as pictures

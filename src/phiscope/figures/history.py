@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from phiscope.figures.model import Axis, Dash, Line, Panel
-from phiscope.figures.palette import run_color
+from phiscope.figures.seeds import mean_line, seeds_of
 from phiscope.metrics import DEFINITIONS, Definition, definition_of
 
 if TYPE_CHECKING:
@@ -95,8 +95,9 @@ class Section:
 def history_sections(runs: Mapping[str, Run]) -> tuple[Section, ...]:
     """One panel for each scalar, over epochs or steps, grouped; what the training loop recorded comes first.
 
-    A run has its own color, a split its own dash. Scalars named ``<split>_<rest>`` or ``<split>/<rest>``
-    (``train_loss``, ``test_loss``) share one panel. NaN and infinite values leave gaps that the panel's
+    A run has its own color, a split its own dash; runs that differ by their seed alone are one line, their mean with
+    its 95 % interval over seeds. Scalars named ``<split>_<rest>`` or ``<split>/<rest>`` (``train_loss``,
+    ``test_loss``) share one panel. NaN and infinite values leave gaps that the panel's
     note counts.
 
     Args:
@@ -108,12 +109,18 @@ def history_sections(runs: Mapping[str, Run]) -> tuple[Section, ...]:
     trained: dict[str, list[Line]] = {}
     measured: dict[str, list[Line]] = {}
     unit = next((run.unit for run in runs.values() if run.records), "epoch")
-    for index, (label, run) in enumerate(runs.items()):
-        name = label if len(runs) > 1 else ""
-        source = _Source(index=index, label=name, color=run_color(index), splits=tuple(run.splits))
-        _collect(trained, source, run.records)
-        for split in run.splits:
-            _collect_split(measured, source, run.records, split)
+    places = list(runs)
+    for seeds in seeds_of(runs):
+        found: tuple[dict[str, list[Line]], dict[str, list[Line]]] = ({}, {})
+        for member in seeds.members:
+            run, label = runs[member], seeds.label if len(runs) > 1 else ""
+            source = _Source(index=places.index(member), label=label, color=seeds.color, splits=tuple(run.splits))
+            _collect(found[0], source, run.records)
+            for split in run.splits:
+                _collect_split(found[1], source, run.records, split)
+        for kept, lines in zip((trained, measured), found, strict=True):
+            for name, own in lines.items():
+                kept.setdefault(name, []).extend(_means(name, own) if seeds.several else own)
     sections = [Section(title=TRAINING, panels=_training_panels(trained, unit))]
     for title, names in GROUPS:
         both = [twin for name in names for twin in (name, f"{name}_corrected")]
@@ -207,6 +214,14 @@ def _collect_split(found: dict[str, list[Line]], source: _Source, records: Seque
             points.setdefault(name, []).append((record.at, value))
     for name, rows in points.items():
         found.setdefault(name, []).append(source.line(split, rows))
+
+
+def _means(name: str, lines: Sequence[Line]) -> list[Line]:
+    """The lines of several seeds as one for each split."""
+    row = DEFINITIONS.get(name)
+    low, high = (None, None) if row is None else (row.low, row.high)
+    same = {label: [line for line in lines if line.label == label] for label in dict.fromkeys(a.label for a in lines)}
+    return [mean_line(own, low=low, high=high) for own in same.values()]
 
 
 def _training_panels(found: dict[str, list[Line]], unit: str) -> tuple[Panel, ...]:

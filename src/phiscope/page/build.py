@@ -18,8 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from phiscope.errors import EmptyDataError, MissingDependencyError
 from phiscope.figures import Section, history_sections
+from phiscope.figures.contrast import Contrast, contrast_of
 from phiscope.figures.history import TRAINING, scalar_order
-from phiscope.figures.palette import DIVERGING, ON_DARK, SEQUENTIAL, run_color
+from phiscope.figures.palette import DIVERGING, ON_DARK, SEQUENTIAL
+from phiscope.figures.seeds import color_of_each
+from phiscope.metrics import DEFINITIONS
 from phiscope.page import words
 from phiscope.page.charts import gradient, history_spec
 from phiscope.page.contents import contents
@@ -139,7 +142,11 @@ def page_text(runs: Mapping[str, Run], *, data: Mapping[str, Any] | None = None,
         scripts=SCRIPTS,
         title=_title(cards),
         cards=cards,
-        contents=contents(measured=measured, numbers=bool(sections), kept=bool(kept), regression=regression),
+        contents=contents(
+            measured=measured, numbers=bool(sections), several=len(cards) > 1, kept=bool(kept), regression=regression
+        ),
+        contrast=_contrast(runs),
+        titles=_titles(),
         tracked=PANELS,
         turnable=any(reason == "" for run in data["runs"] for reason in run["unturned"].values()),
         searched=[place for place, run in enumerate(data["runs"]) if any(run["searches"].values())],
@@ -171,17 +178,28 @@ def _colors() -> dict[str, Mapping[str, str]]:
 
 def told_texts(runs: Mapping[str, Run], served: Served) -> dict[str, str]:
     """What a served page says of its runs, for one that is open already: by the element it belongs into."""
-    cards, _ = _cards(on_one_axis(runs), served)
-    return {
-        place: environment().get_template(template).render(cards=cards, served=served)
-        for place, template in (("verdicts", "happened.html"), ("cards", "cards.html"))
-    }
+    runs = on_one_axis(runs)
+    cards, _ = _cards(runs, served)
+    known = {"cards": cards, "served": served, "contrast": _contrast(runs), "titles": _titles()}
+    templates = {"verdicts": "happened.html", "cards": "cards.html"}
+    if len(runs) > 1:
+        templates["differences"] = "differences.html"
+    return {place: environment().get_template(name).render(known) for place, name in templates.items()}
+
+
+def _titles() -> dict[str, str]:
+    return {name: row.title for name, row in DEFINITIONS.items()}
+
+
+def _contrast(runs: Mapping[str, Run]) -> Contrast | None:
+    return contrast_of(list(runs.values())) if len(runs) > 1 else None
 
 
 def history_data(sections: Sequence[Section]) -> list[dict[str, Any]]:
     """Every scalar's panel as a plotly specification, with the key under which `page_update` sends its new points.
 
-    ``origins`` says of each line of a measured number which run, split and number it is, whose intervals the page has.
+    ``origins`` says of each line of a measured number which run, split and number it is, whose intervals the page has;
+    None of the mean over seeds, which has an interval of its own.
     """
     return [
         history_spec(panel)
@@ -189,7 +207,7 @@ def history_data(sections: Sequence[Section]) -> list[dict[str, Any]]:
             "key": history_key(section.title, panel.name),
             "origins": []
             if section.title == TRAINING
-            else [[*line.origin, panel.name] for line in panel.lines if line.origin is not None],
+            else [line.origin and [*line.origin, panel.name] for line in panel.lines],
         }
         for section in sections
         for panel in section.panels
@@ -203,8 +221,9 @@ def _cards(runs: Mapping[str, Run], served: Served | None) -> tuple[list[dict[st
         # What grows is said of each run, where it can be said anew.
         shared = tuple(fact for fact in shared if fact[0] != words.RECORDED)
     cards = [_card(index, label, run, shared) for index, (label, run) in enumerate(runs.items())]
-    for card, run in zip(cards, runs.values(), strict=True):
+    for card, run, color in zip(cards, runs.values(), color_of_each(runs), strict=True):
         card["happened"] = happened(run, served=served is not None)
+        card["color"] = color
     return cards, shared
 
 
@@ -271,7 +290,6 @@ def _card(index: int, label: str, run: Run, shared: Sequence[tuple[str, str]]) -
         "label": label,
         "title": str(run.header.get("title") or run.name),
         "description": str(run.header.get("description") or ""),
-        "color": run_color(index),
         "status": words.status_words(run),
         "going": run.status == UNFINISHED,
         "facts": [fact for fact in words.facts(run) if fact not in shared],

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from phiscope.figures.classes import SHOWN_CLASSES
-from phiscope.figures.model import Axis, HeatMap, Panel
+from phiscope.figures.model import Axis, HeatMap, Line, Panel
 from phiscope.figures.palette import DIVERGING, INK, SEQUENTIAL
 from phiscope.figures.spectra import FLOOR
 
@@ -201,21 +201,23 @@ def history_spec(panel: Panel) -> Spec:
             "layer": "below",
         }
     ]
-    traces = [
-        {
-            "type": "scatter",
-            "mode": "lines+markers" if len(line.x) <= 40 else "lines",
-            "x": [finite(value, 9) for value in line.x],
-            "y": [finite(value) for value in line.y],
-            "name": escaped(line.label),
-            "line": {"color": line.color, "width": 1.8, "dash": _DASHES[line.dash]},
-            "marker": {"size": 4 if len(line.x) > 1 else 8, "color": line.color},
-            "hovertemplate": f"{escaped(line.label)}<br>{panel.x.title} %{{customdata}}: %{{y:.4~g}}<extra></extra>",
-            "connectgaps": False,
-        }
-        for line in panel.lines
-    ]
-    return {"data": traces, "layout": layout}
+    return {"data": [_history_trace(line, panel.x.title) for line in panel.lines], "layout": layout}
+
+
+def _history_trace(line: Line, unit: str) -> Spec:
+    trace = {
+        "type": "scatter",
+        "mode": "lines+markers" if len(line.x) <= 40 else "lines",
+        "x": [finite(value, 9) for value in line.x],
+        "y": [finite(value) for value in line.y],
+        "name": escaped(line.label),
+        "line": {"color": line.color, "width": 1.8, "dash": _DASHES[line.dash]},
+        "marker": {"size": 4 if len(line.x) > 1 else 8, "color": line.color},
+        "hovertemplate": f"{escaped(line.label)}<br>{unit} %{{customdata}}: %{{y:.4~g}}<extra></extra>",
+        "connectgaps": False,
+    }
+    # Of a mean over seeds: the ends of its interval, which the page draws as a band.
+    return trace | ({"low": list(map(finite, line.low)), "high": list(map(finite, line.high))} if line.low else {})
 
 
 def _log_ends(panel: Panel) -> tuple[float | None, float | None]:

@@ -40,6 +40,13 @@ SECTIONS = (
         measured=False,
     ),
     Folded(
+        key="contrast",
+        title="How the runs differ",
+        short="Differences",
+        hint="settings that differ, last numbers side by side, seeds taken together",
+        measured=False,
+    ),
+    Folded(
         key="shares",
         title="How much target and output the first k hold",
         short="Shares",
@@ -95,20 +102,24 @@ SECTIONS = (
 """In reading order."""
 
 
-def contents(*, measured: bool, numbers: bool, kept: bool, regression: bool) -> tuple[Mapping[str, Any], ...]:
+def contents(
+    *, measured: bool, numbers: bool, several: bool, kept: bool, regression: bool
+) -> tuple[Mapping[str, Any], ...]:
     """The sections that a page has, ready for its template.
 
     Args:
         measured: whether any run has a measurement.
         numbers: whether any scalar was recorded or measured.
+        several: whether the page shows several runs.
         kept: whether pictures were kept with a run.
         regression: whether no run has classes.
 
     Example:
-        >>> [section["key"] for section in contents(measured=False, numbers=False, kept=False, regression=True)]
+        >>> nothing = dict.fromkeys(("measured", "numbers", "several", "kept"), False)
+        >>> [section["key"] for section in contents(**nothing, regression=True)]
         ['verdict', 'origin']
     """
-    there = {"numbers": numbers, "kept": kept}
+    there = {"numbers": numbers, "contrast": several, "kept": kept}
     return tuple(
         {
             "key": section.key,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from phiscope.analysis.rotation import NEARLY_EQUAL
 from phiscope.figures import as_images, log_epochs, operator_figure
 from phiscope.figures.classes import MOST_CLASSES
-from phiscope.figures.palette import GHOST, ON_DARK, run_color
+from phiscope.figures.palette import GHOST, ON_DARK
+from phiscope.figures.seeds import color_of_each
 from phiscope.figures.spectra import band_reason
 from phiscope.figures.tracks import GONE
 from phiscope.figures.why import LEAST, LEVELS, why_panel
@@ -100,8 +101,8 @@ def page_data(runs: Mapping[str, Run]) -> dict[str, Any]:
         "log_epochs": log_epoch_data(runs),
         "unit": unit,
         "runs": [
-            _run_data(index, label, run, frame, shared)
-            for index, ((label, run), frame) in enumerate(zip(runs.items(), frames, strict=True))
+            _run_data(color, label, run, frame, shared)
+            for color, (label, run), frame in zip(color_of_each(runs), runs.items(), frames, strict=True)
         ],
     }
 
@@ -195,10 +196,10 @@ def _latest(run: Run, shared: Shared) -> list[int]:
     return [latest[place - 1] if place else -1 for place in places]
 
 
-def _run_data(index: int, label: str, run: Run, frame: dict[str, Any], shared: Shared) -> dict[str, Any]:
+def _run_data(color: str, label: str, run: Run, frame: dict[str, Any], shared: Shared) -> dict[str, Any]:
     return {
         "label": label,
-        "color": run_color(index),
+        "color": color,
         "at": _latest(run, shared),
         "splits": list(run.splits),
         "classes": _named_classes(run, frame),

@@ -5,13 +5,14 @@ The page's `grow.js` puts it where a page made anew would have it; a test compar
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from phiscope.figures import history_sections
 from phiscope.figures.classes import MOST_CLASSES, has_many
-from phiscope.page.charts import finite, history_spec
+from phiscope.figures.seeds import seeds_of
+from phiscope.page.charts import escaped, finite, history_spec
 from phiscope.page.frames import run_frames
 from phiscope.page.payload import (
     Extremes,
@@ -57,7 +58,7 @@ def page_update(
         "unit": unit_shown(runs.values()),
         "positions": _new_positions(grown, shared),
         "log_epochs": log_epoch_data(runs),
-        "history": history_points(grown),
+        "history": history_points(runs, grown),
         "runs": [
             _grown(run, grown[label], first, frame, reach, shared)
             for (label, run), first, frame, reach in zip(runs.items(), firsts, frames, extremes, strict=True)
@@ -79,11 +80,33 @@ def history_key(section: str, panel: str) -> str:
     return f"{section}/{panel}"
 
 
-def history_points(runs: Mapping[str, Run]) -> dict[str, dict[str, Any]]:
-    """Points of every scalar by panel and line; the page has their axes and colors."""
+def history_points(runs: Mapping[str, Run], grown: Mapping[str, Run]) -> dict[str, dict[str, Any]]:
+    """Points of every scalar by panel and line; the page has their axes and colors.
+
+    Args:
+        runs: with all their records.
+        grown: the same with the new ones alone. A line of several seeds comes as a whole all the same: a new record of
+            one of them moves means that were drawn before.
+    """
+    joint = [escaped(seeds.label) for seeds in seeds_of(runs) if seeds.several]
+
+    def is_joint(name: str) -> bool:
+        return any(name == label or name.startswith(f"{label} · ") for label in joint)
+
+    points = _points(grown, lambda name: not is_joint(name))
+    if joint and any(run.records for run in grown.values()):
+        for key, lines in _points(runs, is_joint).items():
+            points.setdefault(key, {}).update({name: line | {"whole": True} for name, line in lines.items()})
+    return points
+
+
+def _points(runs: Mapping[str, Run], wanted: Callable[[str], bool]) -> dict[str, dict[str, Any]]:
+    kept = ("x", "y", "low", "high")
     return {
         history_key(section.title, panel.name): {
-            trace["name"]: {"x": trace["x"], "y": trace["y"]} for trace in history_spec(panel)["data"]
+            trace["name"]: {end: trace[end] for end in kept if end in trace}
+            for trace in history_spec(panel)["data"]
+            if wanted(trace["name"])
         }
         for section in history_sections(runs)
         for panel in section.panels

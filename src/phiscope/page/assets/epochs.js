@@ -53,14 +53,24 @@ function intervalBand([place, split, name], trace) {
   return { type: "scatter", mode: "lines", x, y, fill: "toself", fillcolor: sheer(trace.line.color), line: { width: 0 }, hoverinfo: "skip" };
 }
 
+// The interval of a mean over seeds: a closed line around it.
+function seedBand(trace) {
+  const back = (values) => values.slice().reverse();
+  return {
+    type: "scatter", mode: "lines", x: [...trace.x, ...back(trace.x)].map(epochAt), y: [...trace.high, ...back(trace.low)],
+    fill: "toself", fillcolor: sheer(trace.line.color), line: { width: 0 }, hoverinfo: "skip",
+  };
+}
+
 function drawHistory(chart) {
   const spec = data.history[chart.dataset.history];
   if (chart.dataset.drawn === state.epochs) return moveMark(chart);
   const layout = withEpochs(structuredClone(spec.layout));
   if (spec.data.every((trace) => trace.x.length < 2)) layout.shapes[0].visible = false;
-  const bands = spec.origins.map((origin, i) => intervalBand(origin, spec.data[i])).filter((band) => band.x.length);
+  const bands = spec.origins.map((origin, i) => origin && intervalBand(origin, spec.data[i])).filter((band) => band && band.x.length);
   const traces = spec.data.map((trace) => ({ ...trace, x: trace.x.map(epochAt), customdata: trace.x }));
-  draw(chart, [...traces, ...bands], layout);
+  const seeds = spec.data.filter((trace) => trace.low && trace.low.length).map(seedBand);
+  draw(chart, [...traces, ...bands, ...seeds], layout);
   chart.dataset.drawn = state.epochs;
 }
 

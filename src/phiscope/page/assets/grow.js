@@ -123,6 +123,12 @@ function growHistory(data, update) {
     spec.data.forEach((trace) => {
       const points = news[trace.name];
       if (!points || !points.x.length) return;
+      if (points.whole) {
+        Object.assign(trace, { x: points.x, y: points.y, low: points.low, high: points.high, mode: points.x.length <= 40 ? "lines+markers" : "lines" });
+        trace.marker.size = points.x.length > 1 ? 4 : 8;
+        widenLog(spec.layout.yaxis, points.y);
+        return;
+      }
       // A record that changed, by a late note, is there already: its points lie at and after the first new one.
       while (trace.x.length && trace.x[trace.x.length - 1] >= points.x[0]) trace.x.pop(), trace.y.pop();
       trace.x.push(...points.x);
