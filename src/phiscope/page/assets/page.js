@@ -127,9 +127,12 @@ async function unpack() {
   return window.Plotly;
 }
 
-// Everything anew, where a size or a color has changed.
+// Everything anew, where a size or a color has changed: a chart that is there keeps its size.
 function redraw() {
-  every(".chart").forEach((chart) => (chart.dataset.drawn = ""));
+  every(".chart").forEach((chart) => {
+    if (chart.data) Plotly.purge(chart);
+    chart.dataset.drawn = "";
+  });
   every(".chart, .gallery-run").forEach((node) => (node.dataset.stale = "yes"));
   const now = document.documentElement.classList.contains("printing") ? every(".chart, .gallery-run") : Array.from(visible);
   now.forEach(show);

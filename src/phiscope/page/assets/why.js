@@ -49,7 +49,7 @@ function pathTraces(run, path) {
     type: "scatter", mode: "lines+markers", x: path.map(({ one }) => one.used), y: path.map(({ one }) => one.even),
     line: { color: run.color, width: 1.6 }, text: path.map((place) => whyWords(run, place)), hovertemplate: "%{text}<extra></extra>",
     marker: {
-      color: run.color, size: path.map((_, i) => (i ? 4.5 : 9)), symbol: path.map((_, i) => (i ? "circle" : "square")), line: { width: 0 },
+      color: run.color, opacity: 1, size: path.map((_, i) => (i ? 4.5 : 9)), symbol: path.map((_, i) => (i ? "circle" : "square")), line: { width: 0 },
     },
   };
   return path.length ? [line] : [];
