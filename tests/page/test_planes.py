@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+import phiscope
 from browsing import NEEDS_BROWSER, Watched, started_browser
 from phiscope.page import report
 from phiscope.page.frames import run_frames
@@ -222,4 +225,28 @@ class TestInTheBrowser:
         visit.page.locator(".plane-axes select").first.dispatch_event("change")
         settled(visit)
         assert pixels(visit) != dark
+        visit.page.close()
+
+    def test_gradients_lie_over_the_samples_when_asked_for(self, browser: Browser, tmp_path: Path) -> None:
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Flatten(), nn.Linear(36, 6), nn.Tanh(), nn.Linear(6, 3))
+        data = torch.randn(40, 1, 6, 6), torch.arange(40) % 3
+        with phiscope.Observer(net, data, run=tmp_path / "run", gradients=2) as observer:
+            observer.record(epoch=0)
+        visit = Watched(browser, report(tmp_path / "run", tmp_path / "page.html").as_uri())
+        block = visit.page.locator(".gallery-run")
+        block.scroll_into_view_if_needed()
+        visit.until("document.querySelectorAll('.ends').length > 3")
+        assert block.locator(".look").count() == 0
+        assert block.locator(".spread").count() == visit.page.locator(".ends").count()
+        assert "means: 0 " in (block.locator(".spread").first.get_attribute("aria-label") or "")
+        block.locator(".look-switch input").check()
+        assert block.locator(".look").count() == 2 * 12
+        assert block.locator(".look").first.evaluate("node => [node.width, node.height]") == [6, 6]
+        visit.page.locator("#modes input[value=raw]").check(force=True)
+        settled(visit)
+        block.scroll_into_view_if_needed()
+        visit.until("document.querySelector('.look-switch').hidden")
+        assert block.locator(".look").count() == 0
+        assert visit.faults == []
         visit.page.close()

@@ -16,7 +16,18 @@ from phiscope.live.feeds import page_address
 from phiscope.page.build import environment, packed_plotly
 from phiscope.version import __version__
 
-_PAGE_SCRIPTS = ("draw.js", "epochs.js", "tracks.js", "classes.js", "align.js", "plane.js", "page.js", "grow.js")
+_PAGE_SCRIPTS = (
+    "draw.js",
+    "epochs.js",
+    "tracks.js",
+    "classes.js",
+    "align.js",
+    "plane.js",
+    "gradients.js",
+    "spread.js",
+    "page.js",
+    "grow.js",
+)
 
 STATUS_WORDS = {
     "completed": "completed",

@@ -17,7 +17,7 @@ from phiscope.figures.tracks import GONE
 from phiscope.metrics import DEFINITIONS
 from phiscope.page.charts import finite, map_spec, panel_layout, visible
 from phiscope.page.frames import MODES, run_frames
-from phiscope.page.gallery import Sprite, input_words, sprite_of, target_words
+from phiscope.page.gallery import Sprite, input_names, input_words, sprite_of, target_words
 from phiscope.page.planes import group_data
 from phiscope.page.tracks import lowest_strength, track_layouts
 from phiscope.page.turned import gap_words
@@ -187,12 +187,13 @@ def _run_data(color: str, label: str, run: Run, frame: dict[str, Any], shared: S
         "searches": frame["searches"],
         "samples": {split: sample_data(run, split) for split in run.splits},
         "map_specs": _map_specs(frame),
+        "columns": input_names(run),
         **record_data(run, frame, shared.several),
         **summary_data(run, extremes_of(frame), shared),
     }
 
 
-RECORD_TABLES = ("curves", "maps", "gallery", "planes", "turns", "regimes", "intervals")
+RECORD_TABLES = ("curves", "maps", "gallery", "looks", "planes", "turns", "regimes", "intervals")
 """What a frame says of each record."""
 
 
@@ -304,7 +305,9 @@ def sample_data(run: Run, split: str) -> dict[str, Any] | None:
             "width": sprite.width,
             "height": sprite.height,
         },
-        "words": None if sprite is not None or gallery.words is not None else input_words(gallery.inputs),
+        "words": None
+        if sprite is not None or gallery.words is not None
+        else input_words(gallery.inputs, input_names(run)),
         "marked": gallery.words,
         "targets": target_words(gallery.targets, run.class_names, len(gallery.inputs)),
         "groups": group_data(gallery.targets, run.class_names),
