@@ -23,6 +23,7 @@ _PAGE_SCRIPTS = (
     "classes.js",
     "align.js",
     "plane.js",
+    "flow.js",
     "gradients.js",
     "spread.js",
     "page.js",

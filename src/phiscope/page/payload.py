@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from phiscope.analysis.rotation import NEARLY_EQUAL
 from phiscope.figures import as_images, log_epochs, operator_figure
 from phiscope.figures.classes import MOST_CLASSES
-from phiscope.figures.palette import GHOST
+from phiscope.figures.palette import GHOST, OKABE_ITO
 from phiscope.figures.seeds import color_of_each
 from phiscope.figures.tracks import GONE
 from phiscope.metrics import DEFINITIONS
@@ -92,6 +92,7 @@ def page_data(runs: Mapping[str, Run]) -> dict[str, Any]:
         "ghost": GHOST,
         "regimes": {name: title for name, title in REGIME_TITLES.items() if name is not None},
         "gone": GONE,
+        "flow_colors": OKABE_ITO,
         "wide": 1 / NEARLY_EQUAL,
         "log_epochs": log_epoch_data(runs),
         "unit": unit,

@@ -4,6 +4,7 @@ const drawers = [
   [".operator", (node) => drawOperator(node, false)],
   [".map", drawMap],
   [".plane", drawPlane],
+  [".flow", drawFlow],
   [".history", drawHistory],
   [".track", drawTrack],
   [".gallery-run", drawGallery],
