@@ -77,3 +77,25 @@ def test_large_images_are_averaged_and_colors_summed() -> None:
     assert small.shape == (2, 32, 32)
     assert small[1, 0, 0] == pytest.approx(gradients[1, :, :2, :3].sum(axis=0).mean())
     assert smaller_gradients(np.ones((2, 5, 8, 8)), texts=False).shape == (2, 320)
+
+
+def test_the_network_on_its_leading_functions_alone(tmp_path: Path) -> None:
+    net = network()
+    x, y = torch.randn(30, 1, 8, 8), torch.randint(3, (30,))
+    y[3] = -100
+    with phiscope.Observer(net, (x, y), run=tmp_path / "run", restricted=True) as observer, untouched(net):
+        measured = observer.record(epoch=0)
+    extras = phiscope.open_run(tmp_path / "run").records[0].extras()
+    assert measured is not None
+    there = y >= 0
+    whole = phiscope.restrict(measured, (x[there], y[there]), net)
+    assert extras["restricted_k"].tolist() == list(range(len(whole.loss)))
+    assert whole.accuracy is not None
+    np.testing.assert_allclose(extras["restricted_accuracy"], whole.accuracy)
+    np.testing.assert_allclose(extras["restricted_loss"], whole.loss, rtol=1e-6)
+
+
+def test_without_targets_there_is_nothing_to_be_right_about(tmp_path: Path) -> None:
+    with phiscope.Observer(network(), torch.randn(30, 1, 8, 8), run=tmp_path / "run", restricted=True) as observer:
+        observer.record(epoch=0)
+    assert "restricted_k" not in phiscope.open_run(tmp_path / "run").records[0].extras()

@@ -24,6 +24,7 @@ _PAGE_SCRIPTS = (
     "align.js",
     "plane.js",
     "flow.js",
+    "kept.js",
     "gradients.js",
     "spread.js",
     "page.js",

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from phiscope.analysis.gradients import gradients_in
+from phiscope.analysis.restriction import restrict
 from phiscope.measurement.record import Measurement
-from phiscope.network import FeatureMap
+from phiscope.network import FeatureMap, Rows
 from phiscope.network.batch import Batch, answered, with_targets
 from phiscope.network.samples import Samples, real_tokens, samples_of, token_ids
 from phiscope.observe.decoding import BEFORE, Decoder, Marked, window_of
@@ -23,6 +24,9 @@ LARGEST_SAMPLE = 65_536
 MOST_EIGENFUNCTIONS = 24
 SPREAD = 4
 """Tokens are chosen among so many times as many, so that they come from more texts."""
+
+MOST_KEPT = 64
+"""The restricted network is stored for every k up to this one, and for all."""
 
 ENDS = 6
 """Gradients are of so many samples on each side of an eigenfunction."""
@@ -66,20 +70,35 @@ class Gallery:
 
     def features(self, feature_map: FeatureMap) -> Tensor:
         """Run the kept samples through the network as it is now, (g, p); meant for the inside of `isolated`."""
+        return self._features(self._rows(feature_map))
+
+    def _rows(self, feature_map: FeatureMap) -> list[Rows]:
         call, read = feature_map.caller(), feature_map.reader()
-        inputs = [read.without_targets(raw) for raw in self.batches]
-        features = [feature_map.rows(batch, call=call).features for batch in inputs]
+        return [feature_map.rows(read.without_targets(raw), call=call) for raw in self.batches]
+
+    def _features(self, rows: list[Rows]) -> Tensor:
+        features = [one.features for one in rows]
         if self.rows is not None:
             features = [one[rows.to(one.device)] for one, rows in zip(features, self.rows, strict=True)]
         return torch.cat(features)[: len(self.inputs)]
 
-    def shown(self, feature_map: FeatureMap, measurement: Measurement, gradients: int) -> Shown:
-        """What a record shows of these samples; meant for the inside of `isolated`."""
-        features = self.features(feature_map)
-        if not gradients or not can_look(self):
-            return Shown(features=features, looks={})
-        values = gallery_values(features, measurement)["gallery_centered"]
-        return Shown(features=features, looks=gallery_looks(self, feature_map, measurement, values, gradients))
+    def shown(self, feature_map: FeatureMap, measurement: Measurement, gradients: int, *, restricted: bool) -> Shown:
+        """What a record shows of these samples; meant for the inside of `isolated`.
+
+        Args:
+            feature_map: of the network as it is now.
+            measurement: of this moment.
+            gradients: of so many eigenfunctions the gradients by the input.
+            restricted: with the network on its leading eigenfunctions alone, where samples have targets and it a head.
+        """
+        rows = self._rows(feature_map)
+        features, looks, head = self._features(rows), {}, None
+        if gradients and can_look(self):
+            values = gallery_values(features, measurement)["gallery_centered"]
+            looks = gallery_looks(self, feature_map, measurement, values, gradients)
+        if restricted and self.targets is not None and rows[0].weight is not None:
+            head = rows[0].weight, rows[0].bias
+        return Shown(features=features, looks=looks, head=head, targets=self.targets)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,14 +108,40 @@ class Shown:
     Attributes:
         features: of the samples, shape (g, p).
         looks: where functions look, see `gallery_looks`; empty unless asked for.
+        head: W (C, p) and b; None unless the restricted network is asked for.
+        targets: of the samples.
     """
 
     features: Tensor
     looks: Mapping[str, NDArray[Any]]
+    head: tuple[Tensor, Tensor | None] | None = None
+    targets: NDArray[Any] | None = None
 
     def extras(self, measurement: Measurement) -> dict[str, NDArray[Any]]:
         """What a record stores beside its measurement."""
-        return {**gallery_values(self.features, measurement), **self.looks}
+        kept = {**gallery_values(self.features, measurement), **self.looks}
+        if self.head is None or self.targets is None:
+            return kept
+        return kept | restricted_values(measurement, self.features, self.targets, self.head)
+
+
+def restricted_values(
+    measurement: Measurement, features: Tensor, targets: NDArray[Any], head: tuple[Tensor, Tensor | None]
+) -> dict[str, NDArray[Any]]:
+    """The network on its k leading centered eigenfunctions alone, on the gallery's samples; see `phiscope.restrict`.
+
+    Returns:
+        "restricted_k" (0 to 64, and all), "restricted_loss" and, of classes, "restricted_accuracy", each (k,).
+    """
+    rows = features.detach().cpu().double().numpy()
+    if targets.ndim == 1 and np.issubdtype(targets.dtype, np.integer):
+        # What a loss leaves out is no answer to be right about.
+        rows, targets = rows[targets >= 0], targets[targets >= 0]
+    found = restrict(measurement, (rows, targets), head)
+    last = len(found.loss) - 1
+    k = np.unique([*range(min(last, MOST_KEPT) + 1), last])
+    accuracy = {} if found.accuracy is None else {"restricted_accuracy": found.accuracy[k]}
+    return {"restricted_k": k.astype(np.int32), "restricted_loss": found.loss[k], **accuracy}
 
 
 def gallery_values(features: Tensor, measurement: Measurement) -> dict[str, NDArray[np.float32]]:

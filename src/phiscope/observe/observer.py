@@ -69,6 +69,8 @@ class Observer(Recording):
             where samples are none). Where the model answers at each token, the gallery then shows tokens in their text.
         gradients: of so many leading eigenfunctions also store where in the input they look: the gradient by it at the
             gallery's extreme samples. Each record then runs so many backward passes over the gallery, at once.
+        restricted: also store accuracy and loss of the network on its k leading eigenfunctions alone, for every k, on
+            the gallery's samples; see `phiscope.restrict`.
         max_samples: samples measured of each split; None = all.
         device: where to measure; None = where the parameters are.
         initial: the state to compare features with: "now", parameters and buffers by name, or None for no
@@ -126,6 +128,7 @@ class Observer(Recording):
     gallery: int = 256
     decode: Any = None
     gradients: int = 0
+    restricted: bool = False
     max_samples: int | None = None
     device: torch.device | str | None = None
     initial: Mapping[str, Tensor] | Literal["now"] | None = "now"
@@ -379,7 +382,7 @@ class Observer(Recording):
         def shown() -> Shown | None:
             if gallery is None or feature_map is None:
                 return None
-            return gallery.shown(feature_map, measurement, self.gradients)
+            return gallery.shown(feature_map, measurement, self.gradients, restricted=self.restricted)
 
         with isolated(self._network, data=data, device=self._where):
             gathered = gather_ranks(crew, self._network, run)

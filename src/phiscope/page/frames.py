@@ -14,7 +14,7 @@ from phiscope.figures.model import HeatMap
 from phiscope.figures.spectra import CURVES, DENSE, FLOOR, curve, drawn_indices, feature_marks
 from phiscope.page.charts import finite, rounded
 from phiscope.page.class_search import class_search
-from phiscope.page.gallery import SHOWN_EXTREMES, gallery_frame, gallery_values, looks_frame
+from phiscope.page.gallery import SHOWN_EXTREMES, gallery_frame, gallery_values, kept_frame, looks_frame
 from phiscope.page.planes import Values, plane_frame
 from phiscope.page.room import Room
 from phiscope.page.tracks import TrackValues
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MODES = {"raw": False, "centered": True}
 """Name of each operator and whether it is the centered one."""
 
-PICTURES = ("curves", "maps", "gallery", "looks", "planes", "turns")
+PICTURES = ("curves", "maps", "gallery", "looks", "kept", "planes", "turns")
 """What a frame has of each record for each split and operator."""
 
 LIVE_SHARE = 0.9
@@ -50,10 +50,10 @@ def run_frames(run: Run, first: int = 0, *, tracked: int | None = None) -> Frame
         tracked: position of the record from which eigenfunctions are followed; None begins with `first`.
 
     Returns:
-        ``curves``, ``maps``, ``gallery``, ``looks`` (gradients by the input), ``planes`` and ``turns`` (what differs
-        when rotated toward the classes) by split and operator, one entry a record (None where nothing was measured);
-        ``tracks`` by split, operator and ``diagonalized`` or ``rotated``; ``regimes`` and ``intervals`` by split;
-        ``map_specs`` by split and operator;
+        ``curves``, ``maps``, ``gallery``, ``looks`` (gradients by the input), ``kept`` (the network on its leading
+        functions alone), ``planes`` and ``turns`` (what differs when rotated toward the classes) by split and operator,
+        one entry a record (None where nothing was measured); ``tracks`` by split, operator and ``diagonalized`` or
+        ``rotated``; ``regimes`` and ``intervals`` by split; ``map_specs`` by split and operator;
         by split ``unturned``, why nothing can be rotated, and ``searches``, see `class_search`; ``lowest``, the
         smallest drawn relative eigenvalue, and ``widest``, the largest k.
     """
@@ -115,20 +115,20 @@ class _Frames:
 
     def _pictures(self, position: int, split: str, mode: str) -> Frame:
         """Curves, and map, gallery, plane and what rotating changes as far as there is room for them."""
-        measurement, values, rotated, looks = self._seen[split, mode]
+        measurement, values, rotated, extras = self._seen[split, mode]
         centered = MODES[mode]
-        shown: Frame = {"curves": self._curves(measurement, centered)}
+        shown: Frame = {"curves": self._curves(measurement, centered), "kept": kept_frame(extras) if centered else None}
         mapped = self._room.has("maps", position)
         ends = self._room.has("gallery", position)
         if mapped:
             shown["maps"] = self._map(split, mode, measurement)
         if ends:
             shown["gallery"] = gallery_frame(values)
-            shown["looks"] = looks_frame(looks, 0 if values is None else len(values)) if centered else None
+            shown["looks"] = looks_frame(extras, 0 if values is None else len(values)) if centered else None
         if values is not None:
             # A byte of a gradient takes a quarter of what a number does.
             self._room.takes(
-                "gallery", 4 * SHOWN_EXTREMES * values.shape[1] + np.size(looks.get("look_cells", ())) // 4
+                "gallery", 4 * SHOWN_EXTREMES * values.shape[1] + np.size(extras.get("look_cells", ())) // 4
             )
             functions = self._room.functions(*values.shape)
             if self._room.has("planes", position):

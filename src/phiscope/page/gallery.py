@@ -164,6 +164,20 @@ def looks_frame(extras: Mapping[str, Any], count: int) -> dict[str, Any] | None:
     }
 
 
+def kept_frame(extras: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The network on its k leading eigenfunctions alone: ``k``, and ``accuracy``, or ``loss`` of a regression.
+
+    Returns:
+        None where nothing was stored, or what was stored is damaged.
+    """
+    k, loss, accuracy = (extras.get(f"restricted_{name}") for name in ("k", "loss", "accuracy"))
+    values = loss if accuracy is None else accuracy
+    if k is None or values is None or k.ndim != 1 or values.shape != k.shape or not len(k):
+        return None
+    name = "loss" if accuracy is None else "accuracy"
+    return {"k": k.tolist(), name: [finite(value, 3) for value in values.tolist()]}
+
+
 def gallery_frame(values: NDArray[np.float64] | None) -> list[list[Any]] | None:
     """For each eigenfunction the samples where it is largest and smallest, then its values there."""
     if values is None:

@@ -5,6 +5,7 @@ const drawers = [
   [".map", drawMap],
   [".plane", drawPlane],
   [".flow", drawFlow],
+  [".kept", drawKept],
   [".history", drawHistory],
   [".track", drawTrack],
   [".gallery-run", drawGallery],
