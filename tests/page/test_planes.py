@@ -249,7 +249,7 @@ class TestInTheBrowser:
         torch.manual_seed(0)
         net = nn.Sequential(nn.Flatten(), nn.Linear(36, 6), nn.Tanh(), nn.Linear(6, 3))
         data = torch.randn(40, 1, 6, 6), torch.arange(40) % 3
-        with phiscope.Observer(net, data, run=tmp_path / "run", gradients=2) as observer:
+        with phiscope.Observer(net, data, run=tmp_path / "run", gradients=2, restricted=True) as observer:
             observer.record(epoch=0)
         visit = Watched(browser, report(tmp_path / "run", tmp_path / "page.html").as_uri())
         block = visit.page.locator(".gallery-run")
@@ -260,6 +260,11 @@ class TestInTheBrowser:
         assert "means: 0 " in (block.locator(".spread").first.get_attribute("aria-label") or "")
         block.locator(".look-switch input").check()
         assert block.locator(".look").count() == 2 * 12
+        kept = visit.page.locator(".kept")
+        kept.scroll_into_view_if_needed()
+        visit.until("document.querySelector('.kept').data !== undefined")
+        assert kept.evaluate("node => node.data[1].x") == list(range(7))
+        assert "99 % of it with the first" in visit.page.locator(".kept-now").inner_text()
         assert block.locator(".look").first.evaluate("node => [node.width, node.height]") == [6, 6]
         visit.page.locator("#modes input[value=raw]").check(force=True)
         settled(visit)
@@ -287,6 +292,7 @@ class TestInTheBrowser:
             if j in alone and k in alone:
                 assert overlap == pytest.approx(float(unit[0][:, j] @ unit[1][:, k]) ** 2, abs=0.01)
         assert (chart.get_attribute("aria-label") or "").startswith("Flow of eigenfunctions of")
+        assert not visit.page.locator("#kept").is_visible()
         without = visit.page.locator(".flow-run").nth(2)
         assert "two records or more" in without.inner_text() or without.locator("svg").count() == 0
         assert visit.faults == []
