@@ -17,10 +17,10 @@ make looking
 """
 
 MEANING = """
-- **opens**: from asking for the file, a page that stands alone, until its first picture is drawn; the median of {rounds}
-  openings.
-- **slider**: from moving it until the frame with the new picture is painted, with the spectrum in sight; the median of {steps}
-  steps. A browser paints 60 frames a second, so up to 17 ms of it are waiting for the next one.
+- **opens**: from asking for the file, a page that stands alone, until its first picture is drawn; the median of
+  {rounds} openings.
+- **slider**: from moving it until the frame with the new picture is painted, with the spectrum in sight; the median of
+  {steps} steps. A browser paints 60 frames a second, so up to 17 ms of it are waiting for the next one.
 - **plane**: frames painted in a second while the picture plays, with {dots:,} dots.
 - **live update**: from the moment when a record is on the disk until an open page of `phiscope.view` has painted it;
   the server looks at the files every 0.15 s. The median of {updates} records.
