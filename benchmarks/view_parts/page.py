@@ -51,6 +51,10 @@ def page_text(told: Mapping[str, Any]) -> str:
     table = "\n".join(
         f"| {what} | {limit} | {found} | {'met' if met else '**missed**'} |" for what, limit, found, met in made
     )
+    about = (
+        f"The run has {size['records']} records of two splits, p = {size['features']:,} features, {size['classes']} "
+        f"classes, and a gallery of {size['samples']:,} images a split; the page stands alone. {verdict}"
+    )
     meaning = MEANING.format(
         rounds=len(page["open_s"]),
         steps=told["steps"],
@@ -61,8 +65,7 @@ def page_text(told: Mapping[str, Any]) -> str:
     )
     return f"""# The speed of looking
 {OPENING}
-The run has {size["records"]} records of two splits, p = {size["features"]:,} features, {size["classes"]} classes, and a
-gallery of {size["samples"]:,} images a split; the page stands alone and holds all of it. {verdict}
+{textwrap.fill(about, 120)}
 
 | | target | measured | |
 | --- | --- | ---: | --- |

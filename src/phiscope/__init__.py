@@ -14,6 +14,7 @@ from phiscope.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from phiscope.analysis.comparison import Comparison, compare
+    from phiscope.analysis.gradients import input_gradients
     from phiscope.analysis.restriction import restrict
     from phiscope.analysis.tracking import track
     from phiscope.errors import PhiscopeError
@@ -50,6 +51,7 @@ __all__ = [
     "compare",
     "diagonalize",
     "diagonalize_kernel",
+    "input_gradients",
     "measure",
     "measure_layers",
     "open_run",
@@ -81,6 +83,7 @@ _HOMES = {
     "compare": "phiscope.analysis.comparison",
     "diagonalize": "phiscope.measurement.diagonalize",
     "diagonalize_kernel": "phiscope.measurement.gram",
+    "input_gradients": "phiscope.analysis.gradients",
     "measure": "phiscope.measurement.measure",
     "measure_layers": "phiscope.measurement.measure_layers",
     "open_run": "phiscope.runs",

@@ -110,3 +110,17 @@ def test_what_cannot_be_shown(feeds: Feeds, root: Path) -> None:
 
 def test_an_address_holds_any_name() -> None:
     assert page_address(["a&b=c", "ü/x y"]) == "/page?run=a%26b%3Dc&run=%C3%BC%2Fx+y"
+
+
+def test_runs_side_by_side_are_told_how_they_differ_now(feeds: Feeds, growing: RunWriter) -> None:
+    mark = marks(feeds.page(["growing", "alpha"]))
+    growing.append(3, 30, {"test_accuracy": 0.875}, {"train": measured(3)})
+    news = feeds.news(["growing", "alpha"], mark)
+    assert news is not None
+    assert "<td>0.875</td>" in json.loads(news.data)["contrast"]
+    # One run is compared with nothing.
+    mark = marks(feeds.page(["growing"]))
+    growing.append(4, 40, {"test_accuracy": 0.9}, {"train": measured(4)})
+    alone = feeds.news(["growing"], mark)
+    assert alone is not None
+    assert json.loads(alone.data)["contrast"].strip() == ""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from phiscope.figures import as_images
-from phiscope.page.gallery import input_words, sprite_of, target_words
+from phiscope.page.gallery import input_words, looks_frame, sprite_of, target_words
 
 
 def test_sprite_holds_every_sample_at_its_place() -> None:
@@ -40,3 +40,29 @@ def test_large_images_are_averaged_down_and_other_arrays_are_words() -> None:
     assert input_words(np.zeros((2, 100))) == ["sample 0", "sample 1"]
     assert target_words(np.array([1, 5]), ("no", "yes"), 2) == ["yes", "5"]
     assert target_words(np.array([[0.5], [1.25]]), None, 2) == ["0.5", "1.25"]
+
+
+def test_rows_of_a_table_have_names() -> None:
+    assert input_words(np.array([[1.5, 2.0]]), ["age", "height"]) == ["age 1.5, height 2"]
+    # Names that do not fit say nothing.
+    assert input_words(np.array([[1.5, 2.0]]), ["age"]) == ["(1.5, 2)"]
+
+
+def test_damaged_gradients_are_left_out() -> None:
+    whole = {
+        "look_samples": np.array([[0, 1]]),
+        "look_scale": np.array([0.5]),
+        "look_cells": np.ones((1, 2, 3), dtype=np.int8),
+    }
+    frame = looks_frame(whole, 2)
+    assert frame is not None
+    assert (frame["shape"], frame["scale"]) == ([3], [0.5])
+    assert looks_frame(whole, 1) is None
+    for name, damaged in (
+        ("look_samples", np.array([0, 1])),
+        ("look_cells", np.ones((1, 2, 3))),
+        ("look_cells", np.ones((1, 3, 3), dtype=np.int8)),
+        ("look_scale", np.array([0.5, 1.0])),
+    ):
+        assert looks_frame({**whole, name: damaged}, 2) is None
+    assert looks_frame({}, 2) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -10,12 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+import phiscope
 from browsing import NEEDS_BROWSER, Watched, started_browser
 from phiscope.page import report
 from phiscope.page.frames import run_frames
 from phiscope.page.planes import group_data, plane_frame
 from phiscope.page.room import BUDGETS, LEAST_FUNCTIONS
+from phiscope.runs import Run, open_run
+from phiscope.spectrum.clusters import degenerate_clusters
 from synthetic_runs import Recipe, write_run
 
 if TYPE_CHECKING:
@@ -111,6 +117,21 @@ def settled(visit: Watched) -> None:
     visit.until("document.documentElement.dataset.settled === 'yes'")
     # Dots move for 0.16 s after the slider has.
     visit.page.wait_for_timeout(220)
+
+
+def clusters_of(run: Run, records: tuple[int, ...]) -> list[tuple[int, int]]:
+    found = []
+    for place in records:
+        measured = run.records[place].measurement()
+        found += degenerate_clusters(measured.centered.eigenvalues[:8], n_samples=measured.independent_samples)
+    return found
+
+
+def read_title(text: str) -> tuple[int, int, float]:
+    """Both functions, counted from 0, and their squared overlap."""
+    plain = text.translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789"))
+    j, k = (int(one) - 1 for one in re.findall(r"e(\d+) at", plain))
+    return j, k, float(plain.rsplit(" ", 1)[1])
 
 
 class TestInTheBrowser:
@@ -226,4 +247,57 @@ class TestInTheBrowser:
         visit.page.locator(".plane-axes select").first.dispatch_event("change")
         settled(visit)
         assert pixels(visit) != dark
+        visit.page.close()
+
+    def test_gradients_lie_over_the_samples_when_asked_for(self, browser: Browser, tmp_path: Path) -> None:
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Flatten(), nn.Linear(36, 6), nn.Tanh(), nn.Linear(6, 3))
+        data = torch.randn(40, 1, 6, 6), torch.arange(40) % 3
+        with phiscope.Observer(net, data, run=tmp_path / "run", gradients=2, restricted=True) as observer:
+            observer.record(epoch=0)
+        visit = Watched(browser, report(tmp_path / "run", tmp_path / "page.html").as_uri())
+        block = visit.page.locator(".gallery-run")
+        block.scroll_into_view_if_needed()
+        visit.until("document.querySelectorAll('.ends').length > 3")
+        assert block.locator(".look").count() == 0
+        assert block.locator(".spread").count() == visit.page.locator(".ends").count()
+        assert "means: 0 " in (block.locator(".spread").first.get_attribute("aria-label") or "")
+        block.locator(".look-switch input").check()
+        assert block.locator(".look").count() == 2 * 12
+        kept = visit.page.locator(".kept")
+        kept.scroll_into_view_if_needed()
+        visit.until("document.querySelector('.kept').data !== undefined")
+        assert kept.evaluate("node => node.data[1].x") == list(range(7))
+        assert "99 % of it with the first" in visit.page.locator(".kept-now").inner_text()
+        assert block.locator(".look").first.evaluate("node => [node.width, node.height]") == [6, 6]
+        visit.page.locator("#modes input[value=raw]").check(force=True)
+        settled(visit)
+        block.scroll_into_view_if_needed()
+        visit.until("document.querySelector('.look-switch').hidden")
+        assert block.locator(".look").count() == 0
+        assert visit.faults == []
+        visit.page.close()
+
+    def test_the_flow_has_the_squared_overlaps_of_records(self, browser: Browser, address: str) -> None:
+        visit = Watched(browser, address)
+        chart = visit.page.locator(".flow").first
+        chart.scroll_into_view_if_needed()
+        visit.until("document.querySelector('.flow svg') !== null")
+        titles = chart.locator("title").all_text_contents()
+        run = open_run(Path(address.removeprefix("file://")).parent / "a")
+        last = [decoded(plane_frame(run.records[i].extras()["gallery_centered"])) for i in (2, 3)]  # type: ignore[arg-type]
+        unit = [one / np.linalg.norm(one, axis=0) for one in last]
+        # Those outside clusters are compared as they were stored.
+        alone = [k for k in range(8) if not any(start <= k < stop for start, stop in clusters_of(run, (2, 3)))]
+        found = [text for text in titles if "at epoch 2 and" in text]
+        assert len(found) >= 3
+        for text in found:
+            j, k, overlap = read_title(text)
+            if j in alone and k in alone:
+                assert overlap == pytest.approx(float(unit[0][:, j] @ unit[1][:, k]) ** 2, abs=0.01)
+        assert (chart.get_attribute("aria-label") or "").startswith("Flow of eigenfunctions of")
+        assert not visit.page.locator("#kept").is_visible()
+        without = visit.page.locator(".flow-run").nth(2)
+        assert "two records or more" in without.inner_text() or without.locator("svg").count() == 0
+        assert visit.faults == []
         visit.page.close()

@@ -76,6 +76,7 @@ PUBLIC = [
     "compare",
     "diagonalize",
     "diagonalize_kernel",
+    "input_gradients",
     "measure",
     "measure_layers",
     "open_run",

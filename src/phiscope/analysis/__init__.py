@@ -6,5 +6,6 @@
     pairs.py        joint moments of two feature maps on the same samples
     tracking.py     `track`: eigenfunctions through training, by what they are
     rotation.py     eigenfunctions turned toward the classes inside clusters
+    gradients.py    `input_gradients`: where in the input an eigenfunction looks
     restriction.py  `restrict`: the network on its leading eigenfunctions, and the nearest class mean
 """

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from phiscope.errors import HeadError, InputError, ShapeError, UnknownNameError
 from phiscope.network.batch import Batch
 from phiscope.network.feature_map import batch_on, split_on
-from phiscope.network.hooks import Caller
+from phiscope.network.hooks import Caller, cut_off
 from phiscope.network.layer_calls import ModuleCall, module_calls
 from phiscope.network.layer_plan import ReadingChoice, check_width, plan_reading
 from phiscope.network.layer_reading import Heard, LayerReading, layers_listened, mask_of
@@ -144,7 +144,7 @@ class ChosenFeatures(FeatureMap):
         tensor = tensor_at(answer, reading.source.place)
         if tensor is None:
             raise InputError(f"{spelled(reading.source.place)} of the model is no tensor in this batch")
-        return reading.reduced(tensor.detach(), mask_of(batch), batch.owner)
+        return reading.reduced(cut_off(tensor), mask_of(batch), batch.owner)
 
 
 @dataclass(frozen=True, kw_only=True)

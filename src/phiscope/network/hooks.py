@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -149,7 +151,7 @@ class _Notes:
     def before(self, name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             if self.keep_features:
-                taken = channels_last(module, (args[0] if args else next(iter(kwargs.values()))).detach())
+                taken = channels_last(module, cut_off(args[0] if args else next(iter(kwargs.values()))))
                 # A copy, because what follows may write into it (an in-place ReLU on a shared tensor).
                 self.inputs[name] = taken.clone()
                 self.weights[name] = self._weights(module, taken)
@@ -181,6 +183,80 @@ class _Notes:
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             return weight.clone(), None if bias is None else bias.clone()
         return weight, bias
+
+
+_differentiating: ContextVar[bool] = ContextVar("_differentiating", default=False)
+
+
+def cut_off(tensor: Tensor) -> Tensor:
+    """The tensor without how it was made, unless that is asked for by `differentiated`."""
+    return tensor if _differentiating.get() else tensor.detach()
+
+
+@contextmanager
+def differentiated(model: nn.Module, batch: Batch) -> Iterator[tuple[Batch, list[Tensor]]]:
+    """Let features be differentiated by the inputs of a batch while the block runs; meant for the inside of `isolated`.
+
+    Where inputs are whole numbers, such as token ids, it is by what the first embedding makes of them. Nobody's
+    backward hooks on modules hear of it.
+
+    Args:
+        model: the network, unwrapped.
+        batch: inputs.
+
+    Yields:
+        The batch to run, and a list that holds what to differentiate by once it has run.
+    """
+    leaves: list[Tensor] = []
+    ear = Ear()
+    quiet = [(module, module._backward_hooks, module._backward_pre_hooks) for module in model.modules()]
+    before = torch.is_grad_enabled()
+    switch = _differentiating.set(True)
+    try:
+        for module, _, _ in quiet:
+            module._backward_hooks, module._backward_pre_hooks = OrderedDict(), OrderedDict()
+        lent = _with_leaf(batch, leaves)
+        for module in model.modules() if not leaves else ():
+            if isinstance(module, nn.Embedding):
+                ear.after(module, _embedding_leaf(leaves))
+        torch.set_grad_enabled(True)
+        yield lent, leaves
+    finally:
+        torch.set_grad_enabled(before)
+        ear.on = False
+        ear.close()
+        _differentiating.reset(switch)
+        for module, hooks, earlier in quiet:
+            module._backward_hooks, module._backward_pre_hooks = hooks, earlier
+
+
+def _with_leaf(batch: Batch, leaves: list[Tensor]) -> Batch:
+    """The batch with a copy of its first floating input that gradients lead to."""
+    args, kwargs = list(batch.args), dict(batch.kwargs)
+    places: list[tuple[Any, Any]] = [(args, i) for i in range(len(args))] + [(kwargs, name) for name in kwargs]
+    for holder, place in places:
+        if is_differentiable(holder[place], batch.size):
+            leaves.append(holder[place].detach().clone().requires_grad_())
+            # A copy goes in: the model may write into it, which a leaf forbids.
+            with torch.enable_grad():
+                holder[place] = leaves[0].clone()
+            break
+    return replace(batch, args=tuple(args), kwargs=kwargs)
+
+
+def is_differentiable(value: Any, size: int) -> bool:
+    """Whether an input is a tensor of floating numbers with a row for each sample."""
+    return isinstance(value, Tensor) and value.is_floating_point() and value.ndim > 0 and len(value) == size
+
+
+def _embedding_leaf(leaves: list[Tensor]) -> Callable[..., Tensor | None]:
+    def hook(module: nn.Module, args: Any, output: Tensor) -> Tensor | None:
+        if leaves:
+            return None
+        leaves.append(output.detach().clone().requires_grad_())
+        return leaves[0].clone()
+
+    return hook
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from phiscope.errors import InputError, ShapeError
 from phiscope.network.batch import Batch
-from phiscope.network.hooks import Ear
+from phiscope.network.hooks import Ear, cut_off
 from phiscope.network.layer_calls import ChannelAxis, ModuleCall
 from phiscope.network.output_layout import tensor_at
 
@@ -267,7 +267,7 @@ def _hook(
         reading = by_call.get(heard.calls[name])
         tensor = None if reading is None else tensor_at(output, reading.source.place)
         if reading is not None and tensor is not None:
-            heard.features[reading.source.key] = reading.reduced(tensor.detach(), mask, owner)
+            heard.features[reading.source.key] = reading.reduced(cut_off(tensor), mask, owner)
 
     return hook
 

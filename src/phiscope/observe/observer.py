@@ -29,7 +29,7 @@ from phiscope.network.layer_reading import Maps, Tokens
 from phiscope.observe.alerts import Alert
 from phiscope.observe.decoding import Decoder
 from phiscope.observe.desk import OnError
-from phiscope.observe.gallery import NO_IDS, Gallery, gallery_values, kept_gallery
+from phiscope.observe.gallery import NO_IDS, NO_LOOKS, Gallery, Shown, can_look, kept_gallery
 from phiscope.observe.probes import initial_words, named_splits
 from phiscope.observe.ranks import SilentWriter, Writer, watch_of
 from phiscope.observe.recording import Recording, as_numbers, header_of, leave_nothing
@@ -67,6 +67,10 @@ class Observer(Recording):
         gallery: number of samples of each split to show eigenfunctions on; 0 for none.
         decode: makes text of them: a tokenizer with ``.decode``, or a function of a list of token ids (of an array,
             where samples are none). Where the model answers at each token, the gallery then shows tokens in their text.
+        gradients: of so many leading eigenfunctions also store where in the input they look: the gradient by it at the
+            gallery's extreme samples. Each record then runs so many backward passes over the gallery, at once.
+        restricted: also store accuracy and loss of the network on its k leading eigenfunctions alone, for every k, on
+            the gallery's samples; see `phiscope.restrict`.
         max_samples: samples measured of each split; None = all.
         device: where to measure; None = where the parameters are.
         initial: the state to compare features with: "now", parameters and buffers by name, or None for no
@@ -123,6 +127,8 @@ class Observer(Recording):
     rank_tolerance: float = 1e-4
     gallery: int = 256
     decode: Any = None
+    gradients: int = 0
+    restricted: bool = False
     max_samples: int | None = None
     device: torch.device | str | None = None
     initial: Mapping[str, Tensor] | Literal["now"] | None = "now"
@@ -237,7 +243,7 @@ class Observer(Recording):
             self._desk.do(partial(self._writer.note, position, step, numbers))
             return None
         measurements: dict[str, Measurement] = {}
-        shown: dict[str, Tensor] = {}
+        shown: dict[str, Shown] = {}
         try:
             if self._due_now(position, step):
                 for name in self._splits:
@@ -327,6 +333,8 @@ class Observer(Recording):
             shown = kept_gallery(feature_map, batches_of(data), self.gallery, self.targets, self._decoder)
             if shown is None and self._decoder is not None and self.gallery:
                 warnings.warn(f"the samples of {name!r} cannot be decoded: {NO_IDS}", stacklevel=2)
+            if self.gradients and (shown is None or not can_look(shown)):
+                warnings.warn(f"no gradients by the samples of {name!r} are stored: {NO_LOOKS}", stacklevel=2)
             if shown is not None and not self._writer.save_gallery(name, shown.inputs, shown.targets, shown.words):
                 warnings.warn(
                     f"the first samples of {name!r} are others than those the run shows (a loader that shuffles?), so "
@@ -345,16 +353,16 @@ class Observer(Recording):
         step: int | None,
         numbers: Mapping[str, float],
         measurements: Mapping[str, Measurement],
-        shown: Mapping[str, Tensor],
+        shown: Mapping[str, Shown],
     ) -> None:
         """Read everything that was left for later, and write it."""
         for name, measured in measurements.items():
             if measured.evidence is not None and measured.evidence.is_start:
                 self._initial_words[name] = measured.regime
-        extras = {name: gallery_values(features, measurements[name]) for name, features in shown.items()}
+        extras = {name: one.extras(measurements[name]) for name, one in shown.items()}
         self._writer.append(position, step, numbers, measurements, extras)
 
-    def _measured_split(self, name: str) -> tuple[Measurement, Tensor | None]:
+    def _measured_split(self, name: str) -> tuple[Measurement, Shown | None]:
         data, gallery, crew = self._splits[name], self._galleries[name], self._watch.crews[name]
         feature_map = self._feature_map
 
@@ -371,8 +379,10 @@ class Observer(Recording):
             )
             return run_pass(feature_map, batches, options)
 
-        def shown() -> Tensor | None:
-            return None if gallery is None or feature_map is None else gallery.features(feature_map)
+        def shown() -> Shown | None:
+            if gallery is None or feature_map is None:
+                return None
+            return gallery.shown(feature_map, measurement, self.gradients, restricted=self.restricted)
 
         with isolated(self._network, data=data, device=self._where):
             gathered = gather_ranks(crew, self._network, run)

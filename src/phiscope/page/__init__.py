@@ -12,7 +12,7 @@
     planes.py       eigenfunctions on single samples, quantised
     room.py         how much of a long run goes into the page
     turned.py       what changes when eigenfunctions are rotated toward the classes
-    kept.py         pictures that were kept with a run after something was tried on its network
+    tried.py        pictures that were kept with a run after something was tried on its network
     gallery.py      the gallery samples as one picture or a few words each
     number_rows.py  the tables of numbers under the pictures
     words.py        what the page says in sentences

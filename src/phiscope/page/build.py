@@ -26,7 +26,7 @@ from phiscope.metrics import DEFINITIONS
 from phiscope.page import words
 from phiscope.page.charts import gradient, history_spec
 from phiscope.page.contents import contents
-from phiscope.page.kept import kept_cards
+from phiscope.page.tried import tried_cards
 from phiscope.page.number_rows import LastValues, absent_numbers, curve_rows, last_values, section_rows
 from phiscope.page.payload import page_data
 from phiscope.page.tracks import PANELS
@@ -48,9 +48,13 @@ SCRIPTS = (
     "epochs.js",
     "tracks.js",
     "classes.js",
-    "kept.js",
+    "tried.js",
     "align.js",
     "plane.js",
+    "flow.js",
+    "kept.js",
+    "gradients.js",
+    "spread.js",
     "folding.js",
     "page.js",
 )
@@ -134,7 +138,7 @@ def page_text(runs: Mapping[str, Run], *, data: Mapping[str, Any] | None = None,
     sections = history_sections(runs)
     values = last_values(runs)
     cards, shared = _cards(runs, served)
-    kept, pictures = kept_cards(runs)
+    tried, pictures = tried_cards(runs)
     regression = all(card["regression"] for card in cards)
     measured = any(card["measurement"] for card in cards)
     return template.render(
@@ -143,7 +147,14 @@ def page_text(runs: Mapping[str, Run], *, data: Mapping[str, Any] | None = None,
         title=_title(cards),
         cards=cards,
         contents=contents(
-            measured=measured, numbers=bool(sections), several=len(cards) > 1, kept=bool(kept), regression=regression
+            measured=measured,
+            numbers=bool(sections),
+            contrast=len(cards) > 1,
+            kept=any(
+                any(frames) for run in data["runs"] for modes in run["kept"].values() for frames in modes.values()
+            ),
+            tried=bool(tried),
+            regression=regression,
         ),
         contrast=_contrast(runs),
         titles=_titles(),
@@ -155,8 +166,8 @@ def page_text(runs: Mapping[str, Run], *, data: Mapping[str, Any] | None = None,
         sections=[_section(section, values) for section in sections],
         curves=curve_rows(),
         absent=absent_numbers(runs),
-        kept=kept,
-        data={**data, "history": history_data(sections), "kept": pictures},
+        tried=tried,
+        data={**data, "history": history_data(sections), "tried": pictures},
         library=packed_plotly() if served is None else "",
         colors=_colors(),
         made=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),

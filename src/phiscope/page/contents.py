@@ -72,13 +72,25 @@ SECTIONS = (
         hint="one dot a sample, moving through training",
     ),
     Folded(
+        key="flow",
+        title="What became of each eigenfunction",
+        short="Flow",
+        hint="bands of squared overlap from record to record",
+    ),
+    Folded(
+        key="kept",
+        title="How many eigenfunctions the network needs",
+        short="First k",
+        hint="accuracy of the trained head on the first k alone",
+    ),
+    Folded(
         key="tracks",
         title="Where each eigenfunction came from",
         short="Tracks",
         hint="place, strength and quality of each, followed through training",
     ),
     Folded(
-        key="kept",
+        key="tried",
         title="What was tried on this network",
         short="Tried",
         hint="units removed, eigenfeatures damaged, as it was drawn then",
@@ -102,24 +114,19 @@ SECTIONS = (
 """In reading order."""
 
 
-def contents(
-    *, measured: bool, numbers: bool, several: bool, kept: bool, regression: bool
-) -> tuple[Mapping[str, Any], ...]:
+def contents(*, measured: bool, regression: bool, **there: bool) -> tuple[Mapping[str, Any], ...]:
     """The sections that a page has, ready for its template.
 
     Args:
         measured: whether any run has a measurement.
-        numbers: whether any scalar was recorded or measured.
-        several: whether the page shows several runs.
-        kept: whether pictures were kept with a run.
         regression: whether no run has classes.
+        there: by key, whether there is anything for a section that not every page has.
 
     Example:
-        >>> nothing = dict.fromkeys(("measured", "numbers", "several", "kept"), False)
-        >>> [section["key"] for section in contents(**nothing, regression=True)]
+        >>> without = dict.fromkeys(("numbers", "contrast", "kept", "tried"), False)
+        >>> [section["key"] for section in contents(measured=False, regression=True, **without)]
         ['verdict', 'origin']
     """
-    there = {"numbers": numbers, "contrast": several, "kept": kept}
     return tuple(
         {
             "key": section.key,

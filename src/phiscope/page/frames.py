@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from phiscope.figures import class_map, span_map, spectrum_of, turned, turned_values
 from phiscope.figures.classes import obstacle
@@ -12,7 +15,7 @@ from phiscope.figures.spectra import CURVES, DENSE, FLOOR, band, curve, drawn_in
 from phiscope.figures.why import place_of
 from phiscope.page.charts import finite, rounded
 from phiscope.page.class_search import class_search
-from phiscope.page.gallery import SHOWN_EXTREMES, gallery_frame, gallery_values
+from phiscope.page.gallery import SHOWN_EXTREMES, gallery_frame, gallery_values, kept_frame, looks_frame
 from phiscope.page.planes import Values, plane_frame
 from phiscope.page.room import Room
 from phiscope.page.tracks import TrackValues
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 MODES = {"raw": False, "centered": True}
 """Name of each operator and whether it is the centered one."""
 
-PICTURES = ("curves", "maps", "gallery", "planes", "turns")
+PICTURES = ("curves", "maps", "gallery", "looks", "kept", "planes", "turns")
 """What a frame has of each record for each split and operator."""
 
 LIVE_SHARE = 0.9
@@ -48,9 +51,10 @@ def run_frames(run: Run, first: int = 0, *, tracked: int | None = None) -> Frame
         tracked: position of the record from which eigenfunctions are followed; None begins with `first`.
 
     Returns:
-        ``curves``, ``maps``, ``gallery``, ``planes`` and ``turns`` (what differs when rotated toward the classes) by
-        split and operator, one entry a record (None where nothing was measured); ``tracks`` by split, operator and
-        ``diagonalized`` or ``rotated``; ``regimes`` and ``intervals`` by split; ``map_specs`` by split and operator;
+        ``curves``, ``maps``, ``gallery``, ``looks`` (gradients by the input), ``kept`` (the network on its leading
+        functions alone), ``planes`` and ``turns`` (what differs when rotated toward the classes) by split and operator,
+        one entry a record (None where nothing was measured); ``tracks`` by split, operator and ``diagonalized`` or
+        ``rotated``; ``regimes`` and ``intervals`` by split; ``map_specs`` by split and operator;
         by split ``unturned``, why nothing can be rotated, and ``searches``, see `class_search`; ``lowest``, the
         smallest drawn relative eigenvalue, and ``widest``, the largest k.
     """
@@ -81,7 +85,7 @@ class _Frames:
         self._last_map: dict[tuple[str, str], HeatMap] = {}
         self._lowest, self._widest = 1.0, 1
         self._room = Room(run, len(MODES))
-        self._seen: dict[tuple[str, str], tuple[Measurement, Values | None, Rotated | None]] = {}
+        self._seen: dict[tuple[str, str], tuple[Measurement, Values | None, Rotated | None, Mapping[str, Any]]] = {}
 
     def follow(self, position: int, record: Record) -> None:
         """Open one record's measurements, and follow its eigenfunctions."""
@@ -91,7 +95,7 @@ class _Frames:
             for mode, centered in MODES.items():
                 values = gallery_values(extras.get(f"gallery_{mode}"))
                 rotated = turned(measurement, centered=centered, count=0 if values is None else values.shape[1])
-                self._seen[split, mode] = measurement, values, rotated
+                self._seen[split, mode] = measurement, values, rotated, extras
                 if values is not None:
                     moved = None if rotated is None else turned_values(rotated, values)[0]
                     self._tracks[split][mode].add(position, values, moved)
@@ -112,17 +116,21 @@ class _Frames:
 
     def _pictures(self, position: int, split: str, mode: str) -> Frame:
         """Curves, and map, gallery, plane and what rotating changes as far as there is room for them."""
-        measurement, values, rotated = self._seen[split, mode]
+        measurement, values, rotated, extras = self._seen[split, mode]
         centered = MODES[mode]
-        shown: Frame = {"curves": self._curves(measurement, centered)}
+        shown: Frame = {"curves": self._curves(measurement, centered), "kept": kept_frame(extras) if centered else None}
         mapped = self._room.has("maps", position)
         ends = self._room.has("gallery", position)
         if mapped:
             shown["maps"] = self._map(split, mode, measurement)
         if ends:
             shown["gallery"] = gallery_frame(values)
+            shown["looks"] = looks_frame(extras, 0 if values is None else len(values)) if centered else None
         if values is not None:
-            self._room.takes("gallery", 4 * SHOWN_EXTREMES * values.shape[1])
+            # A byte of a gradient takes a quarter of what a number does.
+            self._room.takes(
+                "gallery", 4 * SHOWN_EXTREMES * values.shape[1] + np.size(extras.get("look_cells", ())) // 4
+            )
             functions = self._room.functions(*values.shape)
             if self._room.has("planes", position):
                 shown["planes"] = plane_frame(values[:, :functions], _clusters(measurement, functions, centered))

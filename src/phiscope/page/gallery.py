@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 from phiscope.errors import MissingDependencyError
 from phiscope.figures import extreme_samples
 from phiscope.page.charts import finite, visible
+
+if TYPE_CHECKING:
+    from phiscope.runs import Run
 
 TILE = 48
 """Longest side of a sample in the picture, in pixels; larger samples are averaged down."""
@@ -88,11 +92,25 @@ def sprite_of(images: NDArray[np.uint8]) -> Sprite:
     return Sprite(uri=uri, columns=columns, rows=rows, width=width, height=height)
 
 
-def input_words(inputs: NDArray[Any]) -> list[str]:
-    """A few words for each sample that is no picture: its numbers when there are few of them."""
+def input_names(run: Run) -> list[str]:
+    """Names of the columns of a table, by the header's ``input_names``; empty without."""
+    names = run.header.get("input_names")
+    return [visible(str(name)) for name in names] if isinstance(names, list) else []
+
+
+def input_words(inputs: NDArray[Any], names: Sequence[str] = ()) -> list[str]:
+    """A few words for each sample that is no picture: its numbers when there are few of them, with their names.
+
+    Example:
+        >>> input_words(np.array([[1.5, 2.0]])), input_words(np.array([[1.5, 2.0]]), ["age", "height"])
+        (['(1.5, 2)'], ['age 1.5, height 2'])
+    """
     flat = inputs.reshape(len(inputs), -1)
     if flat.shape[1] > LISTED:
         return [f"sample {index}" for index in range(len(flat))]
+    if len(names) == flat.shape[1]:
+        rows = flat.astype(np.float64).tolist()
+        return [", ".join(f"{name} {value:.2g}" for name, value in zip(names, row, strict=True)) for row in rows]
     return [f"({', '.join(f'{value:.2g}' for value in row)})" for row in flat.astype(np.float64)]
 
 
@@ -118,6 +136,46 @@ def gallery_values(stored: NDArray[Any] | None) -> NDArray[np.float64] | None:
         return None
     values = np.asarray(stored, dtype=np.float64)
     return np.where(np.abs(values) < LARGEST_VALUE, values, np.nan)
+
+
+def looks_frame(extras: Mapping[str, Any], count: int) -> dict[str, Any] | None:
+    """Where eigenfunctions look: by function the samples, the largest gradient, and steps of it as base64 of int8.
+
+    Args:
+        extras: of a record.
+        count: samples of the gallery.
+
+    Returns:
+        None where nothing was stored, or what was stored is damaged.
+    """
+    samples, scale, cells = (extras.get(f"look_{name}") for name in ("samples", "scale", "cells"))
+    if samples is None or scale is None or cells is None:
+        return None
+    shapes = (
+        samples.ndim == 2 and cells.ndim in (3, 4) and cells.shape[:2] == samples.shape and len(scale) == len(samples)
+    )
+    if not shapes or cells.dtype != np.int8 or not cells.size or not ((samples >= 0) & (samples < count)).all():
+        return None
+    return {
+        "samples": samples.tolist(),
+        "scale": [finite(value, 4) for value in np.ravel(scale).tolist()],
+        "shape": list(cells.shape[2:]),
+        "cells": base64.b64encode(cells.tobytes()).decode("ascii"),
+    }
+
+
+def kept_frame(extras: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The network on its k leading eigenfunctions alone: ``k``, and ``accuracy``, or ``loss`` of a regression.
+
+    Returns:
+        None where nothing was stored, or what was stored is damaged.
+    """
+    k, loss, accuracy = (extras.get(f"restricted_{name}") for name in ("k", "loss", "accuracy"))
+    values = loss if accuracy is None else accuracy
+    if k is None or values is None or k.ndim != 1 or values.shape != k.shape or not len(k):
+        return None
+    name = "loss" if accuracy is None else "accuracy"
+    return {"k": k.tolist(), name: [finite(value, 3) for value in values.tolist()]}
 
 
 def gallery_frame(values: NDArray[np.float64] | None) -> list[list[Any]] | None:

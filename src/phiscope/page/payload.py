@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from phiscope.analysis.rotation import NEARLY_EQUAL
 from phiscope.figures import as_images, log_epochs, operator_figure
 from phiscope.figures.classes import MOST_CLASSES
-from phiscope.figures.palette import GHOST, ON_DARK
+from phiscope.figures.palette import GHOST, OKABE_ITO, ON_DARK
 from phiscope.figures.seeds import color_of_each
 from phiscope.figures.spectra import band_reason
 from phiscope.figures.tracks import GONE
@@ -20,7 +20,7 @@ from phiscope.metrics import DEFINITIONS
 from phiscope.metrics.regime import MINIMAL_DISTANCE, MINIMAL_USED_VARIANCE
 from phiscope.page.charts import finite, map_spec, panel_layout, visible
 from phiscope.page.frames import MODES, run_frames
-from phiscope.page.gallery import Sprite, input_words, sprite_of, target_words
+from phiscope.page.gallery import Sprite, input_names, input_words, sprite_of, target_words
 from phiscope.page.planes import group_data
 from phiscope.page.tracks import lowest_strength, track_layouts
 from phiscope.page.turned import gap_words
@@ -97,6 +97,7 @@ def page_data(runs: Mapping[str, Run]) -> dict[str, Any]:
         "why": why_data(),
         "regimes": {name: title for name, title in REGIME_TITLES.items() if name is not None},
         "gone": GONE,
+        "flow_colors": OKABE_ITO,
         "wide": 1 / NEARLY_EQUAL,
         "log_epochs": log_epoch_data(runs),
         "unit": unit,
@@ -206,12 +207,13 @@ def _run_data(color: str, label: str, run: Run, frame: dict[str, Any], shared: S
         "searches": frame["searches"],
         "samples": {split: sample_data(run, split) for split in run.splits},
         "map_specs": _map_specs(frame),
+        "columns": input_names(run),
         **record_data(run, frame, shared.several),
         **summary_data(run, extremes_of(frame), shared),
     }
 
 
-RECORD_TABLES = ("curves", "maps", "gallery", "planes", "turns", "regimes", "intervals")
+RECORD_TABLES = ("curves", "maps", "gallery", "looks", "kept", "planes", "turns", "regimes", "intervals")
 """What a frame says of each record."""
 
 
@@ -331,7 +333,9 @@ def sample_data(run: Run, split: str) -> dict[str, Any] | None:
             "width": sprite.width,
             "height": sprite.height,
         },
-        "words": None if sprite is not None or gallery.words is not None else input_words(gallery.inputs),
+        "words": None
+        if sprite is not None or gallery.words is not None
+        else input_words(gallery.inputs, input_names(run)),
         "marked": gallery.words,
         "targets": target_words(gallery.targets, run.class_names, len(gallery.inputs)),
         "groups": group_data(gallery.targets, run.class_names),

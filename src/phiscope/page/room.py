@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from phiscope.runs import Run
 
-BUDGETS = {"maps": 600_000, "gallery": 120_000, "planes": 1_500_000}
+BUDGETS = {"maps": 400_000, "gallery": 120_000, "planes": 1_200_000}
 """At most about so many map cells, gallery numbers and quantised values of one run go into the page."""
 
 MOST_DOTS = 2000

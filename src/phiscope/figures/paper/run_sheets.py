@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from phiscope.errors import InputError, MissingNumberError, RunError, UnknownNameError
 from phiscope.figures.extremes import as_images, extreme_samples
@@ -43,6 +44,14 @@ SYMBOLS = ("circle", "square", "triangle", "diamond", "cross")
 
 NEAR = 12
 """Letters of text on each side of a marked token."""
+
+LOOKS = (
+    "Orange: more of this pixel raises the function, blue: it lowers it (its gradient by the input; strongest where "
+    "most opaque). "
+)
+
+RAISES, LOWERS = (230, 100, 10), (30, 110, 200)
+"""Colors of gradients, red, green and blue."""
 
 MOST_DOTS = 2000
 """So many samples of a plane are drawn."""
@@ -186,6 +195,7 @@ def _gallery(run: Run, record: Record, split: str) -> Sheet:
     ends = extreme_samples(shown, count=5)
     chosen = [(*one.largest, *one.smallest[::-1]) for one in ends]
     images = as_images(kept.inputs) if kept.words is None else None
+    tinted = {} if images is None else _tinted(images, record.extras(split))
     said = kept.words
     captions = tuple(
         tuple(f"{_class_of(run, kept.targets, i)} {shown[i, row]:+.1f}".strip() for i in places)
@@ -195,7 +205,9 @@ def _gallery(run: Run, record: Record, split: str) -> Sheet:
         title="Largest (left) and smallest (right) on",
         row_labels=tuple(f"e{row + 1}" for row in range(len(chosen))),
         captions=captions,
-        images=() if images is None else tuple(tuple(images[i] for i in places) for places in chosen),
+        images=()
+        if images is None
+        else tuple(tuple(tinted.get((row, i), images[i]) for i in places) for row, places in enumerate(chosen)),
         texts=()
         if images is not None
         else tuple(tuple(_text(kept.inputs[i] if said is None else said[i]) for i in places) for places in chosen),
@@ -204,10 +216,27 @@ def _gallery(run: Run, record: Record, split: str) -> Sheet:
     caption = (
         f"Extreme samples of the leading centered eigenfunctions among the {len(shown)} kept ones, with class and "
         "value; each function has mean square 1 over all samples, and its sign is arbitrary. "
+        f"{LOOKS if tinted else ''}"
         f"{of_whom(record.measurement(split), at_words(record.unit, record.at), split)} {MADE}"
     )
     height = 0.35 + 0.55 * len(chosen)
     return Sheet(name="gallery", headline="", parts=(pictures,), caption=caption, across=1, height=height)
+
+
+def _tinted(images: NDArray[np.uint8], extras: Mapping[str, NDArray[Any]]) -> dict[tuple[int, int], NDArray[np.uint8]]:
+    """By function and sample the image under the gradient of the function by it, where a record has that."""
+    samples, cells = extras.get("look_samples"), extras.get("look_cells")
+    if samples is None or cells is None or cells.ndim != 4:
+        return {}
+    found = {}
+    for row, (places, grids) in enumerate(zip(samples.tolist(), cells, strict=True)):
+        for place, grid in zip(places, grids.astype(np.float64) / 127, strict=True):
+            gray = np.asarray(images[place], dtype=np.float64).mean(axis=2)
+            rows, columns = (np.arange(size) * part // size for size, part in zip(gray.shape, grid.shape, strict=True))
+            strength = np.sqrt(np.abs(grid))[np.ix_(rows, columns)][..., None] * 0.9
+            color = np.where((grid > 0)[np.ix_(rows, columns)][..., None], RAISES, LOWERS)
+            found[row, place] = np.asarray((1 - strength) * gray[..., None] + strength * color, dtype=np.uint8)
+    return found
 
 
 def _class_of(run: Run, targets: Any, index: int) -> str:

@@ -143,6 +143,7 @@ function drawGallery(block) {
     now.textContent = "no samples were kept for this run, split and time";
     return;
   }
+  lookSwitch(block, run);
   const turn = turnOf(run, record);
   now.textContent = nowShort(run, record, turn);
   const curve = pick(run, run.curves)[record];
@@ -163,8 +164,12 @@ function drawGallery(block) {
     const card = element("div", undefined, "ends");
     const title = element("h3", `e${one ? "′" : ""}${subscript(k)}${named}${cluster ? ` [${cluster[0]} to ${cluster[1]}]` : ""}`);
     title.append(element("span", `ρ/ρ₁ = ${words(one ? one.rho : curve.eigenvalues[order], 2)}`));
-    card.append(title, element("p", "largest"), tileList(samples, largest, high));
-    card.append(element("p", "smallest"), tileList(samples, smallest, low));
+    const lists = [tileList(samples, largest, high), tileList(samples, smallest, low)];
+    card.append(title, element("p", "largest"), lists[0], element("p", "smallest"), lists[1]);
+    if (!one) {
+      [largest, smallest].forEach((indices, side) => addLooks(run, block, record, k, indices, lists[side]));
+      addSpread(card, run, record, k);
+    }
     place.append(card);
   });
   more.hidden = frame.length <= FIRST_CARDS;

@@ -7,8 +7,9 @@ const drawers = [
   [".plane", drawPlane],
   [".history", drawHistory],
   [".track", drawTrack],
+  [".flow", drawFlow],
   [".kept", drawKept],
-  [".kept", drawKept],
+  [".tried", drawTried],
   [".gallery-run", drawGallery],
 ];
 const drawerOf = (node) => drawers.find(([selector]) => node.matches(selector))[1];

@@ -18,7 +18,7 @@ _FEW = 40
 """Lines of so few points have markers."""
 
 
-def kept_cards(runs: Mapping[str, Run]) -> tuple[list[dict[str, Any]], list[Spec]]:
+def tried_cards(runs: Mapping[str, Run]) -> tuple[list[dict[str, Any]], list[Spec]]:
     """What the page says of kept pictures, one entry a picture, and the specifications of their panels in order.
 
     Args:

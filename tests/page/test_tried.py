@@ -10,7 +10,7 @@ from torch import nn
 import phiscope
 from phiscope.figures.kept import FOLDER
 from phiscope.page import report
-from phiscope.page.kept import kept_cards
+from phiscope.page.tried import tried_cards
 from phiscope.surgery import damage
 
 
@@ -39,8 +39,8 @@ def test_damage_is_on_the_page_when_it_was_kept(kept, tmp_path):
     assert "What was tried on this network" in text
     assert "Without the k-th eigenfeature alone" in text
     assert "n = 150 samples" in text
-    assert text.count('class="chart kept"') == len(data["kept"]) == 4
-    band, line = data["kept"][0]["data"]
+    assert text.count('class="chart tried"') == len(data["tried"]) == 4
+    band, line = data["tried"][0]["data"]
     assert line["y"] == pytest.approx(found.accuracy_lost[:, 0].tolist(), abs=1e-4)
     assert band["fill"] == "toself"
     assert max(band["y"]) == pytest.approx(found.accuracy_lost[:, 2].max(), abs=1e-4)
@@ -51,7 +51,7 @@ def test_a_page_without_kept_pictures_says_nothing_of_them(tmp_path):
     m = phiscope.diagonalize(torch.randn(20, 3, generator=torch.Generator().manual_seed(0)))
     text, data = page_data(report(phiscope.write_run(tmp_path / "run", [(0, m)]), tmp_path / "page.html"))
     assert "What was tried" not in text
-    assert data["kept"] == []
+    assert data["tried"] == []
 
 
 def test_what_cannot_be_read_is_a_sentence_and_titles_are_escaped(kept, tmp_path):
@@ -62,7 +62,7 @@ def test_what_cannot_be_read_is_a_sentence_and_titles_are_escaped(kept, tmp_path
     broken.write_text('{"format": 1}')
     try:
         text, _ = page_data(report(folder, tmp_path / "page.html"))
-        cards, specs = kept_cards({"a": phiscope.open_run(folder)})
+        cards, specs = tried_cards({"a": phiscope.open_run(folder)})
     finally:
         path.unlink()
         broken.unlink()
