@@ -8,7 +8,6 @@ import pytest
 
 from phiscope.findings.findings import Findings, is_of_precision, warn_of_bias
 from phiscope.page.build import page_text
-from phiscope.page.contents import SECTIONS, contents
 from phiscope.page.verdicts import happened, lowness_words, since_words, told_apart
 from phiscope.page.words import gathered_warnings
 from phiscope.runs import open_run
@@ -93,13 +92,3 @@ def test_words_of_precision_are_those_that_are_said() -> None:
     warn_of_bias(found, 40, ("participation_ratio",))
     (said,) = found.warnings
     assert told_apart([said, "x"]) == (("x",), (said,))
-
-
-def test_the_contents_list_what_the_page_has(tmp_path: Path) -> None:
-    whole = contents(measured=True, numbers=True, regression=False)
-    assert [section["key"] for section in whole] == [section.key for section in SECTIONS]
-    assert next(section for section in whole if section["key"] == "maps")["title"].startswith("Which class")
-    page = page_text({"run": write_run(tmp_path / "run", Recipe(epochs=(0,), **SMALL))})
-    for section in whole:
-        assert f'<details class="fold" id="{section["key"]}">' in page
-        assert f'<a href="#{section["key"]}">{section["short"]}</a>' in page

@@ -51,6 +51,7 @@ TEST_FILES_OF_NO_MODULE = {
     "integrations/test_two_processes.py",
     "live/test_browser.py",
     "page/test_browser.py",
+    "page/test_first_screen.py",
     "page/test_growth.py",
     "reproduction/test_families.py",
     "runs/test_format1.py",
