@@ -191,7 +191,7 @@ class TestInTheBrowser:
         label = visit.page.locator(".plane").first.get_attribute("aria-label") or ""
         assert "eigenfunctions 1 and 4" in label
         assert "40 samples of 4 classes" in label
-        button = visit.page.locator(".plane-key button", has_text="kind 2")
+        button = visit.page.locator(".dots-key button", has_text="kind 2")
         button.click()
         assert button.get_attribute("aria-pressed") == "true"
         chosen = pixels(visit)
@@ -207,7 +207,7 @@ class TestInTheBrowser:
         visit = Watched(browser, address, width=390)
         visit.page.locator(".plane-run").nth(1).scroll_into_view_if_needed()
         settled(visit)
-        assert visit.page.locator(".plane-key").nth(1).inner_text().startswith("target")
+        assert visit.page.locator(".dots-key").nth(1).inner_text().startswith("target")
         assert visit.page.locator(".plane-now").nth(2).inner_text().startswith("no values on single samples")
         assert not visit.page.locator(".plane").nth(2).is_visible()
         assert visit.overflow() <= 0
