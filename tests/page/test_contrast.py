@@ -57,11 +57,18 @@ def browser() -> Iterator[Browser]:
         yield started
 
 
+def unfolded(browser: Browser, address: str, width: int = 1280) -> Watched:
+    """The page with every section open."""
+    visit = Watched(browser, address, width=width)
+    visit.page.evaluate("document.querySelectorAll('details').forEach((node) => (node.open = true))")
+    return visit
+
+
 class TestInTheBrowser:
     pytestmark = NEEDS_BROWSER
 
     def test_seeds_are_one_line_with_a_band(self, browser: Browser, runs: list[Run], tmp_path: Path) -> None:
-        visit = Watched(browser, report(runs, tmp_path / "page.html").as_uri(), width=390)
+        visit = unfolded(browser, report(runs, tmp_path / "page.html").as_uri(), width=390)
         chart = visit.page.locator(".history").nth(2)
         chart.scroll_into_view_if_needed()
         visit.until("document.querySelectorAll('.history')[2].data !== undefined")

@@ -134,6 +134,13 @@ def read_title(text: str) -> tuple[int, int, float]:
     return j, k, float(plain.rsplit(" ", 1)[1])
 
 
+def unfolded(browser: Browser, address: str, width: int = 1280) -> Watched:
+    """The page with every section open."""
+    visit = Watched(browser, address, width=width)
+    visit.page.evaluate("document.querySelectorAll('details').forEach((node) => (node.open = true))")
+    return visit
+
+
 class TestInTheBrowser:
     pytestmark = NEEDS_BROWSER
 
@@ -173,7 +180,7 @@ class TestInTheBrowser:
         assert np.allclose(np.array(read, dtype=float).T, decoded(frame), atol=1e-6, equal_nan=True)
 
     def test_it_follows_the_slider_the_axes_and_the_class(self, browser: Browser, address: str) -> None:
-        visit = Watched(browser, address)
+        visit = unfolded(browser, address)
         visit.page.locator(".plane").first.scroll_into_view_if_needed()
         settled(visit)
         last = pixels(visit)
@@ -204,7 +211,7 @@ class TestInTheBrowser:
     def test_values_of_a_regression_have_a_scale_and_a_run_without_values_says_so(
         self, browser: Browser, address: str
     ) -> None:
-        visit = Watched(browser, address, width=390)
+        visit = unfolded(browser, address, width=390)
         visit.page.locator(".plane-run").nth(1).scroll_into_view_if_needed()
         settled(visit)
         assert visit.page.locator(".dots-key").nth(1).inner_text().startswith("target")
@@ -214,7 +221,7 @@ class TestInTheBrowser:
         visit.page.close()
 
     def test_the_sample_under_the_pointer_is_shown(self, browser: Browser, address: str) -> None:
-        visit = Watched(browser, address)
+        visit = unfolded(browser, address)
         chart = visit.page.locator(".plane").first
         chart.scroll_into_view_if_needed()
         settled(visit)
@@ -235,7 +242,7 @@ class TestInTheBrowser:
 
     def test_a_dark_page_paints_its_axes_light(self, browser: Browser, address: str, tmp_path: Path) -> None:
         """The ink of the canvas is the text's, whatever that is."""
-        visit = Watched(browser, address)
+        visit = unfolded(browser, address)
         visit.page.locator(".plane").first.scroll_into_view_if_needed()
         settled(visit)
         dark = pixels(visit)
@@ -251,7 +258,7 @@ class TestInTheBrowser:
         data = torch.randn(40, 1, 6, 6), torch.arange(40) % 3
         with phiscope.Observer(net, data, run=tmp_path / "run", gradients=2, restricted=True) as observer:
             observer.record(epoch=0)
-        visit = Watched(browser, report(tmp_path / "run", tmp_path / "page.html").as_uri())
+        visit = unfolded(browser, report(tmp_path / "run", tmp_path / "page.html").as_uri())
         block = visit.page.locator(".gallery-run")
         block.scroll_into_view_if_needed()
         visit.until("document.querySelectorAll('.ends').length > 3")
@@ -275,7 +282,7 @@ class TestInTheBrowser:
         visit.page.close()
 
     def test_the_flow_has_the_squared_overlaps_of_records(self, browser: Browser, address: str) -> None:
-        visit = Watched(browser, address)
+        visit = unfolded(browser, address)
         chart = visit.page.locator(".flow").first
         chart.scroll_into_view_if_needed()
         visit.until("document.querySelector('.flow svg') !== null")
