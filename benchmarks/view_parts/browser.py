@@ -128,12 +128,20 @@ def told_of(browser: Browser, address: str, more: Callable[[], None], rounds: in
     return spent
 
 
+def shown(page: Page, selector: str) -> None:
+    """Bring a picture into sight, also one in a section that is folded."""
+    page.locator(selector).first.evaluate(
+        "node => { for (let one = node; one; one = one.parentElement) if (one.tagName === 'DETAILS') one.open = true; }"
+    )
+    page.locator(selector).first.scroll_into_view_if_needed()
+
+
 def slid(page: Page) -> dict[str, Any]:
     """Steps of the slider with the first picture in sight, then with map and plane."""
     count = int(page.evaluate("Number(document.getElementById('position').max)"))
     told = {}
     for name, selector in (("picture", ".operator"), ("map", ".map"), ("plane", ".plane")):
-        page.locator(selector).first.scroll_into_view_if_needed()
+        shown(page, selector)
         page.wait_for_timeout(1500)
         spent = [page.evaluate(ONE_STEP, (count - 1 - step) % (count + 1)) for step in range(STEPS)]
         told[f"slide_{name}_ms"] = round(statistics.median(spent), 1)
@@ -143,7 +151,7 @@ def slid(page: Page) -> dict[str, Any]:
 
 def played(page: Page) -> dict[str, Any]:
     """Frames of the plane in a second while the picture plays."""
-    page.locator(".plane").first.scroll_into_view_if_needed()
+    shown(page, ".plane")
     page.evaluate("document.getElementById('position').value = '0'")
     page.locator("#position").dispatch_event("input")
     page.wait_for_timeout(1500)

@@ -134,6 +134,13 @@ def read_title(text: str) -> tuple[int, int, float]:
     return j, k, float(plain.rsplit(" ", 1)[1])
 
 
+def unfolded(browser: Browser, address: str, width: int = 1280) -> Watched:
+    """The page with every section open."""
+    visit = Watched(browser, address, width=width)
+    visit.page.evaluate("document.querySelectorAll('details').forEach((node) => (node.open = true))")
+    return visit
+
+
 class TestInTheBrowser:
     pytestmark = NEEDS_BROWSER
 
@@ -192,7 +199,7 @@ class TestInTheBrowser:
         label = visit.page.locator(".plane").first.get_attribute("aria-label") or ""
         assert "eigenfunctions 1 and 4" in label
         assert "40 samples of 4 classes" in label
-        button = visit.page.locator(".plane-key button", has_text="kind 2")
+        button = visit.page.locator(".dots-key button", has_text="kind 2")
         button.click()
         assert button.get_attribute("aria-pressed") == "true"
         chosen = pixels(visit)
@@ -209,7 +216,7 @@ class TestInTheBrowser:
         visit.unfold()
         visit.page.locator(".plane-run").nth(1).scroll_into_view_if_needed()
         settled(visit)
-        assert visit.page.locator(".plane-key").nth(1).inner_text().startswith("target")
+        assert visit.page.locator(".dots-key").nth(1).inner_text().startswith("target")
         assert visit.page.locator(".plane-now").nth(2).inner_text().startswith("no values on single samples")
         assert not visit.page.locator(".plane").nth(2).is_visible()
         assert visit.overflow() <= 0
@@ -255,7 +262,7 @@ class TestInTheBrowser:
         data = torch.randn(40, 1, 6, 6), torch.arange(40) % 3
         with phiscope.Observer(net, data, run=tmp_path / "run", gradients=2, restricted=True) as observer:
             observer.record(epoch=0)
-        visit = Watched(browser, report(tmp_path / "run", tmp_path / "page.html").as_uri())
+        visit = unfolded(browser, report(tmp_path / "run", tmp_path / "page.html").as_uri())
         block = visit.page.locator(".gallery-run")
         block.scroll_into_view_if_needed()
         visit.until("document.querySelectorAll('.ends').length > 3")
@@ -279,7 +286,7 @@ class TestInTheBrowser:
         visit.page.close()
 
     def test_the_flow_has_the_squared_overlaps_of_records(self, browser: Browser, address: str) -> None:
-        visit = Watched(browser, address)
+        visit = unfolded(browser, address)
         chart = visit.page.locator(".flow").first
         chart.scroll_into_view_if_needed()
         visit.until("document.querySelector('.flow svg') !== null")

@@ -45,7 +45,7 @@ function planeChoices(block, series) {
 
 // Which class stands out; in a long list by name, in a short one by its mark.
 function planeKey(block, run, groups) {
-  const place = block.querySelector(".plane-key");
+  const place = block.querySelector(".dots-key");
   const key = `${state.split} ${groups.length}`;
   if (place.dataset.of === key) return;
   place.dataset.of = key;
@@ -107,7 +107,7 @@ const inkOf = (node) => getComputedStyle(node).color;
 const dotColor = (color, ink) => (color === "#000000" ? ink : color);
 
 function paintKey(block, ink) {
-  every(".plane-key canvas", block).forEach((mark) => {
+  every(".dots-key canvas", block).forEach((mark) => {
     const path = new Path2D();
     symbolPath(path, mark.dataset.symbol, 13, 13, 9);
     const pen = mark.getContext("2d");
@@ -126,13 +126,13 @@ function drawPlane(chart) {
   const now = block.querySelector(".plane-now");
   const kept = planes.get(chart);
   if (!series || record < 0) {
-    block.querySelector(".plane-key").hidden = true;
+    block.querySelector(".dots-key").hidden = true;
     now.textContent = series ? "not recorded yet at this time" : "no values on single samples were stored for this run and split";
     planes.delete(chart);
     if (series) chart.firstElementChild.getContext("2d").clearRect(0, 0, 9999, 9999);
     return;
   }
-  block.querySelector(".plane-key").hidden = false;
+  block.querySelector(".dots-key").hidden = false;
   const [x, y] = planeChoices(block, series);
   const groups = dotGroups(run);
   planeKey(block, run, groups);
