@@ -1,7 +1,7 @@
 """Findings beside the paper's claims: numbered, and withdrawn where the numbers do not show them."""
 
 from made_outcomes import SEEDS, made
-from phiscope.reproduction.discoveries import findings
+from phiscope.reproduction.discoveries.numbered import findings
 from phiscope.reproduction.families import code
 from phiscope.reproduction.summary import summarize
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from phiscope.reproduction.discoveries import findings
+from phiscope.reproduction.discoveries.numbered import findings
 from phiscope.reproduction.families import FAMILIES
 from phiscope.reproduction.text import markdown_page, terminal_text
 
@@ -22,8 +22,10 @@ def test_the_terminal_shows_every_claim_beside_the_papers_figures(summaries):
 def test_markdown_tables_are_whole(summaries, medium, beside):
     page = markdown_page(summaries, findings(summaries), pictures="images", medium=medium if beside else ())
     tables = re.findall(r"(?:^\|.*\n)+", page, re.M)
-    # A table of numbers for each medium family, and one of records.
-    assert len(tables) == 1 + 2 * len(FAMILIES) + beside * (len(medium) + 1)
+    shown = [*summaries, *(medium if beside else ())]
+    # Scoreboard, overview, claims; numbers of each family and scale, records of one, layers of one.
+    wanted = 2 + len(FAMILIES) + len(shown) + beside + sum(bool(one.layers) for one in shown)
+    assert len(tables) == wanted + sum(bool(one.rows) for one in findings(summaries))
     for table in tables:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
     anchors = re.findall(r"\]\(#([^)]+)\)", page)

@@ -19,6 +19,7 @@ LETTERS = MappingProxyType(
         "g": "scaling",
         "h": "regression",
         "i": "poor",
+        "j": "ladder",
     }
 )
 """The name of each family by its letter."""

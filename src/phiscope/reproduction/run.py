@@ -1,4 +1,4 @@
-"""All of it: run what is missing of one family or of all nine, and judge the claims."""
+"""All of it: run what is missing of one family or of all, and judge the claims."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def reproduce(
     Ctrl-C ends the call as usual, with what has been finished.
 
     Args:
-        family: name or letter; None takes all nine.
+        family: name or letter; None takes all.
         scale: "small" for two CPU cores, "medium" for Fashion-MNIST in hours, "full" for the paper's own set-ups where
             there are data and a GPU.
         jobs: trainings side by side, each a process with one thread.

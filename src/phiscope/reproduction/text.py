@@ -6,8 +6,15 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 from phiscope.reproduction.claims import VERDICTS, Judgement
-from phiscope.reproduction.discoveries import FoundOut
-from phiscope.reproduction.summary import RECORD_HEADS, FamilySummary, paired, verdict_counts
+from phiscope.reproduction.discoveries.numbered import FoundOut
+from phiscope.reproduction.summary import (
+    LAYER_HEADS,
+    RECORD_HEADS,
+    FamilySummary,
+    paired,
+    scoreboard,
+    verdict_counts,
+)
 
 WIDTH = 110
 """Terminal text is wrapped at this many columns."""
@@ -77,16 +84,24 @@ def markdown_page(
         medium: of the families that have a medium scale, shown beside the others.
     """
     beside = {summary.family.name: summary for summary in medium}
-    parts = [_HEAD, conditions_text([*summaries, *medium]), "", counted_text(summaries), ""]
+    parts = [_HEAD, conditions_text([*summaries, *medium]), "", "## Scoreboard", ""]
+    parts += [*_table(*scoreboard(summaries, medium)), ""]
     if medium:
         parts += [medium_text(medium), ""]
     parts.append(_overview(summaries, beside))
     parts += ["## What we learned that the paper does not say", ""]
     for finding in findings:
-        parts += [f"{finding.number}. **{finding.title}** {finding.text} (`{finding.command}`)", ""]
+        parts += _finding_part(finding)
     for summary in summaries:
         parts += [_family_part(summary, pictures, beside.get(summary.family.name)), ""]
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _finding_part(finding: FoundOut) -> list[str]:
+    """The sentence, then its figures, then what explains them."""
+    table = [*_table(finding.heads, finding.rows), ""] if finding.rows else []
+    heading = f"### {finding.number}. {finding.title.rstrip('.')}"
+    return [heading, "", *table, finding.text, "", f"`{finding.command}`", ""]
 
 
 def medium_text(medium: Sequence[FamilySummary]) -> str:
@@ -95,7 +110,12 @@ def medium_text(medium: Sequence[FamilySummary]) -> str:
     planned = sum(one.family.medium.core_minutes for one in medium if one.family.medium is not None) / 60
     done = "not run" if not runs else f"{runs} trainings" + (f", {missing} not run" if missing else "")
     counted = f" {counted_text(medium)}" if runs else ""
-    return f"Medium scale (Fashion-MNIST, {planned:.1f} core hours planned): {done}.{counted}"
+    whole = [one.family.letter for one in medium if not one.n_missing]
+    part = [f"{one.family.letter} ({one.n_missing})" for one in medium if one.n_runs and one.n_missing]
+    none = [one.family.letter for one in medium if not one.n_runs]
+    listed = (("run in full", whole), ("trainings missing", part), ("not run", none))
+    told = "; ".join(f"{what}: {', '.join(letters)}" for what, letters in listed if letters)
+    return f"Medium scale (Fashion-MNIST, {planned:.1f} core hours planned): {done}. Families {told}.{counted}"
 
 
 _HEAD = """# The paper, reproduced
@@ -164,7 +184,7 @@ def _family_part(summary: FamilySummary, pictures: str, medium: FamilySummary | 
     ]
     lines += [f"`phiscope reproduce {family.name}` ({summary.n_runs} trainings{_missing(summary)})", ""]
     lines += _claims_table(summary) if medium is None else _paired_table(summary, medium)
-    lines += ["", *_numbers_table(summary)]
+    lines += ["", *_numbers_table(summary), *_layers_part(summary)]
     if summary.n_runs:
         lines += ["", f"![{family.title}: numbers through training]({pictures}/reproduction-{family.name}.svg)"]
     return "\n".join([*lines, *([] if medium is None else _medium_part(medium, pictures))])
@@ -182,8 +202,15 @@ def _medium_part(medium: FamilySummary, pictures: str) -> list[str]:
     if medium.records:
         lines += ["", "Word and numbers at each record (means over seeds; words of all seeds where they differ):", ""]
         lines += _table(RECORD_HEADS, medium.records)
+    lines += _layers_part(medium)
     name = f"{pictures}/reproduction-{family.name}-medium.svg"
     return [*lines, "", f"![{family.title}: numbers through training, medium scale]({name})"]
+
+
+def _layers_part(summary: FamilySummary) -> list[str]:
+    if not summary.layers:
+        return []
+    return ["", "Layers against the network's outputs, maps pooled:", "", *_table(LAYER_HEADS, summary.layers)]
 
 
 def _claims_table(summary: FamilySummary) -> list[str]:

@@ -1,4 +1,4 @@
-"""The nine experiments of the paper as configuration, one file each.
+"""The nine experiments of the paper and a ladder from elsewhere as configuration, one file each.
 
 ::
 
@@ -11,6 +11,7 @@
     scaling.py        knobs with a known effect on how lazy training is
     regression.py     neural collapse in the kernel picture, for targets of equal and unequal spread
     poor.py           the minimal regime with poor performance
+    ladder.py         from rich to lazy by the scale of a centered model, from elsewhere
     fashion.py        what the families share at medium scale: pictures, base training, costs
 """
 
@@ -23,6 +24,7 @@ from phiscope.reproduction.families import (
     batch_norm,
     code,
     grokking,
+    ladder,
     learning_rate,
     minimal,
     poor,
@@ -42,6 +44,7 @@ _ALL = (
     scaling.FAMILY,
     regression.FAMILY,
     poor.FAMILY,
+    ladder.FAMILY,
 )
 
 FAMILIES = MappingProxyType({family.name: family for family in _ALL})
