@@ -2,7 +2,7 @@
 
 from made_outcomes import SEEDS, made
 from phiscope.reproduction.discoveries.numbered import findings
-from phiscope.reproduction.families import code
+from phiscope.reproduction.families import code, scaling
 from phiscope.reproduction.summary import summarize
 
 
@@ -28,3 +28,26 @@ def test_a_finding_that_the_numbers_do_not_show_says_so():
 
     assert "Not so" not in told(0.9, 0.1)
     assert told(0.2, 0.1).endswith("(Not so in these trainings.)")
+
+
+def test_the_readout_finding_needs_a_spectrum_that_stays():
+    def told(ratio_with_decay):
+        outcomes = {}
+        for condition in scaling.FAMILY.small:
+            decays = condition.label == scaling.STILL_ALL
+            numbers = {
+                "dynamical_low_rank": 0.2 if decays else 0.4, "dynamical_low_rank_centered": 0.2 if decays else 0.4,
+                "used_variance": 0.6 if decays else 0.5, "k90": 20.0, "output_rank": 9.0, "output_rank_raw": 9.0,
+                "participation_ratio_centered": 9 * (ratio_with_decay if decays else 1.5), "nc1": 1.0,
+                "dynamical_low_rank_random_head": 0.5, "initial_kernel_similarity": 1.0, "test_accuracy": 0.9,
+            }  # fmt: skip
+            outcomes |= {
+                condition.setup.with_seed(seed).key: made(condition.setup.with_seed(seed), numbers) for seed in SEEDS
+            }
+        found = findings([summarize(scaling.FAMILY, outcomes, scale="small")])
+        return next(one for one in found if "readout" in one.title)
+
+    assert "Not so" not in told(1.5).text
+    assert told(1.2).text.endswith("(Not so in these trainings.)")
+    assert len(told(1.5).rows) == 3
+    assert all(len(row) == len(told(1.5).heads) for row in told(1.5).rows)

@@ -1,12 +1,15 @@
 """What is printed and written of the families."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
+from phiscope.reproduction.claims import VERDICTS
 from phiscope.reproduction.discoveries.numbered import findings
 from phiscope.reproduction.families import FAMILIES
-from phiscope.reproduction.text import markdown_page, terminal_text
+from phiscope.reproduction.summary import scoreboard, verdict_counts
+from phiscope.reproduction.text import markdown_page, medium_text, terminal_text
 
 
 def test_the_terminal_shows_every_claim_beside_the_papers_figures(summaries):
@@ -34,3 +37,28 @@ def test_markdown_tables_are_whole(summaries, medium, beside):
     }
     assert set(anchors) <= headings
     assert "nan" not in page
+
+
+def test_the_scoreboard_counts_every_claim_of_both_scales(summaries, medium):
+    heads, rows = scoreboard(summaries, medium)
+    assert heads == (
+        "verdict",
+        "the paper's claims, small",
+        "our own, small",
+        "the paper's claims, medium",
+        "our own, medium",
+    )
+    assert [row[0] for row in rows] == [*VERDICTS, "claims in all"]
+    for column, (part, ours) in enumerate(
+        ((summaries, False), (summaries, True), (medium, False), (medium, True)), start=1
+    ):
+        counts = verdict_counts(part, ours=ours)
+        assert [int(row[column]) for row in rows] == [*counts.values(), sum(counts.values())]
+    assert len(scoreboard(summaries, ())[0]) == 3
+
+
+def test_what_is_missing_at_medium_scale_is_named_by_family(medium):
+    short = [replace(one, n_runs=0, n_missing=84) if one.family.letter == "g" else one for one in medium]
+    short = [replace(one, n_missing=2) if one.family.letter == "c" else one for one in short]
+    told = medium_text(short)
+    assert "run in full: a, b, e, f, i, j; trainings missing: c (2); not run: g." in told

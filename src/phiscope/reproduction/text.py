@@ -35,7 +35,7 @@ def counted_text(summaries: Sequence[FamilySummary]) -> str:
 
 def _family_block(summary: FamilySummary) -> str:
     family = summary.family
-    seconds = f"{summary.seconds / 60:.1f} core minutes"
+    seconds = f"{summary.seconds / 60:.1f} minutes"
     lines = [f"{family.letter}  {family.name}: {family.title}"]
     lines.append(f"   {summary.n_runs} trainings, {seconds}" + _missing(summary))
     for row in summary.claims:
@@ -135,12 +135,13 @@ and pictures) equal figures cannot be asked for, so a verdict is about size and 
 Medium scale is Fashion-MNIST, 4,000 pictures, networks of half or quarter width: `phiscope reproduce --scale medium`.
 Figures are mean ± standard deviation over three seeds, measured on training samples unless a heading says otherwise, at
 rank tolerance 1e-4. "Corrected" is corrected for the finite number of samples. Thresholds are named constants in
-`phiscope.reproduction.claims`.
+`phiscope.reproduction.claims`. Minutes are clock time with one core for each training, on a machine that did other work
+beside. Family j is a ladder that is not of this paper; all its claims count as our own.
 """
 
 
 def _overview(summaries: Sequence[FamilySummary], beside: Mapping[str, FamilySummary]) -> str:
-    heads = ["", "family", *VERDICTS, "core minutes", *(["medium scale"] if beside else [])]
+    heads = ["", "family", *VERDICTS, "minutes", *(["medium scale"] if beside else [])]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for summary in summaries:
         counted = [row.judgement.verdict for row in summary.claims]
@@ -193,7 +194,11 @@ def _family_part(summary: FamilySummary, pictures: str, medium: FamilySummary | 
 def _medium_part(medium: FamilySummary, pictures: str) -> list[str]:
     family = medium.family
     planned = 0.0 if family.medium is None else family.medium.core_minutes
-    took = f"{medium.n_runs} trainings{_missing(medium)}, {medium.seconds / 60:.0f}" if medium.n_runs else "not run"
+    took = (
+        f"{medium.n_runs} trainings{_missing(medium)}, {medium.seconds / 60:.0f} minutes"
+        if medium.n_runs
+        else "not run"
+    )
     lines = ["", f"**Medium scale.** {family.setting_at('medium')}", ""]
     lines += [f"`phiscope reproduce {family.name} --scale medium` ({took}; {planned:.0f} core minutes planned)"]
     if not medium.n_runs:

@@ -190,7 +190,7 @@ _ALL = (
     ),
     _Finding(
         family="ladder",
-        title="On a ladder from elsewhere not every number keeps the order.",
+        title="On a ladder from elsewhere only weight change and the tangent kernel keep the order at every rung.",
         observe=laziness.rungs,
     ),
 )

@@ -132,19 +132,32 @@ _CLAIMS = (
         up=False,
     ),
     _claim(
-        "The less the tangent kernel changes",
+        "The larger alpha, the less the tangent kernel changes, rung by rung",
         "tangent_kernel_distance",
         "elsewhere (another measure): 13.8, 2.93, 1.02, 0.197, 0.042",
         up=False,
     ),
-    _claim("The larger is S_init", "initial_kernel_similarity", "not measured elsewhere", up=True),
-    _claim("The larger is D_LR of f − f₀", CHANGE, "not measured elsewhere", up=True),
-    _claim("The larger is D_LR of the head's own outputs f", OWN, "not measured elsewhere", up=True),
     _claim(
-        "The larger is centered D_LR of the head's own outputs f", f"{OWN}_centered", "not measured elsewhere", up=True
+        "The larger alpha, the larger S_init, rung by rung",
+        "initial_kernel_similarity",
+        "not measured elsewhere",
+        up=True,
+    ),
+    _claim("The larger alpha, the larger D_LR of f − f₀, rung by rung", CHANGE, "not measured elsewhere", up=True),
+    _claim(
+        "The larger alpha, the larger D_LR of the head's own outputs f, rung by rung",
+        OWN,
+        "not measured elsewhere",
+        up=True,
     ),
     _claim(
-        "The worse is test accuracy",
+        "The larger alpha, the larger centered D_LR of the head's own outputs f, rung by rung",
+        f"{OWN}_centered",
+        "not measured elsewhere",
+        up=True,
+    ),
+    _claim(
+        "The larger alpha, the worse test accuracy, rung by rung",
         "test_accuracy",
         "elsewhere: 88.1, 85.4, 72.3, 57.7, 54.8 %",
         up=False,
