@@ -38,6 +38,9 @@ STILL = 0.02
 A number above 1 (a norm) has moved when its mean changes by more than this share.
 """
 
+TINY = 1e-3
+"""Below this a mean is written with its power of ten."""
+
 CHANCE_FACTOR = 1.5
 """Accuracy counts as chance up to this many times 1 / C: above it lie fluctuations of three seeds of 400 pictures."""
 
@@ -114,6 +117,8 @@ def spread_text(values: FloatArray, *, percent: bool = False) -> str:
         return f"{mean:.1f} ± {spread:.1f} %"
     if not spread:
         return f"{mean:.4g}"
+    if 0 < abs(mean) < TINY:
+        return f"{mean:.1e} ± {spread:.0e}"
     # Two digits of the spread, and as many decimals of the mean; more than four tell nobody anything.
     decimals = min(max(1 - math.floor(math.log10(spread)), 0), 4)
     return f"{mean:.{decimals}f} ± {spread:.{decimals}f}"

@@ -113,9 +113,12 @@ def medium_text(medium: Sequence[FamilySummary]) -> str:
     whole = [one.family.letter for one in medium if not one.n_missing]
     part = [f"{one.family.letter} ({one.n_missing})" for one in medium if one.n_runs and one.n_missing]
     none = [one.family.letter for one in medium if not one.n_runs]
-    listed = (("run in full", whole), ("trainings missing", part), ("not run", none))
+    listed = (("run in full", whole), ("in part (trainings that are missing)", part), ("not run", none))
     told = "; ".join(f"{what}: {', '.join(letters)}" for what, letters in listed if letters)
-    return f"Medium scale (Fashion-MNIST, {planned:.1f} core hours planned): {done}. Families {told}.{counted}"
+    return (
+        f"Medium scale (Fashion-MNIST, {planned:.1f} core hours planned): {done}. Families {told}. A claim is judged "
+        f"when all its conditions have every seed.{counted}"
+    )
 
 
 _HEAD = """# The paper, reproduced

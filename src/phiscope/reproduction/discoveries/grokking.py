@@ -113,8 +113,8 @@ def mirrors(results: Results) -> Observation:
     early = {name: grokking.moments(results, name, "test_accuracy")[0] for name in ("addition", "division")}
     told = [f"{spread_text(values, percent=True)} ({name})" for name, values in early.items()]
     text = (
-        f"At step 200 the test accuracy is {' and '.join(told)}. Addition commutes: half of its test pairs have their "
-        "mirror among the training pairs, so an accuracy up to one half needs no rule. The paper's 5.2 % at step 200 "
-        "is either a training table not known by then, or another operation."
+        f"At the record nearest to step 200 the test accuracy is {' and '.join(told)}. Addition commutes: half of its "
+        "test pairs have their mirror among the training pairs, so an accuracy up to one half needs no rule. The "
+        "paper's 5.2 % at step 200 is either a training table not known by then, or another operation."
     )
     return Observation(text=text, holds=bool(early["division"].mean() < early["addition"].mean()))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import kendalltau
 
-from phiscope.reproduction.claims import Claim, Judge, Judgement, Verdict, spread_text, undefined
+from phiscope.reproduction.claims import Claim, Judge, Judgement, Verdict, undefined
 from phiscope.reproduction.families.code import TORCHS_OWN
 from phiscope.reproduction.families.fashion import planned_minutes, trained_for
 from phiscope.reproduction.family import Column, Condition, Family, Medium, Results
@@ -106,8 +106,7 @@ def _orders(number: str, split: str, *, up: bool) -> Judge:
         problem = undefined(*rungs)
         if problem is not None:
             return problem
-        percent = number.endswith("accuracy")
-        told = [spread_text(rung, percent=percent) for rung in rungs]
+        told = [f"{rung.mean():.1%}" if number.endswith("accuracy") else f"{rung.mean():.3g}" for rung in rungs]
         found = taus(results, number, split, up=up)
         verdict: Verdict = "not reproduced"
         if (found > 1 - 1e-9).all():
