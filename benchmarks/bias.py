@@ -144,14 +144,15 @@ against n in their appendix J, which was not at hand here.
 
 What it says of these three populations:
 
-- **The error of D_LR has either sign.** Of its two parts both are measured too large: the norm of S, which raises D_LR, and
-  what outputs and features share, which lowers it. In isotropic features the second wins (0.077 too small at n = p), in
-  classes with noise the first (0.060 too large). The error falls as 1 / n, to 0.005 at most at n = 20 p.
+- **The error of D_LR has either sign.** Of its two parts both are measured too large: the norm of S, which raises
+  D_LR, and what outputs and features share, which lowers it. In isotropic features the second wins (0.077 too small
+  at n = p), in classes with noise the first (0.060 too large). The error falls as 1 / n, to 0.005 at most at n = 20
+  p.
 - **The corrected twin** is within 0.008 at n = p, and within its spread from n = 5 p on.
-- **Pihat(k) at r and 2 r** is within 0.035 at n = p and 0.004 at n = 20 p where the spectrum has an order. Isotropic features
-  have none (any k of their functions hold k / p): there the leading functions of a sample are chance and are found to
-  hold more, 0.16 too much at n = p and still 0.03 at 20 p, an error that falls more slowly than 1 / n. Clusters of
-  eigenvalues are where to doubt it.
+- **Pihat(k) at r and 2 r** is within 0.035 at n = p and 0.004 at n = 20 p where the spectrum has an order. Isotropic
+  features have none (any k of their functions hold k / p): there the leading functions of a sample are chance and are
+  found to hold more, 0.16 too much at n = p and still 0.03 at 20 p, an error that falls more slowly than 1 / n.
+  Clusters of eigenvalues are where to doubt it.
 
 {further}
 """
