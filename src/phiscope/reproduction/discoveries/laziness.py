@@ -9,7 +9,7 @@ import numpy as np
 from phiscope.reproduction.discoveries.observation import D, Observation, mean_of, percent, plain
 from phiscope.reproduction.families import ladder, minimal, scaling
 from phiscope.reproduction.family import Results
-from phiscope.reproduction.outcome import PR_PER_RANK
+from phiscope.reproduction.outcome import LAYERS, PR_PER_RANK
 
 _SHOWN = MappingProxyType({"D_LR": D, "S_init": "initial_kernel_similarity", "NC1": "nc1"})
 
@@ -104,11 +104,13 @@ def finite_samples(results: Results) -> Observation:
     return Observation(text=text, holds=largest == "samples 100" and float(np.median(list(moved.values()))) < 0.01)
 
 
-def layers(results: Results) -> Observation:
-    """D_LR over depth, before training and at the end."""
+def layers(results: Results) -> Observation | None:
+    """D_LR over depth, before training and at the end, of those conditions that kept layers in every seed."""
     rows, least = [], {"start": 0, "end": 0}
     runs = 0
     for one in results.conditions:
+        if results.lacks(one.label, LAYERS):
+            continue
         done = [outcome for outcome in results.outcomes(one.label) if outcome is not None and outcome.last.layers]
         curves = {
             "start": [minimal.depth_curve(outcome.points[0]) for outcome in done],
@@ -118,6 +120,8 @@ def layers(results: Results) -> Observation:
         for when, found in curves.items():
             least[when] += sum(minimal.ends_least(curve) for curve in found)
         rows.append((one.label, *(_joined(found) for found in curves.values())))
+    if not rows:
+        return None
     text = (
         f"The last layer has the least D_LR in {least['end']} of {runs} trainings at the end and in {least['start']} "
         "of them before training: only what the head reads gives the outputs by a linear map, trained or not. Whether "

@@ -9,7 +9,6 @@ from phiscope.reproduction.discoveries import grokking, laziness, richness
 from phiscope.reproduction.discoveries.observation import Observation, Observer
 from phiscope.reproduction.families import code, poor, regression, scaling
 from phiscope.reproduction.family import Results
-from phiscope.reproduction.outcome import LAYERS
 from phiscope.reproduction.summary import FamilySummary
 
 
@@ -86,7 +85,6 @@ _ALL = (
         family="minimal",
         title="D_LR is least at the last layer, and was so before training.",
         observe=laziness.layers,
-        numbers=((LAYERS, "train"),),
     ),
     _Finding(
         family="grokking",

@@ -28,7 +28,8 @@ class Observation:
     rows: tuple[tuple[str, ...], ...] = ()
 
 
-Observer = Callable[[Results], Observation]
+Observer = Callable[[Results], Observation | None]
+"""From the outcomes of a family to the figures of one finding; None where they have no figure of it."""
 
 
 def percent(results: Results, label: str, name: str, split: str = "train") -> str:
