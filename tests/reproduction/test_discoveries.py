@@ -2,7 +2,7 @@
 
 from made_outcomes import SEEDS, made
 from phiscope.reproduction.discoveries.numbered import findings
-from phiscope.reproduction.families import code, scaling
+from phiscope.reproduction.families import code, ladder, scaling
 from phiscope.reproduction.summary import summarize
 
 
@@ -51,3 +51,27 @@ def test_the_readout_finding_needs_a_spectrum_that_stays():
     assert told(1.2).text.endswith("(Not so in these trainings.)")
     assert len(told(1.5).rows) == 3
     assert all(len(row) == len(told(1.5).heads) for row in told(1.5).rows)
+
+
+def _climbed(seeds, own):
+    """The clothes' ladder for some seeds: all numbers as they should go, but D_LR of f as told."""
+    outcomes = {}
+    for number, condition in enumerate(ladder.FAMILY.medium.conditions):
+        numbers = {name: number + 1.0 if up else 9.0 - number for _, name, _, up in ladder.COMPARED}
+        numbers |= {"train_accuracy": 1.0, "dynamical_low_rank": own[number]}
+        outcomes |= {
+            condition.setup.with_seed(seed).key: made(condition.setup.with_seed(seed), numbers) for seed in seeds
+        }
+    found = findings([], [summarize(ladder.FAMILY, outcomes, scale="medium")])
+    return next((one for one in found if one.command == "phiscope reproduce ladder --scale medium"), None)
+
+
+def test_the_ladder_is_told_from_two_seeds_on():
+    assert _climbed(SEEDS[:1], (1, 2, 3, 2, 1)) is None
+    found = _climbed(SEEDS[:2], (1, 2, 3, 2, 1))
+    assert "Means over 2 seeds" in found.text
+    assert "Not so: D_LR of f." in found.text
+    assert "(Not so in these trainings.)" not in found.text
+    row = next(row for row in found.rows if row[0] == "weight change")
+    assert row[-1] == "+1.0, +1.0"
+    assert _climbed(SEEDS, (1, 2, 3, 4, 5)).text.endswith("(Not so in these trainings.)")

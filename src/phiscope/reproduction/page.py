@@ -62,7 +62,7 @@ def write_page(summaries: Sequence[FamilySummary], path: Path, *, medium: Sequen
         layer_heads=LAYER_HEADS,
         board=scoreboard(summaries, medium if beside else ()),
         marks=_MARKS,
-        findings=list(findings([one for one in summaries if one.scale != "medium"])),
+        findings=list(findings([one for one in summaries if one.scale != "medium"], medium)),
         # The pictures are our own text: matplotlib escapes what stands in them.
         pictures={name: Markup(picture) for name, picture in _pictures(summaries).items()},
         medium_pictures={name: Markup(picture) for name, picture in _pictures(medium if beside else ()).items()},
@@ -88,7 +88,8 @@ def write_docs(summaries: Sequence[FamilySummary], folder: Path, *, medium: Sequ
     facts = json.dumps(known, indent=1, ensure_ascii=False, allow_nan=False)
     _written(folder / "reproduction.json", facts + "\n")
     return _written(
-        folder / "reproduction.md", markdown_page(summaries, findings(summaries), pictures="images", medium=medium)
+        folder / "reproduction.md",
+        markdown_page(summaries, findings(summaries, medium), pictures="images", medium=medium),
     )
 
 
