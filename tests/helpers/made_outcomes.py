@@ -11,8 +11,17 @@ A, B = Setup(data="digits"), Setup(data="digits", width=0.5)
 
 def made(setup, numbers, *, status="finished", regime="minimal", steps=None):
     """An outcome with the same numbers at every moment."""
+    layers = {name: {"n_features": 9.0, **numbers} for name in ("block", "head")} if setup.layers else {}
     points = tuple(
-        Point(step=step, epoch=step / 10, scalars={}, train=numbers, test=numbers, regimes={"train": regime})
+        Point(
+            step=step,
+            epoch=step / 10,
+            scalars={},
+            train=numbers,
+            test=numbers,
+            regimes={"train": regime},
+            layers=layers,
+        )
         for step in (setup.measured_steps() if steps is None else steps)
     )
     return Outcome(

@@ -12,7 +12,10 @@ def _names(family):
     return {column.name for column in family.columns} | {
         "dynamical_low_rank", "dynamical_low_rank_centered", "test_accuracy", "test_r2", "train_accuracy", "gap", "nc1",
         "initial_kernel_similarity", "parameter_norm", "tangent_kernel_distance", "nrc1", "collapse_distance",
-        "right_code_accuracy", "no_code_accuracy", "dynamical_low_rank_corrected", "dynamical_low_rank_of_1000",
+        "right_code_accuracy", "no_code_accuracy", "change_dynamical_low_rank", "change_dynamical_low_rank_centered",
+        "parameter_distance", "target_alignment", "used_variance", "k90", "output_rank_raw", "output_rank",
+        "participation_ratio_centered", "dynamical_low_rank_random_head",
+        "dynamical_low_rank_corrected", "dynamical_low_rank_of_1000",
         *(f"dynamical_low_rank_at_{name}" for name in ("1e-10", "3.1e-07", "1.2e-05", "0.0001", "0.01", "0.1")),
     }  # fmt: skip
 

@@ -55,6 +55,11 @@ def test_moving_and_standing_still():
     assert moves("d", "a", "b", up=None)(results_of(LOW, near)).verdict == "reproduced"
     noisy = (0.1, 0.2, 0.3)
     assert moves("d", "a", "b", up=None)(results_of(LOW, noisy)).verdict == "direction only"
+    # A norm is judged by its share: 101 is 1 % more than 100.
+    norms = (100.0, 100.1, 99.9)
+    assert moves("d", "a", "b", up=None)(results_of(norms, [value + 1 for value in norms])).verdict == "reproduced"
+    far = moves("d", "a", "b", up=None)(results_of(norms, [value + 5 for value in norms]))
+    assert (far.verdict, far.why) == ("not reproduced", "it moves clearly, by +5%")
 
 
 def _regimes(setup, by_step):

@@ -99,3 +99,14 @@ def test_wrong_use_of_the_engine_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="is a file"):
         run_missing([], Store(folder=tmp_path / "file"))
+
+
+def test_a_training_without_its_layers_is_run_again_when_asked(store):
+    plain, layered = TINY, replace(TINY, layers=True)
+    assert store.missing([plain, layered, plain]) == [layered]
+    run_missing([plain], store, progress=False)
+    assert store.missing([layered]) == store.missing([plain], renew=True) == []
+    assert store.missing([layered], renew=True) == [layered]
+    assert run_missing([layered], store, progress=False, renew=True).done == 1
+    assert store.load([plain])[plain.key].last.layers
+    assert store.missing([plain, layered], renew=True) == []

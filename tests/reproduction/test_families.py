@@ -9,7 +9,17 @@ import pytest
 from made_outcomes import HIGH, LOW, SEEDS, made, results_of
 from phiscope.errors import UnknownNameError
 from phiscope.reproduction.claims import CHANCE_FACTOR, VERDICTS
-from phiscope.reproduction.families import FAMILIES, code, family_named, grokking, learning_rate, poor, regression
+from phiscope.reproduction.families import (
+    FAMILIES,
+    code,
+    family_named,
+    grokking,
+    ladder,
+    learning_rate,
+    minimal,
+    poor,
+    regression,
+)
 from phiscope.reproduction.families.fashion import DECAY, planned_seconds
 from phiscope.reproduction.family import Results
 from phiscope.reproduction.options import LETTERS
@@ -47,7 +57,7 @@ def test_a_family_is_complete(family):
 
 def test_medium_scale_is_what_was_planned():
     medium = {family.letter: family.medium for family in FAMILIES.values() if family.medium is not None}
-    assert "".join(medium) == "abcefgikl"
+    assert "".join(medium) == "abcefgijkl"
     assert sum(one.core_minutes for one in medium.values()) < 600
     for letter in "bcf":
         assert {one.setup.weight_decay for one in medium[letter].conditions} >= {DECAY}
@@ -83,7 +93,7 @@ def _tiny(setup):
 
 
 # Seventy cuts of a residual network take ten seconds however small it is.
-@pytest.mark.parametrize("letter", [*"abcefgil", pytest.param("k", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("letter", [*"abcefgijl", pytest.param("k", marks=pytest.mark.slow)])
 def test_every_medium_condition_trains_in_a_tiny_version_and_is_judged(letter):
     family = family_named(letter)
     outcomes, made_of = {}, {}
@@ -302,3 +312,64 @@ def test_minimal_and_poor_needs_both(regime, accuracy, verdict):
     outcomes = {setup.with_seed(seed).key: made(setup, numbers, regime=regime) for seed in SEEDS}
     results = Results(poor.FAMILY, outcomes, scale="small", seeds=SEEDS)
     assert poor.FAMILY.claims[0].judged(results).verdict == verdict
+
+
+def _climbed(numbers):
+    """The ladder with one value a rung, the same in every seed, for each name."""
+    outcomes = {}
+    for number, condition in enumerate(ladder.FAMILY.small):
+        for seed in SEEDS:
+            setup = condition.setup.with_seed(seed)
+            outcomes[setup.key] = made(setup, {name: rungs[number] for name, rungs in numbers.items()})
+    rows = summarize(ladder.FAMILY, outcomes, scale="small").claims
+    return {row.sentence: row.judgement for row in rows}
+
+
+def test_the_ladder_is_judged_by_the_order_of_its_rungs():
+    found = _climbed({
+        "parameter_distance": (5.0, 4.0, 3.0, 2.0, 1.0),
+        "tangent_kernel_distance": (0.5, 0.3, 0.4, 0.1, 0.2),
+        "initial_kernel_similarity": (0.5, 0.1, 0.2, 0.3, 0.4),
+        "dynamical_low_rank": (0.5, 0.4, 0.3, 0.2, 0.1),
+    })  # fmt: skip
+    verdicts = {sentence.removeprefix("The larger alpha, the "): one.verdict for sentence, one in found.items()}
+    assert verdicts["less the weights move, rung by rung"] == "reproduced"
+    assert verdicts["less the tangent kernel changes, rung by rung"] == "direction only"
+    assert verdicts["larger S_init, rung by rung"] == "not reproduced"
+    assert verdicts["larger D_LR of the head's own outputs f, rung by rung"] == "not reproduced"
+    assert verdicts["worse test accuracy, rung by rung"] == "not reproduced"  # never measured
+    assert "+0.6, +0.6, +0.6" in found["The larger alpha, the less the tangent kernel changes, rung by rung"].why
+
+
+def test_the_ladder_is_one_training_but_for_alpha():
+    for conditions in (ladder.FAMILY.small, ladder.FAMILY.medium.conditions):
+        assert {replace(one.setup, alpha=1.0) for one in conditions} == {conditions[0].setup}
+        assert [one.setup.alpha for one in conditions] == [1, 3, 10, 30, 100]
+
+
+def _layered(start, end):
+    """Judgement of the layers of one condition, whose D_LR over depth is the same in every seed."""
+    setup = minimal.FAMILY.small[-2].setup
+    outcomes = {}
+    for seed in SEEDS:
+        one = made(setup.with_seed(seed), {}, steps=(0, 880))
+        points = tuple(
+            replace(point, layers={f"layer {at}": {"dynamical_low_rank": value} for at, value in enumerate(curve)})
+            for point, curve in zip(one.points, (start, end), strict=True)
+        )
+        outcomes[setup.with_seed(seed).key] = replace(one, points=points, numbers=2)
+    results = Results(minimal.FAMILY, outcomes, scale="small", seeds=SEEDS)
+    claim = next(
+        one for one in minimal.FAMILY.claims if one.sentence.endswith("(cnn, digits)") and "layers" in one.sentence
+    )
+    return claim.judged(results)
+
+
+def test_the_last_layer_is_judged_beside_the_start():
+    found = _layered((0.9, 0.5, 0.7), (0.8, 0.4, 0.1))
+    assert found.verdict == "reproduced"
+    assert "3 of 3 seeds at the end, and in 0 before training" in found.why
+    assert _layered((0.9, 0.7, 0.5), (0.8, 0.1, 0.1)).verdict == "not reproduced"
+    without = _layered((), ())
+    assert without.verdict == "not run"
+    assert "--renew" in without.why

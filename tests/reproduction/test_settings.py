@@ -17,15 +17,19 @@ def test_every_setting_changes_the_file_name():
         "depth": 9, "batch_norm": False, "init_scale": 3.0, "frozen": True, "loss": "square", "optimizer": "sgd",
         "learning_rate": 0.5, "momentum": 0.5, "betas": (0.5, 0.5), "weight_decay": 0.5, "schedule": "cosine",
         "warmup_steps": 5, "batch_size": 5, "steps": 5, "crops": True, "points": 5, "probe": 5, "tangent": 5, "seed": 5,
-        "even_points": 5, "decays_frozen": True, "cut": "units", "distortion": "dropblock", "distorted_share": 0.2,
+        "even_points": 5, "decays_frozen": True, "alpha": 2.0, "cut": "units", "distortion": "dropblock", "distorted_share": 0.2,
         "distorted_block": 0.5, "distortion_strength": 2.0,
     }  # fmt: skip
-    assert set(other) == {row.name for row in fields(Setup)}
+    assert set(other) == {row.name for row in fields(Setup)} - {"layers"}
     base = Setup(data="digits", loss="square", frozen=True, optimizer="adamw")
     # The base has what a target scale and a decay of frozen layers need; the other choice is then what differs.
     other |= {"loss": "cross-entropy", "frozen": False}
     keys = {replace(base, **{name: value}).key for name, value in other.items()}
     assert len(keys | {base.key}) == len(other) + 1
+
+
+def test_what_is_kept_of_a_training_is_not_part_of_its_name():
+    assert replace(TINY, layers=True).key == TINY.key
 
 
 def test_settings_survive_json():
@@ -41,7 +45,8 @@ def test_the_key_is_the_same_in_every_process():
 def test_settings_that_came_later_leave_older_names_alone():
     setup = Setup(data="digits", frozen=True, optimizer="adamw")
     facts = setup.facts()
-    del facts["even_points"], facts["decays_frozen"]
+    for name in ("even_points", "decays_frozen", "alpha", "layers"):
+        del facts[name]
     assert Setup.from_facts(facts) == setup
     assert replace(setup, even_points=3).key != setup.key != replace(setup, decays_frozen=True).key
 
@@ -64,6 +69,9 @@ def test_measured_steps_are_logarithmic_and_end_at_the_end():
         {"target_scale": 2.0},
         {"decays_frozen": True},
         {"decays_frozen": True, "frozen": True, "optimizer": "sgd"},
+        {"alpha": -1.0, "loss": "square"},
+        {"alpha": 3.0},
+        {"alpha": 3.0, "loss": "square", "network": "cnn"},
     ],
 )
 def test_impossible_settings_are_refused(wrong):

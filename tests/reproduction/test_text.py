@@ -1,12 +1,15 @@
 """What is printed and written of the families."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
-from phiscope.reproduction.discoveries import findings
+from phiscope.reproduction.claims import VERDICTS
+from phiscope.reproduction.discoveries.numbered import findings
 from phiscope.reproduction.families import FAMILIES
-from phiscope.reproduction.text import markdown_page, terminal_text
+from phiscope.reproduction.summary import scoreboard, verdict_counts
+from phiscope.reproduction.text import markdown_page, medium_text, terminal_text
 
 
 def test_the_terminal_shows_every_claim_beside_the_papers_figures(summaries):
@@ -22,8 +25,10 @@ def test_the_terminal_shows_every_claim_beside_the_papers_figures(summaries):
 def test_markdown_tables_are_whole(summaries, medium, beside):
     page = markdown_page(summaries, findings(summaries), pictures="images", medium=medium if beside else ())
     tables = re.findall(r"(?:^\|.*\n)+", page, re.M)
-    # A table of numbers for each medium family, and one of records.
-    assert len(tables) == 1 + 2 * len(FAMILIES) + beside * (len(medium) + 1)
+    shown = [*summaries, *(medium if beside else ())]
+    # Scoreboard, overview, claims; numbers of each family and scale, records of one, layers of one.
+    wanted = 2 + len(FAMILIES) + len(shown) + beside + sum(bool(one.layers) for one in shown)
+    assert len(tables) == wanted + sum(bool(one.rows) for one in findings(summaries))
     for table in tables:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
     anchors = re.findall(r"\]\(#([^)]+)\)", page)
@@ -32,3 +37,28 @@ def test_markdown_tables_are_whole(summaries, medium, beside):
     }
     assert set(anchors) <= headings
     assert not re.search(r"\bnan\b", page)
+
+
+def test_the_scoreboard_counts_every_claim_of_both_scales(summaries, medium):
+    heads, rows = scoreboard(summaries, medium)
+    assert heads == (
+        "verdict",
+        "the paper's claims, small",
+        "our own, small",
+        "the paper's claims, medium",
+        "our own, medium",
+    )
+    assert [row[0] for row in rows] == [*VERDICTS, "claims in all"]
+    for column, (part, ours) in enumerate(
+        ((summaries, False), (summaries, True), (medium, False), (medium, True)), start=1
+    ):
+        counts = verdict_counts(part, ours=ours)
+        assert [int(row[column]) for row in rows] == [*counts.values(), sum(counts.values())]
+    assert len(scoreboard(summaries, ())[0]) == 3
+
+
+def test_what_is_missing_at_medium_scale_is_named_by_family(medium):
+    short = [replace(one, n_runs=0, n_missing=84) if one.family.letter == "g" else one for one in medium]
+    short = [replace(one, n_missing=2) if one.family.letter == "c" else one for one in short]
+    told = medium_text(short)
+    assert "run in full: a, b, e, f, i, j; in part (trainings that are missing): c (2); not run: g." in told

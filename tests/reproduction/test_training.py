@@ -141,8 +141,8 @@ def test_hidden_layers_without_a_gradient_shrink_and_do_not_turn():
     seen = {}
 
     class Kept(training.Probe):
-        def __init__(self, network, samples):
-            super().__init__(network, samples)
+        def __init__(self, network, samples, **others):
+            super().__init__(network, samples, **others)
             seen.update(network=network, before={name: part.clone() for name, part in network.state_dict().items()})
 
     with pytest.MonkeyPatch.context() as patch:
@@ -164,3 +164,56 @@ def test_the_late_change_is_that_of_the_last_fifth():
     found = train(replace(TINY, steps=10, points=2, even_points=5))
     at = {point.step: point.value("dynamical_low_rank") for point in found.points}
     assert found.value("late_change") == at[10] - at[8]
+
+
+CENTERED = replace(TINY, loss="square", optimizer="sgd", learning_rate=0.05, momentum=0.9, tangent=5)
+
+
+def test_a_centered_model_agrees_with_a_plain_loop():
+    """The naive twin: f - f0 against targets / alpha, f0 by a second network that stays as it was."""
+    alpha, found = 4.0, train(replace(CENTERED, alpha=4.0))
+    digits = load_images("digits", n_train=120, n_test=60, seed=0)
+    model, still = (
+        build_network("fcn", input_shape=(1, 8, 8), num_outputs=10, width=0.04, depth=2, seed=0) for _ in range(2)
+    )
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    generator = torch.Generator().manual_seed(0)
+    batches = [rows for _ in range(2) for rows in torch.randperm(120, generator=generator).split(32)]
+    targets = functional.one_hot(digits.train_y, 10) / alpha
+    for rows in batches[:6]:
+        optimizer.zero_grad()
+        x = digits.train_x[rows]
+        functional.mse_loss(model(x) - still(x).detach(), targets[rows]).backward()
+        optimizer.step()
+    with torch.no_grad():
+        x, y = digits.train_x[:80], digits.train_y[:80]
+        change = model(x) - still(x)
+        own = phiscope.measure(model, (x, y))
+        of_change = phiscope.diagonalize(model.features(x), outputs=change, targets=y)
+        on_test = model(digits.test_x) - still(digits.test_x)
+    assert found.value("dynamical_low_rank") == pytest.approx(own["dynamical_low_rank"], rel=1e-4)
+    # f - f0 is small beside f: float32 leaves it fewer digits.
+    for name in ("dynamical_low_rank", "dynamical_low_rank_centered", "used_variance"):
+        assert found.value(f"change_{name}") == pytest.approx(of_change[name], rel=2e-3)
+    assert found.value("change_dynamical_low_rank") != pytest.approx(own["dynamical_low_rank"], rel=0.02)
+    accuracy = float((on_test.argmax(1) == digits.test_y).double().mean())
+    assert found.value("test_accuracy") == pytest.approx(accuracy)
+    assert "change_dynamical_low_rank" not in found.points[0].train
+    assert found.points[0].value("train_loss") == pytest.approx(0.1)  # alpha (f0 - f0) = 0 against one-hot targets
+
+
+def test_the_larger_alpha_the_lazier():
+    rich, lazy = (train(replace(CENTERED, alpha=alpha)) for alpha in (1.0, 100.0))
+    assert lazy.value("parameter_distance") < 0.1 * rich.value("parameter_distance")
+    assert lazy.value("tangent_kernel_distance") < 0.1 * rich.value("tangent_kernel_distance")
+    assert lazy.value("initial_kernel_similarity") > rich.value("initial_kernel_similarity")
+
+
+def test_layers_are_those_of_measure_layers_at_both_ends():
+    found = train(replace(TINY, layers=True))
+    first, *between, last = found.points
+    assert list(first.layers) == list(last.layers) == ["features.2", "head"]
+    assert not any(point.layers for point in between)
+    assert last.layers["head"]["dynamical_low_rank"] == pytest.approx(found.value("dynamical_low_rank"), rel=1e-4)
+    assert last.layers["head"]["n_features"] == 20
+    assert not train(TINY).last.layers

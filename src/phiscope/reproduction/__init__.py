@@ -9,11 +9,10 @@
     outcome.py       what one training left, as one small file
     engine.py        trainings that are missing, side by side, resumed after a kill
     family.py        conditions of one experiment, and their outcomes
-    families/        the experiments as configuration
+    families/        the nine experiments of the paper, a ladder from elsewhere, pruning and distortion
     claims.py        verdicts and their thresholds
     summary.py       tables and verdicts as plain data
-    discoveries.py   what the paper does not say, numbered
-    observations.py  the figures behind each
+    discoveries/     what the paper does not say, numbered, and the figures behind each
     text.py          terminal and Markdown
     pictures.py      one picture a family
     page.py          page, Markdown with its pictures, and JSON as files

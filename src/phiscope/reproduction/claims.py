@@ -33,7 +33,13 @@ With three seeds, and every seed ordered the same way besides, chance gives that
 """
 
 STILL = 0.02
-"""A number between 0 and 1 has moved when its mean changes by more than this: the last digit the paper prints."""
+"""A number between 0 and 1 has moved when its mean changes by more than this: the last digit the paper prints.
+
+A number above 1 (a norm) has moved when its mean changes by more than this share.
+"""
+
+TINY = 1e-3
+"""Below this a mean is written with its power of ten."""
 
 CHANCE_FACTOR = 1.5
 """Accuracy counts as chance up to this many times 1 / C: above it lie fluctuations of three seeds of 400 pictures."""
@@ -111,6 +117,8 @@ def spread_text(values: FloatArray, *, percent: bool = False) -> str:
         return f"{mean:.1f} ± {spread:.1f} %"
     if not spread:
         return f"{mean:.4g}"
+    if 0 < abs(mean) < TINY:
+        return f"{mean:.1e} ± {spread:.0e}"
     # Two digits of the spread, and as many decimals of the mean; more than four tell nobody anything.
     decimals = min(max(1 - math.floor(math.log10(spread)), 0), 4)
     return f"{mean:.{decimals}f} ± {spread:.{decimals}f}"
@@ -289,12 +297,14 @@ def moves(number: str, start: str, end: str, *, up: bool | None, split: str = "t
         ours = f"{spread_text(a)} ({start}) to {spread_text(b)} ({end})"
         if up is not None:
             return _contrast(a, b, ours, None) if up else _contrast(b, a, ours, None)
-        change = float(b.mean() - a.mean())
+        size = abs(float(a.mean()))
+        change = float(b.mean() - a.mean()) / max(size, 1.0)
+        told = f"{change:+.2g}" if size <= 1 else f"{change:+.0%}"
         clear = is_clearly_less(a, b) or is_clearly_less(b, a)
         if abs(change) <= STILL:
-            return Judgement(verdict="reproduced", ours=ours, why=f"it moves by {change:+.2g}, at most {STILL:g}")
+            return Judgement(verdict="reproduced", ours=ours, why=f"it moves by {told}, at most {STILL:g}")
         if not clear:
-            return Judgement(verdict="direction only", ours=ours, why=f"it moves by {change:+.2g}, within its spread")
-        return Judgement(verdict="not reproduced", ours=ours, why=f"it moves clearly, by {change:+.2g}")
+            return Judgement(verdict="direction only", ours=ours, why=f"it moves by {told}, within its spread")
+        return Judgement(verdict="not reproduced", ours=ours, why=f"it moves clearly, by {told}")
 
     return judge

@@ -45,12 +45,20 @@ class Store:
             setups: what is wanted.
             renew: also those with a file from before more numbers were kept.
         """
-        wanted = {setup.key: setup for setup in setups}
+        wanted: dict[str, Setup] = {}
+        for setup in setups:
+            # Of one training that several families share, that which keeps layers.
+            if setup.layers or setup.key not in wanted:
+                wanted[setup.key] = setup
         return [setup for setup in wanted.values() if not self._is_there(setup, renew)]
 
     def _is_there(self, setup: Setup, renew: bool) -> bool:
         path = self.path(setup)
-        return path.exists() and not (renew and Outcome.load(path).numbers < NUMBERS)
+        return path.exists() and not (renew and self._lacks(Outcome.load(path), setup))
+
+    def _lacks(self, outcome: Outcome, setup: Setup) -> bool:
+        layers = setup.layers and outcome.status == "finished" and not outcome.last.layers
+        return outcome.numbers < NUMBERS or layers
 
     def load(self, setups: Iterable[Setup]) -> dict[str, Outcome]:
         """Outcomes by `Setup.key`, of those trainings that have a file.

@@ -10,7 +10,7 @@ import numpy as np
 
 from phiscope.errors import InputError, UnknownNameError
 from phiscope.reproduction.claims import Claim
-from phiscope.reproduction.outcome import LATE_CHANGE, NUMBERS, Outcome
+from phiscope.reproduction.outcome import LATE_CHANGE, LAYERS, NUMBERS, Outcome
 from phiscope.reproduction.settings import Setup
 from phiscope.typing import FloatArray
 
@@ -86,7 +86,7 @@ class Family:
     """One of the paper's experiments.
 
     Attributes:
-        letter: "a", "b", ...
+        letter: "a" to "l".
         name: as typed.
         title: one line.
         paper: what the paper says.
@@ -205,6 +205,8 @@ class Results:
     def lacks(self, label: str, name: str, split: str = "train") -> bool:
         """Whether a training of the condition is from before this number was kept."""
         done = [outcome for outcome in self.outcomes(label) if outcome is not None and outcome.status == "finished"]
+        if name == LAYERS:
+            return any(not outcome.last.layers for outcome in done)
         return any(outcome.numbers < NUMBERS and outcome.value(name, split) is None for outcome in done)
 
     def diverged(self, labels: Iterable[str]) -> dict[str, int]:

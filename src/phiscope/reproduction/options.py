@@ -19,6 +19,7 @@ LETTERS = MappingProxyType(
         "g": "scaling",
         "h": "regression",
         "i": "poor",
+        "j": "ladder",
         "k": "pruning",
         "l": "distortion",
     }

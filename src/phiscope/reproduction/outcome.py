@@ -22,6 +22,9 @@ DIGITS = 7
 NUMBERS = 2
 """Raised when trainings begin to keep more numbers; `phiscope reproduce --renew` trains older ones again."""
 
+LAYERS = "layers"
+"""The name by which claims ask for the numbers of layers."""
+
 LATE_CHANGE = "late_change"
 """The name by which `Outcome.value` knows `Outcome.late_change`."""
 
@@ -48,6 +51,7 @@ class Point:
             `phiscope.reproduction.probing` describes.
         test: the same on test samples.
         regimes: regime by split.
+        layers: numbers on training samples by layer, in the order of the forward pass; empty where they were not kept.
     """
 
     step: int
@@ -56,6 +60,7 @@ class Point:
     train: Mapping[str, float] = field(default_factory=dict)
     test: Mapping[str, float] = field(default_factory=dict)
     regimes: Mapping[str, str] = field(default_factory=dict)
+    layers: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def value(self, name: str, split: str = "train") -> float | None:
         """A scalar, or a number of a split; None when it was not measured."""

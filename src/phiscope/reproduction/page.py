@@ -8,10 +8,17 @@ from pathlib import Path
 
 import phiscope
 from phiscope.errors import MissingDependencyError
-from phiscope.reproduction.discoveries import findings
+from phiscope.reproduction.discoveries.numbered import findings
 from phiscope.reproduction.pictures import family_picture
-from phiscope.reproduction.summary import RECORD_HEADS, FamilySummary, paired, summary_facts, verdict_counts
-from phiscope.reproduction.text import counted_text, markdown_page, medium_text, verdicts_text
+from phiscope.reproduction.summary import (
+    LAYER_HEADS,
+    RECORD_HEADS,
+    FamilySummary,
+    paired,
+    scoreboard,
+    summary_facts,
+)
+from phiscope.reproduction.text import markdown_page, medium_text, verdicts_text
 
 _MARKS = {"reproduced": "✓", "direction only": "~", "not reproduced": "✗", "premise not met": "?", "not run": "·"}
 
@@ -52,10 +59,10 @@ def write_page(summaries: Sequence[FamilySummary], path: Path, *, medium: Sequen
         medium=medium_text(medium) if beside else "",
         verdicts=verdicts_text,
         record_heads=RECORD_HEADS,
-        counts=verdict_counts(summaries),
-        counted=counted_text(summaries),
+        layer_heads=LAYER_HEADS,
+        board=scoreboard(summaries, medium if beside else ()),
         marks=_MARKS,
-        findings=list(findings([one for one in summaries if one.scale != "medium"])),
+        findings=list(findings([one for one in summaries if one.scale != "medium"], medium)),
         # The pictures are our own text: matplotlib escapes what stands in them.
         pictures={name: Markup(picture) for name, picture in _pictures(summaries).items()},
         medium_pictures={name: Markup(picture) for name, picture in _pictures(medium if beside else ()).items()},
@@ -81,7 +88,8 @@ def write_docs(summaries: Sequence[FamilySummary], folder: Path, *, medium: Sequ
     facts = json.dumps(known, indent=1, ensure_ascii=False, allow_nan=False)
     _written(folder / "reproduction.json", facts + "\n")
     return _written(
-        folder / "reproduction.md", markdown_page(summaries, findings(summaries), pictures="images", medium=medium)
+        folder / "reproduction.md",
+        markdown_page(summaries, findings(summaries, medium), pictures="images", medium=medium),
     )
 
 

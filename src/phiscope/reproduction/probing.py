@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from phiscope.measurement.assemble import measurement_of
+from phiscope.measurement.diagonalize import diagonalize
+from phiscope.measurement.measure_layers import measure_layers
 from phiscope.measurement.network_pass import PassOptions, run_pass
 from phiscope.measurement.record import Measurement
 from phiscope.moments.gathered import Gathered
@@ -30,6 +32,22 @@ TOLERANCES = (1e-10, 1e-4, 1e-2, 1e-1)
 SUBSETS = (4, 2)
 """D_LR is also measured on the first 1/4 and 1/2 of the training probe, to show what the number of samples does."""
 
+LAYER_NUMBERS = (
+    "dynamical_low_rank",
+    "dynamical_low_rank_centered",
+    "used_variance",
+    "participation_ratio_centered",
+    "output_rank",
+    "target_alignment",
+    "readout_r2",
+    "nc1",
+)
+"""What is kept of each layer, beside its number of features ("n_features")."""
+
+CHANGE = "change_"
+"""Begins the names of numbers of the features against f - f0 instead of the head's own outputs."""
+
+_OF_CHANGE = ("dynamical_low_rank", "dynamical_low_rank_centered", "used_variance", "output_rank")
 _BATCH = 500
 
 
@@ -48,16 +66,25 @@ class Probe:
     ``pihat_rank``, centered Pihat(r); ``gap``, rho_C / rho_(C+1) raw; ``gap_centered``, at r; ``k90``; and
     ``dynamical_low_rank_at_T`` for every tolerance T of `TOLERANCES` and `BETWEEN` (and at the end for the former
     ``dynamical_low_rank_centered_at_T``); at the end also ``dynamical_low_rank_low`` and ``_high``, the 95 % interval
-    for the population, and ``dynamical_low_rank_of_N`` on the first N training samples.
+    for the population, and ``dynamical_low_rank_of_N`` on the first N training samples. Where the model is
+    alpha (f - f0), numbers that begin with `CHANGE` compare the features with f - f0.
 
     Args:
         network: at initialization, on the device it stays on.
         samples: inputs and targets by split name.
+        before: outputs f0 of the initial network on them, by split; empty where f itself is the model.
     """
 
-    def __init__(self, network: StudyNetwork, samples: Mapping[str, tuple[Tensor, Tensor]]) -> None:
+    def __init__(
+        self,
+        network: StudyNetwork,
+        samples: Mapping[str, tuple[Tensor, Tensor]],
+        *,
+        before: Mapping[str, Tensor] | None = None,
+    ) -> None:
         self.network = network
         self.samples = dict(samples)
+        self._outputs_before = dict(before or {})
         self._initial = {name: part.detach().clone() for name, part in network.state_dict().items()}
         inputs, targets = next(iter(self.samples.values()))
         with isolated(network):
@@ -83,10 +110,36 @@ class Probe:
         measured = measurement_of(gathered)
         numbers = {name: short(value) for name, value in _numbers(measured).items() if math.isfinite(value)}
         numbers |= {name: short(value) for name, value in _between(gathered).items()}
+        numbers |= {name: short(value) for name, value in self._of_change(split).items()}
         if final:
             numbers |= {name: short(value) for name, value in _slow_numbers(gathered, measured).items()}
             numbers |= {name: short(value) for name, value in self._fewer(split).items()}
         return Reading(numbers=numbers, regime=measured.regime or "cannot be told")
+
+    def read_layers(self, split: str) -> dict[str, dict[str, float]]:
+        """Numbers of every layer on one split, maps pooled, in the order of the forward pass; see `LAYER_NUMBERS`."""
+        layers = measure_layers(self.network, list(_batches(*self.samples[split])), maps="pooled", head="head")
+        found = {}
+        for name, one in layers.items():
+            numbers = {number: one[number] for number in LAYER_NUMBERS if number in one}
+            kept = {"n_features": float(one.n_features), **numbers}
+            found[name] = {number: short(value) for number, value in kept.items() if math.isfinite(value)}
+        return found
+
+    @torch.no_grad()
+    def _of_change(self, split: str) -> dict[str, float]:
+        """Numbers of the features against f - f0; none at the start, where f - f0 is zero."""
+        if split not in self._outputs_before:
+            return {}
+        inputs, targets = self.samples[split]
+        with isolated(self.network):
+            self.network.eval()
+            features = torch.cat([self.network.features(part) for part in torch.split(inputs, _BATCH)])
+            change = self.network.head(features) - self._outputs_before[split]
+        if not bool(change.any()):
+            return {}
+        measured = diagonalize(features, outputs=change, targets=targets, intervals=False)
+        return {f"{CHANGE}{name}": measured[name] for name in _OF_CHANGE if name in measured}
 
     def _gather(self, split: str, *, corrected: bool, n: int | None = None) -> Gathered:
         inputs, targets = (part[:n] for part in self.samples[split])

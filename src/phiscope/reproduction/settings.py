@@ -19,6 +19,7 @@ _LATER = MappingProxyType(
     {
         "even_points": 0,
         "decays_frozen": False,
+        "alpha": 0.0,
         "cut": "",
         "distortion": "",
         "distorted_share": 0.09,
@@ -27,6 +28,9 @@ _LATER = MappingProxyType(
     }
 )
 """Settings that came later, with the values that stand for their absence: older results keep their names."""
+
+_UNNAMED = ("layers",)
+"""Settings that decide what is kept of a training and not the training: its name does not tell them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,9 @@ class Setup:
         batch_norm: normalization; None is the published choice.
         init_scale: factor on all initial weights.
         frozen: train the head only; weight decay then acts on the head alone.
+        alpha: above 0 the trained model is alpha (f - f0), f0 the outputs of the initial network, and its square loss
+            is divided by alpha²: the same as f - f0 against targets / alpha (Chizat et al. 2019). 0 trains f itself.
+        layers: keep numbers of every layer at the first and the last measurement, on training samples.
         decays_frozen: with ``frozen`` and adamw, weight decay acts on the hidden layers all the same: they get no
             gradient and shrink.
         loss: "cross-entropy", or "square" (mean over samples and outputs).
@@ -116,6 +123,8 @@ class Setup:
     distorted_share: float = 0.09
     distorted_block: float = 0.4
     distortion_strength: float = 5.0
+    alpha: float = 0.0
+    layers: bool = False
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "steps", "points"):
@@ -129,6 +138,18 @@ class Setup:
             raise InputError("decays_frozen belongs to frozen=True and adamw, whose weight decay needs no gradient")
         if self.target_scale != 1 and self.loss != "square":
             raise InputError("target_scale belongs to the square loss; cross-entropy takes classes")
+        self._check_alpha()
+
+    def _check_alpha(self) -> None:
+        if not 0 <= self.alpha < math.inf:
+            raise InputError(f"alpha is a factor above 0 on f - f0, or 0 for f itself, got alpha={self.alpha}")
+        if not self.alpha:
+            return
+        if self.loss != "square":
+            raise InputError("alpha belongs to the square loss; it divides the targets")
+        # Batch norm and crops would make f0 of a picture depend on the batch it stands in.
+        if self.crops or (self.network != "fcn" and self.batch_norm is not False):
+            raise InputError("alpha needs outputs of the picture alone: batch_norm=False and crops=False")
 
     def with_seed(self, seed: int) -> Setup:
         """The same settings with another seed."""
@@ -136,13 +157,15 @@ class Setup:
 
     @property
     def key(self) -> str:
-        """The file name of the result, without its ending: data, network and a hash of all settings.
+        """The file name of the result, without its ending: data, network and a hash of all settings that decide it.
 
         Example:
             >>> Setup(data="digits").key.startswith("digits-fcn-s0-")
             True
         """
         facts = asdict(self)
+        for name in _UNNAMED:
+            del facts[name]
         for name, default in _LATER.items():
             if facts[name] == default:
                 del facts[name]

@@ -35,6 +35,21 @@ class ClaimRow:
 RECORD_HEADS = ("condition", "epoch", "train", "test", "k90", "U", "PR / r", "cliff", "D_LR, train", "D_LR, test")
 """Headings of the table of records."""
 
+LAYER_HEADS = (
+    "condition", "layer", "features", "D_LR before training", "D_LR", "D_LR centered", "U", "PR / r", "NC1",
+    "readout R²",
+)  # fmt: skip
+"""Headings of the table of layers."""
+
+_LAYER_NUMBERS = (
+    "dynamical_low_rank",
+    "dynamical_low_rank_centered",
+    "used_variance",
+    PR_PER_RANK,
+    "nc1",
+    "readout_r2",
+)
+
 _RECORD_NUMBERS = (
     ("k90", "train"),
     ("used_variance", "train"),
@@ -79,6 +94,7 @@ class FamilySummary:
         n_missing: trainings that are not.
         seconds: all trainings together, on one core each.
         records: the regime at every record of those conditions that show it, a row each under `RECORD_HEADS`.
+        layers: of those conditions that keep layers, a row each under `LAYER_HEADS`, in the order of the forward pass.
         results: behind all this.
     """
 
@@ -92,6 +108,7 @@ class FamilySummary:
     n_missing: int
     seconds: float
     records: tuple[tuple[str, ...], ...]
+    layers: tuple[tuple[str, ...], ...]
     results: Results
 
 
@@ -123,6 +140,7 @@ def summarize(
         n_missing=len(wanted - set(outcomes)),
         seconds=sum(outcomes[key].seconds for key in wanted & set(outcomes)),
         records=_records(results),
+        layers=_layers(results),
         results=results,
     )
 
@@ -141,6 +159,23 @@ def verdict_counts(summaries: Iterable[FamilySummary], *, ours: bool = False) ->
         for row in summary.claims:
             counted[row.judgement.verdict] += row.is_ours == ours
     return counted
+
+
+def scoreboard(*scales: Sequence[FamilySummary]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """All verdicts, scales side by side: headings, and a row for each verdict and their sum.
+
+    Args:
+        scales: the families of one scale each; one without families has no column.
+    """
+    columns = {
+        f"{what}, {summaries[0].scale}": verdict_counts(summaries, ours=ours)
+        for summaries in scales
+        for what, ours in (("the paper's claims", False), ("our own", True))
+        if summaries
+    }
+    rows = [(verdict, *(str(counts[verdict]) for counts in columns.values())) for verdict in VERDICTS]
+    total = ("claims in all", *(str(sum(counts.values())) for counts in columns.values()))
+    return ("verdict", *columns), (*rows, total)
 
 
 def paired(small: FamilySummary, medium: FamilySummary) -> tuple[PairedClaim, ...]:
@@ -171,6 +206,26 @@ def _records(results: Results) -> tuple[tuple[str, ...], ...]:
     return tuple(rows)
 
 
+def _layers(results: Results) -> tuple[tuple[str, ...], ...]:
+    rows = []
+    for condition in results.conditions:
+        done = [one for one in results.outcomes(condition.label) if one is not None and one.status == "finished"]
+        ends = [one.last.layers for one in done if one.last.layers]
+        starts = [one.points[0].layers for one in done if one.last.layers]
+        for name in ends[0] if ends else ():
+            before = _spread([start[name] for start in starts], "dynamical_low_rank")
+            after = [_spread([end[name] for end in ends], number) for number in _LAYER_NUMBERS]
+            rows.append((condition.label, name, f"{ends[0][name]['n_features']:g}", before, *after))
+    return tuple(rows)
+
+
+def _spread(layers: Sequence[Mapping[str, float]], number: str) -> str:
+    if number == PR_PER_RANK:
+        pairs = [(one.get("participation_ratio_centered"), one.get("output_rank")) for one in layers]
+        return spread_text(np.array([above / below if above and below else np.nan for above, below in pairs]))
+    return spread_text(np.array([one.get(number, np.nan) for one in layers]))
+
+
 def _words(points: Sequence[Point]) -> list[str]:
     """The regime of every seed, for each split, once where they agree."""
     told = []
@@ -199,6 +254,11 @@ def summary_facts(summaries: Iterable[FamilySummary]) -> dict[str, Any]:
                 for row in summary.claims
             ],
             "conditions": {label: dict(zip(summary.heads, cells, strict=True)) for label, cells in summary.rows},
+            **(
+                {"layers": [dict(zip(LAYER_HEADS, row, strict=True)) for row in summary.layers]}
+                if summary.layers
+                else {}
+            ),
         }
         for summary in summaries
     }

@@ -6,8 +6,15 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 from phiscope.reproduction.claims import VERDICTS, Judgement
-from phiscope.reproduction.discoveries import FoundOut
-from phiscope.reproduction.summary import RECORD_HEADS, FamilySummary, paired, verdict_counts
+from phiscope.reproduction.discoveries.numbered import FoundOut
+from phiscope.reproduction.summary import (
+    LAYER_HEADS,
+    RECORD_HEADS,
+    FamilySummary,
+    paired,
+    scoreboard,
+    verdict_counts,
+)
 
 WIDTH = 110
 """Terminal text is wrapped at this many columns."""
@@ -28,7 +35,7 @@ def counted_text(summaries: Sequence[FamilySummary]) -> str:
 
 def _family_block(summary: FamilySummary) -> str:
     family = summary.family
-    seconds = f"{summary.seconds / 60:.1f} core minutes"
+    seconds = f"{summary.seconds / 60:.1f} minutes"
     lines = [f"{family.letter}  {family.name}: {family.title}"]
     lines.append(f"   {summary.n_runs} trainings, {seconds}" + _missing(summary))
     for row in summary.claims:
@@ -77,16 +84,24 @@ def markdown_page(
         medium: of the families that have a medium scale, shown beside the others.
     """
     beside = {summary.family.name: summary for summary in medium}
-    parts = [_HEAD, conditions_text([*summaries, *medium]), "", counted_text(summaries), ""]
+    parts = [_HEAD, conditions_text([*summaries, *medium]), "", "## Scoreboard", ""]
+    parts += [*_table(*scoreboard(summaries, medium)), ""]
     if medium:
         parts += [medium_text(medium), ""]
     parts.append(_overview(summaries, beside))
     parts += ["## What we learned that the paper does not say", ""]
     for finding in findings:
-        parts += [f"{finding.number}. **{finding.title}** {finding.text} (`{finding.command}`)", ""]
+        parts += _finding_part(finding)
     for summary in summaries:
         parts += [_family_part(summary, pictures, beside.get(summary.family.name)), ""]
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _finding_part(finding: FoundOut) -> list[str]:
+    """The sentence, then its figures, then what explains them."""
+    table = [*_table(finding.heads, finding.rows), ""] if finding.rows else []
+    heading = f"### {finding.number}. {finding.title.rstrip('.')}"
+    return [heading, "", *table, finding.text, "", f"`{finding.command}`", ""]
 
 
 def medium_text(medium: Sequence[FamilySummary]) -> str:
@@ -95,7 +110,15 @@ def medium_text(medium: Sequence[FamilySummary]) -> str:
     planned = sum(one.family.medium.core_minutes for one in medium if one.family.medium is not None) / 60
     done = "not run" if not runs else f"{runs} trainings" + (f", {missing} not run" if missing else "")
     counted = f" {counted_text(medium)}" if runs else ""
-    return f"Medium scale (Fashion-MNIST, {planned:.1f} core hours planned): {done}.{counted}"
+    whole = [one.family.letter for one in medium if not one.n_missing]
+    part = [f"{one.family.letter} ({one.n_missing})" for one in medium if one.n_runs and one.n_missing]
+    none = [one.family.letter for one in medium if not one.n_runs]
+    listed = (("run in full", whole), ("in part (trainings that are missing)", part), ("not run", none))
+    told = "; ".join(f"{what}: {', '.join(letters)}" for what, letters in listed if letters)
+    return (
+        f"Medium scale (Fashion-MNIST, {planned:.1f} core hours planned): {done}. Families {told}. A claim is judged "
+        f"when all its conditions have every seed.{counted}"
+    )
 
 
 _HEAD = """# The paper, reproduced
@@ -115,12 +138,13 @@ and pictures) equal figures cannot be asked for, so a verdict is about size and 
 Medium scale is Fashion-MNIST, 4,000 pictures, networks of half or quarter width: `phiscope reproduce --scale medium`.
 Figures are mean ± standard deviation over three seeds, measured on training samples unless a heading says otherwise, at
 rank tolerance 1e-4. "Corrected" is corrected for the finite number of samples. Thresholds are named constants in
-`phiscope.reproduction.claims`.
+`phiscope.reproduction.claims`. Minutes are clock time with one core for each training, on a machine that did other work
+beside. Family j is a ladder that is not of this paper; all its claims count as our own.
 """
 
 
 def _overview(summaries: Sequence[FamilySummary], beside: Mapping[str, FamilySummary]) -> str:
-    heads = ["", "family", *VERDICTS, "core minutes", *(["medium scale"] if beside else [])]
+    heads = ["", "family", *VERDICTS, "minutes", *(["medium scale"] if beside else [])]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for summary in summaries:
         counted = [row.judgement.verdict for row in summary.claims]
@@ -164,7 +188,7 @@ def _family_part(summary: FamilySummary, pictures: str, medium: FamilySummary | 
     ]
     lines += [f"`phiscope reproduce {family.name}` ({summary.n_runs} trainings{_missing(summary)})", ""]
     lines += _claims_table(summary) if medium is None else _paired_table(summary, medium)
-    lines += ["", *_numbers_table(summary)]
+    lines += ["", *_numbers_table(summary), *_layers_part(summary)]
     if summary.n_runs:
         lines += ["", f"![{family.title}: numbers through training]({pictures}/reproduction-{family.name}.svg)"]
     return "\n".join([*lines, *([] if medium is None else _medium_part(medium, pictures))])
@@ -173,7 +197,11 @@ def _family_part(summary: FamilySummary, pictures: str, medium: FamilySummary | 
 def _medium_part(medium: FamilySummary, pictures: str) -> list[str]:
     family = medium.family
     planned = 0.0 if family.medium is None else family.medium.core_minutes
-    took = f"{medium.n_runs} trainings{_missing(medium)}, {medium.seconds / 60:.0f}" if medium.n_runs else "not run"
+    took = (
+        f"{medium.n_runs} trainings{_missing(medium)}, {medium.seconds / 60:.0f} minutes"
+        if medium.n_runs
+        else "not run"
+    )
     lines = ["", f"**Medium scale.** {family.setting_at('medium')}", ""]
     lines += [f"`phiscope reproduce {family.name} --scale medium` ({took}; {planned:.0f} core minutes planned)"]
     if not medium.n_runs:
@@ -182,8 +210,15 @@ def _medium_part(medium: FamilySummary, pictures: str) -> list[str]:
     if medium.records:
         lines += ["", "Word and numbers at each record (means over seeds; words of all seeds where they differ):", ""]
         lines += _table(RECORD_HEADS, medium.records)
+    lines += _layers_part(medium)
     name = f"{pictures}/reproduction-{family.name}-medium.svg"
     return [*lines, "", f"![{family.title}: numbers through training, medium scale]({name})"]
+
+
+def _layers_part(summary: FamilySummary) -> list[str]:
+    if not summary.layers:
+        return []
+    return ["", "Layers against the network's outputs, maps pooled:", "", *_table(LAYER_HEADS, summary.layers)]
 
 
 def _claims_table(summary: FamilySummary) -> list[str]:

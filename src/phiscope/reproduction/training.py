@@ -105,6 +105,7 @@ class _Run:
         self.test_targets = samples.test_y.to(device)
         self.optimizer = _optimizer(setup, self.network)
         self.order = torch.Generator().manual_seed(setup.seed)
+        self.before = self._initial_outputs()
         n = setup.probe
         self.probe = Probe(
             self.network,
@@ -112,6 +113,7 @@ class _Run:
                 "train": (self.inputs[:n], self.targets[:n]),
                 "test": (self.tests["test"][:n], self.test_targets[:n]),
             },
+            before={split: part[:n] for split, part in self.before.items()},
         )
         self.kernel = self._kernel()
 
@@ -161,7 +163,9 @@ class _Run:
             self.distortions.begin_step((step - 1) / self.setup.steps)
         network, trained = self.network, self.network.head if self.setup.decays_frozen else self.network
         outputs = network.head(network.features(inputs).detach()) if self.setup.decays_frozen else network(inputs)
-        loss = self._loss(outputs, self.targets[rows])
+        loss = self._loss(self._modeled(outputs, "train", rows), self.targets[rows])
+        if self.setup.alpha:
+            loss = loss / self.setup.alpha**2
         trained.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -169,6 +173,16 @@ class _Run:
             self.distortions.end_step()
         if step % _CHECKED_EVERY == 0 and not math.isfinite(float(loss.detach())):
             raise _DivergedError("the training loss is not finite")
+
+    def _initial_outputs(self) -> dict[str, Tensor]:
+        """f0 of every sample that the model is asked for; empty where f itself is trained."""
+        if not self.setup.alpha:
+            return {}
+        return {name: self._outputs(part) for name, part in {"train": self.inputs, **self.tests}.items()}
+
+    def _modeled(self, outputs: Tensor, name: str, rows: Tensor | slice) -> Tensor:
+        """What is trained, of the network's outputs: f itself, or alpha (f - f0)."""
+        return self.setup.alpha * (outputs - self.before[name][rows]) if self.before else outputs
 
     def _loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         if self.setup.loss == "cross-entropy":
@@ -193,6 +207,7 @@ class _Run:
                 train=readings["train"].numbers,
                 test=readings["test"].numbers,
                 regimes={split: reading.regime for split, reading in readings.items()},
+                layers=self.probe.read_layers("train") if self.setup.layers and (final or step == 0) else {},
             )
         )
 
@@ -204,7 +219,7 @@ class _Run:
         train = self.inputs[:MOST_EVALUATED], self.targets[:MOST_EVALUATED]
         splits = {"train": train, **{name: (part, self.test_targets) for name, part in self.tests.items()}}
         for name, (inputs, targets) in splits.items():
-            outputs = self._outputs(inputs)
+            outputs = self._modeled(self._outputs(inputs), name, slice(len(inputs)))
             loss = float(self._loss(outputs, targets))
             if not math.isfinite(loss):
                 raise _DivergedError(f"the loss on {name} samples is not finite")

@@ -1,4 +1,4 @@
-"""The nine experiments of the paper as configuration, and those of the papers beside it, one file each.
+"""The nine experiments of the paper, a ladder from elsewhere and those of the papers beside it, one file each.
 
 ::
 
@@ -11,6 +11,7 @@
     scaling.py        knobs with a known effect on how lazy training is
     regression.py     neural collapse in the kernel picture, for targets of equal and unequal spread
     poor.py           the minimal regime with poor performance
+    ladder.py         from rich to lazy by the scale of a centered model, from elsewhere
     pruning.py        units and channels cut by every rule (arXiv:2005.13796)
     distortion.py     maps distorted in training (arXiv:2002.11022)
     fashion.py        what the families share at medium scale: pictures, base training, costs
@@ -26,6 +27,7 @@ from phiscope.reproduction.families import (
     code,
     distortion,
     grokking,
+    ladder,
     learning_rate,
     minimal,
     poor,
@@ -46,6 +48,7 @@ _ALL = (
     scaling.FAMILY,
     regression.FAMILY,
     poor.FAMILY,
+    ladder.FAMILY,
     pruning.FAMILY,
     distortion.FAMILY,
 )

@@ -79,6 +79,8 @@ def planned_seconds(setup: Setup) -> float:
 
 def _size(setup: Setup) -> float:
     """Work of a picture in units of the network whose pace was measured."""
+    if setup.network == "cnn":
+        return setup.width / FASHION.width
     if setup.network != "fcn":
         return 1.0
     hidden, depth = 512 * setup.width, setup.depth or 3

@@ -42,7 +42,8 @@ def _changed(**changes: object) -> Setup:
 
 
 _CONDITIONS = (
-    Condition(label="addition", setup=_BASE, group="operations"),
+    # A record every 200 steps besides: the paper's first moment is met exactly. Elsewhere step 208 stands for it.
+    Condition(label="addition", setup=_changed(even_points=15), group="operations"),
     Condition(label="division", setup=_changed(data="division"), group="operations"),
     Condition(label="40 % of the table", setup=_changed(train_share=0.4), group="set-ups"),
     Condition(label="no weight decay", setup=_changed(weight_decay=0.0), group="set-ups"),
@@ -54,7 +55,7 @@ _RICHNESS = "dynamical_low_rank"
 
 
 def early_point(outcome: Outcome) -> Point:
-    """The paper's first moment: nearest to step 200."""
+    """The paper's first moment, step 200; the nearest record where that step was not measured."""
     return outcome.at(200)
 
 
@@ -132,12 +133,20 @@ def _early_accuracy(label: str) -> Judge:
 _PAPER = "0.51 at step 200, 0.11 at step 3000"
 
 CUTS = (
-    ("1e-10", "ours: nobody's default"),
+    ("1e-10", "ours: keeps all 97 outputs, as a pseudo-inverse in float64 would"),
     ("3.1e-07", "float32 pseudo-inverse of the outputs"),
     ("1.2e-05", "float32 pseudo-inverse of their Gram matrix"),
     ("0.0001", "phiscope's default"),
 )
-"""Tolerances on eigenvalues, and the code path that cuts there for 4,704 x 97 outputs."""
+"""Tolerances on eigenvalues, and the code path that cuts there for 4,704 x 97 outputs.
+
+1e-10 is nobody's default; at every record all 97 outputs were above it.
+"""
+
+
+def factor_apart(before: FloatArray, after: FloatArray) -> float:
+    """The factors between both means and the paper's 0.51 and 0.11, multiplied; 1 where both are met."""
+    return float(np.exp(abs(np.log(before.mean() / 0.51)) + abs(np.log(after.mean() / 0.11))))
 
 
 def _code_path(results: Results) -> Judgement:
@@ -146,10 +155,10 @@ def _code_path(results: Results) -> Judgement:
     for tolerance, path in CUTS:
         before, after = moments(results, "addition", f"{_RICHNESS}_at_{tolerance}")
         told.append(f"{float(tolerance):g} ({path}): {spread_text(before)}, {spread_text(after)}")
-        apart[tolerance] = abs(np.log(before.mean() / 0.51)) + abs(np.log(after.mean() / 0.11))
+        apart[tolerance] = factor_apart(before, after)
     best = min(apart, key=lambda tolerance: apart[tolerance])
-    close = apart[best] <= np.log(FITTING)
-    why = f"the nearest is {float(best):g}, together a factor of {np.exp(apart[best]):.3g} from both figures"
+    close = apart[best] <= FITTING
+    why = f"the nearest is {float(best):g}, together a factor of {apart[best]:.3g} from both figures"
     verdict: Verdict = "reproduced" if close else "not reproduced"
     return Judgement(verdict=verdict, ours="; ".join(told), why=f"{why}; {FITTING:g} or less counts as a fit")
 
@@ -193,9 +202,10 @@ FAMILY = Family(
         *(
             Claim(
                 sentence=f"D_LR falls while the network groks ({where}, tolerance {tolerance}, {split} samples)",
-                paper=_PAPER + " (the tolerance 1e-10 is ours)" * (tolerance == "1e-10"),
+                paper=_PAPER + " (at a tolerance that is not published; 1e-10 is ours)" * (tolerance == "1e-10"),
                 labels=(where,),
                 judge=falls(where, f"{_RICHNESS}_at_{tolerance}", split),
+                ours=tolerance == "1e-10",
             )
             for where, tolerance, split in (
                 ("addition", "1e-10", "train"),

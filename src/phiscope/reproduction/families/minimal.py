@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from phiscope.reproduction.claims import Claim, ends_in, is_less, stays
+import numpy as np
+
+from phiscope.reproduction.claims import Claim, Judge, Judgement, by_share, ends_in, is_less, stays
 from phiscope.reproduction.families.fashion import VGG, planned_minutes, trained_for
-from phiscope.reproduction.family import Column, Condition, Family, Medium
+from phiscope.reproduction.family import Column, Condition, Family, Medium, Results
+from phiscope.reproduction.outcome import LAYERS, Point
 from phiscope.reproduction.settings import Setup
 
 FEW_EPOCHS = 5.0
@@ -66,11 +69,16 @@ BASE = trained_for(40)
 _FULLY = replace(BASE, network="fcn", width=1.0, learning_rate=0.02)
 
 
+def _layered(*conditions: Condition) -> tuple[Condition, ...]:
+    """The same conditions, keeping numbers of every layer."""
+    return tuple(replace(one, setup=replace(one.setup, layers=True)) for one in conditions)
+
+
 def _fully(what: str, **changes: Any) -> Condition:
     return Condition(label=f"fcn, {what}", setup=replace(_FULLY, **changes), group="fully connected")
 
 
-_MEDIUM = (
+_MEDIUM = _layered(
     Condition(label=CLOTHES_CNN, setup=BASE, group="architectures"),
     Condition(
         label=CLOTHES_RESNET,
@@ -140,6 +148,46 @@ def _frozen(label: str) -> tuple[Claim, ...]:
     )
 
 
+def depth_curve(point: Point) -> list[float]:
+    """D_LR of every layer at one moment, in the order of the forward pass; NaN where it could not be measured."""
+    return [layer.get("dynamical_low_rank", np.nan) for layer in point.layers.values()]
+
+
+def ends_least(curve: list[float]) -> bool:
+    """Whether the last layer has less D_LR than every other."""
+    return all(curve[-1] < other for other in curve[:-1])
+
+
+def _last_is_least(label: str) -> Judge:
+    """Judge that of all layers the last ends with the least D_LR; at the start is the control."""
+
+    def judge(results: Results) -> Judgement:
+        done = [one for one in results.outcomes(label) if one is not None and one.status == "finished"]
+        if not done or not all(np.isfinite(depth_curve(one.last)).all() for one in done):
+            return Judgement(verdict="not reproduced", ours="–", why="a layer could not be measured in every seed")
+        ends, starts = ([depth_curve(one.points[index]) for one in done] for index in (-1, 0))
+        least, before = ([ends_least(curve) for curve in part] for part in (ends, starts))
+        ours = f"{label}: {', '.join(f'{value:.3g}' for value in np.mean(ends, axis=0))}"
+        why = f"the last of {len(ends[0])} layers has the least D_LR in {sum(least)} of {len(least)} seeds at the end, "
+        why += f"and in {sum(before)} before training"
+        return Judgement(verdict=by_share(sum(least) / len(least)), ours=ours, why=why)
+
+    return judge
+
+
+def _layer_claims(*labels: str) -> tuple[Claim, ...]:
+    return tuple(
+        Claim(
+            sentence=f"Of all layers the last one ends with the least D_LR ({label})",
+            paper="words, in a reply to reviewers: the last layer has the strongest low-rank bias",
+            labels=(label,),
+            judge=_last_is_least(label),
+            numbers=((LAYERS, "train"),),
+        )
+        for label in labels
+    )
+
+
 FAMILY = Family(
     letter="a",
     name="minimal",
@@ -148,7 +196,7 @@ FAMILY = Family(
     "network on CIFAR10 stays extended. The thresholds of the regimes are phiscope's own.",
     setting="Glyphs (10 classes, 20 x 20, 3000 pictures) with the small CNN at half width, a ResNet of 10 layers at "
     "quarter width, 3 x 512 ReLU and a frozen CNN, 20 epochs; digits with CNN and 3 x 512 ReLU.",
-    small=(
+    small=_layered(
         Condition(label=CNN, setup=GLYPHS, group="glyphs"),
         Condition(
             label=RESNET,
@@ -198,6 +246,7 @@ FAMILY = Family(
             ),
             *_against_fully_connected(CLOTHES_CNN, CLOTHES_FCN),
             *_frozen(CLOTHES_FROZEN),
+            *_layer_claims(CLOTHES_CNN, CLOTHES_RESNET, CLOTHES_VGG, CLOTHES_FCN),
         ),
         # VGG16 is family c's training; it is counted there.
         core_minutes=planned_minutes(condition for condition in _MEDIUM if condition.label != CLOTHES_VGG),
@@ -216,6 +265,7 @@ FAMILY = Family(
         ),
         *_against_fully_connected(CNN, FCN),
         *_frozen(FROZEN),
+        *_layer_claims(DIGITS_CNN, CNN, RESNET, DIGITS_FCN, FCN),
     ),
     columns=_COLUMNS,
 )
