@@ -253,6 +253,9 @@ class _Iteration:
         self._base = base_sample(max(len(whole) // ROUGH, 4 * whole.shape[1]), whole.shape[1])
         while factor > 1.0:
             self._settle(widths * factor, SETTLED_ON_THE_WAY)
+            if not self.residual <= REFUSED_RESIDUAL:
+                # Narrower it would only be worse.
+                return
             factor /= NARROWING
         self._base = whole
         self._settle(widths, SETTLED)
