@@ -42,8 +42,8 @@ def test_layers_come_in_forward_order_with_their_variances(activation, name):
     assert found.activation == name
     assert [layer.name for layer in found.layers] == ["first", "second", "last"]
     assert [(layer.n_inputs, layer.n_units) for layer in found.layers] == [(6, 7), (7, 8), (8, 2)]
-    assert found.layers[0].weight_variance == pytest.approx(6 * float(net.first.weight.square().mean()))
-    assert found.layers[1].bias_variance == pytest.approx(float(net.second.bias.square().mean()))
+    assert found.layers[0].weight_variance == pytest.approx(6 * float(net.first.weight.detach().square().mean()))
+    assert found.layers[1].bias_variance == pytest.approx(float(net.second.bias.detach().square().mean()))
     assert found.layers[2].bias_variance == 0.0
     with torch.no_grad():
         expected = activation(net.first(X)).double().numpy()
@@ -132,5 +132,5 @@ def test_weights_that_are_no_numbers_or_nothing():
 def test_no_sample_and_no_row():
     with pytest.raises(EmptyDataError, match="hold no sample"):
         read_network(chain(nn.ReLU()), X[:0])
-    with pytest.raises(InputError, match="does not take rows of numbers .*pass inputs="):
+    with pytest.raises(InputError, match=r"does not take rows of numbers .*pass inputs="):
         read_network(nn.Sequential(nn.Unflatten(1, (3, 5)), nn.Flatten(), nn.Linear(6, 7), nn.Linear(7, 2)), None)
