@@ -10,7 +10,7 @@ SOURCES := $(shell find src -name '*.py')
 # Small matrices want one thread: beside a busy neighbor, several threads made digits-fcn ten times slower.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup report reproduction test test-slow bench undisturbed lint check docs format clean
+.PHONY: help setup report reproduction test test-slow bench undisturbed theory lint check docs format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make reproduction  every family of the paper at small scale (about two hours on two cores), and its docs page"
 	@echo "make bench      speed and memory beside the floors and the peers: docs/evidence/speed.md, about half an hour"
 	@echo "make undisturbed  whether observers change a training, in many settings: docs/evidence/undisturbed.md, ten minutes"
+	@echo "make theory     the theory of kernels against networks: docs/evidence/theory.md, two minutes"
 	@echo "make lint       format check, lint, types, import contract"
 	@echo "make check      lint and test"
 
@@ -71,6 +72,9 @@ bench: $(BENCH)/.installed
 # Frameworks that are not installed end up on the page as settings that did not end, and the command fails.
 undisturbed: $(STAMP)
 	$(BIN)/python benchmarks/undisturbed.py $(ARGS)
+
+theory: $(STAMP)
+	$(BIN)/python benchmarks/theory.py $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
