@@ -10,7 +10,7 @@ SOURCES := $(shell find src -name '*.py')
 # Small matrices want one thread: beside a busy neighbor, several threads made digits-fcn ten times slower.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup report reproduction test test-slow bench judged undisturbed lint check docs site format clean looking wheel lowest
+.PHONY: help setup report reproduction test test-slow bench judged undisturbed lint check docs site format clean looking wheel lowest theory
 .DELETE_ON_ERROR:
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "make looking    how fast page and view follow a reader, in a browser: docs/evidence/looking.md, ten minutes"
 	@echo "make wheel      wheel and sdist, each tried in a bare environment: build/release"
 	@echo "make lowest     the tests with the lowest versions that pyproject.toml allows"
+	@echo "make theory     the theory of kernels against networks: docs/evidence/theory.md, two minutes"
 	@echo "make lint       format check, lint, types, import contract"
 	@echo "make check      lint and test"
 
@@ -85,6 +86,9 @@ undisturbed: $(STAMP)
 # A target that is missed ends up on the page, too, and the command fails.
 looking: $(STAMP)
 	$(BIN)/python benchmarks/view.py --out docs/evidence $(ARGS)
+
+theory: $(STAMP)
+	$(BIN)/python benchmarks/theory.py $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

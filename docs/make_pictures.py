@@ -14,6 +14,7 @@ from phiscope.figures.paper.animation import animated
 from phiscope.studies import run_study
 from phiscope.studies.architectures import build_network
 from phiscope.studies.datasets.images import load_images
+from phiscope.theory import kernel_report
 
 IMAGES = Path(__file__).parent / "guide" / "images"
 
@@ -49,6 +50,25 @@ def training_pictures(epochs: int = 15) -> None:
     phiscope.compare(earlier, features_of(network, data), k=10).figure().savefig(IMAGES / "overlap.png", dpi=110)
 
 
+def theory_pictures(folder: Path, steps: int = 300) -> None:
+    """A network's kernels beside the theory's after a training, and the theory's own sweep over widths."""
+    torch.manual_seed(0)
+    inputs = torch.randn(40, 20)
+    targets = inputs[:, 0] * inputs[:, 1]
+    network = torch.nn.Sequential(
+        torch.nn.Linear(20, 300), torch.nn.ReLU(), torch.nn.Linear(300, 300), torch.nn.ReLU(), torch.nn.Linear(300, 1)
+    )
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        torch.nn.functional.mse_loss(network(inputs)[:, 0], targets).backward()
+        optimizer.step()
+    report = kernel_report(network, inputs, targets, noise=0.1)
+    report.figure().savefig(IMAGES / "theory_kernels.png", dpi=110)
+    sweep = phiscope.open_run(run_study("width-theory", out=folder, progress=False))
+    sweep.figure("widths").savefig(IMAGES / "theory_widths.png", dpi=110)
+
+
 def features_of(network: torch.nn.Module, data: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
     """What the head reads, in eval mode."""
     was_training = network.training
@@ -70,6 +90,7 @@ def main() -> None:
         for run, record, name in ((runs[0], 0, "start"), (runs[0], -1, "minimal"), (runs[1], -1, "spread")):
             figure = run.records[record].measurement("train").figure()
             figure.savefig(IMAGES / f"{name}.png", dpi=110)
+        theory_pictures(Path(folder))
     training_pictures()
 
 

@@ -5,7 +5,7 @@ from scipy.special import erf
 
 
 def sampled_kernel(x, y, *, depth, width, weight_variance, noise, steps, settle, chains=1, seed=0):
-    """Mean of the top hidden layer's kernel, and the mean of each chain; every weight is sampled, none integrated out."""
+    """Mean of the top hidden layer's kernel, and the mean of each chain; no weight is integrated out."""
     means = [
         _chain(x, y, depth, width, weight_variance, noise, steps, settle, np.random.default_rng([seed, chain]))
         for chain in range(chains)

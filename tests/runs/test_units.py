@@ -19,6 +19,8 @@ from small_runs import written_run
         ({}, [(0.0, 0), (500.0, 500)], "step"),
         ({}, [(0.0, 0), (1.0, 1)], "epoch"),
         ({}, [], "epoch"),
+        ({"axis": "width"}, [(10.0, None), (20.0, None)], "width"),
+        ({"axis": "width"}, [], "width"),
     ],
 )
 def test_what_a_run_counts(header, moments, expected):
@@ -28,6 +30,7 @@ def test_what_a_run_counts(header, moments, expected):
 def test_moments_in_words():
     assert at_words("epoch", 0.25) == "epoch 0.25"
     assert at_words("step", 1_000_000.0) == "step 1,000,000"
+    assert at_words("width", 1000.0) == "width 1,000"
 
 
 def run_of_steps(folder, net, data):

@@ -18,8 +18,11 @@ from phiscope.glossary.definition import CENTERED_ONE, KEEPS_ONES, TRANSFORMATIO
 from phiscope.measurement.assemble import measurement_of
 from phiscope.metrics import CURVES, DEFINITIONS
 from phiscope.metrics.movement import relative_change
+from phiscope.metrics.width import alignment_gain, kernel_rescale, kernel_rotate
 from phiscope.moments.accumulator import MomentAccumulator
 from phiscope.moments.gathered import Gathered
+from phiscope.theory import map_kernels, nngp
+from phiscope.theory.signals import signal_slope
 from phiscope.theory.tangent import parameter_distance, parameter_norm, tangent_kernel_distance
 
 SEEDS = (0, 1, 2)
@@ -113,6 +116,28 @@ def accumulated(features, outputs=None):
     return accumulator.result()
 
 
+# Of kernels beside a reference that no change of the features touches, and of a theory that knows no features at all.
+THEORY_X, THEORY_Y = np.random.default_rng(5).normal(size=(2, 5, 3))
+SOLVED = map_kernels(THEORY_X, THEORY_Y[:, 0], width=30, depth=1, samples=1024)
+OF_NO_FEATURES = {
+    ("signal_slope", ""): signal_slope("erf", 1.3, 0.1),
+    ("map_residual", ""): SOLVED.residual,
+    ("map_sample_share", ""): SOLVED.sample_share,
+}
+
+
+def beside_the_theory(case, original):
+    reference = nngp(original.X, 1).kernels[1]
+    kernel = case.X @ case.X.T / case.X.shape[1]
+    goal = case.y[:, None].astype(float) if case.y.ndim == 1 else case.y
+    return {
+        ("kernel_rescale", ""): kernel_rescale(kernel, reference),
+        ("kernel_rotate", ""): kernel_rotate(kernel, reference),
+        ("alignment_gain", ""): alignment_gain(kernel, reference, goal),
+        **OF_NO_FEATURES,
+    }
+
+
 def values(case, original):
     """Everything phiscope says of a case: (name, variant) -> numbers. The start of a training is the original."""
     head, found = (case.W, case.b), {}
@@ -129,7 +154,7 @@ def values(case, original):
     found["restricted_loss", ""] = kept.loss
     if case.classes:
         found |= {("restricted_accuracy", ""): kept.accuracy, ("nc4", ""): kept.nc4}
-    return found | of_two_maps(case, original)
+    return found | of_two_maps(case, original) | beside_the_theory(case, original)
 
 
 def of_two_maps(case, original):

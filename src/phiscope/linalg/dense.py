@@ -53,8 +53,16 @@ def orthonormal_stack(stacked: FloatArray) -> FloatArray:
 
 
 def root_of_stack(stacked: FloatArray) -> FloatArray:
-    """Upper U with U^T U = A of each positive definite matrix of a stack, shape (..., k, k)."""
-    return np.asarray(np.swapaxes(np.linalg.cholesky(stacked), -1, -2))
+    """R with R^T R = A of each positive matrix of a stack, shape (..., k, k); what rounding made negative counts as 0.
+
+    Example:
+        >>> root = root_of_stack(np.array([[[1.0, 1.0], [1.0, 1.0]]]))[0]
+        >>> bool(np.allclose(root.T @ root, 1.0))
+        True
+    """
+    values, vectors = np.linalg.eigh(stacked)
+    scaled = vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]
+    return np.asarray(np.swapaxes(scaled, -1, -2))
 
 
 def half_inverse_of_stack(stacked: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -144,6 +144,22 @@ OTHER_TERMS = (
         place="m.eigenfunctions(features)",
     ),
     Term(
+        name="infinite width",
+        meaning="The limit in which a network with random weights is a Gaussian process: its kernels are fixed by depth, "
+        "activation and variances of weights, whatever the targets are.",
+        aliases=("nngp", "NNGP", "Gaussian process", "K0"),
+        numbers=("kernel_rescale", "kernel_rotate", "alignment_gain", "signal_slope"),
+        place="phiscope.theory.nngp(inputs)",
+    ),
+    Term(
+        name="most probable kernels",
+        meaning="Kernels of a network of finite width where its Bayesian posterior, given targets, has its saddle "
+        "point. No statement about networks trained by SGD.",
+        aliases=("MAP", "MAP kernel", "map_kernels", "most probable", "finite width", "conjugate kernel"),
+        numbers=("map_residual", "map_sample_share", "kernel_rotate", "alignment_gain"),
+        place="phiscope.theory.map_kernels(inputs, targets, width=N)",
+    ),
+    Term(
         name="cluster",
         meaning="Eigenvalues that are nearly equal, also within sampling error: single eigenfunctions there are "
         "determined only up to a rotation among themselves, sums over the whole cluster are not affected.",

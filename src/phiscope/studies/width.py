@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from phiscope.errors import MissingDependencyError
 from phiscope.measurement.gram import diagonalize_kernel
 from phiscope.measurement.record import Measurement
 from phiscope.runs.units import AXIS
@@ -47,6 +48,28 @@ def noisy_xor(seed: int = LITTLE_KNOWN, repeats: int = 2, dimension: int = 20) -
     signs = np.array([[a, b] for a in (-1.0, 1.0) for b in (-1.0, 1.0)] * repeats)
     noise = np.random.default_rng(seed).normal(size=(len(signs), dimension - 2))
     return np.concatenate([signs, noise], axis=1), signs[:, 0] * signs[:, 1]
+
+
+def two_digits(count: int = 64) -> tuple[FloatArray, FloatArray]:
+    """The first digits 0 and 3 of scikit-learn's set, less their mean picture and scaled to mean square 1.
+
+    Args:
+        count: P, how many of both together.
+
+    Returns:
+        Inputs (P, 64) and targets (P,), -1 for 0 and 1 for 3.
+
+    Raises:
+        MissingDependencyError: scikit-learn is not installed.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise MissingDependencyError("scikit-learn", purpose="two_digits", extra="studies") from error
+    pictures, digits = load_digits(return_X_y=True)
+    chosen = np.flatnonzero(np.isin(digits, (0, 3)))[:count]
+    centered = pictures[chosen] - pictures[chosen].mean(axis=0)
+    return centered / np.sqrt(np.square(centered).mean()), np.where(digits[chosen] == 0, -1.0, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)

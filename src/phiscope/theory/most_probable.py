@@ -47,9 +47,12 @@ ROUGH = 8
 """On the way, one in so many of the base sample."""
 
 MIXING = 0.5
-"""Share of the new kernels that is taken over; halved where the changes grow."""
+"""Share of the new kernels that is taken over, to begin with."""
 
-LEAST_MIXING = 0.05
+LEAST_MIXING, MOST_MIXING = 0.02, 0.8
+
+SHORTER, LONGER, GOING_ON = 0.7, 1.1, 0.5
+"""Factors of the share where steps turn around or go on, and from which cosine on they go on."""
 
 STEPS = 400
 """At most so many steps at one width."""
@@ -250,6 +253,9 @@ class _Iteration:
         self._base = base_sample(max(len(whole) // ROUGH, 4 * whole.shape[1]), whole.shape[1])
         while factor > 1.0:
             self._settle(widths * factor, SETTLED_ON_THE_WAY)
+            if not self.residual <= REFUSED_RESIDUAL:
+                # Narrower it would only be worse.
+                return
             factor /= NARROWING
         self._base = whole
         self._settle(widths, SETTLED)
@@ -257,24 +263,21 @@ class _Iteration:
         self.conjugates[0] = widths[0] * self._law(self.kernels[0], self.conjugates[1], 1, widths).pulled()
 
     def _settle(self, widths: FloatArray, enough: float) -> None:
-        mixing, best, since = MIXING, np.inf, 0
+        mixing, before = MIXING, None
         for _ in range(STEPS):
             kernels, conjugates = self._step(widths)
+            # The inputs' own kernel does not move, and nothing depends on its conjugate.
+            old = (*self.kernels[1:], *self.conjugates[1:])
+            moves = [new - one for new, one in zip((*kernels[1:], *conjugates[1:]), old, strict=True)]
             self.residual = max(
-                _change(new, old)
-                for new, old in zip(
-                    (*kernels[1:], *conjugates[1:]), (*self.kernels[1:], *self.conjugates[1:]), strict=True
-                )
+                _share(move, new) for move, new in zip(moves, (*kernels[1:], *conjugates[1:]), strict=True)
             )
             if self.residual <= enough:
                 return
-            since = 0 if self.residual < best else since + 1
-            best = min(best, self.residual)
-            if since >= 5 and mixing > LEAST_MIXING:
-                # Steps that overshoot swing about the solution instead of nearing it.
-                mixing, best, since = mixing / 2.0, self.residual, 0
-            self.kernels = [_mixed(old, new, mixing) for old, new in zip(self.kernels, kernels, strict=True)]
-            self.conjugates = [_mixed(old, new, mixing) for old, new in zip(self.conjugates, conjugates, strict=True)]
+            mixing = mixing if before is None else _adapted(mixing, moves, before)
+            before = moves
+            self.kernels = [_mixed(one, new, mixing) for one, new in zip(self.kernels, kernels, strict=True)]
+            self.conjugates = [_mixed(one, new, mixing) for one, new in zip(self.conjugates, conjugates, strict=True)]
             self.steps += 1
 
     def _step(self, widths: FloatArray) -> tuple[list[FloatArray], list[FloatArray]]:
@@ -301,7 +304,20 @@ def _mixed(old: FloatArray, new: FloatArray, share: float) -> FloatArray:
     return old + share * (new - old)
 
 
-def _change(new: FloatArray, old: FloatArray) -> float:
+def _share(move: FloatArray, of: FloatArray) -> float:
     """Relative change; of what was and is zero, none."""
-    size = length(new)
-    return length(new - old) / size if size > 0 else 0.0
+    size = length(of)
+    return length(move) / size if size > 0 else 0.0
+
+
+def _adapted(mixing: float, moves: list[FloatArray], before: list[FloatArray]) -> float:
+    """A smaller share where the last moves turn around, for the steps overshoot, and a larger one where they go on."""
+    cosines = [
+        float(np.vdot(move, last)) / (length(move) * length(last))
+        for move, last in zip(moves, before, strict=True)
+        if move.any() and last.any()
+    ]
+    turned = min(cosines, default=0.0)
+    if turned < 0.0:
+        return max(mixing * SHORTER, LEAST_MIXING)
+    return min(mixing * LONGER, MOST_MIXING) if turned > GOING_ON else mixing

@@ -169,7 +169,8 @@ def signal_slope(activation: str, weight_variance: float, bias_variance: float =
     """
     known, g, b = _checked(activation, weight_variance, bias_variance)
     point = fixed_point(activation, g, b)
-    return g * _slope(known, point if math.isfinite(point) else 1.0)
+    # The slope of the unbounded ones does not know the size of a signal.
+    return g * _slope(known, point if known.bounded else 1.0)
 
 
 def critical_variance(activation: str, bias_variance: float = 0.0) -> float:

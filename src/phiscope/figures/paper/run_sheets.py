@@ -24,11 +24,14 @@ from phiscope.runs import Record, Run
 from phiscope.runs.units import at_words
 from phiscope.typing import FloatArray
 
-OF_TRAININGS = ("timeline", "flow", "gallery", "plane", "widths")
-"""Figures that only a run has; "why" shows its path, and "widths" is of a sweep over widths."""
+OF_TRAININGS = ("timeline", "flow", "gallery", "plane")
+"""Figures that only a run has; "why" shows its path."""
 
 NAMES = (*OF_MEASUREMENTS, *OF_TRAININGS)
-"""Every figure of a run."""
+"""Every figure of a training's run."""
+
+OF_SWEEPS = ("widths",)
+"""Figures of a sweep over widths, which has the others as well."""
 
 TOLD = (
     "dynamical_low_rank_centered",
@@ -64,7 +67,7 @@ def run_sheet(
 
     Args:
         run: opened.
-        name: one of `NAMES`.
+        name: one of `NAMES`, or of `OF_SWEEPS`.
         epoch: of which record (its step, where the run counts steps); None takes the last measured one.
         split: None takes the first.
         k: of "plane": which two eigenfunctions, counted from 1.
@@ -73,8 +76,8 @@ def run_sheet(
         UnknownNameError: runs have no such figure, or the run has no such split.
         RunError: nothing was measured at that moment, or what the figure needs was not stored.
     """
-    if name not in NAMES:
-        raise UnknownNameError("figure of a run", name, NAMES)
+    if name not in NAMES and name not in OF_SWEEPS:
+        raise UnknownNameError("figure of a run", name, (*NAMES, *OF_SWEEPS))
     split = (run.splits[0] if run.splits else "") if split is None else split
     if split not in run.splits:
         raise UnknownNameError("split", split, run.splits)
