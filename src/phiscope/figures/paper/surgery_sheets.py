@@ -117,7 +117,11 @@ def curves_sheet(curves: CutCurves, headline: str = "") -> Sheet:
             name="accuracy",
             title=title,
             x=Axis(
-                title="units or eigenfeatures kept", log=True, whole=True, low=0.9, high=1.1 * float(curves.kept[-1])
+                title="units or eigenfeatures kept",
+                log=True,
+                whole=True,
+                low=0.9 * float(curves.kept[0]),
+                high=1.1 * float(curves.kept[-1]),
             ),
             y=Axis(title="accuracy", high=1.0),
             lines=tuple(
