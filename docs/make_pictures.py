@@ -10,7 +10,9 @@ import torch
 from playwright.sync_api import sync_playwright
 
 import phiscope
+from phiscope.figures.kept import kept_sheets
 from phiscope.figures.paper.animation import animated
+from phiscope.figures.paper.draw import drawn
 from phiscope.studies import run_study
 from phiscope.studies.architectures import build_network
 from phiscope.studies.datasets.images import load_images
@@ -79,8 +81,16 @@ def features_of(network: torch.nn.Module, data: tuple[torch.Tensor, torch.Tensor
     return features
 
 
+def kept_pictures(runs: list[Path]) -> None:
+    """Pictures that studies keep with their runs: damage, cuts, and arms of a comparison."""
+    names = {"damage": "damage.png", "curves": "cuts.png", "arms": "arms.png"}
+    for run in runs:
+        for sheet in kept_sheets(run)[0]:
+            drawn(sheet, purpose="the pictures of the guide").savefig(IMAGES / names[sheet.name], dpi=110)
+
+
 def main() -> None:
-    """Train two studies and one network in a plain loop, then draw."""
+    """Train four studies and one network in a plain loop, then draw."""
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         runs = [phiscope.open_run(run_study(name, out=folder, progress=False)) for name in ("digits-cnn", "digits-fcn")]
@@ -91,6 +101,7 @@ def main() -> None:
             figure = run.records[record].measurement("train").figure()
             figure.savefig(IMAGES / f"{name}.png", dpi=110)
         theory_pictures(Path(folder))
+        kept_pictures([run_study(name, out=folder, progress=False) for name in ("pruning", "distortion")])
     training_pictures()
 
 

@@ -116,6 +116,16 @@ def test_mixed_precision_and_shapes():
             assert torch.isfinite(made.float()).all()
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_the_share_of_the_last_map_is_told(mode):
+    distort = FeatureDistortion(0.3, block=2, mode=mode, strength=0.0, generator=seeded()).train()
+    assert float(distort.hit_share) == 0
+    made = distort(torch.ones(20, 5, 6, 6))
+    assert float(distort.hit_share) == pytest.approx(float((made == 0).float().mean()), abs=1e-6)
+    distort.eval()(torch.ones(2, 5, 6, 6))
+    assert float(distort.hit_share) == 0
+
+
 def test_gradients_pass_what_was_kept_alone():
     x = torch.randn(20, 3, 6, 6, requires_grad=True)
     made = FeatureDistortion(0.3, block=2, strength=0.0, generator=seeded()).train()(x)

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 import phiscope
+from phiscope import surgery
 from phiscope.glossary.definition import CENTERED_ONE, KEEPS_ONES, TRANSFORMATIONS
 from phiscope.measurement.assemble import measurement_of
 from phiscope.metrics import CURVES, DEFINITIONS
@@ -154,7 +155,27 @@ def values(case, original):
     found["restricted_loss", ""] = kept.loss
     if case.classes:
         found |= {("restricted_accuracy", ""): kept.accuracy, ("nc4", ""): kept.nc4}
-    return found | of_two_maps(case, original) | beside_the_theory(case, original)
+    return found | of_surgery(case, m) | of_two_maps(case, original) | beside_the_theory(case, original)
+
+
+def of_surgery(case, m):
+    """Units go by their own numbers, so that sorted losses are the same in any order of the features."""
+    head = (case.W, case.b)
+    scores = surgery.score_units(m, rule="exact")
+    cut = surgery.cut_curves(m, head, (case.X, case.y), rules=[("exact", "labels")], counts=[2, 3])
+    net = nn.Linear(*case.W.shape[::-1]).double()
+    net.load_state_dict({"weight": torch.from_numpy(case.W.copy()), "bias": torch.from_numpy(case.b.copy())})
+    done = surgery.damage(nn.Sequential(nn.Identity(), net), (torch.from_numpy(case.X), torch.from_numpy(case.y)), m)
+    found = {
+        ("ridge_information", ""): scores.total,
+        ("information_lost", ""): np.sort(scores.loss),
+        ("held_out_information", ""): scores.held_out[-1, 1],
+        ("outputs_change", ""): np.stack([one.change for one in cut.curves[:2]]),
+        ("compressed_head_error", ""): surgery.compress_head(m, head, 2).predicted_error,
+        ("loss_added", ""): done.loss_added[:, 0],
+        ("logit_change", ""): done.logit_change,
+    }
+    return found | ({("accuracy_lost", ""): done.accuracy_lost[:, 0]} if case.classes else {})
 
 
 def of_two_maps(case, original):

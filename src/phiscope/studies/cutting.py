@@ -144,16 +144,22 @@ def channel_numbers(network: StudyNetwork, train: Split, test: Split, seed: int 
     numbers: dict[str, float] = {}
     part = (train[0][:MEASURED], train[1][:MEASURED])
     for ending, renews in (("cut", False), ("renewed", True)):
-        pairs: list[list[tuple[float, float]]] = [[] for _ in range(ROUNDS)]
-        for criterion in CRITERIA:
-            with _seeded(seed):
-                rounds = _rounds(copy.deepcopy(network).eval(), criterion, part, test, renews)
-                for place, (accuracy, held_out) in enumerate(rounds):
-                    numbers[f"{criterion}_{place + 1}_{ending}_accuracy"] = accuracy
-                    numbers[f"{criterion}_{place + 1}_{ending}_held_out"] = held_out
-                    pairs[place].append((held_out, accuracy))
-        numbers[f"{ending}_rank_correlation"] = float(np.mean([rank_correlation(one) for one in pairs]))
+        rounds = {name: _all_rounds(network, name, part, test, renews, seed) for name in CRITERIA}
+        for name, found in rounds.items():
+            for place, (accuracy, held_out) in enumerate(found, start=1):
+                numbers[f"{name}_{place}_{ending}_accuracy"] = accuracy
+                numbers[f"{name}_{place}_{ending}_held_out"] = held_out
+        each = zip(*rounds.values(), strict=True)
+        ranked = [rank_correlation([(held_out, accuracy) for accuracy, held_out in one]) for one in each]
+        numbers[f"{ending}_rank_correlation"] = float(np.mean(ranked))
     return numbers
+
+
+def _all_rounds(
+    network: StudyNetwork, criterion: str, part: Split, test: Split, renews: bool, seed: int
+) -> list[tuple[float, float]]:
+    with _seeded(seed):
+        return list(_rounds(copy.deepcopy(network).eval(), criterion, part, test, renews))
 
 
 def _rounds(

@@ -116,9 +116,7 @@ def curves_sheet(curves: CutCurves, headline: str = "") -> Sheet:
         Panel(
             name="accuracy",
             title=title,
-            x=Axis(
-                title="units or eigenfeatures kept", log=True, whole=True, low=0.9, high=1.1 * float(curves.kept[-1])
-            ),
+            x=Axis(title="units or eigenfeatures kept", whole=True, low=0.0, high=1.03 * float(curves.kept[-1])),
             y=Axis(title="accuracy", high=1.0),
             lines=tuple(
                 _over_networks(one, curves.kept, colors.get(one.label, INK))
