@@ -191,5 +191,6 @@ Whole scripts to start from: a loop of one's own, Lightning, the Trainer, accele
 saved checkpoints. Each trains, observes, and writes a page; below it is drawn where its training ended.
 
 And two notebooks on handwritten digits, a minute each: :download:`a first look
-</examples/notebooks/first_look.ipynb>` and :download:`a training, watched </examples/notebooks/watch_a_training.ipynb>`.
+</examples/notebooks/first_look.ipynb>` and :download:`a training, watched
+</examples/notebooks/watch_a_training.ipynb>`.
 """
