@@ -116,11 +116,20 @@ wheel:
 	$(PYTHON) packaging/try_release.py
 
 # Every dependency at its lower bound but torch, which stays the one of constraints.txt; in an environment of its own.
+# Without trackio, whose huggingface_hub is newer than the oldest transformers can have: it would lift half of the others.
 LOWEST := .venv-lowest
+LOWEST_EXTRAS := report figures studies hf xarray dask zarr parquet tensorboard wandb mlflow replay view \
+	lightning transformers accelerate keras dev
 $(LOWEST)/.installed: pyproject.toml constraints.txt
 	@test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
-	$(LOWEST)/bin/python -m pip install -q -c constraints.txt torch uv
-	$(LOWEST)/bin/uv pip install -q --python $(LOWEST)/bin/python --resolution lowest-direct -c constraints.txt -e '.[all,dev]'
+	$(LOWEST)/bin/python -m pip install -q --no-deps -c constraints.txt torch uv
+	@# What an earlier run wrote there would be preferred to what is lowest.
+	@rm -f $(LOWEST)/all.txt
+	$(LOWEST)/bin/uv pip compile -q --resolution lowest-direct -c constraints.txt $(addprefix --extra ,$(LOWEST_EXTRAS)) \
+		--no-annotate -o $(LOWEST)/all.txt pyproject.toml >/dev/null
+	@# The torch that is there stays, and brings no drivers along.
+	@grep -vE '^(torch|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)==' $(LOWEST)/all.txt > $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/uv pip install -q --python $(LOWEST)/bin/python --no-deps -r $(LOWEST)/lowest.txt -e .
 	@touch $@
 
 # The lowest version of a tool would judge our code by its own age: types and style are checked elsewhere.

@@ -18,6 +18,7 @@ from staging import ROOT, Stage, stage_examples, stage_pages
 
 SOURCE = ROOT / "build" / "site-source"
 SITE = ROOT / "build" / "site"
+READ = ROOT / "build" / "site-read"
 
 
 def main() -> int:
@@ -29,9 +30,10 @@ def main() -> int:
     stage_examples(stage)
     stage_api(stage)
     stage_numbers(stage)
-    failed = sphinx(
-        ["-W", "--keep-going", "-q", "-c", str(Path(__file__).parent), str(SOURCE), str(SITE), *sys.argv[1:]]
-    )
+    # A page that is gone shall not stay on the site; what was read before is kept, and so little is done twice.
+    shutil.rmtree(SITE, ignore_errors=True)
+    here = str(Path(__file__).parent)
+    failed = sphinx(["-W", "--keep-going", "-q", "-c", here, "-d", str(READ), str(SOURCE), str(SITE), *sys.argv[1:]])
     if failed:
         return int(failed)
     shutil.copyfile(ROOT / "src" / "phiscope" / "glossary" / "definitions.json", SITE / "definitions.json")

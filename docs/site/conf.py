@@ -33,6 +33,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_class_signature = "mixed"
+autodoc_type_aliases = {"FloatArray": "FloatArray", "IntArray": "IntArray"}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_custom_sections = [("Source", "notes_style")]
@@ -64,12 +65,15 @@ sphinx_gallery_conf = {
     "reset_modules": (),
     "abort_on_example_error": True,
     "download_all_examples": False,
-    "min_reported_time": 0,
+    # Its page of times loads scripts from elsewhere.
+    "write_computation_times": False,
     "show_memory": False,
     "show_signature": False,
     "remove_config_comments": True,
     "within_subsection_order": "FileNameSortKey",
     "plot_gallery": "True",
+    # Of an example that draws nothing.
+    "default_thumb_file": str(Path(__file__).parents[1] / "guide" / "images" / "minimal.png"),
 }
 
 # What a framework warns of in an example is its own affair and depends on versions.

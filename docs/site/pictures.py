@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,24 @@ def drawn_by_an_example(block: tuple[Any, ...], variables: dict[str, Any], galle
         path = next(variables["image_path_iterator"])
         figure.savefig(path, dpi=DPI)
         paths.append(path)
+    if not paths and "main" in names and not shown:
+        shown.add(0)
+        for picture in _written(names):
+            paths.append(next(variables["image_path_iterator"]))
+            shutil.copyfile(picture, paths[-1])
     return figure_rst(paths, gallery["src_dir"]) if paths else ""
 
 
 def _of_its_run(names: dict[str, Any]) -> list[Any]:
     """The last measurement of the run in the folder that an example writes to by default."""
-    (folder, *_) = names["main"].__defaults__ or (None,)
-    if folder is None:
-        return []
-    found = [path.parent for path in (Path(folder), Path(folder) / "run") for path in path.glob("header.json")]
+    found = [path.parent for folder in _folders(names) for path in folder.glob("header.json")]
     return [phiscope.open_run(path).records[-1].measurement().figure() for path in found[:1]]
+
+
+def _written(names: dict[str, Any]) -> list[Path]:
+    """Pictures that an example wrote itself."""
+    return [path for folder in _folders(names) for path in sorted(folder.glob("*.png"))]
+
+
+def _folders(names: dict[str, Any]) -> list[Path]:
+    return [Path(place) for folder in names["main"].__defaults__ or () for place in (folder, f"{folder}/run")]

@@ -126,7 +126,7 @@ def _contents(name: str) -> str:
             "/api/index",
             "/evidence/index",
         ]
-        return _toctree(readers, caption="You are a") + _toctree(rest, caption="Look it up")
+        return _toctree(readers, caption="Start here") + _toctree(rest, caption="Look it up")
     reader = Path(name).stem
     if name.startswith("docs/readers/"):
         return _toctree(_pages_of(reader))
@@ -166,6 +166,8 @@ def stage_examples(stage: Stage) -> None:
             stage.copy(path, f"examples/gallery/{path.name}")
     for path in sorted((ROOT / "examples").glob("*.py")):
         stage.put(f"examples/whole/{path.name}", titled(path.read_text(encoding="utf-8")))
+    for path in sorted((ROOT / "examples" / "notebooks").glob("*.ipynb")):
+        stage.copy(path, f"examples/notebooks/{path.name}")
     stage.put("examples/whole/GALLERY_HEADER.rst", _WHOLE)
     stage.remove_the_rest(["examples"])
 
@@ -187,4 +189,8 @@ _WHOLE = """Where people train
 
 Whole scripts to start from: a loop of one's own, Lightning, the Trainer, accelerate, Keras, files of another program,
 saved checkpoints. Each trains, observes, and writes a page; below it is drawn where its training ended.
+
+And two notebooks on handwritten digits, a minute each: :download:`a first look
+</examples/notebooks/first_look.ipynb>` and :download:`a training, watched
+</examples/notebooks/watch_a_training.ipynb>`.
 """

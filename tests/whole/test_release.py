@@ -55,3 +55,20 @@ def test_the_sdist_holds_what_the_tests_read():
 def test_the_version_can_be_read_as_the_workflow_reads_it():
     text = (ROOT / "src" / "phiscope" / "version.py").read_text()
     assert re.search(r'^__version__ = "(.*)"$', text, re.M)[1] == phiscope.__version__
+
+
+def test_the_table_of_versions_has_every_lower_bound_of_the_project():
+    text = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
+    stated = {}
+    for names, bounds in re.findall(r"^\| ([\w, -]+?)(?: \([^)]*\))? \| ([\d., ]+) \|", text, re.M):
+        stated |= dict(zip(names.split(", "), bounds.split(", "), strict=True))
+    extras = PROJECT["project"]["optional-dependencies"]
+    lines = [line for name, group in extras.items() if name not in ("all", "bench", "dev", "site") for line in group]
+    wanted = {}
+    for line in [*PROJECT["project"]["dependencies"], *lines]:
+        name, bound = re.match(r"([\w-]+)(?:\[.*\])?>=([\d.]+)$", line).groups()
+        wanted.setdefault(name, set()).add(bound)
+    assert all(len(bounds) == 1 for bounds in wanted.values()), "one library, one bound"
+    # Packages that only go with another one have no row of their own.
+    expected = {name: bound for name, (bound,) in wanted.items() if name not in ("sqlalchemy", "alembic")}
+    assert stated == expected | {"Python": PROJECT["project"]["requires-python"].removeprefix(">=")}
