@@ -17,8 +17,8 @@ def test_every_setting_changes_the_file_name():
         "depth": 9, "batch_norm": False, "init_scale": 3.0, "frozen": True, "loss": "square", "optimizer": "sgd",
         "learning_rate": 0.5, "momentum": 0.5, "betas": (0.5, 0.5), "weight_decay": 0.5, "schedule": "cosine",
         "warmup_steps": 5, "batch_size": 5, "steps": 5, "crops": True, "points": 5, "probe": 5, "tangent": 5, "seed": 5,
-        "even_points": 5, "decays_frozen": True, "alpha": 2.0, "cut": "units", "distortion": "dropblock", "distorted_share": 0.2,
-        "distorted_block": 0.5, "distortion_strength": 2.0,
+        "even_points": 5, "decays_frozen": True, "alpha": 2.0, "cut": "units", "distortion": "dropblock",
+        "distorted_share": 0.2, "distorted_block": 0.5, "distortion_strength": 2.0,
     }  # fmt: skip
     assert set(other) == {row.name for row in fields(Setup)} - {"layers"}
     base = Setup(data="digits", loss="square", frozen=True, optimizer="adamw")

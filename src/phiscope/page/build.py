@@ -26,10 +26,10 @@ from phiscope.metrics import DEFINITIONS
 from phiscope.page import words
 from phiscope.page.charts import gradient, history_spec
 from phiscope.page.contents import contents
-from phiscope.page.tried import tried_cards
 from phiscope.page.number_rows import LastValues, absent_numbers, curve_rows, last_values, section_rows
 from phiscope.page.payload import page_data
 from phiscope.page.tracks import PANELS
+from phiscope.page.tried import tried_cards
 from phiscope.page.updates import history_key
 from phiscope.page.verdicts import happened, told_apart
 from phiscope.runs import Run, open_run
