@@ -12,6 +12,8 @@
     turned.py       what changes when eigenfunctions are rotated toward the classes
     gallery.py      the gallery samples as one picture or a few words each
     number_rows.py  the tables of numbers under the pictures
+    contents.py     the folded sections after the first screen
+    verdicts.py     what happened in a run, in one sentence
     words.py        what the page says in sentences
 """
 

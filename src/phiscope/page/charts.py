@@ -91,6 +91,12 @@ def panel_layout(panel: Panel, *, top: float | None = None, lowest: float | None
         "shapes": [],
         "annotations": [],
     }
+    _mark(layout, panel)
+    return layout
+
+
+def _mark(layout: Spec, panel: Panel) -> None:
+    """Put the panel's marks in: a dotted line each, with its words at the top."""
     for mark in panel.marks:
         layout["shapes"].append(
             {
@@ -117,7 +123,6 @@ def panel_layout(panel: Panel, *, top: float | None = None, lowest: float | None
                 "font": {"size": 11},
             }
         )
-    return layout
 
 
 def _anchor(place: float, ends: Sequence[float] | None) -> str:
