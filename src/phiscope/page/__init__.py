@@ -15,6 +15,8 @@
     tried.py        pictures that were kept with a run after something was tried on its network
     gallery.py      the gallery samples as one picture or a few words each
     number_rows.py  the tables of numbers under the pictures
+    contents.py     the folded sections after the first screen
+    verdicts.py     what happened in a run, in one sentence
     words.py        what the page says in sentences
 """
 

@@ -91,6 +91,12 @@ def panel_layout(panel: Panel, *, top: float | None = None, lowest: float | None
         "shapes": [],
         "annotations": [],
     }
+    _mark(layout, panel)
+    return layout
+
+
+def _mark(layout: Spec, panel: Panel) -> None:
+    """Put the panel's marks in: a dotted line each, with its words at the top."""
     for mark in panel.marks:
         layout["shapes"].append(
             {
@@ -117,7 +123,6 @@ def panel_layout(panel: Panel, *, top: float | None = None, lowest: float | None
                 "font": {"size": 11},
             }
         )
-    return layout
 
 
 def _anchor(place: float, ends: Sequence[float] | None) -> str:
@@ -235,22 +240,37 @@ NAMED_ROWS = 100
 def map_spec(heat: HeatMap, *, columns: int) -> Spec:
     """A heat map without its values and the ticks of its columns, which the page puts in as it has room."""
     colors = DIVERGING if heat.diverging else SEQUENTIAL
-    rows = len(heat.row_labels)
-    step = 1 if rows <= NAMED_ROWS else math.ceil(rows / 50)
-    # The last one is named in any case: a reader looks for the ends.
-    shown = [row for row in range(0, rows, step) if rows - 1 - row >= step] + [rows - 1] * bool(rows)
     labels = [visible(label) for label in heat.row_labels]
-    widest = max(map(len, labels), default=0)
     axes = Panel(name="map", title=heat.title, x=Axis(title=heat.column_title), y=Axis(title=""))
     layout = panel_layout(axes)
-    layout["margin"] = {"l": min(24 + 7 * min(widest, 16), 136), "r": 8, "t": 6, "b": 40}
-    layout["height"] = 62 + rows * (
-        26 if rows <= 24 else 16 if rows <= SHOWN_CLASSES else 12 if rows <= NAMED_ROWS else 10
-    )
-    layout["xaxis"] |= {
-        "range": [0.5, columns + 0.5],
-        "showgrid": False,
+    layout["margin"] = {"l": min(24 + 7 * min(max(map(len, labels), default=0), 16), 136), "r": 8, "t": 6, "b": 40}
+    layout["xaxis"] |= {"range": [0.5, columns + 0.5], "showgrid": False}
+    _name_rows(layout, labels)
+    trace = {
+        "type": "heatmap",
+        "z": [],
+        "zmin": heat.low,
+        "zmax": heat.high,
+        "colorscale": [[i / (len(colors) - 1), color] for i, color in enumerate(colors)],
+        "xgap": 1,
+        "ygap": 1 if len(labels) <= 24 else 0,
+        "x0": 1,
+        "dx": 1,
+        "showscale": False,
+        # One a row; the page repeats it for each column.
+        "text": [escaped(label) for label in labels],
+        "hovertemplate": "%{text}, e<sub>%{x}</sub>: %{z:.2f}<extra></extra>",
     }
+    return {"data": [trace], "layout": layout}
+
+
+def _name_rows(layout: Spec, labels: Sequence[str]) -> None:
+    """The height of a map and the names of its rows: as many as can be read, the last one in any case."""
+    rows = len(labels)
+    step = 1 if rows <= NAMED_ROWS else math.ceil(rows / 50)
+    shown = [row for row in range(0, rows, step) if rows - 1 - row >= step] + [rows - 1] * bool(rows)
+    height = 26 if rows <= 24 else 16 if rows <= SHOWN_CLASSES else 12 if rows <= NAMED_ROWS else 10
+    layout["height"] = 62 + rows * height
     layout["yaxis"] |= {
         "range": [rows - 0.5, -0.5],
         "tickmode": "array",
@@ -260,22 +280,6 @@ def map_spec(heat: HeatMap, *, columns: int) -> Spec:
         "ticks": "",
         "tickfont": {"size": 12 if rows <= 24 else 10},
     }
-    trace = {
-        "type": "heatmap",
-        "z": [],
-        "zmin": heat.low,
-        "zmax": heat.high,
-        "colorscale": [[i / (len(colors) - 1), color] for i, color in enumerate(colors)],
-        "xgap": 1,
-        "ygap": 1 if rows <= 24 else 0,
-        "x0": 1,
-        "dx": 1,
-        "showscale": False,
-        # One a row; the page repeats it for each column.
-        "text": [escaped(label) for label in labels],
-        "hovertemplate": "%{text}, e<sub>%{x}</sub>: %{z:.2f}<extra></extra>",
-    }
-    return {"data": [trace], "layout": layout}
 
 
 def _short(label: str) -> str:
