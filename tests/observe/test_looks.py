@@ -11,7 +11,7 @@ from torch import nn
 
 import phiscope
 from phiscope.analysis.gradients import input_gradients
-from phiscope.observe.gallery import smaller_gradients
+from phiscope.observe.looks import smaller_gradients
 from untouched import untouched
 
 

@@ -17,9 +17,7 @@ from torch import nn
 import phiscope
 from browsing import NEEDS_BROWSER, Watched, started_browser
 from phiscope.page import report
-from phiscope.page.frames import run_frames
 from phiscope.page.planes import group_data, plane_frame
-from phiscope.page.room import BUDGETS, LEAST_FUNCTIONS
 from phiscope.runs import Run, open_run
 from phiscope.spectrum.clusters import degenerate_clusters
 from synthetic_runs import Recipe, write_run
@@ -50,23 +48,6 @@ def test_nothing_stored_and_nothing_but_zeros() -> None:
     frame = plane_frame(np.zeros((3, 2)))
     assert frame is not None
     assert decoded(frame).tolist() == np.zeros((3, 2)).tolist()
-
-
-def test_a_long_run_keeps_fewer_functions_and_then_fewer_records(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = write_run(tmp_path / "run", Recipe(epochs=range(9), p=12, n=60, splits=("train",)))
-    whole = run_frames(run)["planes"]["train"]["centered"]
-    assert {len(frame["scale"]) for frame in whole} == {8}
-    # 40 samples, 9 records, two operators: room for six functions, then for less than all records of four.
-    monkeypatch.setitem(BUDGETS, "planes", 2 * 9 * 40 * 6)
-    few = run_frames(run)["planes"]["train"]["centered"]
-    assert [len(frame["scale"]) for frame in few] == [6] * 9
-    assert np.array_equal(decoded(few[3]), decoded(whole[3])[:, :6])
-    monkeypatch.setitem(BUDGETS, "planes", 2 * 3 * 40 * LEAST_FUNCTIONS)
-    less = run_frames(run)["planes"]["train"]["centered"]
-    assert [place for place, frame in enumerate(less) if frame] == [0, 4, 8]
-    assert len(less[0]["scale"]) == LEAST_FUNCTIONS
 
 
 def test_dots_are_told_apart_by_class_or_by_value() -> None:

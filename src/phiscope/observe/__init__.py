@@ -15,6 +15,7 @@
     checkpoints.py  which checkpoints there are, and their order
     weights.py    what lies in a checkpoint, and how it fits a network
     gallery.py    the fixed samples on which eigenfunctions are shown
+    looks.py      what a record keeps of them on request: gradients, the network on its leading functions alone
     decoding.py   samples and classes as text
 """
 

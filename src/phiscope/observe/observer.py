@@ -29,7 +29,8 @@ from phiscope.network.layer_reading import Maps, Tokens
 from phiscope.observe.alerts import Alert
 from phiscope.observe.decoding import Decoder
 from phiscope.observe.desk import OnError
-from phiscope.observe.gallery import NO_IDS, NO_LOOKS, Gallery, Shown, can_look, kept_gallery
+from phiscope.observe.gallery import NO_IDS, Gallery, Shown, kept_gallery
+from phiscope.observe.looks import NO_LOOKS, can_look
 from phiscope.observe.probes import initial_words, named_splits
 from phiscope.observe.ranks import SilentWriter, Writer, watch_of
 from phiscope.observe.recording import Recording, as_numbers, header_of, leave_nothing
