@@ -109,7 +109,10 @@ def _network_in_batches() -> float:
     head = torch.nn.Linear(9, 4, bias=False)
     head.weight.data = torch.eye(4, 9)
     samples = torch.as_tensor(_signs(9), dtype=torch.float32)
-    batches = [(samples[start : start + 200], torch.zeros(len(samples[start : start + 200]), 4)) for start in range(0, 512, 200)]
+    batches = [
+        (samples[start : start + 200], torch.zeros(len(samples[start : start + 200]), 4))
+        for start in range(0, 512, 200)
+    ]
     return measure(torch.nn.Sequential(torch.nn.Identity(), head), batches, progress=False)["used_variance"]
 
 

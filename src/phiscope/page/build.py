@@ -150,9 +150,7 @@ def page_text(runs: Mapping[str, Run], *, data: Mapping[str, Any] | None = None,
             measured=measured,
             numbers=bool(sections),
             contrast=len(cards) > 1,
-            kept=any(
-                any(frames) for run in data["runs"] for modes in run["kept"].values() for frames in modes.values()
-            ),
+            kept=_has_kept(data["runs"]),
             tried=bool(tried),
             regression=regression,
         ),
@@ -174,6 +172,11 @@ def page_text(runs: Mapping[str, Run], *, data: Mapping[str, Any] | None = None,
         measured=measured,
         regression=regression,
     )
+
+
+def _has_kept(runs: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether any record has what the network does on its leading eigenfunctions alone."""
+    return any(any(frames) for run in runs for modes in run["kept"].values() for frames in modes.values())
 
 
 def _colors() -> dict[str, Mapping[str, str]]:
