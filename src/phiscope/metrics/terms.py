@@ -145,8 +145,8 @@ OTHER_TERMS = (
     ),
     Term(
         name="infinite width",
-        meaning="The limit in which a network with random weights is a Gaussian process: its kernels are fixed by depth, "
-        "activation and variances of weights, whatever the targets are.",
+        meaning="The limit in which a network with random weights is a Gaussian process: its kernels are fixed by "
+        "depth, activation and variances of weights, whatever the targets are.",
         aliases=("nngp", "NNGP", "Gaussian process", "K0"),
         numbers=("kernel_rescale", "kernel_rotate", "alignment_gain", "signal_slope"),
         place="phiscope.theory.nngp(inputs)",
