@@ -105,7 +105,7 @@ DEFINITIONS = (
     Definition(
         name="kernel_rotate",
         title="rotation of the kernel",
-        symbol="ϱ",
+        symbol="K⊥",
         aliases=("rotate",),
         range="0 .. 1",
         low=0.0,
