@@ -113,9 +113,9 @@ and pictures) equal figures cannot be asked for, so a verdict is about size and 
 - **not run**: the trainings are defined and nobody has run them.
 
 Medium scale is Fashion-MNIST, 4,000 pictures, networks of half or quarter width: `phiscope reproduce --scale medium`.
-Figures are mean ± standard deviation over three seeds (more where a family says so), measured on training samples unless
-a heading says otherwise, at rank tolerance 1e-4. "Corrected" is corrected for the finite number of samples. Thresholds are named constants in
-`phiscope.reproduction.claims`.
+Figures are mean ± standard deviation over three seeds (more where a family says so), measured on training samples
+unless a heading says otherwise, at rank tolerance 1e-4. "Corrected" is corrected for the finite number of samples.
+Thresholds are named constants in `phiscope.reproduction.claims`.
 """
 
 
