@@ -87,7 +87,7 @@ _CODED = tuple(code.label(strength, frozen) for strength in code.STRENGTHS for f
 _ALL = (
     _Finding(
         family="minimal",
-        title="D_LR is least at the last layer, and was so before training.",
+        title="In trained convolutional networks the last layer has the least D_LR.",
         observe=laziness.layers,
     ),
     _Finding(
