@@ -208,11 +208,13 @@ RESCALED = {
 
 
 def verdict(row: dict[str, Any]) -> str:
-    """Whether the three bounds hold, within the sampling error."""
-    noise = 2 * row["sampling_error"]
-    in_order = row["error_full"] < row["error_first"] + noise and row["error_first"] < row["error_infinite"]
-    near = row["error_full"] <= 0.05 + noise and abs(row["cka_full"] - row["cka_sampled"]) <= 0.03 + noise
-    return "holds" if in_order and near else "in order, but further off" if in_order else "does not hold"
+    """Whether the bounds hold, as far as the sampling can tell."""
+    in_order = row["error_full"] < row["error_first"] < row["error_infinite"]
+    if in_order and row["error_full"] <= 0.05 and abs(row["cka_full"] - row["cka_sampled"]) <= 0.03:
+        return "hold"
+    if row["sampling_error"] > 0.02:
+        return "cannot be told: too few networks count"
+    return "in order, but further off" if in_order else "do not hold"
 
 
 def page(found: dict[str, Any]) -> str:
@@ -240,8 +242,9 @@ trained by SGD or Adam.
 The data: {NOISY_XOR}. erf, g = 1.5, noise 0.1. Errors are relative Frobenius distances of the last hidden layer's
 kernel to its mean over the posterior, which is sampled exactly: networks are drawn from the prior and weighed by their
 evidence. Bounds: most probable < first order < infinite width, the first at most 0.05, its CKA with the target within
-0.03 of the sampled one, each within twice the sampling error. The draw of the noise is the first of which the kernel
-of infinite width knows little of the target (CKA below 0.15 at one layer; chance alone gives 1/7).
+0.03 of the sampled one. The draw of the noise is the first of which the kernel of infinite width knows little of the
+target (CKA below 0.15 at one layer; chance alone gives 1/7). Labels twice as large are out of reach of this way of
+sampling; `make test-slow` samples all weights there (`tests/theory/test_most_probable.py`).
 
 {table(cases, against)}
 
@@ -287,7 +290,8 @@ of linear networks with one hidden layer differ like 1 / N:
 | most probable | {numbers["cka_full"]:.4f} | {numbers["error_full"]:.3f} |
 | sampled | {numbers["cka_sampled"]:.4f} ± {numbers["cka_sampled_error"]:.4f} | |
 
-The most probable kernel's CKA is {"within" if close else "not within"} two standard errors of the sampled one.
+The most probable kernel's CKA is {"within" if close else "not within"} two standard errors of the sampled one; the
+walk's finite step has a bias of its own on top.
 """
 
 

@@ -268,7 +268,8 @@ def test_digits_against_noisy_gradient_descent():
     each = [centered_alignment(kernel, goal) for kernel in walked.by_walker]
     error = np.std(each, ddof=1) / np.sqrt(len(each))
     assert found > wide + 5 * error
-    assert abs(found - centered_alignment(walked.kernels[2], goal)) < 3 * error
+    # The walk's finite step has a bias of its own, here about a thousandth.
+    assert abs(found - centered_alignment(walked.kernels[2], goal)) < 3 * error + 0.001
 
 
 @pytest.mark.slow
