@@ -226,7 +226,7 @@ def top_conjugate(kernel: FloatArray, values: FloatArray, noise: float) -> Float
         InputError: kappa is lost in the kernel's rounding.
 
     Example:
-        >>> top_conjugate(np.eye(1), np.array([[4.0]]), 1.0).tolist()
+        >>> top_conjugate(np.eye(1), np.array([[4.0]]), 1.0).round(9).tolist()
         [[1.75]]
     """
     factor = cholesky_factor(kernel + noise * np.eye(len(kernel)))
