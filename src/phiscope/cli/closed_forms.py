@@ -89,6 +89,11 @@ def _two_strengths() -> Measurement:
     return diagonalize(_signs(2) * [2.0, 1.0], targets=_signs(2)[:, 1])
 
 
+def _second_eigenfunction() -> float:
+    held = _two_strengths().centered.cumulative_quality
+    return float("nan") if held is None else float(held[1])
+
+
 def _opposite_head() -> float:
     corners, classes = _corners(), np.repeat(np.arange(4), 6)
     return diagonalize(corners[classes], head=(-corners, None), targets=classes)["nc3"]
@@ -108,7 +113,7 @@ def _network_in_batches() -> float:
     head = torch.nn.Linear(9, 4, bias=False)
     head.weight.data = torch.eye(4, 9)
     samples = torch.as_tensor(_signs(9), dtype=torch.float32)
-    batches = [(part, torch.zeros(len(part), 4)) for part in samples.split(200)]
+    batches = [(part, torch.zeros(len(part), 4)) for part in (samples[:200], samples[200:400], samples[400:])]
     return measure(torch.nn.Sequential(torch.nn.Identity(), head), batches, progress=False)["used_variance"]
 
 
@@ -124,7 +129,7 @@ CLOSED_FORMS: Mapping[str, tuple[float, Callable[[], float]]] = {
     "dimension of three even directions": (3.0, lambda: diagonalize(_signs(3))["effective_dimension"]),
     "participation ratio of eigenvalues 4 and 1": (25 / 17, lambda: _two_strengths()["participation_ratio_centered"]),
     "stable rank of eigenvalues 4 and 1": (5 / 4, lambda: _two_strengths()["stable_rank_centered"]),
-    "a target on the second eigenfunction": (1.0, lambda: float(_two_strengths().centered.cumulative_quality[1])),
+    "a target on the second eigenfunction": (1.0, _second_eigenfunction),
     "D_LR of four outputs in nine even directions": (1 / 3, _isotropic),
     "D_LR of collapsed classes": (0.0, lambda: _collapsed()["dynamical_low_rank_centered"]),
     "NC3 of a head that points the other way": (4.0, _opposite_head),

@@ -178,7 +178,7 @@ def _libraries(wanted: Iterable[tuple[str, str]]) -> list[Library]:
         for name in names:
             modules.setdefault(_folded(name), []).append(module)
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        return list(pool.map(lambda one: _library(*one, modules.get(_folded(one[0]), [])), wanted))
+        return list(pool.map(lambda one: _library(one[0], one[1], modules.get(_folded(one[0]), [])), wanted))
 
 
 def _library(name: str, wanted: str, modules: list[str]) -> Library:
