@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -90,6 +89,11 @@ def _two_strengths() -> Measurement:
     return diagonalize(_signs(2) * [2.0, 1.0], targets=_signs(2)[:, 1])
 
 
+def _second_eigenfunction() -> float:
+    held = _two_strengths().centered.cumulative_quality
+    return float("nan") if held is None else float(held[1])
+
+
 def _opposite_head() -> float:
     corners, classes = _corners(), np.repeat(np.arange(4), 6)
     return diagonalize(corners[classes], head=(-corners, None), targets=classes)["nc3"]
@@ -109,16 +113,8 @@ def _network_in_batches() -> float:
     head = torch.nn.Linear(9, 4, bias=False)
     head.weight.data = torch.eye(4, 9)
     samples = torch.as_tensor(_signs(9), dtype=torch.float32)
-    batches = [
-        (samples[start : start + 200], torch.zeros(len(samples[start : start + 200]), 4))
-        for start in range(0, 512, 200)
-    ]
+    batches = [(part, torch.zeros(len(part), 4)) for part in (samples[:200], samples[200:400], samples[400:])]
     return measure(torch.nn.Sequential(torch.nn.Identity(), head), batches, progress=False)["used_variance"]
-
-
-def _second() -> float:
-    quality = _two_strengths().centered.cumulative_quality
-    return math.nan if quality is None else float(quality[1])
 
 
 def _stored_and_read() -> float:
@@ -133,7 +129,7 @@ CLOSED_FORMS: Mapping[str, tuple[float, Callable[[], float]]] = {
     "dimension of three even directions": (3.0, lambda: diagonalize(_signs(3))["effective_dimension"]),
     "participation ratio of eigenvalues 4 and 1": (25 / 17, lambda: _two_strengths()["participation_ratio_centered"]),
     "stable rank of eigenvalues 4 and 1": (5 / 4, lambda: _two_strengths()["stable_rank_centered"]),
-    "a target on the second eigenfunction": (1.0, _second),
+    "a target on the second eigenfunction": (1.0, _second_eigenfunction),
     "D_LR of four outputs in nine even directions": (1 / 3, _isotropic),
     "D_LR of collapsed classes": (0.0, lambda: _collapsed()["dynamical_low_rank_centered"]),
     "NC3 of a head that points the other way": (4.0, _opposite_head),
