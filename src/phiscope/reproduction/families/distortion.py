@@ -142,7 +142,7 @@ _COLUMNS = (
 FAMILY = Family(
     letter="l",
     name="distortion",
-    title="maps distorted in training: zeros or noise",
+    title="Maps distorted in training: zeros or noise",
     paper="Another paper (arXiv:2002.11022) puts noise in the place of blocks of a map and reports more than DropBlock "
     "does, at the best of all epochs. Whether that is more than the spread over seeds is not published.",
     setting="Glyphs of 16 pixels (1,000 pictures), three convolutions at half width with batch norm, SGD 0.05 with "

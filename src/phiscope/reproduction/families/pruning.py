@@ -204,7 +204,7 @@ _CHANNEL_CLAIMS = (
 FAMILY = Family(
     letter="k",
     name="pruning",
-    title="units and channels cut by every rule",
+    title="Units and channels cut by every rule",
     paper="Another paper (arXiv:2005.13796) orders units by discriminant information. No figure of it is claimed here; "
     "what is in the table's paper column is an earlier measurement of the same cuts on the same digits, 8 seeds.",
     setting="Digits, 64-128-64-10, ReLU, Adam 2e-3, 40 epochs, 8 seeds: the last 64 units are cut to 16 and 8. Glyphs "
