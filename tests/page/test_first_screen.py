@@ -123,6 +123,8 @@ def test_the_keyboard_alone_opens_moves_and_chooses(browser: Browser, one: Path)
         if reached[-1] == "#maps":
             break
     page.keyboard.press("Enter")
+    # The section opens when the address has changed, which comes a moment after the key.
+    page.wait_for_selector("#maps[open]")
     assert page.evaluate(OPEN) == ["maps"]
     page.wait_for_selector(".map .main-svg")
     page.locator("#tracks > summary").focus()
