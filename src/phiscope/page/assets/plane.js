@@ -104,7 +104,7 @@ function stampOf(symbol, color, radius) {
 
 // Black of the palette is the ink of the page, which a dark page turns white.
 const inkOf = (node) => getComputedStyle(node).color;
-const dotColor = (color, ink) => (color === "#000000" ? ink : color);
+const dotColor = (color, ink) => (color === "#000000" ? ink : tinted(color));
 
 function paintKey(block, ink) {
   every(".dots-key canvas", block).forEach((mark) => {
