@@ -11,10 +11,15 @@ from synthetic_runs import Recipe, write_run
 
 SMALL = {"p": 10, "n": 60, "side": 0, "gallery": False, "splits": ("train",)}
 
+WITHOUT = dict.fromkeys(("contrast", "kept", "tried"), False)
+"""What a page of one run has nothing for, when nothing but the training was asked for."""
+
 
 def test_the_contents_list_what_the_page_has(tmp_path: Path) -> None:
-    whole = contents(measured=True, numbers=True, regression=False)
+    whole = contents(measured=True, regression=False)
     assert [section["key"] for section in whole] == [section.key for section in SECTIONS]
+    whole = contents(measured=True, regression=False, **WITHOUT)
+    assert {section.key for section in SECTIONS} - {section["key"] for section in whole} == set(WITHOUT)
     assert next(section for section in whole if section["key"] == "maps")["title"].startswith("Which class")
     page = page_text({"run": write_run(tmp_path / "run", Recipe(epochs=(0,), **SMALL))})
     for section in whole:
@@ -23,11 +28,9 @@ def test_the_contents_list_what_the_page_has(tmp_path: Path) -> None:
 
 
 def test_what_is_not_measured_has_no_section() -> None:
-    few = [section["key"] for section in contents(measured=False, numbers=True, regression=True)]
+    few = [section["key"] for section in contents(measured=False, regression=True, **WITHOUT)]
     assert few == ["verdict", "numbers", "origin"]
-    held = next(
-        section for section in contents(measured=True, numbers=True, regression=True) if section["key"] == "maps"
-    )
+    held = next(section for section in contents(measured=True, regression=True) if section["key"] == "maps")
     assert held["title"] == "What each eigenfunction holds"
 
 
