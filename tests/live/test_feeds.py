@@ -117,10 +117,10 @@ def test_runs_side_by_side_are_told_how_they_differ_now(feeds: Feeds, growing: R
     growing.append(3, 30, {"test_accuracy": 0.875}, {"train": measured(3)})
     news = feeds.news(["growing", "alpha"], mark)
     assert news is not None
-    assert "<td>0.875</td>" in json.loads(news.data)["contrast"]
+    assert "<td>0.875</td>" in json.loads(news.data)["texts"]["differences"]
     # One run is compared with nothing.
     mark = marks(feeds.page(["growing"]))
     growing.append(4, 40, {"test_accuracy": 0.9}, {"train": measured(4)})
     alone = feeds.news(["growing"], mark)
     assert alone is not None
-    assert json.loads(alone.data)["contrast"].strip() == ""
+    assert "differences" not in json.loads(alone.data)["texts"]
