@@ -61,4 +61,4 @@ def test_what_is_missing_at_medium_scale_is_named_by_family(medium):
     short = [replace(one, n_runs=0, n_missing=84) if one.family.letter == "g" else one for one in medium]
     short = [replace(one, n_missing=2) if one.family.letter == "c" else one for one in short]
     told = medium_text(short)
-    assert "run in full: a, b, e, f, i, j; in part (trainings that are missing): c (2); not run: g." in told
+    assert "run in full: a, b, e, f, i, j, k, l; in part (trainings that are missing): c (2); not run: g." in told
