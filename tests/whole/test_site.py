@@ -130,6 +130,21 @@ def test_nearly_every_number_has_a_case_where_it_is_low_and_one_where_it_is_high
         "parameter_norm",
         "parameter_distance",
         "tangent_kernel_distance",
+        # Of a cut or of damage done to a network, and of a network beside its theory.
+        "ridge_information",
+        "information_lost",
+        "held_out_information",
+        "outputs_change",
+        "compressed_head_error",
+        "accuracy_lost",
+        "loss_added",
+        "logit_change",
+        "kernel_rescale",
+        "kernel_rotate",
+        "alignment_gain",
+        "signal_slope",
+        "map_residual",
+        "map_sample_share",
     }
 
 
