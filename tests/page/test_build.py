@@ -112,6 +112,7 @@ def test_a_record_with_scalars_only_is_in_the_histories_but_not_on_the_slider(tm
     assert 2 in page_json(text)["history"][1]["data"][0]["x"]  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_a_long_run_with_many_classes_stays_small_enough(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", Recipe(epochs=range(60), classes=30, p=64, n=150, splits=("train",)))
     page = report(run, tmp_path / "a.html")

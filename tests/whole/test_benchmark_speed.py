@@ -48,6 +48,7 @@ def rows_of(folder, names, floors):
     return case["rows"]
 
 
+@pytest.mark.slow
 def test_one_run_measures_floors_ours_and_a_peer(tmp_path):
     rows = rows_of(tmp_path, ["numbers", "one-number", "sklearn-covariance-f64"], ["floor-symmetric-blocks", *SOLVERS])
     assert rows["numbers"]["relative_error"] < 1e-10
@@ -59,6 +60,7 @@ def test_one_run_measures_floors_ours_and_a_peer(tmp_path):
     assert float(line.split("|")[4]) == pytest.approx(median["numbers"] / floor, abs=0.006)
 
 
+@pytest.mark.slow
 def test_one_run_fills_the_page_with_both_precisions(tmp_path):
     rows = rows_of(tmp_path, ["pass", "pass-fast"], ["floor-symmetric-blocks"])
     assert 1e-10 < rows["pass-fast"]["relative_error"] < 1e-2
@@ -139,6 +141,7 @@ def test_eigensolvers_by_hand_and_by_library_agree(part, parts, monkeypatch, tmp
                 assert told.get("residual", 0.0) < 1e3
 
 
+@pytest.mark.slow
 def test_eigensolvers_take_turns_and_are_told_as_ratios(tmp_path):
     words = ["--parts", "symmetric", "--p", "40", "--threads", "1", "--repeats", "2", "--jobs", "vectors"]
     done = printed("eigensolvers.py", *words, "--solvers", "scipy eigh evd", "--json", str(tmp_path / "found.json"))

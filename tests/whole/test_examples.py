@@ -129,6 +129,7 @@ def test_features_from_files(tmp_path, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
 def test_vision_transformer(tmp_path, monkeypatch, capsys):
     needs("transformers")
     run_script("vision_transformer_layers.py", tmp_path, monkeypatch=monkeypatch)
@@ -138,6 +139,7 @@ def test_vision_transformer(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "layers.png").stat().st_size > 5_000
 
 
+@pytest.mark.slow
 def test_language_model(tmp_path, monkeypatch, capsys):
     pytest.importorskip("transformers")
     folder = tmp_path / "words"
