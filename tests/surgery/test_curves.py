@@ -8,7 +8,8 @@ from torch import nn
 import phiscope
 from phiscope.errors import InputError, ShapeError
 from phiscope.figures.kept import kept_sheets
-from phiscope.figures.paper.surgery_sheets import curves_sheet, interval_over
+from phiscope.figures.paper.surgery_sheets import curves_sheet
+from phiscope.runs.groups import reach_of
 from phiscope.surgery import compress_head, cut_curves, remove_units
 
 
@@ -93,7 +94,7 @@ def test_networks_are_joined_and_bands_are_students(parts):
     sheet = curves_sheet(both)
     assert "over 2 networks" in sheet.caption
     line = sheet.parts[0].lines[0]
-    reach = interval_over(random.accuracy)
+    reach = reach_of(random.accuracy)
     assert reach == pytest.approx(12.706 * random.accuracy.std(axis=0, ddof=1) / 2**0.5, rel=1e-4)
     assert line.high == pytest.approx(random.accuracy.mean(axis=0) + reach)
     assert curves_sheet(one).parts[0].lines[0].low == ()

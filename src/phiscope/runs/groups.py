@@ -12,6 +12,7 @@ import numpy as np
 import scipy.stats
 
 from phiscope.runs.reading import Record, Run
+from phiscope.typing import FloatArray
 
 SEEDS = ("seed", "random_seed", "data_seed", "torch_seed")
 """Settings that make another run of the same experiment."""
@@ -138,8 +139,25 @@ def spread_of(values: Sequence[float], low: float = -math.inf, high: float = mat
     mean = float(array.mean()) if n else math.nan
     if n < 2:
         return Spread(mean=mean, low=math.nan, high=math.nan, n=n)
-    reach = float(scipy.stats.t.ppf((1 + LEVEL) / 2, n - 1) * array.std(ddof=1) / math.sqrt(n))
+    reach = float(reach_of(array))
     return Spread(mean=mean, low=max(mean - reach, low), high=min(mean + reach, high), n=n)
+
+
+def reach_of(values: FloatArray) -> FloatArray:
+    """Half the width of the 95 % interval of a mean over seeds, by Student's t; NaN for one seed.
+
+    Args:
+        values: one row a seed, shape (S, ...).
+
+    Example:
+        >>> reach_of(np.array([[1.0], [3.0]])).round(1).tolist()
+        [12.7]
+    """
+    count = len(values)
+    if count < 2:
+        return np.full(values.shape[1:], np.nan)
+    factor = float(scipy.stats.t.ppf((1 + LEVEL) / 2, count - 1)) / math.sqrt(count)
+    return np.asarray(factor * values.std(axis=0, ddof=1))
 
 
 def difference_of(first: Sequence[float], second: Sequence[float]) -> Difference:

@@ -13,9 +13,9 @@ import torch
 from phiscope.figures.kept import keep_sheet
 from phiscope.figures.model import Axis, Line, Panel, Sheet
 from phiscope.figures.palette import OKABE_ITO
-from phiscope.figures.paper.surgery_sheets import interval_over
 from phiscope.inputs.progress import bar_of
 from phiscope.measurement.measure import measure
+from phiscope.runs.groups import reach_of
 from phiscope.studies.cutting import unit_curves
 from phiscope.surgery import damage
 from phiscope.typing import FloatArray
@@ -107,7 +107,7 @@ def arms_sheet(accuracy: Mapping[str, FloatArray], hit: Mapping[str, float]) -> 
         _over_epochs("difference", "Differences, seed by seed", "difference of accuracy", differences),
     )
     last = differences[f"{names[2]} − {names[1]}"][:, -1:]
-    value, reach = 100 * float(last.mean()), 100 * float(interval_over(last)[0])
+    value, reach = 100 * float(last.mean()), 100 * float(reach_of(last)[0])
     told = "a difference" if abs(value) > reach else "no difference that this many seeds show"
     shares = ", ".join(f"{100 * share:.2f} % ({name})" for name, share in hit.items())
     caption = (
@@ -122,7 +122,7 @@ def arms_sheet(accuracy: Mapping[str, FloatArray], hit: Mapping[str, float]) -> 
 def _over_epochs(name: str, title: str, what: str, curves: Mapping[str, FloatArray]) -> Panel:
     lines = []
     for place, (label, values) in enumerate(curves.items()):
-        mean, reach = values.mean(axis=0), interval_over(values)
+        mean, reach = values.mean(axis=0), reach_of(values)
         lines.append(
             Line(
                 label=label,

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
-import scipy.stats
-
 from phiscope.figures.model import Axis, Dots, Line, Panel, Sheet
 from phiscope.figures.palette import INK, OKABE_ITO
 from phiscope.figures.paper.captions import MADE
+from phiscope.runs.groups import reach_of
 from phiscope.surgery.curves import EIGENFEATURES, CutCurve, CutCurves
 from phiscope.surgery.damage import Damage
 from phiscope.surgery.scores import UnitScores
-from phiscope.typing import FloatArray, IntArray
+from phiscope.typing import IntArray
 
 WORDS = {"single": "the k-th eigenfeature alone", "first": "the first k", "last": "all from the k-th on"}
 DONE = {"remove": "replaced by its mean", "replace": "replaced by noise of the same energy", "shuffle": "shuffled"}
@@ -136,7 +132,7 @@ def curves_sheet(curves: CutCurves, headline: str = "") -> Sheet:
 
 
 def _over_networks(curve: CutCurve, kept: IntArray, color: str) -> Line:
-    mean, reach = curve.accuracy.mean(axis=0), interval_over(curve.accuracy)
+    mean, reach = curve.accuracy.mean(axis=0), reach_of(curve.accuracy)
     low, high = (tuple((mean + sign * reach).tolist()) for sign in (-1, 1)) if len(curve.accuracy) > 1 else ((), ())
     return Line(
         label=curve.label,
@@ -147,20 +143,3 @@ def _over_networks(curve: CutCurve, kept: IntArray, color: str) -> Line:
         low=low,
         high=high,
     )
-
-
-def interval_over(values: FloatArray) -> FloatArray:
-    """Half the width of the 95 % interval of a mean over networks, by Student's t, shape (K,); NaN for one network.
-
-    Args:
-        values: one row a network, shape (S, K).
-
-    Example:
-        >>> interval_over(np.array([[1.0], [3.0]])).round(1).tolist()
-        [12.7]
-    """
-    count = len(values)
-    if count < 2:
-        return np.full(values.shape[1], np.nan)
-    factor = float(scipy.stats.t.ppf(0.975, count - 1)) / math.sqrt(count)
-    return np.asarray(factor * values.std(axis=0, ddof=1))

@@ -11,9 +11,9 @@ import numpy as np
 
 from phiscope.reproduction.claims import Claim, Judge, Judgement, spread_text, undefined
 from phiscope.reproduction.families.fashion import planned_minutes, trained_for
-from phiscope.reproduction.families.pruning import interval_of
 from phiscope.reproduction.family import Column, Condition, Family, Medium, Results
 from phiscope.reproduction.settings import Setup
+from phiscope.runs.groups import spread_of
 
 NONE, DROPBLOCK, DISTORTION = "nothing distorted", "DropBlock", "distortion"
 
@@ -69,7 +69,8 @@ def gains(number: str, without: str, with_it: str) -> Judge:
         problem = undefined(less, more)
         if problem is not None:
             return problem
-        low, high = interval_of(more - less)
+        mean = spread_of((more - less).tolist())
+        low, high = mean.low, mean.high
         told = f"{spread_text(more, percent=True)} ({with_it}) against {spread_text(less, percent=True)} ({without})"
         ours = (
             f"{told}; difference {100 * (more - less).mean():+.2f}, 95 % interval {100 * low:+.2f} to {100 * high:+.2f}"

@@ -6,14 +6,13 @@ Of arXiv:2005.13796, and not of the paper; figures to compare with are an earlie
 from __future__ import annotations
 
 import numpy as np
-import scipy.stats
 
 from phiscope.reproduction.claims import Claim, Judge, Judgement, by_share, is_less, spread_text, undefined
 from phiscope.reproduction.families.fashion import planned_minutes, trained_for
 from phiscope.reproduction.family import Column, Condition, Family, Medium, Results
 from phiscope.reproduction.settings import Setup
+from phiscope.runs.groups import spread_of
 from phiscope.studies.cutting import CRITERIA
-from phiscope.typing import FloatArray
 
 PREDICTS = 0.5
 """A score says which cut is better when its rank correlation with accuracy is above this, with its whole interval."""
@@ -103,17 +102,6 @@ MEDIUM = _channels(
 )
 
 
-def interval_of(values: FloatArray) -> tuple[float, float]:
-    """95 % interval of the mean over seeds, by Student's t.
-
-    Example:
-        >>> [round(end, 2) for end in interval_of(np.array([0.4, 0.5, 0.6]))]
-        [0.25, 0.75]
-    """
-    reach = float(scipy.stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
-    return float(values.mean()) - reach, float(values.mean()) + reach
-
-
 def predicts(number: str, label: str) -> Judge:
     """Judge by a rank correlation that a score says which cut is better.
 
@@ -127,7 +115,9 @@ def predicts(number: str, label: str) -> Judge:
         problem = undefined(values)
         if problem is not None:
             return problem
-        low, high = interval_of(values)
+        # A correlation lies between -1 and 1, and so does its interval.
+        mean = spread_of(values.tolist(), low=-1.0, high=1.0)
+        low, high = mean.low, mean.high
         ours = f"{spread_text(values)}, interval of the mean {low:.2f} to {high:.2f}"
         if low > PREDICTS:
             return Judgement(verdict="reproduced", ours=ours, why=f"the whole interval is above {PREDICTS:g}")
