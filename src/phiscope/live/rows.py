@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 JUDGES = ("test", "val", "valid", "validation", "eval", "train", "")
 """Whose accuracy is shown where several are recorded; other splits come before the last two."""
 
-QUIET = 600.0
-"""A run without an end that was not written for so many seconds may have been killed."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Row:

@@ -14,8 +14,8 @@ import numpy as np
 
 from phiscope.errors import InputError
 from phiscope.linalg.dense import half_inverse_of_stack, root_of_stack
+from phiscope.theory.infinite_width import infinite_kernels
 from phiscope.theory.setting import Setting
-from phiscope.theory.wide import wide_kernels
 from phiscope.typing import FloatArray
 
 BLOCK = 2**21
@@ -72,7 +72,7 @@ def posterior_kernels(
             part.add(_drawn(setting, width, min(rough, left), generator), values, noise)
             left -= rough
     whole = _Sums.united(sums)
-    wide = wide_kernels(setting).kernels[1]
+    wide = infinite_kernels(setting).kernels[1]
     means = [whole.mean(layer, wide if layer == 0 else None) for layer in range(setting.depth)]
     last = setting.depth - 1
     return PosteriorKernels(

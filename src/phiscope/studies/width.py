@@ -17,9 +17,9 @@ from phiscope.studies.posterior import PosteriorKernels, posterior_kernels
 from phiscope.studies.recipes import WidthSweep
 from phiscope.studies.training import EpochDone, Progress
 from phiscope.theory import Movement, map_kernels
+from phiscope.theory.infinite_width import infinite_kernels
 from phiscope.theory.report import movement_of
 from phiscope.theory.setting import Setting, setting_of
-from phiscope.theory.wide import wide_kernels
 from phiscope.typing import FloatArray
 
 NOISY_XOR = "noisy XOR: 8 inputs of 20 numbers, two signs and 18 standard normal numbers; the target is their product"
@@ -146,7 +146,7 @@ def _point(study: WidthSweep, setting: Setting, data: tuple[FloatArray, FloatArr
         )
         for order in ("full", "first")
     )
-    wide = wide_kernels(setting).kernels[-1]
+    wide = infinite_kernels(setting).kernels[-1]
     scalars = {
         **_scalars("sampled", movement_of(sampled.kernels[-1], wide, targets[:, None])),
         **_errors(sampled, wide, targets),

@@ -5,7 +5,7 @@
     tangent.py  the empirical tangent kernel on a small probe, and how far parameters have moved
     activations.py  erf, ReLU and identity with their Gaussian averages
     setting.py  what the theory is asked, read or refused
-    wide.py     `nngp`: kernels at infinite width
+    infinite_width.py  `nngp`: the network as a Gaussian process
     tilted.py   averages over one layer's units under the posterior
     most_probable.py  `map_kernels`: the most probable kernels at finite width, given targets
     scalar.py   one hidden layer whose kernel is only rescaled: an independent formula to compare with
@@ -20,21 +20,21 @@ Source: arXiv:1806.07572 (tangent kernel), arXiv:1711.00165 (infinite width), ar
 
 from __future__ import annotations
 
+from phiscope.theory.infinite_width import InfiniteKernels, nngp
 from phiscope.theory.most_probable import MapKernels, map_kernels
 from phiscope.theory.report import KernelReport, LayerKernels, Movement, kernel_report
 from phiscope.theory.scalar import ScalarKernel, scalar_renormalization
 from phiscope.theory.signals import Criticality, LayerSignal, criticality
-from phiscope.theory.wide import WideKernels, nngp
 
 __all__ = [
     "Criticality",
+    "InfiniteKernels",
     "KernelReport",
     "LayerKernels",
     "LayerSignal",
     "MapKernels",
     "Movement",
     "ScalarKernel",
-    "WideKernels",
     "criticality",
     "kernel_report",
     "map_kernels",

@@ -17,9 +17,9 @@ from phiscope.inputs.arrays import as_count
 from phiscope.linalg.dense import length
 from phiscope.linalg.positive import cholesky_factor, inverse_of
 from phiscope.linalg.products import product
+from phiscope.theory.infinite_width import infinite_kernels
 from phiscope.theory.setting import PerLayer, Setting, positive_number, setting_of, values_of, widths_of
 from phiscope.theory.tilted import Tilted, TiltedLinear, base_sample, tilted_law
-from phiscope.theory.wide import wide_kernels
 from phiscope.typing import FloatArray, IntArray
 
 Order = Literal["first", "full"]
@@ -63,7 +63,7 @@ class MapKernels:
     """The most probable kernels of a network of finite width on P inputs, given targets.
 
     Attributes:
-        kernels: C_0 to C_L, each of shape (P, P), as in `phiscope.theory.WideKernels`; [0] is that of the inputs.
+        kernels: C_0 to C_L, each of shape (P, P), as in `phiscope.theory.InfiniteKernels`; [0] is that of the inputs.
         conjugates: T_0 to T_L, each of shape (P, P): the log posterior that a change of this kernel would gain.
         residual: largest relative change of a kernel or conjugate in one more undamped step.
         sample_share: least effective share of the base sample over the layers, 0..1; 1 = closed form, or no tilt.
@@ -243,7 +243,7 @@ class _Iteration:
     def __init__(self, setting: Setting, values: FloatArray, noise: float, order: Order, base: FloatArray) -> None:
         self._setting, self._values, self._noise = setting, values, noise
         self._exact, self._base = order == "full", base
-        self.kernels: list[FloatArray] = list(wide_kernels(setting).kernels)
+        self.kernels: list[FloatArray] = list(infinite_kernels(setting).kernels)
         self.conjugates: list[FloatArray] = [np.zeros_like(one) for one in self.kernels]
         self.residual, self.share, self.steps = np.inf, 1.0, 0
 

@@ -15,10 +15,10 @@ from phiscope.measurement.gram import diagonalize_kernel, kernel_features
 from phiscope.measurement.record import Measurement
 from phiscope.metrics.width import alignment_gain, kernel_rescale, kernel_rotate
 from phiscope.theory.fully_connected import FullyConnected, read_network
+from phiscope.theory.infinite_width import infinite_kernels
 from phiscope.theory.most_probable import MapKernels, map_kernels
 from phiscope.theory.setting import PerLayer, Setting, setting_of, values_of
 from phiscope.theory.tilted import root_of
-from phiscope.theory.wide import wide_kernels
 from phiscope.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def kernel_report(
         )
     theory = _theory(network, setting, targets, noise, seed)
     chance = _by_chance(setting, tuple(layer.shape[1] for layer in network.hidden), seed)
-    wide = wide_kernels(setting).kernels
+    wide = infinite_kernels(setting).kernels
     layers = tuple(
         _layer(network, setting, index, wide[index], theory, values, chance[index - 1])
         for index in range(1, setting.depth + 1)
@@ -315,7 +315,7 @@ def movement_of(kernel: FloatArray, reference: FloatArray, values: FloatArray) -
 def _by_chance(setting: Setting, widths: tuple[int, ...], seed: int) -> list[tuple[float, float]]:
     """2.5 and 97.5 % of each layer's rotation over random networks."""
     generator = np.random.default_rng(seed)
-    wide = wide_kernels(setting).kernels
+    wide = infinite_kernels(setting).kernels
     first = root_of(setting.input_kernel)
     rotations: list[list[float]] = [[] for _ in widths]
     for _ in range(RANDOM_NETWORKS):

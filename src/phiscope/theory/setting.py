@@ -36,7 +36,7 @@ class Setting:
     weight_variances: tuple[float, ...]
     bias_variances: tuple[float, ...]
 
-    def wide(self, kernel: FloatArray, layer: int) -> FloatArray:
+    def step(self, kernel: FloatArray, layer: int) -> FloatArray:
         """C_layer = g F(C_(layer-1)) + g_b: one step of the network of infinite width."""
         return self.weight_variances[layer] * self.activation.kernel(kernel) + self.bias_variances[layer]
 

@@ -10,7 +10,7 @@ from phiscope.typing import FloatArray
 
 
 @dataclass(frozen=True, kw_only=True)
-class WideKernels:
+class InfiniteKernels:
     """Kernels of a network of infinite width on P inputs.
 
     Attributes:
@@ -36,7 +36,7 @@ def nngp(
     activation: str = "erf",
     weight_variance: PerLayer = 1.5,
     bias_variance: PerLayer = 0.0,
-) -> WideKernels:
+) -> InfiniteKernels:
     """Kernels of the network of infinite width: C_a = g F(C_(a-1)) + g_b, F = <phi(h) phi(h)^T> over h ~ N(0, C).
 
     C_0 = g X X^T / D + g_b. A weight of a layer with m inputs has variance g / m: PyTorch's default initialization of
@@ -66,15 +66,15 @@ def nngp(
         >>> nngp(np.eye(2), depth=1, activation="relu", weight_variance=2.0).kernels[1].diagonal().tolist()
         [1.0, 1.0]
     """
-    return wide_kernels(setting_of(inputs, depth, activation, weight_variance, bias_variance))
+    return infinite_kernels(setting_of(inputs, depth, activation, weight_variance, bias_variance))
 
 
-def wide_kernels(setting: Setting) -> WideKernels:
+def infinite_kernels(setting: Setting) -> InfiniteKernels:
     """`nngp` of what is read already."""
     kernels = [setting.input_kernel]
     for layer in range(1, setting.depth + 1):
-        kernels.append(setting.wide(kernels[-1], layer))
-    return WideKernels(
+        kernels.append(setting.step(kernels[-1], layer))
+    return InfiniteKernels(
         kernels=tuple(kernels),
         activation=setting.activation.name,
         depth=setting.depth,
