@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from theory_parts.langevin import walked_kernels
 
 from phiscope import __version__
 from phiscope.metrics.width import centered_alignment
-from phiscope.studies.langevin import walked_kernels
 from phiscope.studies.posterior import posterior_kernels
 from phiscope.studies.width import LITTLE_KNOWN, NOISY_XOR, noisy_xor, two_digits
 from phiscope.theory import map_kernels, nngp, scalar_renormalization

@@ -7,9 +7,8 @@ from scipy.special import erf
 from bayesian_networks import sampled_kernel
 from phiscope.errors import InputError
 from phiscope.metrics.width import centered_alignment, kernel_rotate
-from phiscope.studies.langevin import walked_kernels
 from phiscope.studies.posterior import posterior_kernels
-from phiscope.studies.width import noisy_xor, two_digits
+from phiscope.studies.width import noisy_xor
 from phiscope.theory import map_kernels, nngp
 from phiscope.theory.most_probable import top_conjugate
 from phiscope.theory.setting import setting_of
@@ -254,22 +253,6 @@ def test_against_slice_sampling_of_all_weights(depth, width, scale):
     # At width 100 both corrections lie within the sampler's own error.
     assert errors[0] < errors[1] + noise
     assert abs(centered_alignment(full, GOAL) - centered_alignment(sampled, GOAL)) < 0.03 + 2 * noise
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_digits_against_noisy_gradient_descent():
-    x, y = two_digits(64)
-    setting = setting_of(x, 2, "erf", 1.0, 0.0)
-    walked = walked_kernels(setting, x, y[:, None], width=50, noise=0.1, steps=8000, settle=2000, rate=0.002, walkers=8)
-    goal = np.outer(y, y)
-    found = centered_alignment(map_kernels(x, y, 50, 2, "erf", 1.0).kernels[2], goal)
-    wide = centered_alignment(nngp(x, 2, "erf", 1.0).kernels[2], goal)
-    each = [centered_alignment(kernel, goal) for kernel in walked.by_walker]
-    error = np.std(each, ddof=1) / np.sqrt(len(each))
-    assert found > wide + 5 * error
-    # The walk's finite step has a bias of its own, here about a thousandth.
-    assert abs(found - centered_alignment(walked.kernels[2], goal)) < 3 * error + 0.001
 
 
 @pytest.mark.slow

@@ -11,7 +11,6 @@
     afterwards.py     what some studies do with their trained network
     training.py       one training loop for every study, observed
     posterior.py      exact averages over the posterior of small networks
-    langevin.py       the same by noisy gradient descent, for more inputs
     width.py          the study that trains nothing: a sweep over widths beside the theory
 """
 
