@@ -58,13 +58,6 @@ def browser() -> Iterator[Browser]:
         yield started
 
 
-def unfolded(browser: Browser, address: str, width: int = 1280) -> Watched:
-    """The page with every section open."""
-    visit = Watched(browser, address, width=width)
-    visit.page.evaluate("document.querySelectorAll('details').forEach((node) => (node.open = true))")
-    return visit
-
-
 class TestInTheBrowser:
     pytestmark = NEEDS_BROWSER
 

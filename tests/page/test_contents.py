@@ -11,7 +11,7 @@ from synthetic_runs import Recipe, write_run
 
 SMALL = {"p": 10, "n": 60, "side": 0, "gallery": False, "splits": ("train",)}
 
-WITHOUT = dict.fromkeys(("contrast", "kept", "tried"), False)
+WITHOUT = dict.fromkeys(("contrast", "restricted", "tried"), False)
 """What a page of one run has nothing for, when nothing but the training was asked for."""
 
 

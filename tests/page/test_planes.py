@@ -115,13 +115,6 @@ def read_title(text: str) -> tuple[int, int, float]:
     return j, k, float(plain.rsplit(" ", 1)[1])
 
 
-def unfolded(browser: Browser, address: str, width: int = 1280) -> Watched:
-    """The page with every section open."""
-    visit = Watched(browser, address, width=width)
-    visit.page.evaluate("document.querySelectorAll('details').forEach((node) => (node.open = true))")
-    return visit
-
-
 class TestInTheBrowser:
     pytestmark = NEEDS_BROWSER
 
@@ -243,7 +236,8 @@ class TestInTheBrowser:
         data = torch.randn(40, 1, 6, 6), torch.arange(40) % 3
         with phiscope.Observer(net, data, run=tmp_path / "run", gradients=2, restricted=True) as observer:
             observer.record(epoch=0)
-        visit = unfolded(browser, report(tmp_path / "run", tmp_path / "page.html").as_uri())
+        visit = Watched(browser, report(tmp_path / "run", tmp_path / "page.html").as_uri())
+        visit.unfold()
         block = visit.page.locator(".gallery-run")
         block.scroll_into_view_if_needed()
         visit.until("document.querySelectorAll('.ends').length > 3")
@@ -252,11 +246,11 @@ class TestInTheBrowser:
         assert "means: 0 " in (block.locator(".spread").first.get_attribute("aria-label") or "")
         block.locator(".look-switch input").check()
         assert block.locator(".look").count() == 2 * 12
-        kept = visit.page.locator(".kept")
+        kept = visit.page.locator(".restricted")
         kept.scroll_into_view_if_needed()
-        visit.until("document.querySelector('.kept').data !== undefined")
+        visit.until("document.querySelector('.restricted').data !== undefined")
         assert kept.evaluate("node => node.data[1].x") == list(range(7))
-        assert "99 % of it with the first" in visit.page.locator(".kept-now").inner_text()
+        assert "99 % of it with the first" in visit.page.locator(".restricted-now").inner_text()
         assert block.locator(".look").first.evaluate("node => [node.width, node.height]") == [6, 6]
         visit.page.locator("#modes input[value=raw]").check(force=True)
         settled(visit)
@@ -267,7 +261,8 @@ class TestInTheBrowser:
         visit.page.close()
 
     def test_the_flow_has_the_squared_overlaps_of_records(self, browser: Browser, address: str) -> None:
-        visit = unfolded(browser, address)
+        visit = Watched(browser, address)
+        visit.unfold()
         chart = visit.page.locator(".flow").first
         chart.scroll_into_view_if_needed()
         visit.until("document.querySelector('.flow svg') !== null")

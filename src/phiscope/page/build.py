@@ -52,7 +52,7 @@ SCRIPTS = (
     "align.js",
     "plane.js",
     "flow.js",
-    "kept.js",
+    "restricted.js",
     "gradients.js",
     "spread.js",
     "folding.js",
@@ -150,7 +150,7 @@ def page_text(runs: Mapping[str, Run], *, data: Mapping[str, Any] | None = None,
             measured=measured,
             numbers=bool(sections),
             contrast=len(cards) > 1,
-            kept=_has_kept(data["runs"]),
+            restricted=_has_restricted(data["runs"]),
             tried=bool(tried),
             regression=regression,
         ),
@@ -174,9 +174,9 @@ def page_text(runs: Mapping[str, Run], *, data: Mapping[str, Any] | None = None,
     )
 
 
-def _has_kept(runs: Sequence[Mapping[str, Any]]) -> bool:
+def _has_restricted(runs: Sequence[Mapping[str, Any]]) -> bool:
     """Whether any record has what the network does on its leading eigenfunctions alone."""
-    return any(any(frames) for run in runs for modes in run["kept"].values() for frames in modes.values())
+    return any(any(frames) for run in runs for modes in run["restricted"].values() for frames in modes.values())
 
 
 def _colors() -> dict[str, Mapping[str, str]]:

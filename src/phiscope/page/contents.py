@@ -78,7 +78,7 @@ SECTIONS = (
         hint="bands of squared overlap from record to record",
     ),
     Folded(
-        key="kept",
+        key="restricted",
         title="How many eigenfunctions the network needs",
         short="First k",
         hint="accuracy of the trained head on the first k alone",
@@ -123,7 +123,7 @@ def contents(*, measured: bool, regression: bool, **there: bool) -> tuple[Mappin
         there: by key, whether there is anything for a section that not every page has.
 
     Example:
-        >>> without = dict.fromkeys(("numbers", "contrast", "kept", "tried"), False)
+        >>> without = dict.fromkeys(("numbers", "contrast", "restricted", "tried"), False)
         >>> [section["key"] for section in contents(measured=False, regression=True, **without)]
         ['verdict', 'origin']
     """

@@ -15,7 +15,7 @@ from phiscope.figures.spectra import CURVES, DENSE, FLOOR, band, curve, drawn_in
 from phiscope.figures.why import place_of
 from phiscope.page.charts import finite, rounded
 from phiscope.page.class_search import class_search
-from phiscope.page.gallery import SHOWN_EXTREMES, gallery_frame, gallery_values, kept_frame, looks_frame
+from phiscope.page.gallery import SHOWN_EXTREMES, gallery_frame, gallery_values, looks_frame, restricted_frame
 from phiscope.page.planes import Values, plane_frame
 from phiscope.page.room import Room
 from phiscope.page.tracks import TrackValues
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MODES = {"raw": False, "centered": True}
 """Name of each operator and whether it is the centered one."""
 
-PICTURES = ("curves", "maps", "gallery", "looks", "kept", "planes", "turns")
+PICTURES = ("curves", "maps", "gallery", "looks", "restricted", "planes", "turns")
 """What a frame has of each record for each split and operator."""
 
 LIVE_SHARE = 0.9
@@ -51,8 +51,8 @@ def run_frames(run: Run, first: int = 0, *, tracked: int | None = None) -> Frame
         tracked: position of the record from which eigenfunctions are followed; None begins with `first`.
 
     Returns:
-        ``curves``, ``maps``, ``gallery``, ``looks`` (gradients by the input), ``kept`` (the network on its leading
-        functions alone), ``planes`` and ``turns`` (what differs when rotated toward the classes) by split and operator,
+        ``curves``, ``maps``, ``gallery``, ``looks`` (gradients by the input), ``restricted`` (the network on its
+        leading functions alone), ``planes`` and ``turns`` (what differs when rotated toward the classes) by split and operator,
         one entry a record (None where nothing was measured); ``tracks`` by split, operator and ``diagonalized`` or
         ``rotated``; ``regimes`` and ``intervals`` by split; ``map_specs`` by split and operator;
         by split ``unturned``, why nothing can be rotated, and ``searches``, see `class_search`; ``lowest``, the
@@ -118,7 +118,10 @@ class _Frames:
         """Curves, and map, gallery, plane and what rotating changes as far as there is room for them."""
         measurement, values, rotated, extras = self._seen[split, mode]
         centered = MODES[mode]
-        shown: Frame = {"curves": self._curves(measurement, centered), "kept": kept_frame(extras) if centered else None}
+        shown: Frame = {
+            "curves": self._curves(measurement, centered),
+            "restricted": restricted_frame(extras) if centered else None,
+        }
         mapped = self._room.has("maps", position)
         ends = self._room.has("gallery", position)
         if mapped:

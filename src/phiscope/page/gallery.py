@@ -164,7 +164,7 @@ def looks_frame(extras: Mapping[str, Any], count: int) -> dict[str, Any] | None:
     }
 
 
-def kept_frame(extras: Mapping[str, Any]) -> dict[str, Any] | None:
+def restricted_frame(extras: Mapping[str, Any]) -> dict[str, Any] | None:
     """The network on its k leading eigenfunctions alone: ``k``, and ``accuracy``, or ``loss`` of a regression.
 
     Returns:

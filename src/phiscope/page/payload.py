@@ -213,7 +213,7 @@ def _run_data(color: str, label: str, run: Run, frame: dict[str, Any], shared: S
     }
 
 
-RECORD_TABLES = ("curves", "maps", "gallery", "looks", "kept", "planes", "turns", "regimes", "intervals")
+RECORD_TABLES = ("curves", "maps", "gallery", "looks", "restricted", "planes", "turns", "regimes", "intervals")
 """What a frame says of each record."""
 
 

@@ -17,7 +17,7 @@ function growRun(run, fresh) {
   if (!fresh.epochs) return;
   ["moments", "epochs", "steps"].forEach((name) => fresh[name] && put(run[name], fresh[name]));
   ["regimes", "intervals"].forEach((name) => run.splits.forEach((split) => put(run[name][split], fresh[name][split])));
-  ["curves", "maps", "gallery", "looks", "kept", "planes", "turns"].forEach((name) =>
+  ["curves", "maps", "gallery", "looks", "restricted", "planes", "turns"].forEach((name) =>
     run.splits.forEach((split) => Object.keys(run[name][split]).forEach((mode) => put(run[name][split][mode], fresh[name][split][mode]))),
   );
   const blank = fresh.epochs.map(() => null);

@@ -8,7 +8,7 @@ const drawers = [
   [".history", drawHistory],
   [".track", drawTrack],
   [".flow", drawFlow],
-  [".kept", drawKept],
+  [".restricted", drawRestricted],
   [".tried", drawTried],
   [".gallery-run", drawGallery],
 ];

@@ -1,11 +1,11 @@
 // ---- the network on its k leading eigenfunctions alone ---------------------------------------------------------
 
-function drawKept(chart) {
+function drawRestricted(chart) {
   const run = data.runs[chart.dataset.run];
-  const rows = (run.kept[state.split] || { centered: [] }).centered;
+  const rows = (run.restricted[state.split] || { centered: [] }).centered;
   const record = recordOf(run);
   const frame = record >= 0 ? rows[record] : null;
-  const note = chart.closest(".kept-run").querySelector(".kept-now");
+  const note = chart.closest(".restricted-run").querySelector(".restricted-now");
   if (!frame) {
     Plotly.purge(chart);
     note.textContent = "not stored for this split and time";
