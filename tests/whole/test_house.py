@@ -173,7 +173,7 @@ def test_versions_agree():
 def test_ci_runs_the_commands_as_the_readme_prints_them():
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for command in ("make test", "make lint"):
+    for command in ("make test", "make lint", "make site"):
         assert f"\n{command}\n" in script
         assert f"\n{command.removeprefix('make ')}: " in makefile
     assert "make test" in (ROOT / "README.md").read_text(encoding="utf-8")
