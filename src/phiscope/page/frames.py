@@ -53,8 +53,8 @@ def run_frames(run: Run, first: int = 0, *, tracked: int | None = None) -> Frame
     Returns:
         ``curves``, ``maps``, ``gallery``, ``looks`` (gradients by the input), ``restricted`` (the network on its
         leading functions alone), ``planes`` and ``turns`` (what differs when rotated toward the classes) by split and
-        operator, one entry a record (None where nothing was measured); ``tracks`` by split, operator and ``diagonalized`` or
-        ``rotated``; ``regimes`` and ``intervals`` by split; ``map_specs`` by split and operator;
+        operator, one entry a record (None where nothing was measured); ``tracks`` by split, operator and
+        ``diagonalized`` or ``rotated``; ``regimes`` and ``intervals`` by split; ``map_specs`` by split and operator;
         by split ``unturned``, why nothing can be rotated, and ``searches``, see `class_search`; ``lowest``, the
         smallest drawn relative eigenvalue, and ``widest``, the largest k.
     """
