@@ -17,7 +17,7 @@ help:
 	@echo "make report     set up, train digits-cnn and digits-fcn, print the page's path"
 	@echo "make test       set up, run the tests"
 	@echo "make test-slow  the tests that train for minutes"
-	@echo "make reproduction  every family of the paper at small scale (about two hours on two cores), and its docs page"
+	@echo "make reproduction  every family at small scale (some six core hours), and its docs page"
 	@echo "make bench      speed and memory beside the floors and the peers: docs/evidence/speed.md, about half an hour"
 	@echo "make judged     what others' suites assert, and where others' numbers differ: docs/evidence/judged.md, a minute"
 	@echo "make undisturbed  whether observers change a training, in many settings: docs/evidence/undisturbed.md, ten minutes"
