@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy.optimize import brentq
 
 from phiscope.errors import InputError
 from phiscope.linalg.dense import eigenpairs
@@ -14,8 +14,8 @@ from phiscope.linalg.products import product
 from phiscope.theory.setting import PerLayer, positive_number, setting_of, values_of, widths_of
 from phiscope.typing import FloatArray
 
-ROUNDS = 200
-"""Halvings of the interval that holds Q; float64 has no more digits."""
+RELATIVE = 4 * float(np.finfo(np.float64).eps)
+"""Q is known to so much of itself, the least that SciPy takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ def scalar_renormalization(
 
     Args:
         inputs: X, shape (P, D).
-        targets: floats (P,); several columns count together, divided by their number.
+        targets: floats (P,).
         width: N, units of the hidden layer.
         activation: "erf", "relu" or "identity".
         weight_variance: g, one number, or one for the hidden and one for the output layer.
@@ -82,11 +82,8 @@ def scalar_renormalization(
         return 1.0 - 1.0 / factor + float((strengths / loud - strengths * content / loud**2).sum()) / units
 
     # From minus infinity at 0 the slope rises to 1: a minimum lies between.
-    low, high = _bracket(slope)
-    for _ in range(ROUNDS):
-        middle = math.sqrt(low * high)
-        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
-    return ScalarKernel(factor=high, kernel=high * kernel, slope=slope(high))
+    factor = float(brentq(slope, *_bracket(slope), xtol=1e-300, rtol=RELATIVE))
+    return ScalarKernel(factor=factor, kernel=factor * kernel, slope=slope(factor))
 
 
 def _bracket(slope: Any) -> tuple[float, float]:

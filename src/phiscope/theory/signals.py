@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy.optimize import brentq
 from torch import nn
 
 from phiscope.theory.activations import Activation, activation_of
@@ -17,8 +18,11 @@ from phiscope.typing import FloatArray
 NEAR_ONE = 0.05
 """A slope this near to 1 is called critical."""
 
-ROUNDS = 200
-"""Halvings of the interval that holds a fixed point; far more than float64 has digits."""
+LEAST = 1e-100
+"""A variance below it counts as 0."""
+
+RELATIVE = 4 * float(np.finfo(np.float64).eps)
+"""Roots are known to so much of themselves, the least that SciPy takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,13 +145,18 @@ def fixed_point(activation: str, weight_variance: float, bias_variance: float = 
         return b / (1.0 - share) if share < 1.0 else (math.inf if b > 0 or share > 1.0 else 0.0)
     if b == 0.0 and g * _slope(known, 0.0) <= 1.0:
         return 0.0
-    low, high = 0.0, g + b
-    for _ in range(ROUNDS):
-        middle = (low + high) / 2.0
-        # The map is concave: above the fixed point it lies below the diagonal.
-        risen = g * float(known.kernel(np.full((1, 1), middle))[0, 0]) + b > middle
-        low, high = (middle, high) if risen else (low, middle)
-    return (low + high) / 2.0
+
+    def risen(q: float) -> float:
+        return g * float(known.kernel(np.full((1, 1), q))[0, 0]) + b - q
+
+    # The map is concave: below the fixed point it lies above the diagonal, above it below.
+    low = high = g + b
+    while risen(low) <= 0.0:
+        low /= 2.0
+        if low < LEAST:
+            # At the critical point itself rounding decides whether there is another fixed point than 0.
+            return 0.0
+    return float(brentq(risen, low, high, xtol=LEAST, rtol=RELATIVE))
 
 
 def signal_slope(activation: str, weight_variance: float, bias_variance: float = 0.0) -> float:
@@ -190,13 +199,12 @@ def critical_variance(activation: str, bias_variance: float = 0.0) -> float:
     known, _, b = _checked(activation, 1.0, bias_variance)
     if not known.bounded or b == 0.0:
         return 1.0 / _slope(known, 0.0 if known.bounded else 1.0)
-    low, high = 0.0, 1.0
+    high = 1.0
     while signal_slope(activation, high, b) < 1.0:
         high *= 2.0
-    for _ in range(60):
-        middle = (low + high) / 2.0
-        low, high = (middle, high) if signal_slope(activation, middle, b) < 1.0 else (low, middle)
-    return (low + high) / 2.0
+    # chi = g <phi'^2> is at most g times the slope at 0, so that it is below 1 for smaller g.
+    low = 0.5 / _slope(known, 0.0)
+    return float(brentq(lambda g: signal_slope(activation, g, b) - 1.0, low, high, rtol=RELATIVE))
 
 
 def _slope(activation: Activation, variance: float) -> float:
