@@ -80,6 +80,7 @@ def drawn(sheet: Sheet, *, columns: Columns | None = None, purpose: str = "a fig
     except ImportError as error:
         raise MissingDependencyError("matplotlib", purpose=purpose, extra="figures") from error
     from matplotlib import rc_context
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     from phiscope.figures.paper.drawing import Drawing
 
@@ -91,7 +92,8 @@ def drawn(sheet: Sheet, *, columns: Columns | None = None, purpose: str = "a fig
     headline = textwrap.fill(sheet.headline, 118 if columns == 2 else 56)
     height = down * sheet.height + 0.14 * (headline.count("\n") + 1 if headline else 0)
     with rc_context(STYLE):
-        drawing = Drawing(figsize=(WIDTHS[columns], height), layout="constrained", dpi=120)
+        layout = ConstrainedLayoutEngine()
+        drawing = Drawing(figsize=(WIDTHS[columns], height), layout=layout, dpi=120)
         drawing.tell(sheet, columns)
         places = drawing.subplots(down, across, squeeze=False).ravel()
         for axes, part in zip(places, sheet.parts, strict=False):
@@ -101,7 +103,7 @@ def drawn(sheet: Sheet, *, columns: Columns | None = None, purpose: str = "a fig
         if headline:
             drawing.suptitle(headline, fontsize=8, x=0.005, ha="left", color=INK)
         for _ in range(SETTLED):
-            drawing.draw_without_rendering()
+            layout.execute(drawing)
         # From here on the same figure is the same picture, at whatever resolution it is asked for.
         drawing.set_layout_engine("none")
     return drawing
