@@ -297,6 +297,33 @@ def test_report_writes_the_page_where_told(capsys, tmp_path):
     assert "second" in page.read_text()
 
 
+def test_figure_prints_its_path_and_caption(capsys, tmp_path):
+    run = written_run(tmp_path / "mine", "mine")
+    assert run_command(["figure", str(run), "why", "-o", str(tmp_path / "why.svg"), "--columns", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert f"figure: {tmp_path / 'why.svg'}\n" in printed
+    assert "caption: " in printed
+    assert (tmp_path / "why.svg").read_text().startswith("<?xml")
+    assert run_command(["figure", str(run), "why", "-o", str(tmp_path / "why.gif"), "--moving"]) == 0
+    assert (tmp_path / "why.gif").read_bytes().startswith(b"GIF8")
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["-o", "a.gif"], "add --moving"),
+        (["-o", "a.pdf", "--k", "1"], "no pair of eigenfunctions"),
+        (["-o", "a.docx"], "no format that matplotlib writes"),
+        (["-o", "a.pdf", "--moving"], "no animated format"),
+        (["-o", "a.pdf", "--split", "nowhere"], "nowhere"),
+    ],
+)
+def test_figure_refuses_in_one_sentence(capsys, tmp_path, monkeypatch, more, sentence):
+    monkeypatch.chdir(tmp_path)
+    run = written_run(tmp_path / "mine", "mine")
+    assert sentence in refused(capsys, "figure", str(run), "spectrum", *more)
+
+
 def test_a_page_that_cannot_be_written_is_one_sentence(capsys, tmp_path):
     run = written_run(tmp_path / "a", "first")
     (tmp_path / "file").write_text("")
@@ -345,6 +372,7 @@ def test_a_real_study_through_the_shell(tmp_path):
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.slow
 def test_ctrl_c_in_a_real_study_keeps_run_and_page(tmp_path):
     command = [sys.executable, "-m", "phiscope", "run", "diabetes-mlp", "--epochs", "100000", "--out", str(tmp_path)]
     # A shell that runs the tests in the background lets its children ignore Ctrl-C.

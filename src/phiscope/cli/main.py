@@ -176,6 +176,9 @@ def _figure(chosen: Namespace) -> int:
     if chosen.moving:
         print(f"figure: {animated(run, chosen.picture, target, split=chosen.split, columns=chosen.columns)}")
         return DONE
+    if target.suffix.lower() in (".gif", ".apng"):
+        # matplotlib would write a gif of one frame, and whoever asks for one expects it to move.
+        raise ArgumentError(None, f"{target.name} is for a picture that moves: add --moving, or let it end in .png")
     figure = run.figure(chosen.picture, epoch=chosen.epoch, split=chosen.split, k=(first, second))
     print(f"figure: {figure.save(target, columns=chosen.columns)}")
     print(f"caption: {figure.caption}")
