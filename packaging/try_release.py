@@ -26,6 +26,31 @@ TIMES = 5
 IMPORTS = {"nothing": "pass", "phiscope": "import phiscope", "phiscope.measure": "import phiscope; phiscope.measure"}
 IMPORTS["torch"] = "import torch"
 
+SIZES = """
+from importlib.metadata import distribution
+from packaging.requirements import Requirement
+
+def closure(name, seen):
+    if name in seen:
+        return seen
+    seen.add(name)
+    for line in distribution(name).requires or ():
+        wanted = Requirement(line)
+        if wanted.marker is None or wanted.marker.evaluate({"extra": ""}):
+            closure(wanted.name, seen)
+    return seen
+
+def size(names):
+    files = {file.locate() for name in names for file in distribution(name).files or ()}
+    return sum(file.stat().st_size for file in files if file.exists())
+
+brought = closure("torch", set())
+rest = closure("phiscope", set()) - brought - {"phiscope"}
+print(f"torch and what it brings: {size(brought) / 1e6:.0f} MB ({size(['torch']) / 1e6:.0f} MB of it torch)")
+print(f"what phiscope needs beside it: {size(rest) / 1e6:.0f} MB ({', '.join(sorted(rest))})")
+"""
+"""Run in the bare environment: bytes of the files of torch, and of all else that is needed."""
+
 
 def main() -> int:
     """Build, try, print."""
@@ -46,8 +71,11 @@ def main() -> int:
     seconds = {name: shortest(python, code) for name, code in IMPORTS.items()}
     unpacked = sum(part.file_size for part in zipfile.ZipFile(wheel).infolist())
     print(f"wheel {wheel.stat().st_size / 1e3:.0f} kB, unpacked {unpacked / 1e6:.1f} MB")
+    # It reads requirement lines; installed after all that had to be tried bare.
+    run(python, "-m", "pip", "install", "-q", "packaging")
+    run(python, "-c", SIZES)
     for name, took in seconds.items():
-        print(f"import {name}: {took:.2f} s")
+        print(f"import {name}: {took:.2f} s of processor time")
     if wheel.stat().st_size > LARGEST:
         failed.append(f"the wheel has {wheel.stat().st_size} bytes, and {LARGEST} at most are wanted")
     print("failed: " + "; ".join(failed) if failed else "all right")
