@@ -4,7 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.phiscope-installed
 WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) -q
+# Tests start hundreds of processes, and each would compile the package anew.
+export PYTHONDONTWRITEBYTECODE :=
+# One more than a small machine has cores: tests wait for browsers and for processes that they start.
+TESTERS ?= 3
+PYTEST := $(BIN)/python -m pytest -n $(TESTERS) -q
 SOURCES := $(shell find src -name '*.py')
 
 # Small matrices want one thread: beside a busy neighbor, several threads made digits-fcn ten times slower.
@@ -135,7 +139,7 @@ $(LOWEST)/.installed: pyproject.toml constraints.txt
 # The lowest version of a tool would judge our code by its own age: types and style are checked elsewhere.
 # What old libraries call that new ones below them no longer like to hear is not our affair.
 lowest: $(LOWEST)/.installed
-	$(LOWEST)/bin/python -m pytest -n $(WORKERS) -q -m "not slow" -W ignore::DeprecationWarning $(ARGS)
+	$(LOWEST)/bin/python -m pytest -n $(TESTERS) -q -m "not slow" -W ignore::DeprecationWarning $(ARGS)
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

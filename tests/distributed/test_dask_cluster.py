@@ -64,6 +64,7 @@ def assert_same_numbers(found, expected):
     np.testing.assert_allclose(found.centered.eigenvalues, expected.centered.eigenvalues, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_worker_killed_on_the_way_changes_no_number(client, tmp_path):
     features, outputs, labels = data()
     expected = phiscope.diagonalize(features.astype(np.float32), outputs, targets=labels)

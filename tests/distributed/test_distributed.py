@@ -19,7 +19,9 @@ def run(job, out, n_ranks=2):
     return [json.loads((out / f"{rank}.json").read_text()) for rank in range(n_ranks)]
 
 
-@pytest.mark.parametrize("job", ["Together", "Sharded", "Observed", "Late"])
+@pytest.mark.parametrize(
+    "job", ["Together", *(pytest.param(job, marks=pytest.mark.slow) for job in ("Sharded", "Observed", "Late"))]
+)
 def test_all_checks_of_a_job_pass_on_every_rank(job, tmp_path):
     told = run(job, tmp_path)
     assert told[0].keys() == told[1].keys() != set()

@@ -74,4 +74,4 @@ class TestInTheBrowser:
         assert visit.overflow() <= 0
         assert visit.faults == []
         assert visit.page.evaluate("window.broken") is None
-        visit.page.close()
+        visit.close()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import pytest
 
@@ -34,8 +35,13 @@ def started_browser() -> Iterator[Browser]:
         started.close()
 
 
+_IDLE: WeakKeyDictionary[Browser, dict[str, list[Page]]] = WeakKeyDictionary()
+
+
 class Watched:
     """One page with everything that went wrong on it, and everything it asked for.
+
+    A tab that was closed is used again, emptied: in a new one the drawing library is compiled anew, for a second.
 
     Attributes:
         page: the page.
@@ -48,12 +54,27 @@ class Watched:
     ) -> None:
         self.faults: list[str] = []
         self.requests: list[str] = []
-        self.page: Page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
-        self.page.on("console", lambda message: self._note(message.type, message.text))
-        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
+        self._idle = _IDLE.setdefault(browser, {}).setdefault(address.partition(":")[0], [])
+        self.page: Page = self._idle.pop() if self._idle else browser.new_page()
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.page.emulate_media(color_scheme=scheme, media="screen")  # type: ignore[arg-type]
+        self._heard: dict[str, Callable[[Any], None]] = {
+            "console": lambda message: self._note(message.type, message.text),
+            "pageerror": lambda error: self.faults.append(str(error)),
+            "request": lambda request: self.requests.append(request.url),
+        }
+        for event, heard in self._heard.items():
+            self.page.on(event, heard)  # type: ignore[call-overload]
         self.page.goto(address)
         self.page.wait_for_selector("html[data-ready=yes]")
+
+    def close(self) -> None:
+        """Leave the page; nothing that it stored stays."""
+        for event, heard in self._heard.items():
+            self.page.remove_listener(event, heard)
+        self.page.evaluate("localStorage.clear(), sessionStorage.clear()")
+        self.page.goto("about:blank")
+        self._idle.append(self.page)
 
     def _note(self, kind: str, text: str) -> None:
         if kind in ("error", "warning"):

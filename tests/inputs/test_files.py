@@ -205,7 +205,9 @@ def large_parquet(folder, shape):
     return str(path)
 
 
-@pytest.mark.parametrize("kind", ["whole", "npy", "zarr", "parquet"])
+@pytest.mark.parametrize(
+    "kind", ["npy", "parquet", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("whole", "zarr"))]
+)
 def test_memory_stays_flat_while_files_are_read(tmp_path, kind):
     pytest.importorskip("resource")
     write = {"zarr": large_zarr, "parquet": large_parquet}.get(kind, large_npy)

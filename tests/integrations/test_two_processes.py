@@ -12,7 +12,9 @@ import phiscope
 HELPER = Path(__file__).parent.parent / "helpers" / "two_processes.py"
 
 
-@pytest.mark.parametrize("framework", ["accelerate", "transformers", "lightning"])
+@pytest.mark.parametrize(
+    "framework", ["accelerate", *(pytest.param(name, marks=pytest.mark.slow) for name in ("transformers", "lightning"))]
+)
 def test_two_processes_measure_603_samples_and_stop_together(tmp_path, framework):
     pytest.importorskip(framework)
     done = subprocess.run(

@@ -101,6 +101,7 @@ print(spent() - before, len(others))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/schedstat"), reason="reads the time of single threads from Linux")
 def test_a_measurement_leaves_numpys_threads_asleep():
     environment = os.environ | {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}

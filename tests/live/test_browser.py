@@ -37,8 +37,14 @@ def shown_rows(page: Page) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("width", [390, 1280, 1920])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (390, "light"),
+        (1280, "dark"),
+        *(pytest.param(*look, marks=pytest.mark.slow) for look in [(1280, "light"), (1920, "light"), (390, "dark")]),
+    ],
+)
 def test_the_list_opens_without_faults(browser: Browser, served: View, width: int, scheme: str) -> None:
     visit = Watched(browser, served.url, width=width, scheme=scheme)
     visit.until("document.getElementById('live').textContent.includes('live')")
@@ -50,7 +56,7 @@ def test_the_list_opens_without_faults(browser: Browser, served: View, width: in
     assert visit.violations() == []
     assert visit.faults == []
     assert visit.outside(served.url) == []
-    visit.page.close()
+    visit.close()
 
 
 def test_filter_and_sort(browser: Browser, served: View) -> None:
@@ -76,7 +82,7 @@ def test_filter_and_sort(browser: Browser, served: View) -> None:
     assert known == sorted(known)
     assert values[-1] == ""
     assert visit.faults == []
-    page.close()
+    visit.close()
 
 
 def test_a_click_opens_a_run_and_the_list_is_a_click_away(browser: Browser, served: View) -> None:
@@ -91,7 +97,7 @@ def test_a_click_opens_a_run_and_the_list_is_a_click_away(browser: Browser, serv
     assert len(shown_rows(page)) == 5
     assert visit.faults == []
     assert visit.outside(served.url) == []
-    page.close()
+    visit.close()
 
 
 def test_ticked_runs_are_compared_by_keyboard_alone(browser: Browser, served: View) -> None:
@@ -107,7 +113,7 @@ def test_ticked_runs_are_compared_by_keyboard_alone(browser: Browser, served: Vi
     page.wait_for_selector("html[data-ready=yes] #verdicts.several")
     assert sorted(page.locator("h2.run-title").all_inner_texts()) == ["alpha", "lr 0.1"]
     assert visit.faults == []
-    page.close()
+    visit.close()
 
 
 def test_hostile_names_are_text_on_the_page(browser: Browser, served: View) -> None:
@@ -118,7 +124,7 @@ def test_hostile_names_are_text_on_the_page(browser: Browser, served: View) -> N
     assert visit.page.evaluate("window.broken") is None
     assert "<script>" in visit.page.locator("h1").inner_text()
     assert visit.faults == []
-    visit.page.close()
+    visit.close()
 
 
 class Training:
@@ -192,7 +198,7 @@ def test_a_new_record_appears_without_a_reload(browser: Browser, shown: View, tr
     visit.until("document.querySelector('.track').data?.some(line => line.x.length === 5)")
     assert visit.faults == []
     assert visit.outside(shown.url) == []
-    page.close()
+    visit.close()
 
 
 def test_who_looks_at_an_earlier_moment_stays_there(browser: Browser, shown: View, training: Training) -> None:
@@ -207,7 +213,7 @@ def test_who_looks_at_an_earlier_moment_stays_there(browser: Browser, shown: Vie
     page.wait_for_selector("html[data-settled=yes]")
     assert page.locator("#moment").inner_text() == "epoch 3"
     assert visit.faults == []
-    page.close()
+    visit.close()
 
 
 def test_a_page_of_two_runs_follows_both(browser: Browser, shown: View, training: Training) -> None:
@@ -219,7 +225,7 @@ def test_a_page_of_two_runs_follows_both(browser: Browser, shown: View, training
     assert visit.page.evaluate("window.same") is True
     assert visit.overflow() <= 0
     assert visit.faults == []
-    visit.page.close()
+    visit.close()
 
 
 def test_what_the_page_has_no_place_for_makes_it_anew_where_it_was(
@@ -244,7 +250,7 @@ def test_what_the_page_has_no_place_for_makes_it_anew_where_it_was(
     assert page.locator("#moment").inner_text() == "epoch 0"
     assert page.locator("#position").get_attribute("max") == "3"
     assert visit.faults == []
-    page.close()
+    visit.close()
 
 
 def test_a_run_that_begins_while_its_page_is_open(browser: Browser, shown: View, root: Path) -> None:
@@ -256,7 +262,7 @@ def test_a_run_that_begins_while_its_page_is_open(browser: Browser, shown: View,
     Training(root, 3)
     visit.page.wait_for_selector("html[data-ready=yes] .answers")
     visit.page.wait_for_selector(f"{SPECTRUM} .main-svg", state="attached")
-    visit.page.close()
+    visit.close()
 
 
 def test_a_deleted_run_is_said_and_what_was_loaded_stays(browser: Browser, shown: View, training: Training) -> None:
@@ -266,7 +272,7 @@ def test_a_deleted_run_is_said_and_what_was_loaded_stays(browser: Browser, shown
     assert "what was loaded before stays" in visit.page.locator("#live").inner_text()
     assert visit.page.locator(SPECTRUM).count() == 1
     assert visit.faults == []
-    visit.page.close()
+    visit.close()
 
 
 def test_the_list_follows_what_happens(browser: Browser, shown: View, root: Path, training: Training) -> None:
@@ -289,7 +295,7 @@ def test_the_list_follows_what_happens(browser: Browser, shown: View, root: Path
     assert page.locator("#filter").input_value() == "synthetic"
     assert page.evaluate("window.same") is True
     assert visit.faults == []
-    page.close()
+    visit.close()
 
 
 def test_a_server_that_ends_is_said_and_another_is_found(browser: Browser, root: Path) -> None:
@@ -302,7 +308,7 @@ def test_a_server_that_ends_is_said_and_another_is_found(browser: Browser, root:
     with phiscope.view(root, port):
         visit.page.wait_for_selector("tr[data-name=beta]", state="detached")
         visit.until("document.getElementById('live').textContent === '· live'")
-        visit.page.close()
+        visit.close()
 
 
 def test_a_notebook_shows_the_page_without_any_server(browser: Browser, root: Path, tmp_path: Path) -> None:
@@ -318,7 +324,7 @@ def test_a_notebook_shows_the_page_without_any_server(browser: Browser, root: Pa
     assert table.locator("#count").inner_text() == "1 of 5 runs"
     assert visit.faults == []
     assert [url for url in visit.requests if not url.startswith(("file:", "data:", "blob:", "about:"))] == []
-    visit.page.close()
+    visit.close()
 
 
 def test_a_phone_shows_what_a_desk_shows(browser: Browser, served: View) -> None:
@@ -335,4 +341,4 @@ def test_a_phone_shows_what_a_desk_shows(browser: Browser, served: View) -> None
     page.wait_for_selector("html[data-ready=yes] #verdicts.several")
     assert visit.overflow() <= 0
     assert visit.faults == []
-    page.close()
+    visit.close()

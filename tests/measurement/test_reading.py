@@ -107,6 +107,7 @@ def test_tolerance_curve_holds_the_value_at_each_tolerance():
     assert len(set(m.tolerance_curve[:, 1])) > 3
 
 
+@pytest.mark.slow
 def test_band_of_a_curve_covers_the_population():
     features, labels, head = sample(n=400_000, seed=99)
     truth = phiscope.diagonalize(features, head=head, targets=labels)

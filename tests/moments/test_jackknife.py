@@ -86,6 +86,7 @@ def test_a_level_has_to_be_one_on_a_scale_too():
         jackknife(0.5, np.linspace(0.4, 0.6, 20), SHARES, UPPER).interval(1.5)
 
 
+@pytest.mark.slow
 def test_the_readout_is_covered_at_five_samples_a_feature():
     """On R2 itself 87 to 92 % of intervals hold the truth, most of the others lie above it; on ln(1 - R2) 95 %."""
     rng = np.random.default_rng(4)

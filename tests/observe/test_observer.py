@@ -41,7 +41,9 @@ def differing(a, b):
     return sorted(name for name in a if not torch.equal(a[name], b[name]))
 
 
-@pytest.mark.parametrize(("workers", "persistent"), [(0, False), (2, False), (2, True)])
+@pytest.mark.parametrize(
+    ("workers", "persistent"), [(0, False), pytest.param(2, False, marks=pytest.mark.slow), (2, True)]
+)
 def test_training_with_and_without_observer_ends_in_identical_bits(tmp_path, workers, persistent):
     def observed(net, data):
         observer = phiscope.Observer(

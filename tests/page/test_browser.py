@@ -70,7 +70,7 @@ def test_the_page_opens_without_network_faults_or_overflow(browser: Browser, pai
     assert visit.page.locator(".history .main-svg").count() > 20
     assert visit.page.locator(".map .main-svg").count() > 0
     assert visit.page.locator(".tile").count() > 20
-    visit.page.close()
+    visit.close()
 
 
 def test_user_text_reads_as_typed(browser: Browser, pair: Path) -> None:
@@ -79,7 +79,7 @@ def test_user_text_reads_as_typed(browser: Browser, pair: Path) -> None:
     visit.unfold()
     labels = visit.page.locator(".map").first.evaluate("node => node.layout.yaxis.ticktext")
     assert labels[0].startswith("&lt;script")
-    visit.page.close()
+    visit.close()
 
 
 def test_the_slider_changes_the_picture_and_obeys_the_keyboard(browser: Browser, pair: Path) -> None:
@@ -99,7 +99,7 @@ def test_the_slider_changes_the_picture_and_obeys_the_keyboard(browser: Browser,
     visit.page.keyboard.press("End")
     visit.settle()
     assert visit.spectra() == last
-    visit.page.close()
+    visit.close()
 
 
 def test_numbers_and_regime_follow_the_slider(browser: Browser, pair: Path) -> None:
@@ -119,7 +119,7 @@ def test_numbers_and_regime_follow_the_slider(browser: Browser, pair: Path) -> N
     lowness = [1 - u * e for u, e in zip(used, even, strict=True)]
     shown = visit.page.locator("#now tr td.number:nth-child(3)").all_inner_texts()
     assert lowness == pytest.approx([float(text) for text in shown], abs=0.005)
-    visit.page.close()
+    visit.close()
 
 
 def test_the_switches_change_operator_and_split(browser: Browser, pair: Path) -> None:
@@ -134,7 +134,7 @@ def test_the_switches_change_operator_and_split(browser: Browser, pair: Path) ->
     visit.page.locator("#splits label", has_text="test").click()
     visit.settle()
     assert visit.spectra() != raw
-    visit.page.close()
+    visit.close()
 
 
 def test_rotating_changes_map_gallery_and_tracks_and_says_so(browser: Browser, tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_rotating_changes_map_gallery_and_tracks_and_says_so(browser: Browser, t
     assert visit.page.locator(".map").evaluate(cells) == drawn
     assert visit.page.locator(".ends h3").all_inner_texts() == titles
     assert visit.faults == []
-    visit.page.close()
+    visit.close()
 
 
 def test_logarithmic_epochs_keep_a_place_for_epoch_zero(browser: Browser, pair: Path) -> None:
@@ -191,7 +191,7 @@ def test_logarithmic_epochs_keep_a_place_for_epoch_zero(browser: Browser, pair: 
     visit.see(".history")
     assert first.evaluate(x)[2] == zero
     assert visit.faults == []
-    visit.page.close()
+    visit.close()
 
 
 def test_what_a_run_cannot_show_is_said(browser: Browser, tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_what_a_run_cannot_show_is_said(browser: Browser, tmp_path: Path) -> Non
     assert "gallery=0" in visit.page.locator(".track-note").inner_text()
     assert not visit.page.locator(".track-run .panels").is_visible()
     assert visit.faults == []
-    visit.page.close()
+    visit.close()
 
 
 def test_play_walks_to_the_end(browser: Browser, pair: Path) -> None:
@@ -213,17 +213,20 @@ def test_play_walks_to_the_end(browser: Browser, pair: Path) -> None:
     assert play.get_attribute("aria-pressed") == "true"
     visit.page.wait_for_selector("#play[aria-pressed=false]")
     assert visit.page.locator("#moment").inner_text() == "epoch 10"
-    visit.page.close()
+    visit.close()
 
 
 @pytest.mark.parametrize(
     "recipe",
     [
         Recipe(epochs=(), status=None),
-        Recipe(epochs=(0,), outputs=False, status=None, scalars={"train_loss": float("nan")}),
+        pytest.param(
+            Recipe(epochs=(0,), outputs=False, status=None, scalars={"train_loss": float("nan")}),
+            marks=pytest.mark.slow,
+        ),
         Recipe(epochs=(0, 1, 2), classes=None, splits=("probe",), side=0),
-        Recipe(epochs=(0, 1), classes=100, p=120, n=300),
-        Recipe(epochs=(0, 1), gallery=False, keep_eigenvectors=0),
+        pytest.param(Recipe(epochs=(0, 1), classes=100, p=120, n=300), marks=pytest.mark.slow),
+        pytest.param(Recipe(epochs=(0, 1), gallery=False, keep_eigenvectors=0), marks=pytest.mark.slow),
     ],
     ids=["nothing", "one-without-outputs", "regression", "hundred-classes", "nothing-kept"],
 )
@@ -237,7 +240,7 @@ def test_unusual_runs_draw_without_faults(browser: Browser, tmp_path: Path, reci
     visit.until("document.documentElement.scrollWidth <= window.innerWidth")
     assert visit.faults == []
     assert visit.elsewhere() == []
-    visit.page.close()
+    visit.close()
 
 
 def test_a_watched_page_notices_faults_and_requests(browser: Browser, tmp_path: Path) -> None:
@@ -251,7 +254,7 @@ def test_a_watched_page_notices_faults_and_requests(browser: Browser, tmp_path: 
     assert any("planned" in fault for fault in visit.faults)
     assert visit.elsewhere() == ["http://localhost:9/x.png"]
     assert visit.overflow() > 0
-    visit.page.close()
+    visit.close()
 
 
 def test_slides_are_quick(browser: Browser, pair: Path) -> None:
@@ -271,10 +274,10 @@ def test_slides_are_quick(browser: Browser, pair: Path) -> None:
     )
     # Measured at about 100 ms with two runs on a busy two-core machine; a slide of a second is no slider.
     assert spent < 1000
-    visit.page.close()
+    visit.close()
 
 
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.slow)])
 def test_a_class_is_found_by_its_name(browser: Browser, tmp_path: Path, width: int) -> None:
     names = [f"{EVIL}{c}" if c == 7 else f"word {c}" for c in range(600)]
     options = {"words": 600, "occur": 300, "n": 1_500, "p": 12, "names": names}

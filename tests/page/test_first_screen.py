@@ -63,7 +63,7 @@ def test_the_answer_fits_on_one_screen(browser: Browser, page: str, request: pyt
     assert visit.page.evaluate("document.documentElement.scrollHeight") < 6000
     assert visit.overflow() <= 0
     assert visit.faults == []
-    visit.page.close()
+    visit.close()
 
 
 def test_runs_share_the_plane_and_the_spectrum(browser: Browser, two: Path) -> None:
@@ -88,7 +88,7 @@ def test_runs_share_the_plane_and_the_spectrum(browser: Browser, two: Path) -> N
     assert page.locator("h2.run-title").all_inner_texts() == [EVIL, "b"]
     assert page.evaluate("window.broken") is None
     assert "extended" in page.locator("#ribbon-key").inner_text()
-    visit.page.close()
+    visit.close()
 
 
 def test_a_band_holds_the_curve(browser: Browser, one: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_band_holds_the_curve(browser: Browser, one: Path) -> None:
     )
     assert shaded > 10
     assert "95 % intervals" in visit.page.locator(".interval-words").inner_text()
-    visit.page.close()
+    visit.close()
 
 
 def test_the_keyboard_alone_opens_moves_and_chooses(browser: Browser, one: Path) -> None:
@@ -142,17 +142,17 @@ def test_the_keyboard_alone_opens_moves_and_chooses(browser: Browser, one: Path)
     page.keyboard.press("Space")
     assert page.locator("details.fold:not([open])").count() == 0
     assert visit.faults == []
-    page.close()
+    visit.close()
 
 
 def test_links_and_words_that_are_searched_open_their_section(browser: Browser, one: Path) -> None:
     visit = Watched(browser, f"{one.as_uri()}#tracks")
     assert visit.page.evaluate(OPEN) == ["tracks"]
-    visit.page.close()
+    visit.close()
     # What find-in-page does, a link to words does, too: the browser itself opens what it finds them in.
     visit = Watched(browser, f"{one.as_uri()}#:~:text=Signs%20are%20arbitrary")
     visit.until("document.getElementById('maps').open")
-    visit.page.close()
+    visit.close()
 
 
 def test_paper_is_white_unfolded_and_complete(browser: Browser, one: Path) -> None:
@@ -172,7 +172,7 @@ def test_paper_is_white_unfolded_and_complete(browser: Browser, one: Path) -> No
     assert page.evaluate("document.documentElement.dataset.shade") == "dark"
     assert len(page.pdf(format="A4")) > 50_000
     assert visit.faults == []
-    page.close()
+    visit.close()
 
 
 def test_dark_and_light_are_those_of_the_system_unless_chosen(browser: Browser, one: Path) -> None:
@@ -196,7 +196,7 @@ def test_dark_and_light_are_those_of_the_system_unless_chosen(browser: Browser, 
     page.emulate_media(color_scheme="light")
     visit.until(f"{paper} === 'rgb(255, 255, 255)'")
     assert visit.faults == []
-    page.close()
+    visit.close()
 
 
 @pytest.mark.parametrize(("page", "width", "scheme"), [("one", 1280, "light"), ("two", 390, "dark")])
@@ -205,7 +205,7 @@ def test_axe_finds_nothing(
 ) -> None:
     visit = visited(browser, request.getfixturevalue(page), width=width, scheme=scheme)
     assert visit.violations() == []
-    visit.page.close()
+    visit.close()
 
 
 @pytest.mark.slow
@@ -218,7 +218,7 @@ def test_axe_finds_nothing_when_all_is_unfolded(
     visit.unfold()
     assert visit.violations() == []
     assert visit.overflow() <= 0
-    visit.page.close()
+    visit.close()
 
 
 def test_axe_sees_what_is_wrong(browser: Browser, tmp_path: Path) -> None:
@@ -259,4 +259,4 @@ def test_ticks_of_a_map_have_room_and_the_last_class_is_named(browser: Browser, 
     edge = f"nodes => nodes.filter(one => one.{right} > one.closest('.chart').{right} + 1).length"
     assert visit.page.locator(".operator .annotation-text").count() == 3
     assert visit.page.locator(".operator .annotation-text").evaluate_all(edge) == 0
-    visit.page.close()
+    visit.close()

@@ -181,7 +181,7 @@ class TestInTheBrowser:
         button.click()
         assert pixels(visit) == other
         assert visit.faults == []
-        visit.page.close()
+        visit.close()
 
     def test_values_of_a_regression_have_a_scale_and_a_run_without_values_says_so(
         self, browser: Browser, address: str
@@ -194,7 +194,7 @@ class TestInTheBrowser:
         assert visit.page.locator(".plane-now").nth(2).inner_text().startswith("no values on single samples")
         assert not visit.page.locator(".plane").nth(2).is_visible()
         assert visit.overflow() <= 0
-        visit.page.close()
+        visit.close()
 
     def test_the_sample_under_the_pointer_is_shown(self, browser: Browser, address: str) -> None:
         visit = Watched(browser, address)
@@ -215,7 +215,7 @@ class TestInTheBrowser:
         assert tip.inner_text().startswith("sample ")
         assert "kind" in tip.inner_text()
         assert tip.locator(".tile").count() == 1
-        visit.page.close()
+        visit.close()
 
     def test_a_dark_page_paints_its_axes_light(self, browser: Browser, address: str, tmp_path: Path) -> None:
         """The ink of the canvas is the text's, whatever that is."""
@@ -228,7 +228,7 @@ class TestInTheBrowser:
         visit.page.locator(".plane-axes select").first.dispatch_event("change")
         settled(visit)
         assert pixels(visit) != dark
-        visit.page.close()
+        visit.close()
 
     def test_gradients_lie_over_the_samples_when_asked_for(self, browser: Browser, tmp_path: Path) -> None:
         torch.manual_seed(0)
@@ -258,7 +258,7 @@ class TestInTheBrowser:
         visit.until("document.querySelector('.look-switch').hidden")
         assert block.locator(".look").count() == 0
         assert visit.faults == []
-        visit.page.close()
+        visit.close()
 
     def test_the_flow_has_the_squared_overlaps_of_records(self, browser: Browser, address: str) -> None:
         visit = Watched(browser, address)
@@ -283,4 +283,4 @@ class TestInTheBrowser:
         without = visit.page.locator(".flow-run").nth(2)
         assert "two records or more" in without.inner_text() or without.locator("svg").count() == 0
         assert visit.faults == []
-        visit.page.close()
+        visit.close()

@@ -42,9 +42,10 @@ def check_interrupted(found):
 
 
 MODES = ("plain", "background", "passive")
+FEW = ["background", *(pytest.param(mode, marks=pytest.mark.slow) for mode in MODES if mode != "background")]
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", FEW)
 def test_a_few_kills(tmp_path, mode):
     found = outcomes(tmp_path, mode, "SIGKILL", 4, longest=2)
     check_killed(found, mode)
@@ -52,7 +53,7 @@ def test_a_few_kills(tmp_path, mode):
     assert sum(len(facts["acknowledged"]) for facts in found) > 0
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", FEW)
 def test_a_few_interrupts(tmp_path, mode):
     check_interrupted(outcomes(tmp_path, mode, "SIGINT", 4))
 

@@ -115,6 +115,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_run_killed_at_any_moment_opens_with_each_completed_record(tmp_path):
     rng = np.random.default_rng(0)

@@ -55,7 +55,9 @@ def gap(spectrum, k):
     return spectrum.eigenvalues[k - 1] / spectrum.eigenvalues[k]
 
 
-@pytest.mark.parametrize(("name", "epochs"), [("digits-fcn", 2), ("digits-cnn", 1), ("diabetes-mlp", 3)])
+@pytest.mark.parametrize(
+    ("name", "epochs"), [pytest.param("digits-fcn", 2, marks=pytest.mark.slow), ("digits-cnn", 1), ("diabetes-mlp", 3)]
+)
 def test_the_same_seed_gives_identical_numbers_and_another_others(name, epochs, tmp_path):
     def numbers(seed):
         return everything(open_run(run_study(name, out=tmp_path, epochs=epochs, seed=seed, progress=False)))
@@ -88,6 +90,7 @@ def test_digits_cnn_reaches_the_minimal_regime_within_five_epochs(tmp_path):
     assert run.records[-1].scalars["test_accuracy"] >= 0.98
 
 
+@pytest.mark.slow
 def test_digits_fcn_learns_without_equal_strengths(tmp_path):
     run = open_run(run_study("digits-fcn", out=tmp_path, epochs=10, progress=False))
     last = run.records[-1]

@@ -106,6 +106,7 @@ def printed(script, *words):
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=240)
 
 
+@pytest.mark.slow
 def test_the_cost_of_observing_is_told_as_shares(tmp_path):
     words = ["--width", "0.0625", "--batch", "16", "--probe", "40", "--repeats", "3"]
     done = printed("overhead.py", *words, "--json", str(tmp_path / "cost.json"))

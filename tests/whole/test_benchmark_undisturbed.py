@@ -24,7 +24,9 @@ def part(monkeypatch):
     return lambda name: importlib.import_module(f"undisturbed_parts.{name}")
 
 
-@pytest.mark.parametrize("key", ["batch-norm", "accumulation", "checkpointing"])
+@pytest.mark.parametrize(
+    "key", ["batch-norm", *(pytest.param(key, marks=pytest.mark.slow) for key in ("accumulation", "checkpointing"))]
+)
 def test_observers_are_not_seen_and_everybody_clumsy_is(part, key):
     told = part("rounds").looked_at(part("settings").BY_KEY[key]())
     assert {name: cell["verdict"] for name, cell in told["cells"].items()} == {

@@ -45,6 +45,7 @@ PROGRAM = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["measure", "layers"])
 def test_twenty_thousand_tokens_of_fifty_thousand_words_fit_into_little_memory(what):
     program = textwrap.dedent(PROGRAM).format(words=WORDS, width=WIDTH, n_tokens=N_TOKENS, what=what)
