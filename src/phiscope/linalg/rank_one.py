@@ -143,7 +143,10 @@ def update(diagonal: FloatArray, vector: FloatArray) -> RankOneUpdate:
     largest = max(float(np.abs(values).max(initial=0.0)), strength)
     tolerance = ROUNDING * largest
     turns = _turned(values, z, largest)
-    moved = np.flatnonzero(np.abs(z) * np.sqrt(strength) > tolerance)
+    moves = np.abs(z) * np.sqrt(strength) > tolerance
+    moved = np.flatnonzero(moves)
+    # What z adds beside the diagonal is rounding of the largest there; on the diagonal a small eigenvalue would miss it.
+    values[~moves] += z[~moves] ** 2
     along, roots = z.copy(), None
     if len(moved):
         roots = _roots(values[moved], z[moved])
