@@ -10,6 +10,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from phiscope.linalg.eigen import Diagonalized
+from phiscope.linalg.singular import singular
 from phiscope.typing import FloatArray, IntArray
 
 
@@ -90,13 +91,18 @@ def pivots(matrix: FloatArray) -> IntArray:
 
 def singular_values(matrix: FloatArray) -> FloatArray:
     """Descending, shape (min(n, p),)."""
-    return np.asarray(np.linalg.svd(matrix, compute_uv=False))
+    return singular(_own(matrix), "none")[1]
 
 
 def singular_vectors(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
     """All left vectors as columns, (n, n), and all right ones as rows, (p, p), those of large singular values first."""
-    left, _, right = np.linalg.svd(matrix, full_matrices=True)
-    return np.asarray(left), np.asarray(right)
+    left, _, right = singular(_own(matrix), "all")
+    return left, right
+
+
+def _own(matrix: FloatArray) -> FloatArray:
+    """A copy that LAPACK may overwrite."""
+    return np.array(matrix, dtype=np.float64, order="F")
 
 
 def eigenpairs(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:

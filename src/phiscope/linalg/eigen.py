@@ -22,6 +22,7 @@ import numpy as np
 from phiscope.errors import PhiscopeError
 from phiscope.linalg.lapack import character, check_status, integer, pointer, routine, spacing
 from phiscope.linalg.products import product
+from phiscope.linalg.singular import singular
 from phiscope.typing import FloatArray
 
 MANY_COLUMNS = 0.75
@@ -243,8 +244,8 @@ class FewRows(Decomposition):
             columns[:, n_rows] = beside
         self._reflectors: tuple[FloatArray, FloatArray] | None = (columns, _triangle(columns))
         inner = min(n_rows, self._width)
-        self._rotation, singular = _rotation(np.asfortranarray(np.triu(columns[:inner, :n_rows])))
-        self.values = np.concatenate([singular**2, np.zeros(min(columns.shape) - inner)])
+        self._rotation, values, _ = singular(np.asfortranarray(np.triu(columns[:inner, :n_rows])), "thin")
+        self.values = np.concatenate([values**2, np.zeros(min(columns.shape) - inner)])
 
     def _projected(self, columns: FloatArray) -> FloatArray:
         turned = copied(columns)
@@ -295,24 +296,6 @@ def _triangle(columns: FloatArray) -> FloatArray:
         check_status("dgeqrf", status, columns.shape)
         work = np.empty(int(work[0])) if asked else work
     return factors
-
-
-def _rotation(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Left singular vectors and singular values, descending, of a matrix with no more rows than columns."""
-    height, width = matrix.shape
-    singular, rotation = np.empty(height), np.empty((height, height), order="F")
-    right = np.empty((height, width), order="F")
-    counters, work = np.empty(8 * height, dtype=np.int32), np.empty(1)
-    for asked in (True, False):
-        status = ctypes.c_int(0)
-        routine("dgesdd", "char *, int *, int *", 14)(
-            character("S"), integer(height), integer(width), pointer(matrix), spacing(matrix), pointer(singular),
-            pointer(rotation), spacing(rotation), pointer(right), spacing(right), pointer(work),
-            integer(-1 if asked else len(work)), pointer(counters), ctypes.byref(status),
-        )  # fmt: skip
-        check_status("dgesdd", status, matrix.shape)
-        work = np.empty(int(work[0])) if asked else work
-    return rotation, singular
 
 
 def reflect(
