@@ -91,7 +91,7 @@ def test_small_eigenvalues_keep_their_own_digits(size, seed, decades, strength, 
         expected = np.array(sorted(float(x) for x in mp.eigsy(matrix, eigvals_only=True)))[::-1]
     found = update(values[::-1], vector[::-1])
     # What rounding of its square root, eps sigma_1, leaves of an eigenvalue.
-    allowed = 20 * np.finfo(float).eps * np.sqrt(expected[0] / expected)
+    allowed = 50 * np.finfo(float).eps * np.sqrt(expected[0] / expected)
     assert (np.abs(found.eigenvalues / expected - 1) <= allowed).all()
     vectors = found.apply(np.eye(size))
     np.testing.assert_allclose(vectors @ vectors.T, np.eye(size), atol=1e-13)

@@ -145,7 +145,7 @@ def update(diagonal: FloatArray, vector: FloatArray) -> RankOneUpdate:
     turns = _turned(values, z, largest)
     moves = np.abs(z) * np.sqrt(strength) > tolerance
     moved = np.flatnonzero(moves)
-    # What z adds beside the diagonal is rounding of the largest there; on the diagonal a small eigenvalue would miss it.
+    # Beside the diagonal what z adds is rounding of the largest; on it a small eigenvalue would miss it.
     values[~moves] += z[~moves] ** 2
     along, roots = z.copy(), None
     if len(moved):
