@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from phiscope.errors import PhiscopeError
 from phiscope.linalg import dense
 from waiting import longest_wait
 
@@ -49,28 +48,6 @@ def test_singular_values_and_vectors(rows):
     left, right = dense.singular_vectors(rows)
     assert left.shape == (40, 40)
     np.testing.assert_allclose(left[:, :7] * values @ right, rows, atol=1e-13)
-
-
-def test_no_columns_have_all_left_vectors():
-    assert dense.singular_values(np.zeros((3, 0))).shape == (0,)
-    left, right = dense.singular_vectors(np.zeros((3, 0)))
-    np.testing.assert_array_equal(left, np.eye(3))
-    assert right.shape == (0, 0)
-
-
-def test_nothing_singular_is_said_of_nan_and_the_matrix_stays(rows):
-    kept = rows.copy()
-    dense.singular_vectors(rows)
-    np.testing.assert_array_equal(rows, kept)
-    with pytest.raises(PhiscopeError, match="dgesdd ended with status"):
-        dense.singular_values(np.full((3, 2), np.nan))
-
-
-def test_other_threads_go_on_while_singular_values_are_found():
-    matrix = np.random.default_rng(3).standard_normal((1200, 1200))
-    assert longest_wait(lambda: dense.singular_values(matrix)) < 0.3
-    # Control: SciPy's own function holds them up.
-    assert longest_wait(lambda: scipy.linalg.svd(matrix)) > 0.15
 
 
 def test_eigenpairs_ascend(rows):
