@@ -59,6 +59,21 @@ def test_the_list_opens_without_faults(browser: Browser, served: View, width: in
     visit.close()
 
 
+def test_colors_chosen_on_the_list_are_those_of_its_pages(browser: Browser, served: View) -> None:
+    paper = "getComputedStyle(document.body).backgroundColor"
+    visit = Watched(browser, served.url)
+    visit.page.locator("#theme").select_option("dark")
+    assert visit.page.evaluate(paper) != "rgb(255, 255, 255)"
+    visit.page.locator("#runs tbody a").first.click()
+    visit.page.wait_for_selector("html[data-ready=yes] #theme")
+    assert visit.page.locator("#theme").input_value() == "dark"
+    visit.page.locator("#theme").select_option("light")
+    visit.page.goto(served.url)
+    assert visit.page.evaluate(paper) == "rgb(255, 255, 255)"
+    assert visit.faults == []
+    visit.close()
+
+
 def test_filter_and_sort(browser: Browser, served: View) -> None:
     visit = Watched(browser, served.url)
     page = visit.page

@@ -64,6 +64,7 @@ def list_page(catalog: Catalog, version: int, boot: str, *, alone: bool = False)
             made_by=__version__,
             css=text_of("list.css") if alone else "",
             script=text_of("list.js") if alone else "",
+            theme=_page_text("theme.js") if alone else "",
         )
     )
 
