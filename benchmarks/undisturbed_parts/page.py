@@ -37,7 +37,7 @@ loaded phiscope; then comes one with each observer. "Identical" says that none o
 - **switches** of the process: gradients, autocast, the state of torch.compile, threads, default precision, Ctrl-C;
 - **threads and processes**: none more are left after `close()`;
 - **memory**: when the training and its observer are deleted, the network is gone, and no more tensors are left than
-  without.
+  without; those that torch.compile traced with hold no data and do not count.
 
 An observer records seven times in three epochs: before the first step, after each epoch, and in the middle of each,
 between the backward pass and the optimizer's step, where gradients lie ready. (Keras offers no such moment; there it

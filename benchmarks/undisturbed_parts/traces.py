@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 Trace = dict[str, dict[str, str]]
 """By heading ("weights", "random states", ...) and name: digests, counts, words."""
@@ -171,7 +172,9 @@ class World:
 
 def _tensors() -> list[Tensor]:
     # type() and not isinstance: lazy objects of other libraries would be loaded by the question.
-    return [one for one in gc.get_objects() if issubclass(type(one), Tensor)]
+    found = [one for one in gc.get_objects() if issubclass(type(one), Tensor)]
+    # What torch.compile traced with has shapes and no memory, and is kept for as long as torch likes.
+    return [one for one in found if not isinstance(one, FakeTensor) and one.numel()]
 
 
 def trace_of(left: Left, moments: Iterable[Mapping[str, str]], batches: list[str], losses: list[str]) -> Trace:
