@@ -15,7 +15,7 @@ import numpy as np
 from phiscope.errors import InputError
 from phiscope.linalg import dense
 from phiscope.linalg.products import product
-from phiscope.measurement.record import Measurement
+from phiscope.measurement.record import Measurement, as_measurement
 from phiscope.spectrum.clusters import CLUSTER_GAP, degenerate_clusters
 from phiscope.typing import FloatArray
 
@@ -112,7 +112,7 @@ def rotate_to_classes(measurement: Measurement, *, centered: bool = False, gap: 
         >>> (rotated.class_profile().round(6) + 0.0).tolist()
         [[1.732051, 0.0, 0.0], [0.0, 1.732051, 0.0], [0.0, 0.0, 1.732051]]
     """
-    rows = measurement.occurring()
+    rows = as_measurement(measurement).occurring()
     if rows is None:
         raise InputError("rotating toward classes needs integer targets, and this measurement has none")
     kept = measurement.spectrum(centered=centered).eigenvectors.shape[1]

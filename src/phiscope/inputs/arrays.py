@@ -324,6 +324,20 @@ def check_weight_ratio(least: float, most: float) -> None:
         )
 
 
+def brief(value: Any) -> str:
+    """Anything in a few words, for a sentence about it.
+
+    Example:
+        >>> brief(-3), brief(torch.zeros(2, 3)), brief("x" * 200)[-8:]
+        ('-3', 'a Tensor of shape (2, 3)', 'xxxxx...')
+    """
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple):
+        return f"a {type(value).__name__} of shape {tuple(shape)}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
 def as_count(value: Any, *, name: str, least: int = 1) -> int:
     """Read a whole number that counts something.
 
@@ -333,9 +347,9 @@ def as_count(value: Any, *, name: str, least: int = 1) -> int:
     try:
         count = operator.index(value)
     except TypeError as error:
-        raise InputError(f"{name} is {value!r}, expected a whole number of at least {least}") from error
+        raise InputError(f"{name} is {brief(value)}, expected a whole number of at least {least}") from error
     if isinstance(value, bool) or count < least:
-        raise InputError(f"{name} is {value!r}, expected a whole number of at least {least}")
+        raise InputError(f"{name} is {brief(value)}, expected a whole number of at least {least}")
     return count
 
 

@@ -343,3 +343,14 @@ class Measurement(Reading):
     def html_numbers(self) -> str:
         """Every number with its range and direction as an HTML table, everything escaped."""
         return html_table(self._header(), self.numbers, [note for note in self._notes() if note[0] != "warning"])
+
+
+def as_measurement(value: Any, *, name: str = "measurement") -> Measurement:
+    """Read what has to be a measurement.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if not isinstance(value, Measurement):
+        raise InputError(f"{name} is a {type(value).__name__}; expected a Measurement, as measure or diagonalize gives")
+    return value

@@ -32,13 +32,15 @@ def unwrapped(model: nn.Module) -> nn.Module:
         model: any module; wrappers may be nested.
 
     Raises:
-        InputError: a TorchScript module, whose layers take no hooks.
+        InputError: no module, or one of TorchScript, whose layers take no hooks.
 
     Example:
         >>> net = nn.Linear(2, 1)
         >>> unwrapped(nn.DataParallel(net)) is net
         True
     """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model is a {type(model).__name__}; expected a torch.nn.Module")
     wrappers = (
         nn.DataParallel,
         nn.parallel.DistributedDataParallel,

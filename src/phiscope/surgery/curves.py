@@ -13,7 +13,7 @@ import numpy as np
 from phiscope.errors import InputError, MissingNumberError, ShapeError
 from phiscope.inputs.arrays import as_head, as_rows
 from phiscope.linalg.products import product
-from phiscope.measurement.record import Measurement
+from phiscope.measurement.record import Measurement, as_measurement
 from phiscope.surgery.compensation import taken_over
 from phiscope.surgery.costs import losses_of, right_of
 from phiscope.surgery.material import Material, Ridge, Target, held_out_pair
@@ -171,7 +171,7 @@ def cut_curves(
         >>> made.curves[0].accuracy.tolist()
         [[1.0]]
     """
-    weight, bias = as_head(head, measurement.n_features)
+    weight, bias = as_head(head, as_measurement(measurement).n_features)
     features, targets = as_rows(samples[0], name="features", letter="p").astype(np.float64), _targets(samples[1])
     if features.shape[1] != measurement.n_features or len(features) != len(targets):
         raise ShapeError(

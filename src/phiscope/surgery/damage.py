@@ -17,7 +17,7 @@ from torch import nn
 
 from phiscope.errors import InputError, UnknownNameError
 from phiscope.inputs.progress import bar_of
-from phiscope.measurement.record import Measurement
+from phiscope.measurement.record import Measurement, as_measurement
 from phiscope.network.isolation import unwrapped
 from phiscope.network.layer_plan import ReadingChoice
 from phiscope.network.layer_reading import Maps, Tokens
@@ -163,7 +163,7 @@ def damage(
     for value, known, what in ((of, get_args(Of), "of"), (kind, get_args(Kind), "kind")):
         if value not in known:
             raise UnknownNameError(what, str(value), known)
-    chosen, most = _places(measurement, k), measurement.centered.eigenvectors.shape[1]
+    chosen, most = _places(as_measurement(measurement), k), measurement.centered.eigenvectors.shape[1]
     tried, noise = Tried(network=unwrapped(model), data=data, max_samples=max_samples), np.random.default_rng(seed)
     trial = (
         HeadTrial(tried, measurement)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from phiscope.errors import InputError, UnknownNameError
-from phiscope.measurement.record import Measurement
+from phiscope.measurement.record import Measurement, as_measurement
 
 Mode = Literal["block", "element", "channel", "eigen"]
 """What is distorted together: blocks of a map, single numbers, whole channels, or eigenfeatures."""
@@ -95,7 +95,7 @@ class FeatureDistortion(nn.Module):
     def _keep_eigenfeatures(self, measurement: Measurement | None, k: Sequence[int] | None) -> None:
         if measurement is None:
             raise InputError('mode="eigen" needs the measurement whose eigenfeatures are distorted; pass measurement=')
-        spectrum = measurement.centered
+        spectrum = as_measurement(measurement).centered
         most = spectrum.eigenvectors.shape[1]
         places = list(range(1, most + 1)) if k is None else list(k)
         if not places or not all(isinstance(place, int) and 1 <= place <= most for place in places):

@@ -11,7 +11,7 @@ from torch import nn
 from phiscope.errors import InputError
 from phiscope.inputs.arrays import as_head
 from phiscope.linalg.products import product, squared_lengths
-from phiscope.measurement.record import Measurement
+from phiscope.measurement.record import Measurement, as_measurement
 
 
 class CompressedHead(nn.Sequential):
@@ -67,7 +67,7 @@ def compress_head(measurement: Measurement, head: Any, k: int) -> CompressedHead
         >>> head.k, head.saves
         (1, False)
     """
-    weight, bias = as_head(head, measurement.n_features)
+    weight, bias = as_head(head, as_measurement(measurement).n_features)
     spectrum = measurement.centered
     most = spectrum.eigenvectors.shape[1]
     if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= most:

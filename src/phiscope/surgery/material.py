@@ -13,7 +13,7 @@ import numpy as np
 from phiscope.errors import InputError, MissingNumberError
 from phiscope.inputs.arrays import as_head
 from phiscope.linalg.products import product
-from phiscope.measurement.record import Measurement
+from phiscope.measurement.record import Measurement, as_measurement
 from phiscope.moments.moments import Moments, merge
 from phiscope.typing import FloatArray
 
@@ -57,7 +57,7 @@ def material_of(measurement: Measurement, target: Target, head: Any = None) -> M
         InputError: what is asked for is not in the measurement: the targets, the head, or eigenvectors that a stored
             record left out.
     """
-    covariance, mean = covariance_of(measurement), measurement.feature_mean
+    covariance, mean = covariance_of(as_measurement(measurement)), measurement.feature_mean
     if target not in get_args(Target):
         raise InputError(f"target={target!r}; expected 'labels' or 'outputs'")
     n = measurement.independent_samples
