@@ -7,6 +7,7 @@ import phiscope
 from phiscope.errors import MissingNumberError, RunFormatError
 from phiscope.measurement.bands import DRAWN, KEPT
 from phiscope.measurement.record import Measurement
+from phiscope.runs import RunWriter
 
 
 def measured(n=600, p=8, **settings):
@@ -56,6 +57,37 @@ def test_long_bands_are_kept_up_to_a_length(tmp_path):
     m = measured(n=1400, p=KEPT + 50, intervals=True)
     m.save(tmp_path / "m.safetensors")
     assert Measurement.load(tmp_path / "m.safetensors").bands["eigenvalues"].shape == (2, KEPT)
+
+
+@pytest.mark.parametrize(
+    ("status", "with_bands", "expected"),
+    [
+        ("completed", False, [False, False, True]),
+        ("interrupted", False, [False, False, False]),
+        ("interrupted", True, [True, True, True]),
+    ],
+)
+def test_of_a_run_the_last_record_of_a_completed_one_has_them(tmp_path, status, with_bands, expected):
+    measurements = [measured(n=400, p=5, intervals=True) for _ in range(3)]
+    writer = RunWriter.create(tmp_path / "mine", {"splits": ["train"]})
+    for epoch, m in enumerate(measurements):
+        writer.append(epoch, None, {}, {"train": m}, with_bands=with_bands)
+    writer.append(3, None, {"train_loss": 1.0}, {})  # scalars alone are no record that could have some
+    writer.finish(status)
+    stored = [record.measurement() for record in phiscope.open_run(tmp_path / "mine").records[:3]]
+    assert [bool(m.bands) for m in stored] == expected
+    for kept, made in zip(stored, measurements, strict=True):
+        assert kept.numbers == pytest.approx(made.to_dict(), nan_ok=True)
+        if not kept.bands:
+            with pytest.raises(MissingNumberError, match="the last record of a completed run"):
+                kept.curve_interval("eigenvalues")
+
+
+def test_a_picture_in_a_hurry_makes_none(monkeypatch):
+    m = measured(n=400, p=5, intervals=True)
+    assert any(len(axes.collections) for axes in m.figure().axes)
+    monkeypatch.setattr(type(m), "curve_interval", None)
+    assert "they were not asked for" in m.figure(bands=False).caption
 
 
 def test_an_observed_run_has_them(tmp_path):

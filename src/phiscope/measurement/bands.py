@@ -66,12 +66,17 @@ def band_of(
     return _over_clusters(curve, low, high, unresolved)
 
 
+def has_room_for_bands(measurement: Measurement) -> bool:
+    """Whether `kept_bands` would make bands: only where corrected numbers are made of the same shards."""
+    return bool(measurement.estimates) and measurement.resampling is not None
+
+
 def kept_bands(measurement: Measurement) -> dict[str, FloatArray]:
     """The bands that are kept with a measurement: shape (2, K'), low and high end, by curve.
 
-    Only where corrected numbers were made, too: both come from the same shards, and bands then cost next to nothing.
+    Each shard left out is one more eigendecomposition with eigenvectors, ten times what all numbers take.
     """
-    if not measurement.estimates or measurement.resampling is None:
+    if not has_room_for_bands(measurement):
         return dict(measurement.bands)
     bands = {}
     for curve in DRAWN:

@@ -178,7 +178,10 @@ class Reading:
                 "does not say how groups do"
             )
         if self.resampling is None:
-            return "it needs the shards of samples, which a stored or resampled record lacks"
+            return (
+                "it needs the shards of samples, which a stored or resampled record lacks; bands are kept with the "
+                "last record of a completed run"
+            )
         return (
             f"it needs at least {FEWEST_SHARDS} shards of samples, and {len(self.resampling.shards)} were gathered "
             f"because {self.n_features} features make each of them large; ask for more with intervals=True"
@@ -216,8 +219,8 @@ class Reading:
         in the population is not known: there a cumulative curve's band runs from its low end before the cluster to its
         high end after it, that of eigenvalues holds all of the cluster's, and a single share can be anything in 0..1.
 
-        A measurement from disk has kept the centered bands of the three curves that pictures show, at level 0.95 and up
-        to k = 512, where corrected numbers were measured.
+        A saved measurement has kept the centered bands of the three curves that pictures show, at level 0.95 and up to
+        k = 512, where corrected numbers were measured; of a run, the last record of a completed one has.
 
         Args:
             curve: ``"cumulative_quality"``, ``"cumulative_utilization"``, ``"quality"``, ``"utilization"`` or

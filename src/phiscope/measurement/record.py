@@ -209,13 +209,17 @@ class Measurement(Reading):
         means, weights = self.class_means[there], self.class_weights[there]
         return ClassRows(labels=there, means=means, weights=weights, n_classes=len(self.class_weights))
 
-    def figure(self, name: str = "spectrum", *, class_names: Sequence[str] | None = None) -> Drawing:
+    def figure(
+        self, name: str = "spectrum", *, class_names: Sequence[str] | None = None, bands: bool = True
+    ) -> Drawing:
         """A picture of this measurement (needs matplotlib); ``figure(...).save("fig.pdf", columns=1)`` is for a paper.
 
         Args:
             name: "spectrum": eigenvalues and shares with 95 % bands; "curves": the shares alone; "classes": which class
                 lives on which eigenfunction; "why": D_LR in the plane of used variance and evenness.
             class_names: one text for each class, for "classes".
+            bands: make those of "spectrum" and "curves" where shards of samples were gathered, which takes longer than
+                the measurement; False draws none.
 
         Returns:
             A ``matplotlib.figure.Figure`` that a notebook shows, with its ``caption``.
@@ -229,7 +233,7 @@ class Measurement(Reading):
         from phiscope.figures.paper.sheets import measurement_sheet
 
         names = None if class_names is None else tuple(class_names)
-        return drawn(measurement_sheet(self, name, class_names=names), purpose="Measurement.figure()")
+        return drawn(measurement_sheet(self, name, class_names=names, bands=bands), purpose="Measurement.figure()")
 
     def methods_text(self) -> str:
         """Two sentences for a paper's methods (what, n, tolerance, layout, correction, version), and BibTeX entries."""
@@ -247,8 +251,14 @@ class Measurement(Reading):
         """
         return latex_row(self, label, names)
 
-    def save(self, path: str | PathLike[str], *, keep_eigenvectors: int | None = None) -> None:
-        """Write one safetensors file without pickle; `keep_eigenvectors` stores only that many leading ones.
+    def save(self, path: str | PathLike[str], *, keep_eigenvectors: int | None = None, with_bands: bool = True) -> None:
+        """Write one safetensors file without pickle.
+
+        Args:
+            path: of the file; one that is there is replaced at once.
+            keep_eigenvectors: only so many leading ones; None = all.
+            with_bands: make the 95 % bands of the curves first, where shards of samples were gathered; it takes some
+                ten times as long as all numbers. False keeps those that a file has had.
 
         Raises:
             RunWriteError: the file cannot be written.
@@ -267,7 +277,8 @@ class Measurement(Reading):
                 if value is not None:
                     part = value[:, :kept] if row.name == "eigenvectors" else value
                     arrays[f"{'centered' if centered else 'raw'}.{row.name}"] = part
-        arrays |= {f"{_BAND}{curve}": ends for curve, ends in kept_bands(self).items()}
+        bands = kept_bands(self) if with_bands else self.bands
+        arrays |= {f"{_BAND}{curve}": ends for curve, ends in bands.items()}
         facts = {name: getattr(self, name) for name in _FACTS}
         facts["effective_samples"] = self.effective_samples
         facts["numbers"], facts["absent"] = dict(self.numbers), dict(self.absent)

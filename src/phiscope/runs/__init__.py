@@ -3,6 +3,7 @@
 ::
 
     layout.py   where the files lie, and how text gets in and out of them without loss
+    opening.py  a folder before anything is recorded: begun, or taken up again
     writing.py  the header once, then one record after the other
     by_hand.py  a run from measurements that were made by hand
     reading.py  everything light at once, each measurement when it is asked for

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
 import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phiscope.archive import is_file, read_arrays, write_arrays, writing
-from phiscope.errors import InputError, RunError, RunExistsError, RunFormatError, RunWriteError
+from phiscope.archive import is_file, read_arrays, write_arrays
+from phiscope.errors import InputError, RunError, RunWriteError
+from phiscope.measurement.bands import has_room_for_bands
 from phiscope.measurement.record import Measurement
-from phiscope.runs import alerts, layout
+from phiscope.runs import layout
 from phiscope.runs.branches import Moment, Place, TrainingLine
 from phiscope.runs.journal import Journal
-from phiscope.runs.lines import Lines, read_lines
+from phiscope.runs.lines import read_lines
 from phiscope.runs.lock import WriterLock
+from phiscope.runs.opening import begun, folder_of, free_index, now, refuse_existing, reopened
 from phiscope.runs.reading import STATUSES
 from phiscope.version import __version__
 
@@ -53,10 +51,11 @@ class RunWriter:
         lines = read_lines(path)
         self.path = path
         self.header = dict(header)
-        self.n_records = _free_index(path, lines)
+        self.n_records = free_index(path, lines)
         self._lock = lock
         self._journal = Journal(path, lines)
         self._keep_eigenvectors = keep_eigenvectors
+        self._last: dict[Path, Measurement] = {}
         self._line = TrainingLine(lines)
         self._started = time.monotonic() - (lines.records[-1]["seconds"] if lines.records else 0.0)
 
@@ -91,15 +90,15 @@ class RunWriter:
             RunWriteError: the folder cannot be written.
             InputError: the header holds something that JSON cannot carry, or the path names no folder.
         """
-        folder = _folder(path)
-        _refuse_existing(folder, resume)
+        folder = folder_of(path)
+        refuse_existing(folder, resume)
         layout.to_text(header, "the header of a run")
         layout.make_folder(folder)
         lock = WriterLock(folder)
         try:
             # Somebody may have made a run here before the lock was ours.
-            there = _refuse_existing(folder, resume)
-            header = _reopened(folder) if there else _begun(folder, header)
+            there = refuse_existing(folder, resume)
+            header = reopened(folder) if there else begun(folder, header)
             return cls(folder, header, keep_eigenvectors, lock)
         except BaseException:
             lock.release()
@@ -112,8 +111,12 @@ class RunWriter:
         scalars: Mapping[str, float],
         measurements: Mapping[str, Measurement],
         extras: Mapping[str, Arrays] | None = None,
+        *,
+        with_bands: bool = False,
     ) -> None:
         """Append one record; what `note` said early about its epoch becomes part of it.
+
+        Bands of curves cost more than all else and are left to `finish`, which adds them to the last record.
 
         Args:
             epoch: epochs trained so far; 0 is the initial state.
@@ -121,6 +124,7 @@ class RunWriter:
             scalars: the caller's numbers, such as losses and accuracies; NaN and Inf are kept.
             measurements: one measurement a split; empty for a record of scalars alone.
             extras: further arrays a split, for example eigenfunction values on the gallery samples.
+            with_bands: make the bands of this record now, whether or not it will be the last.
 
         Raises:
             InputError: a scalar is not a number, or an array cannot be stored.
@@ -146,14 +150,16 @@ class RunWriter:
             {**layout.pack_numbers(noted, "the scalar"), **layout.pack_numbers(scalars, "the scalar")},
             facts,
         )
-        for split, measurement in measurements.items():
-            file = layout.record_file(self.path, moment.index, split)
-            measurement.save(file, keep_eigenvectors=self._keep_eigenvectors)
+        files = {layout.record_file(self.path, moment.index, split): m for split, m in measurements.items()}
+        for file, measurement in files.items():
+            measurement.save(file, keep_eigenvectors=self._keep_eigenvectors, with_bands=with_bands)
         for split, arrays in extras.items():
             _save_arrays(layout.record_file(self.path, moment.index, split, ".extras"), arrays)
         if measurements or extras:
             layout.sync_folder(self.path / layout.RECORDS)
         self._add(text, place, moment)
+        if files:
+            self._last = {file: m for file, m in files.items() if not with_bands and has_room_for_bands(m)}
 
     def note(self, epoch: float | None, step: int | None, scalars: Mapping[str, float]) -> None:
         """Add scalars to a record that is there, or early ones that the record of their epoch will take.
@@ -237,6 +243,8 @@ class RunWriter:
     ) -> None:
         """Say how the run ended, with its final results, and let go of the run.
 
+        A completed run's last measurements get their 95 % bands; whoever interrupts it wants to go on.
+
         Args:
             status: ``"completed"``, ``"interrupted"`` when somebody stopped it on purpose, or ``"failed"``.
             results: text, numbers, lists and mappings to keep with the run.
@@ -250,17 +258,22 @@ class RunWriter:
         end = {
             "status": status,
             **({"reason": str(reason)} if reason else {}),
-            "ended": _now(),
+            "ended": now(),
             "seconds": round(time.monotonic() - self._started, 3),
             "results": dict(results or {}),
         }
         text = layout.to_text(end, "the results of a run", indent=2)
         self._check_place()
         layout.write_text(self.path / layout.END, text + "\n")
-        self.close()
+        try:
+            for file, measurement in self._last.items() if status == "completed" else ():
+                measurement.save(file, keep_eigenvectors=self._keep_eigenvectors)
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Let go of the run without a word on how it ended; a second call does nothing."""
+        self._last = {}
         self._lock.release()
 
     def _check_place(self) -> None:
@@ -308,86 +321,6 @@ def check_status(status: str) -> None:
     """
     if status not in STATUSES:
         raise InputError(f"a run ends 'completed', 'interrupted' or 'failed', got {status!r}")
-
-
-def _folder(path: str | os.PathLike[str]) -> Path:
-    text = os.fspath(path)
-    if not text or "\0" in text:
-        raise InputError(f"run={text!r} names no folder; give the run a folder of its own, such as 'runs/mine'")
-    return Path(text)
-
-
-def _refuse_existing(folder: Path, resume: bool) -> bool:
-    """Whether a run is there; refused where it must not be."""
-    with writing(folder):
-        if folder.exists() and not folder.is_dir():
-            raise RunExistsError(f"{folder} is a file, not the folder of a run; choose another path")
-        there = (folder / layout.HEADER).exists()
-    if there and not resume:
-        raise RunExistsError(f"{folder} already holds a run; choose another folder or resume it")
-    return there
-
-
-def _begun(folder: Path, header: Mapping[str, Any]) -> dict[str, Any]:
-    _remove_partials(folder)
-    whole = _with_facts(header, folder)
-    layout.make_folder(folder / layout.RECORDS)
-    layout.write_text(folder / layout.HEADER, layout.to_text(whole, "the header of a run", indent=2) + "\n")
-    return whole
-
-
-def _reopened(folder: Path) -> dict[str, Any]:
-    for name in (layout.HEADER, layout.LINES, layout.RECORDS, layout.INITIAL, alerts.FOLDER):
-        if (folder / name).is_symlink():
-            raise RunFormatError(
-                f"{folder / name} is a link, and going on with the run would change what it leads to; copy the run "
-                "into a folder of its own"
-            )
-    header = layout.read_header(folder)
-    read_lines(folder)  # what cannot be read is refused before anything is changed
-    layout.make_folder(folder / layout.RECORDS)
-    _remove_partials(folder)
-    if header["format_version"] < layout.FORMAT_VERSION:
-        # An older phiscope would take notes and branches for damage.
-        header["format_version"] = layout.FORMAT_VERSION
-        layout.write_text(folder / layout.HEADER, layout.to_text(header, "the header of a run", indent=2) + "\n")
-    with writing(folder / layout.END):
-        (folder / layout.END).unlink(missing_ok=True)
-    return header
-
-
-def _remove_partials(folder: Path) -> None:
-    """Remove what a kill left half written."""
-    for part in (folder, folder / layout.RECORDS):
-        with writing(part):
-            for left in part.glob(".*.partial"):
-                left.unlink()
-
-
-def _free_index(folder: Path, lines: Lines) -> int:
-    """A number for the next record; files of a record whose line is damaged are not written over."""
-    if not lines.damaged:
-        return lines.next_index
-    names = [path.name.partition(".")[0] for path in (folder / layout.RECORDS).glob("*.safetensors")]
-    return max([lines.next_index, *(int(name) + 1 for name in names if name.isdecimal())])
-
-
-def _with_facts(header: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    return {
-        "format_version": layout.FORMAT_VERSION,
-        "id": uuid.uuid4().hex,
-        "phiscope_version": __version__,
-        "torch_version": importlib.metadata.version("torch"),
-        "python_version": platform.python_version(),
-        "platform": platform.platform(),
-        "created": _now(),
-        "name": folder.name,
-        **{k: v for k, v in header.items() if k not in ("format_version", "id")},
-    }
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _save_arrays(path: Path, arrays: Arrays, facts: Mapping[str, Any] | None = None) -> None:

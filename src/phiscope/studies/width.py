@@ -107,7 +107,7 @@ def run_sweep(study: WidthSweep, *, folder: Path, epochs: int, seed: int, progre
     try:
         for width in study.widths[:epochs]:
             point = _point(study, setting, (inputs, targets), width, seed)
-            writer.append(float(width), None, point.scalars, point.measurements)
+            writer.append(float(width), None, point.scalars, point.measurements, with_bands=True)
             done += 1
             progress(_told(study, done, epochs, point))
         writer.finish("completed", {"widths": done})

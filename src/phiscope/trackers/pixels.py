@@ -23,7 +23,9 @@ def check_can_draw() -> None:
 
 
 def pixels_of(measurement: Measurement) -> Pixels:
-    """Draw spectrum, cumulative quality and utilization, as `Measurement.figure` does.
+    """Draw spectrum, cumulative quality and utilization, as `Measurement.figure` does, without its bands.
+
+    Bands take longer than the measurement, and the training would wait for them.
 
     Matplotlib's settings belong to the process, so this is for the training's thread.
 
@@ -39,7 +41,7 @@ def pixels_of(measurement: Measurement) -> Pixels:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     # A canvas of its own: pyplot would keep the figure, and ask which screen there is.
-    canvas: Any = FigureCanvasAgg(measurement.figure())
+    canvas: Any = FigureCanvasAgg(measurement.figure(bands=False))
     canvas.draw()
     pixels: Pixels = np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
     return pixels

@@ -9,6 +9,9 @@ from phiscope.version import __version__
 MADE = f"phiscope {__version__}."
 """How a caption ends."""
 
+NOT_ASKED = "they were not asked for"
+"""Why there are no bands, where somebody was in a hurry."""
+
 BANDS = "Bands: pointwise 95 % confidence intervals (delete-a-group jackknife over shards of the samples)."
 
 
@@ -29,16 +32,16 @@ def of_whom(measurement: Measurement, moment: str = "", split: str = "") -> str:
     return ", ".join(parts) + "."
 
 
-def spectrum_caption(measurement: Measurement, moment: str = "", split: str = "") -> str:
+def spectrum_caption(measurement: Measurement, moment: str = "", split: str = "", *, bands: bool = True) -> str:
     """Below spectrum and shares."""
-    reason = band_reason(measurement)
-    bands = f"No bands: {reason}." if reason else BANDS
+    reason = band_reason(measurement) if bands else NOT_ASKED
+    told = f"No bands: {reason}." if reason else BANDS
     return (
         "Left: eigenvalues ρ_k of the feature operator in units of the first; middle: share Π*(k) of the targets in "
         "the span of the k leading eigenfunctions; right: share Π̂(k) of the outputs. Solid: centered (covariance); "
         "dashed: raw (second moment). All are pure numbers. The dotted line beside Π*(k) is what targets that say "
         "nothing would reach, k / (n − 1); shaded eigenvalues are nearly equal, and their order means nothing. "
-        f"{of_whom(measurement, moment, split)} {bands} {MADE}"
+        f"{of_whom(measurement, moment, split)} {told} {MADE}"
     )
 
 

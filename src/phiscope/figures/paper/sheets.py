@@ -14,7 +14,7 @@ from phiscope.figures.depth import depth_figure
 from phiscope.figures.model import Axis, HeatMap, Line, Mark, Panel, Sheet
 from phiscope.figures.overlaps import overlap_map
 from phiscope.figures.palette import INK, OKABE_ITO
-from phiscope.figures.paper.captions import BANDS, MADE, of_whom, spectrum_caption, why_caption
+from phiscope.figures.paper.captions import BANDS, MADE, NOT_ASKED, of_whom, spectrum_caption, why_caption
 from phiscope.figures.spectra import band_reason, operator_figure
 from phiscope.figures.why import why_panel
 from phiscope.findings.held_out import quality_null
@@ -26,28 +26,28 @@ Words = Mapping[str, Any]
 """What is known about a measurement beside it: "moment" and "split" for captions, "class_names"."""
 
 
-def spectrum_sheet(measurement: Measurement, **words: Any) -> Sheet:
-    """Spectrum, Pi*(k) and Pihat(k), raw and centered, with 95 % bands.
+def spectrum_sheet(measurement: Measurement, *, bands: bool = True, **words: Any) -> Sheet:
+    """Spectrum, Pi*(k) and Pihat(k), raw and centered, with 95 % bands unless they would take too long.
 
     The number of classes (the output rank in regression) is marked, clusters of nearly equal centered eigenvalues are
     shaded in the spectrum, and beside the centered Pi*(k) stands what targets that say nothing would reach.
     """
-    centered = operator_figure([("centered", measurement)], centered=True, colors=OKABE_ITO[:1], bands=True)
+    centered = operator_figure([("centered", measurement)], centered=True, colors=OKABE_ITO[:1], bands=bands)
     raw = operator_figure([("raw", measurement)], colors=OKABE_ITO[1:2], dashes=["dashed"])
     panels = tuple(
         _joined(first, _with_chance(second, measurement), measurement)
         for first, second in zip(raw.panels, centered.panels, strict=True)
     )
-    caption = spectrum_caption(measurement, words.get("moment", ""), words.get("split", ""))
+    caption = spectrum_caption(measurement, words.get("moment", ""), words.get("split", ""), bands=bands)
     return Sheet(name="spectrum", headline=headline(measurement), parts=panels, caption=caption)
 
 
-def curves_sheet(measurement: Measurement, **words: Any) -> Sheet:
-    """Pi*(k) and Pihat(k) alone, centered, with bands."""
-    centered = operator_figure([("", measurement)], centered=True, colors=OKABE_ITO[:1], bands=True)
+def curves_sheet(measurement: Measurement, *, bands: bool = True, **words: Any) -> Sheet:
+    """Pi*(k) and Pihat(k) alone, centered, with bands unless they would take too long."""
+    centered = operator_figure([("", measurement)], centered=True, colors=OKABE_ITO[:1], bands=bands)
     parts = tuple(_with_chance(panel, measurement) for panel in centered.panels[1:])
     whom = of_whom(measurement, words.get("moment", ""), words.get("split", ""))
-    reason = band_reason(measurement)
+    reason = band_reason(measurement) if bands else NOT_ASKED
     caption = (
         "Shares of the targets, Π*(k), and of the outputs, Π̂(k), in the span of the k leading eigenfunctions of the "
         f"centered feature operator; pure numbers. {whom} {f'No bands: {reason}.' if reason else BANDS} {MADE}"

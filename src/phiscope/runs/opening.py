@@ -1,0 +1,102 @@
+"""A run's folder before anything is recorded: begun, or taken up again."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from phiscope.archive import writing
+from phiscope.errors import InputError, RunExistsError, RunFormatError
+from phiscope.runs import alerts, layout
+from phiscope.runs.lines import Lines, read_lines
+from phiscope.version import __version__
+
+
+def folder_of(path: str | os.PathLike[str]) -> Path:
+    """The folder that a path names; a path that names none is refused."""
+    text = os.fspath(path)
+    if not text or "\0" in text:
+        raise InputError(f"run={text!r} names no folder; give the run a folder of its own, such as 'runs/mine'")
+    return Path(text)
+
+
+def refuse_existing(folder: Path, resume: bool) -> bool:
+    """Whether a run is there; refused where it must not be."""
+    with writing(folder):
+        if folder.exists() and not folder.is_dir():
+            raise RunExistsError(f"{folder} is a file, not the folder of a run; choose another path")
+        there = (folder / layout.HEADER).exists()
+    if there and not resume:
+        raise RunExistsError(f"{folder} already holds a run; choose another folder or resume it")
+    return there
+
+
+def begun(folder: Path, header: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the folder of a new run with its header, and return the header."""
+    _remove_partials(folder)
+    whole = _with_facts(header, folder)
+    layout.make_folder(folder / layout.RECORDS)
+    layout.write_text(folder / layout.HEADER, layout.to_text(whole, "the header of a run", indent=2) + "\n")
+    return whole
+
+
+def reopened(folder: Path) -> dict[str, Any]:
+    """Make a run ready to go on, and return its header; what cannot be read is left as it is."""
+    for name in (layout.HEADER, layout.LINES, layout.RECORDS, layout.INITIAL, alerts.FOLDER):
+        if (folder / name).is_symlink():
+            raise RunFormatError(
+                f"{folder / name} is a link, and going on with the run would change what it leads to; copy the run "
+                "into a folder of its own"
+            )
+    header = layout.read_header(folder)
+    read_lines(folder)  # what cannot be read is refused before anything is changed
+    layout.make_folder(folder / layout.RECORDS)
+    _remove_partials(folder)
+    if header["format_version"] < layout.FORMAT_VERSION:
+        # An older phiscope would take notes and branches for damage.
+        header["format_version"] = layout.FORMAT_VERSION
+        layout.write_text(folder / layout.HEADER, layout.to_text(header, "the header of a run", indent=2) + "\n")
+    with writing(folder / layout.END):
+        (folder / layout.END).unlink(missing_ok=True)
+    return header
+
+
+def _remove_partials(folder: Path) -> None:
+    """Remove what a kill left half written."""
+    for part in (folder, folder / layout.RECORDS):
+        with writing(part):
+            for left in part.glob(".*.partial"):
+                left.unlink()
+
+
+def free_index(folder: Path, lines: Lines) -> int:
+    """A number for the next record; files of a record whose line is damaged are not written over."""
+    if not lines.damaged:
+        return lines.next_index
+    names = [path.name.partition(".")[0] for path in (folder / layout.RECORDS).glob("*.safetensors")]
+    return max([lines.next_index, *(int(name) + 1 for name in names if name.isdecimal())])
+
+
+def _with_facts(header: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    return {
+        "format_version": layout.FORMAT_VERSION,
+        "id": uuid.uuid4().hex,
+        "phiscope_version": __version__,
+        "torch_version": importlib.metadata.version("torch"),
+        "python_version": platform.python_version(),
+        "platform": platform.platform(),
+        "created": now(),
+        "name": folder.name,
+        **{k: v for k, v in header.items() if k not in ("format_version", "id")},
+    }
+
+
+def now() -> str:
+    """The time, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
