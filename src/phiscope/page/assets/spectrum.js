@@ -117,7 +117,7 @@ function bandWords() {
   const reasons = data.runs.map((run) => {
     const record = recordOf(run);
     const frame = record >= 0 ? (pick(run, run.curves) || [])[record] : null;
-    return frame && !frame.bands ? run.bandless[state.split] || "this record has none" : "";
+    return frame && !frame.bands ? run.bandless[state.split] || "the last record alone has one" : "";
   });
   const without = [...new Set(reasons.filter(Boolean))];
   const all = reasons.every(Boolean);
