@@ -31,7 +31,7 @@ def observed(folder, inputs, *, epochs=3, **settings):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     torch.manual_seed(1)
-    return observed(tmp_path_factory.mktemp("runs") / "mine", torch.rand(300, 1, 5, 5))
+    return observed(tmp_path_factory.mktemp("runs") / "mine", torch.rand(300, 1, 5, 5), gradients=2)
 
 
 WIDE = [(name, 2) for name in NAMES]
@@ -105,6 +105,16 @@ def test_the_gallery_shows_extreme_samples_as_pictures(run):
     expected = ((shown[largest] - low) * (255 / (high - low))).astype(np.uint8)
     assert np.array_equal(pictures.images[0][0][..., 0], expected[0])
     assert pictures.captions[0][0] == f"{['ant', 'bee', 'cow'][largest % 3]} {values[largest, 0]:+.1f}"
+
+
+def test_gradients_lie_over_the_images_of_the_gallery_when_asked_for(run, tmp_path):
+    (plain,), (over,) = run_sheet(run, "gallery").parts, run_sheet(run, "gradients").parts
+    assert plain.captions == over.captions
+    assert not np.array_equal(plain.images[0][0], over.images[0][0])
+    # Two eigenfunctions have gradients; the third one's images are bare.
+    assert np.array_equal(plain.images[2][0], over.images[2][0])
+    with pytest.raises(RunError, match="gradients=8 does"):
+        run_sheet(observed(tmp_path / "mine", torch.rand(300, 1, 5, 5)), "gradients")
 
 
 def test_a_table_is_shown_in_words(tmp_path):

@@ -24,7 +24,7 @@ from phiscope.runs import Record, Run
 from phiscope.runs.units import at_words
 from phiscope.typing import FloatArray
 
-OF_TRAININGS = ("timeline", "flow", "gallery", "plane")
+OF_TRAININGS = ("timeline", "flow", "gallery", "gradients", "plane")
 """Figures that only a run has; "why" shows its path."""
 
 NAMES = (*OF_MEASUREMENTS, *OF_TRAININGS)
@@ -91,8 +91,10 @@ def run_sheet(
         return _why(records, record, split)
     if name == "flow":
         return _flow(run, records, split)
-    if name in ("gallery", "plane"):
-        return _gallery(run, record, split) if name == "gallery" else _plane(run, record, split, k)
+    if name in ("gallery", "gradients"):
+        return _gallery(run, record, split, tinted=name == "gradients")
+    if name == "plane":
+        return _plane(run, record, split, k)
     words: dict[str, Any] = {"moment": at_words(record.unit, record.at), "split": split, "class_names": run.class_names}
     return measurement_sheet(record.measurement(split), name, **words)
 
@@ -190,7 +192,7 @@ def _flow_line(line: Any, picture: TrackPicture, at: Sequence[float]) -> Line:
     return Line(label="", x=x, y=tuple(map(float, line.places)), color=color)
 
 
-def _gallery(run: Run, record: Record, split: str) -> Sheet:
+def _gallery(run: Run, record: Record, split: str, *, tinted: bool) -> Sheet:
     values, kept = _values(record, split), run.gallery(split)
     if kept is None:
         raise RunError("the run kept no samples to show; an observer with gallery=256 does")
@@ -198,7 +200,9 @@ def _gallery(run: Run, record: Record, split: str) -> Sheet:
     ends = extreme_samples(shown, count=5)
     chosen = [(*one.largest, *one.smallest[::-1]) for one in ends]
     images = as_images(kept.inputs) if kept.words is None else None
-    tinted = {} if images is None else _tinted(images, record.extras(split))
+    over = _tinted(images, record.extras(split)) if tinted and images is not None else {}
+    if tinted and not over:
+        raise RunError("the run kept no gradients by images; an observer of images with gradients=8 does")
     said = kept.words
     captions = tuple(
         tuple(f"{_class_of(run, kept.targets, i)} {shown[i, row]:+.1f}".strip() for i in places)
@@ -210,7 +214,7 @@ def _gallery(run: Run, record: Record, split: str) -> Sheet:
         captions=captions,
         images=()
         if images is None
-        else tuple(tuple(tinted.get((row, i), images[i]) for i in places) for row, places in enumerate(chosen)),
+        else tuple(tuple(over.get((row, i), images[i]) for i in places) for row, places in enumerate(chosen)),
         texts=()
         if images is not None
         else tuple(tuple(_text(kept.inputs[i] if said is None else said[i]) for i in places) for places in chosen),
@@ -219,11 +223,12 @@ def _gallery(run: Run, record: Record, split: str) -> Sheet:
     caption = (
         f"Extreme samples of the leading centered eigenfunctions among the {len(shown)} kept ones, with class and "
         "value; each function has mean square 1 over all samples, and its sign is arbitrary. "
-        f"{LOOKS if tinted else ''}"
+        f"{LOOKS if over else ''}"
         f"{of_whom(record.measurement(split), at_words(record.unit, record.at), split)} {MADE}"
     )
     height = 0.35 + 0.55 * len(chosen)
-    return Sheet(name="gallery", headline="", parts=(pictures,), caption=caption, across=1, height=height)
+    name = "gradients" if tinted else "gallery"
+    return Sheet(name=name, headline="", parts=(pictures,), caption=caption, across=1, height=height)
 
 
 def _tinted(images: NDArray[np.uint8], extras: Mapping[str, NDArray[Any]]) -> dict[tuple[int, int], NDArray[np.uint8]]:
