@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import phiscope
 from phiscope.errors import MissingNumberError, RunFormatError
@@ -83,6 +85,25 @@ def test_of_a_run_the_last_record_of_a_completed_one_has_them(tmp_path, status, 
                 kept.curve_interval("eigenvalues")
 
 
+def test_ctrl_c_while_bands_are_made_leaves_a_completed_run(tmp_path, monkeypatch):
+    x, y = torch.randn(400, 4), torch.arange(400) % 3
+
+    def observe():
+        with phiscope.Observer(nn.Linear(4, 3), (x, y), run=tmp_path / "mine") as observer:
+            observer.record(epoch=0)
+
+    def interrupted(measurement):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("phiscope.measurement.record.kept_bands", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        observe()
+    run = phiscope.open_run(tmp_path / "mine")
+    assert (run.status, run.warnings) == ("completed", ())
+    assert run.records[0].measurement().bands == {}
+    RunWriter.create(tmp_path / "mine", {}, resume=True)  # nobody holds it any more
+
+
 def test_a_picture_in_a_hurry_makes_none(monkeypatch):
     m = measured(n=400, p=5, intervals=True)
     assert any(len(axes.collections) for axes in m.figure().axes)
@@ -91,9 +112,6 @@ def test_a_picture_in_a_hurry_makes_none(monkeypatch):
 
 
 def test_an_observed_run_has_them(tmp_path):
-    import torch
-    from torch import nn
-
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
     data = (torch.randn(400, 4), torch.arange(400) % 3)

@@ -56,6 +56,7 @@ class RunWriter:
         self._journal = Journal(path, lines)
         self._keep_eigenvectors = keep_eigenvectors
         self._last: dict[Path, Measurement] = {}
+        self._has_ended = False
         self._line = TrainingLine(lines)
         self._started = time.monotonic() - (lines.records[-1]["seconds"] if lines.records else 0.0)
 
@@ -198,6 +199,7 @@ class RunWriter:
         """
         if not self._line.go_on_from(read_lines(self.path), index):
             raise RunError(f"the run {self.path} has no record {index} to go on from; resume the run of the checkpoint")
+        self._last = {}
 
     @property
     def last_index(self) -> int:
@@ -241,9 +243,9 @@ class RunWriter:
         results: Mapping[str, Any] | None = None,
         reason: str | None = None,
     ) -> None:
-        """Say how the run ended, with its final results, and let go of the run.
+        """Say how the run ended, with its final results, and let go of the run; a second word on it changes nothing.
 
-        A completed run's last measurements get their 95 % bands; whoever interrupts it wants to go on.
+        A completed run's last measurements then get their 95 % bands; whoever interrupts a training wants to go on.
 
         Args:
             status: ``"completed"``, ``"interrupted"`` when somebody stopped it on purpose, or ``"failed"``.
@@ -255,6 +257,8 @@ class RunWriter:
             RunWriteError: the file cannot be written.
         """
         check_status(status)
+        if self._has_ended:
+            return
         end = {
             "status": status,
             **({"reason": str(reason)} if reason else {}),
@@ -265,6 +269,8 @@ class RunWriter:
         text = layout.to_text(end, "the results of a run", indent=2)
         self._check_place()
         layout.write_text(self.path / layout.END, text + "\n")
+        # Bands may take a while: whoever kills or interrupts them has a completed run without.
+        self._has_ended = True
         try:
             for file, measurement in self._last.items() if status == "completed" else ():
                 measurement.save(file, keep_eigenvectors=self._keep_eigenvectors)
