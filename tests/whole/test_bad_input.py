@@ -8,8 +8,10 @@ import pytest
 import scipy.sparse
 import torch
 from safetensors.numpy import save_file
+from torch import nn
 
-from phiscope import Measurement, diagonalize
+from phiscope import Measurement, diagonalize, measure, surgery, theory
+from phiscope.analysis.rotation import rotate_to_classes
 from phiscope.errors import (
     EmptyDataError,
     InputError,
@@ -408,3 +410,45 @@ def test_more_classes_than_outputs_by_choice():
 def test_tolerances_that_are_numbers(tolerance):
     m = diagonalize(X, head=HEAD, rank_tolerance=tolerance)
     assert type(m.rank_tolerance) is float
+
+
+NET = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
+SAMPLES = torch.randn(40, 4, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 2
+LAST = NET[2].weight, NET[2].bias
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda wrong: surgery.compress_head(wrong, LAST, 1),
+        lambda wrong: surgery.damage(NET, SAMPLES, wrong),
+        lambda wrong: surgery.score_units(wrong),
+        lambda wrong: surgery.cut_curves(wrong, LAST, SAMPLES),
+        lambda wrong: surgery.FeatureDistortion(mode="eigen", measurement=wrong),
+        lambda wrong: rotate_to_classes(wrong),
+    ],
+)
+@pytest.mark.parametrize("wrong", [NET, SAMPLES, "m"])
+def test_what_is_no_measurement_is_named(call, wrong):
+    with pytest.raises(InputError, match=f"measurement is a {type(wrong).__name__}; expected a Measurement"):
+        call(wrong)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda wrong: surgery.damage(wrong, SAMPLES, measure(NET, SAMPLES)),
+        lambda wrong: surgery.remove_units(wrong, SAMPLES, keep=2),
+        lambda wrong: theory.criticality(wrong),
+        lambda wrong: theory.kernel_report(wrong, *SAMPLES),
+    ],
+)
+def test_what_is_no_network_is_named(call):
+    with pytest.raises(InputError, match=r"model is a str; expected a torch\.nn\.Module"):
+        call("erf")
+
+
+def test_a_whole_array_is_not_printed_where_a_number_was_expected():
+    with pytest.raises(InputError) as caught:
+        theory.nngp(SAMPLES[0], depth=SAMPLES[0])
+    assert str(caught.value) == "depth is a Tensor of shape (40, 4), expected a whole number of at least 1"
