@@ -69,8 +69,12 @@ def main() -> int:
         if path != distributions[-1]:
             run(python, "-m", "pip", "uninstall", "-q", "-y", "phiscope")
     seconds = {name: shortest(python, code) for name, code in IMPORTS.items()}
-    unpacked = sum(part.file_size for part in zipfile.ZipFile(wheel).infolist())
+    parts = zipfile.ZipFile(wheel).infolist()
+    unpacked = sum(part.file_size for part in parts)
     print(f"wheel {wheel.stat().st_size / 1e3:.0f} kB, unpacked {unpacked / 1e6:.1f} MB")
+    for name in ("studies", "reproduction"):
+        packed = sum(part.compress_size for part in parts if part.filename.startswith(f"phiscope/{name}/"))
+        print(f"{name}: {packed / 1e3:.0f} kB of it, {packed / wheel.stat().st_size:.0%}")
     # It reads requirement lines; installed after all that had to be tried bare.
     run(python, "-m", "pip", "install", "-q", "packaging")
     run(python, "-c", SIZES)

@@ -74,7 +74,7 @@ def has_room_for_bands(measurement: Measurement) -> bool:
 def kept_bands(measurement: Measurement) -> dict[str, FloatArray]:
     """The bands that are kept with a measurement: shape (2, K'), low and high end, by curve.
 
-    Each shard left out is one more eigendecomposition with eigenvectors, ten times what all numbers take.
+    Each shard left out is one more eigendecomposition with eigenvectors, which makes this dearer than all numbers.
     """
     if not has_room_for_bands(measurement):
         return dict(measurement.bands)

@@ -257,8 +257,8 @@ class Measurement(Reading):
         Args:
             path: of the file; one that is there is replaced at once.
             keep_eigenvectors: only so many leading ones; None = all.
-            with_bands: make the 95 % bands of the curves first, where shards of samples were gathered; it takes some
-                ten times as long as all numbers. False keeps those that a file has had.
+            with_bands: make the 95 % bands of the curves first, where shards of samples were gathered; they take
+                longer than all numbers. False keeps those that a file has had.
 
         Raises:
             RunWriteError: the file cannot be written.
