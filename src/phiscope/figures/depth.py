@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from phiscope.errors import InputError
 from phiscope.figures.model import Axis, Figure, Line, Mark, Panel
 from phiscope.figures.palette import OKABE_ITO
+from phiscope.figures.tracks import TrackPicture, track_picture
 from phiscope.measurement.layers import Layers
 from phiscope.measurement.record import Measurement
 
@@ -84,6 +86,41 @@ def depth_figure(layers: Layers) -> DepthFigure:
     return DepthFigure(
         figure=Figure(title="Features over depth", panels=panels), layers=tuple(layers), headline=_headline(layers)
     )
+
+
+FOLLOWED = 12
+"""At most so many eigenfunctions of each layer are followed."""
+
+
+def depth_flow(layers: Layers) -> tuple[tuple[str, ...], TrackPicture]:
+    """Which eigenfunction of a layer is which of the layer before, by squared overlaps on the samples they share.
+
+    Args:
+        layers: from `measure_layers`.
+
+    Returns:
+        The layers that have one row a sample, in forward order, and the centered eigenfunctions followed through them.
+
+    Raises:
+        InputError: fewer than two layers have one row a sample, or there are too few samples.
+    """
+    names = tuple(name for name in layers if name in layers.samples)
+    if len(names) < 2:
+        raise InputError(
+            f"{len(names)} of {len(layers)} layers have one row a sample, and following eigenfunctions takes two; "
+            'measure more layers, or read maps and tokens with maps="pooled" and tokens="pooled"'
+        )
+    n_samples = len(layers.samples[names[0]])
+    # Of as many functions as samples every overlap would be large.
+    followed = min(FOLLOWED, n_samples // 4)
+    values = [
+        (depth, layers[name].eigenfunctions(layers.samples[name], centered=True)[:, :followed])
+        for depth, name in enumerate(names)
+    ]
+    picture = track_picture(values, [f"layer {name}" for name in names], step="layer")
+    if not picture.lines:
+        raise InputError(f"eigenfunctions cannot be followed on {n_samples} samples: {picture.note}")
+    return names, picture
 
 
 def _lines(columns: list[tuple[str, list[float]]]) -> tuple[Line, ...]:

@@ -27,6 +27,9 @@ MOST = 50
 LARGEST = 2**22
 """Largest file that is read, in bytes."""
 
+MOST_LINES = 600
+"""Most lines of a panel that is read: a dozen eigenfunctions through fifty layers."""
+
 _NAME = re.compile(r"\d{4,6}\.json")
 _COLOR = re.compile(r"#[0-9A-Fa-f]{6}")
 _SYMBOLS = ("circle", "square", "triangle", "diamond", "cross")
@@ -122,7 +125,7 @@ def _panel(facts: Mapping[str, Any]) -> Panel:
         title=_text(facts["title"]),
         x=_axis(facts["x"]),
         y=_axis(facts["y"]),
-        lines=tuple(_line(one) for one in _rows(facts["lines"], 60)),
+        lines=tuple(_line(one) for one in _rows(facts["lines"], MOST_LINES)),
         dots=tuple(_dots(one) for one in _rows(facts["dots"], 60)),
         marks=tuple(_mark(one) for one in _rows(facts["marks"], 60)),
         note=_text(facts["note"]),
@@ -156,6 +159,7 @@ def _line(facts: Mapping[str, Any]) -> Line:
         y=curves["y"],
         low=curves["low"],
         high=curves["high"],
+        tag=_text(facts.get("tag", "")),
     )
 
 

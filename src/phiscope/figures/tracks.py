@@ -60,8 +60,10 @@ class TrackPicture:
     note: str = ""
 
 
-def track_picture(values: Sequence[tuple[int, NDArray[np.float64]]], moments: Sequence[str]) -> TrackPicture:
-    """Follow eigenfunctions from record to record by their overlap on the same samples.
+def track_picture(
+    values: Sequence[tuple[int, NDArray[np.float64]]], moments: Sequence[str], *, step: str = "record"
+) -> TrackPicture:
+    """Follow eigenfunctions from record to record, or from layer to layer, by their overlap on the same samples.
 
     The eigenvectors of two records belong to two feature maps and cannot be compared without the features of both
     on the same samples; so the stored values on the gallery samples are compared.
@@ -69,6 +71,7 @@ def track_picture(values: Sequence[tuple[int, NDArray[np.float64]]], moments: Se
     Args:
         values: position of a record and its eigenfunctions on the same samples in the same order, shape (g, k).
         moments: words for each of these records, such as ``epoch 3``.
+        step: what they are: "record" or "layer".
 
     Returns:
         The tracks, or a picture without lines whose note says why.
@@ -89,7 +92,7 @@ def track_picture(values: Sequence[tuple[int, NDArray[np.float64]]], moments: Se
     known = sum(len(line.places) > 1 for line in alive)
     whole = sum(line.start == 0 for line in alive)
     note = (
-        f"Of the {len(alive)} eigenfunctions at {moments[-1]}, {known} {_are(known)} recognized one record earlier "
+        f"Of the {len(alive)} eigenfunctions at {moments[-1]}, {known} {_are(known)} recognized one {step} earlier "
         f"({moments[-2]}), {whole} all the way back to {moments[0]}."
     )
     return TrackPicture(

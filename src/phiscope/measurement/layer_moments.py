@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from phiscope.errors import NonFiniteError, ShapeError
@@ -21,6 +22,9 @@ from phiscope.network.layer_reading import LayerReading
 from phiscope.network.samples import LABELS_REPEAT, Samples, units_of
 from phiscope.spectrum.spans import reduced_head
 from phiscope.typing import FloatArray
+
+SAMPLES = 256
+"""Of so many samples each layer's features are kept, so that eigenfunctions of two layers can be compared."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -147,6 +151,7 @@ class LayerMoments:
         self._precision = ""
         self._device = ""
         self._unmasked = False
+        self._samples: list[NDArray[np.float32]] | None = []
 
     def add(self, features: Tensor, owner: Tensor, answers: Answers, index: int, mask: Tensor | None) -> None:
         """Add one batch: features (S, p), and for each the index of the answer it belongs to."""
@@ -157,6 +162,7 @@ class LayerMoments:
         if self.reading is not None and self.reading.ignores_mask and mask is not None:
             self._unmasked = self._unmasked or not bool(mask.all())
         self._precision, self._device = str(features.dtype), str(features.device)
+        self._keep(features, at, len(answers.units))
         self._moments.update(
             features,
             # The head's own spans follow from its weights, as `measure` takes them.
@@ -164,6 +170,20 @@ class LayerMoments:
             targets=None if answers.targets is None else answers.targets[at],
             units=answers.units[at],
         )
+
+    def _keep(self, features: Tensor, at: Tensor, n_answers: int) -> None:
+        if self._samples is None or not torch.equal(at, torch.arange(n_answers)):
+            # Several rows a sample, as with positions: no other layer has them.
+            self._samples = None
+            return
+        room = SAMPLES - sum(map(len, self._samples))
+        if room > 0:
+            self._samples.append(as_array(features[:room], name="features").astype(np.float32))
+
+    @property
+    def samples(self) -> NDArray[np.float32] | None:
+        """Features of the first samples, shape (g, p); None where a sample has several rows."""
+        return None if self._samples is None else np.concatenate(self._samples)
 
     @property
     def _by_head(self) -> bool:

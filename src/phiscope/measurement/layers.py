@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from phiscope.errors import UnknownNameError
 from phiscope.measurement.record import Measurement
@@ -35,6 +40,7 @@ class Layers(Mapping[str, Measurement]):
         measurements: by layer; the head's name stands for the features that the head reads.
         head: name of the head.
         left_out: layers that "auto" or a pattern came across and that were not measured, with the reason.
+        samples: features of the same first 256 samples, (g, p), of each layer that has one row a sample.
 
     Example:
         >>> len(Layers(measurements={}, head="fc"))
@@ -44,6 +50,7 @@ class Layers(Mapping[str, Measurement]):
     measurements: Mapping[str, Measurement]
     head: str
     left_out: Mapping[str, str] = field(default_factory=dict)
+    samples: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Measurement:
         """The measurement of a layer.
@@ -160,17 +167,44 @@ class Layers(Mapping[str, Measurement]):
         body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
         return shown("", [self.figure], f"{len(self)} layers", f"<table><tr>{top}</tr>{body}</table>", self._notes())
 
-    def figure(self) -> Drawing:
-        """Numbers over depth in one picture (needs matplotlib).
+    def figure(self, name: str = "numbers") -> Drawing:
+        """A picture over depth (needs matplotlib).
+
+        Args:
+            name: "numbers": dimensions, shares and utilization of each layer; "flow": which eigenfunction of a layer is
+                which of the layer before, by their squared overlaps on the same samples.
 
         Raises:
             MissingDependencyError: matplotlib is not installed.
+            UnknownNameError: there is no such picture.
+            InputError: "flow" of fewer than two layers with one row a sample.
         """
         # A door upward like Measurement.figure(): reading numbers never loads a drawing library.
         from phiscope.figures.paper.draw import drawn
         from phiscope.figures.paper.sheets import layers_sheet
 
-        return drawn(layers_sheet(self), purpose="Layers.figure()")
+        return drawn(layers_sheet(self, name), purpose="Layers.figure()")
+
+    def keep(self, run: str | PathLike[str], name: str = "numbers", title: str = "") -> Path:
+        """Keep a picture with a run, so that the run's page shows it (needs no matplotlib).
+
+        Args:
+            run: the run's folder, also while it is being written.
+            name: as of `figure`.
+            title: above the picture; empty takes the picture's own.
+
+        Returns:
+            The file that was written in the run's folder.
+
+        Raises:
+            RunFormatError: there is no run.
+            RunWriteError: the file cannot be written.
+        """
+        from phiscope.figures.kept import keep_sheet
+        from phiscope.figures.paper.sheets import layers_sheet
+
+        sheet = layers_sheet(self, name)
+        return keep_sheet(replace(sheet, headline=title or sheet.headline), run)
 
 
 def _symbol(name: str) -> str:

@@ -269,7 +269,8 @@ class _Pass:
                 f"the data hold no sample to measure ({self.ignored} were left out by label -100 or mask)"
             )
         told = {one.key: one.measurement(rank_tolerance, self.ignored) for one in self.moments}
-        return Layers(measurements=told, head=self.head.name, left_out=self.left_out)
+        samples = {one.key: one.samples for one in self.moments if one.samples is not None}
+        return Layers(measurements=told, head=self.head.name, left_out=self.left_out, samples=samples)
 
 
 def _agree(a: torch.Tensor, b: torch.Tensor) -> bool:

@@ -147,6 +147,10 @@ def _axis(axis: Axis, low: float | None, high: float | None) -> Spec:
         "tickcolor": "#8A8F98",
         "tickangle": 0,
     }
+    if axis.names:
+        places = list(range(1, len(axis.names) + 1))
+        spec |= {"tickmode": "array", "tickvals": places, "ticktext": [escaped(_short(name)) for name in axis.names]}
+        spec |= {"tickangle": -35, "automargin": True}
     if axis.log:
         spec |= {"type": "log"} | _log_ticks(axis, low, high)
     if low is not None and high is not None:

@@ -93,7 +93,7 @@ SECTIONS = (
         key="tried",
         title="What was tried on this network",
         short="Tried",
-        hint="units removed, eigenfeatures damaged, as it was drawn then",
+        hint="its layers, units removed, eigenfeatures damaged, as it was drawn then",
         measured=False,
     ),
     Folded(

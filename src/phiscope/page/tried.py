@@ -65,7 +65,8 @@ def _table(curve: Line | Dots) -> dict[str, Any]:
     if isinstance(curve, Line) and curve.low:
         columns += [curve.low, curve.high]
     cells = [[_words(value) for value in row] for row in zip(*columns, strict=True)]
-    return {"label": curve.label, "band": len(columns) > 2, "rows": cells}
+    label = curve.label or (curve.tag if isinstance(curve, Line) else "")
+    return {"label": label, "band": len(columns) > 2, "rows": cells}
 
 
 def _words(value: float) -> str:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from phiscope.errors import InputError, MissingNumberError, RunError, UnknownNameError
 from phiscope.figures.extremes import as_images, extreme_samples
 from phiscope.figures.history import history_sections
-from phiscope.figures.model import Axis, Dots, Line, Panel, Pictures, Sheet
-from phiscope.figures.palette import GHOST, OKABE_ITO
+from phiscope.figures.model import Axis, Dots, Panel, Pictures, Sheet
+from phiscope.figures.palette import OKABE_ITO
 from phiscope.figures.paper.captions import MADE, of_whom, why_caption
-from phiscope.figures.paper.sheets import OF_MEASUREMENTS, measurement_sheet
+from phiscope.figures.paper.sheets import OF_MEASUREMENTS, flow_sheet, measurement_sheet
 from phiscope.figures.paper.theory_sheets import widths_sheet
-from phiscope.figures.tracks import TrackPicture, track_picture
+from phiscope.figures.tracks import track_picture
 from phiscope.figures.why import why_panel
 from phiscope.runs import Record, Run
 from phiscope.runs.units import at_words
@@ -171,25 +171,7 @@ def _flow(run: Run, records: Sequence[Record], split: str) -> Sheet:
     if not picture.lines:
         raise RunError(picture.note)
     at = [record.at for record in records]
-    panel = Panel(
-        name="flow",
-        title="Place of each eigenfunction in the spectrum",
-        x=Axis(title=run.unit, low=at[0], high=at[-1]),
-        y=Axis(title="place k", low=picture.functions + 0.7, high=0.3, whole=True),
-        lines=tuple(_flow_line(line, picture, at) for line in picture.lines),
-    )
-    caption = (
-        "Each line is one eigenfunction of the centered operator, followed from record to record by its squared "
-        f"overlap with itself on n = {picture.n_samples} samples, and colored by its place at the end; it breaks where "
-        f"the overlap is below {picture.least_overlap:g}. {picture.note} {MADE}"
-    )
-    return Sheet(name="flow", headline="", parts=(panel,), caption=caption, across=1, height=2.6, columns=1)
-
-
-def _flow_line(line: Any, picture: TrackPicture, at: Sequence[float]) -> Line:
-    x = tuple(at[picture.records[line.start + step]] for step in range(len(line.places)))
-    color = line.color if line.alive else GHOST
-    return Line(label="", x=x, y=tuple(map(float, line.places)), color=color)
+    return flow_sheet(picture, Axis(title=run.unit, low=at[0], high=at[-1]), at, "record")
 
 
 def _gallery(run: Run, record: Record, split: str, *, tinted: bool) -> Sheet:

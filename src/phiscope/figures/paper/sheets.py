@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +10,13 @@ from phiscope.analysis.comparison import Comparison
 from phiscope.analysis.restriction import Restriction
 from phiscope.errors import InputError, UnknownNameError
 from phiscope.figures.classes import class_map, span_map
-from phiscope.figures.depth import depth_figure
-from phiscope.figures.model import Axis, HeatMap, Line, Mark, Panel, Sheet
+from phiscope.figures.depth import depth_figure, depth_flow
+from phiscope.figures.model import Axis, Dots, HeatMap, Line, Mark, Panel, Sheet
 from phiscope.figures.overlaps import overlap_map
-from phiscope.figures.palette import INK, OKABE_ITO
+from phiscope.figures.palette import GHOST, INK, OKABE_ITO
 from phiscope.figures.paper.captions import BANDS, MADE, NOT_ASKED, of_whom, spectrum_caption, why_caption
 from phiscope.figures.spectra import band_reason, operator_figure
+from phiscope.figures.tracks import TrackLine, TrackPicture
 from phiscope.figures.why import why_panel
 from phiscope.findings.held_out import quality_null
 from phiscope.measurement.layers import Layers
@@ -90,6 +91,9 @@ OF_MEASUREMENTS: dict[str, Callable[..., Sheet]] = {
 }
 """Figures that one measurement has."""
 
+OF_LAYERS = ("numbers", "flow")
+"""Figures that many layers of a network have."""
+
 
 def measurement_sheet(measurement: Measurement, name: str = "spectrum", **words: Any) -> Sheet:
     """A figure of one measurement by its name.
@@ -102,8 +106,20 @@ def measurement_sheet(measurement: Measurement, name: str = "spectrum", **words:
     return OF_MEASUREMENTS[name](measurement, **words)
 
 
-def layers_sheet(layers: Layers) -> Sheet:
-    """Dimensions, shares and utilization over depth."""
+def layers_sheet(layers: Layers, name: str = "numbers") -> Sheet:
+    """A figure of many layers by its name: dimensions, shares and utilization over depth, or eigenfunctions through it.
+
+    Raises:
+        UnknownNameError: layers have no such figure.
+        InputError: eigenfunctions cannot be followed through these layers.
+    """
+    if name not in OF_LAYERS:
+        raise UnknownNameError("figure of layers", name, OF_LAYERS)
+    if name == "flow":
+        followed, picture = depth_flow(layers)
+        depth = Axis(title="", low=0.5, high=len(followed) + 0.5, whole=True, names=followed)
+        sheet = flow_sheet(picture, depth, range(1, len(followed) + 1), "layer")
+        return replace(sheet, headline="Eigenfunctions from layer to layer")
     told = depth_figure(layers)
     names = Axis(title="", low=0.5, high=max(len(layers), 1) + 0.5, whole=True, names=told.layers)
     parts = tuple(replace(panel, x=names) for panel in told.figure.panels)
@@ -113,6 +129,44 @@ def layers_sheet(layers: Layers) -> Sheet:
         f"shares between 0 and 1, and the outputs held by eigenfunctions of each layer. {MADE}"
     )
     return Sheet(name="layers", headline=told.headline, parts=parts, caption=caption, height=2.5)
+
+
+def flow_sheet(picture: TrackPicture, x: Axis, at: Sequence[float], step: str) -> Sheet:
+    """Eigenfunctions followed from step to step, each one line.
+
+    Args:
+        picture: with lines.
+        x: of the steps.
+        at: where each step stands on it.
+        step: what the steps are: "record" or "layer".
+    """
+    alone = [
+        (float(at[picture.records[line.start]]), float(line.places[0]))
+        for line in picture.lines
+        if len(line.places) == 1
+    ]
+    panel = Panel(
+        name="flow",
+        title="Place of each eigenfunction in the spectrum",
+        x=x,
+        y=Axis(title="place k", low=picture.functions + 0.7, high=0.3, whole=True),
+        lines=tuple(_flow_line(line, picture, at) for line in picture.lines if len(line.places) > 1),
+        dots=(Dots(label="", x=tuple(x for x, _ in alone), y=tuple(y for _, y in alone), color=GHOST),)
+        if alone
+        else (),
+    )
+    caption = (
+        f"Each line is one eigenfunction of the centered operator, followed from {step} to {step} by its squared "
+        f"overlap with itself on n = {picture.n_samples} samples, and named by its place at the end; it breaks where "
+        f"the overlap is below {picture.least_overlap:g}, and a dot is one that no neighbor has. {picture.note} {MADE}"
+    )
+    return Sheet(name="flow", headline="", parts=(panel,), caption=caption, across=1, height=2.6, columns=1)
+
+
+def _flow_line(line: TrackLine, picture: TrackPicture, at: Sequence[float]) -> Line:
+    x = tuple(float(at[picture.records[line.start + step]]) for step in range(len(line.places)))
+    color, tag = (line.color, f"e{line.places[-1]}") if line.alive else (GHOST, "")
+    return Line(label="", x=x, y=tuple(map(float, line.places)), color=color, tag=tag)
 
 
 def comparison_sheet(comparison: Comparison) -> Sheet:
