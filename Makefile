@@ -18,6 +18,7 @@ export OMP_NUM_THREADS ?= 1
 .DELETE_ON_ERROR:
 
 help:
+	@echo "make setup      an environment in .venv, with everything"
 	@echo "make report     set up, train digits-cnn and digits-fcn, print the page's path"
 	@echo "make test       set up, run the tests"
 	@echo "make test-slow  the tests that train for minutes"
@@ -30,8 +31,11 @@ help:
 	@echo "make wheel      wheel and sdist, each tried in a bare environment: build/release"
 	@echo "make lowest     the tests with the lowest versions that pyproject.toml allows"
 	@echo "make theory     the theory of kernels against networks: docs/evidence/theory.md, two minutes"
+	@echo "make docs       the table of numbers and definitions.json, from the definition rows"
+	@echo "make format     style and imports put right"
 	@echo "make lint       format check, lint, types, import contract"
 	@echo "make check      lint and test"
+	@echo "make clean      what was built and cached goes; .venv, runs and reports stay"
 
 setup: $(STAMP)
 

@@ -22,13 +22,17 @@ from theory_parts.langevin import walked_kernels
 from phiscope import __version__
 from phiscope.metrics.width import centered_alignment
 from phiscope.studies.posterior import posterior_kernels
-from phiscope.studies.width import LITTLE_KNOWN, NOISY_XOR, noisy_xor, two_digits
+from phiscope.studies.width import LITTLE_KNOWN, noisy_xor, two_digits
 from phiscope.theory import map_kernels, nngp, scalar_renormalization
 from phiscope.theory.setting import setting_of
 from phiscope.theory.signals import critical_variance, signal_slope
 from phiscope.typing import FloatArray
 
 OUT = Path(__file__).parents[1] / "docs" / "evidence"
+DATA = (
+    "noisy XOR: 8 inputs of 20 numbers, two signs and 18 standard normal numbers; the target is the product of the two "
+    "signs"
+)
 CASES = (
     (1, 20, 1.0, 80_000),
     (1, 100, 1.0, 30_000),
@@ -91,7 +95,7 @@ def scan(seed: int) -> list[dict[str, float]]:
 
 
 def linear() -> list[dict[str, float]]:
-    """How far linear networks are from C_a = g (C^-1 - (2 g / N) T)^-1 + g_b."""
+    """How far linear networks are from C_a = g (C_(a-1)^-1 - (2 g / N) T_a)^-1 + g_b."""
     (x, y), rows = noisy_xor(), []
     for depth in (1, 2, 3):
         g, b, width = 0.9, 0.05, 50
@@ -163,7 +167,7 @@ def gathered(share: float) -> dict[str, Any]:
     """Everything, with this share of the networks."""
     found = {
         "phiscope": __version__,
-        "data": f"{NOISY_XOR}; draw {LITTLE_KNOWN}",
+        "data": f"{DATA}; draw {LITTLE_KNOWN}",
         "cases": [case(LITTLE_KNOWN, *row[:3], int(share * row[3])) for row in CASES],
         "other_draws": [case(seed, 2, 20, 1.0, int(share * 80_000)) for seed in OTHER_DRAWS],
         "scans": {str(seed): scan(seed) for seed in (LITTLE_KNOWN, 0)},
@@ -239,17 +243,19 @@ trained by SGD or Adam.
 
 ## Noisy XOR
 
-The data: {NOISY_XOR}. erf, g = 1.5, noise 0.1. Errors are relative Frobenius distances of the last hidden layer's
+The data: {DATA}.
+erf, g = 1.5, noise 0.1. Errors are relative Frobenius distances of the last hidden layer's
 kernel to its mean over the posterior, which is sampled exactly: networks are drawn from the prior and weighed by their
-evidence. Bounds: most probable < first order < infinite width, the first at most 0.05, its CKA with the target within
-0.03 of the sampled one. The draw of the noise is the first of which the kernel of infinite width knows little of the
-target (CKA below 0.15 at one layer; chance alone gives 1/7). Labels twice as large are out of reach of this way of
-sampling; `make test-slow` samples all weights there (`tests/theory/test_most_probable.py`).
+evidence. Bounds: the errors are in the order most probable < first order < infinite width, that of the most probable
+kernel is at most 0.05, and its CKA with the target is within 0.03 of the sampled one. The draw of the noise is the
+first of which the kernel of infinite width knows little of the target (CKA below 0.15 at one layer; chance alone gives
+1/7). Labels twice as large are out of reach of this way of sampling; `make test-slow` samples all weights there
+(`tests/theory/test_most_probable.py`).
 
 {table(cases, against)}
 
 On other draws, whose kernel is nearer to the target from the start, two layers of 20 units leave more than the saddle
-point sees: kernels scatter about it by P / N = 0.4.
+point sees: kernels scatter about it by 1/√N, which moves their mean by a share of order P / N = 0.4.
 
 {table(others, {"draw": ("draw", "d"), **against})}
 
@@ -262,7 +268,7 @@ biases signals are critical at g = π/4 = 0.785; with these χ = 1 at g = {criti
 
 ## Linear networks
 
-Largest difference to C_a = g (C⁻¹ − (2g/N) T)⁻¹ + g_b over the layers, N = 50.
+Largest relative difference of C_a to g (C_(a−1)⁻¹ − (2g/N) T_a)⁻¹ + g_b over the layers a, N = 50.
 
 {table(found["linear"], {"hidden_layers": ("hidden layers", "d"), **GAP})}
 

@@ -1,9 +1,15 @@
-"""Make the pictures of README and docs from real runs: python docs/make_pictures.py (needs Chromium)."""
+"""Make the pictures of README and docs from real runs: python docs/make_pictures.py (needs Chromium).
+
+The picture of a network beside its theory alone: python docs/make_pictures.py --kernels
+Those of a view alone: python docs/make_pictures.py --viewing
+"""
 
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
+from collections import OrderedDict
 from pathlib import Path
 
 import torch
@@ -16,7 +22,7 @@ from phiscope.figures.paper.draw import drawn
 from phiscope.studies import run_study
 from phiscope.studies.architectures import build_network
 from phiscope.studies.datasets.images import load_images
-from phiscope.theory import kernel_report
+from phiscope.theory import KernelReport, kernel_report
 
 IMAGES = Path(__file__).parent / "guide" / "images"
 
@@ -52,21 +58,40 @@ def training_pictures(epochs: int = 15) -> None:
     phiscope.compare(earlier, features_of(network, data), k=10).figure().savefig(IMAGES / "overlap.png", dpi=110)
 
 
-def theory_pictures(folder: Path, steps: int = 300) -> None:
-    """A network's kernels beside the theory's after a training, and the theory's own sweep over widths."""
+def kernels_picture(steps: int = 300) -> KernelReport:
+    """A network's kernels after a training, beside those of the prior that it was drawn from."""
     torch.manual_seed(0)
     inputs = torch.randn(40, 20)
     targets = inputs[:, 0] * inputs[:, 1]
-    network = torch.nn.Sequential(
-        torch.nn.Linear(20, 300), torch.nn.ReLU(), torch.nn.Linear(300, 300), torch.nn.ReLU(), torch.nn.Linear(300, 1)
-    )
+    layers = {
+        "first": torch.nn.Linear(20, 300),
+        "after first": torch.nn.ReLU(),
+        "second": torch.nn.Linear(300, 300),
+        "after second": torch.nn.ReLU(),
+        "outputs": torch.nn.Linear(300, 1),
+    }
+    network = torch.nn.Sequential(OrderedDict(layers))
+    # After the training the weights' variances are no longer those of the prior.
+    start = kernel_report(network, inputs, targets)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     for _ in range(steps):
         optimizer.zero_grad()
         torch.nn.functional.mse_loss(network(inputs)[:, 0], targets).backward()
         optimizer.step()
-    report = kernel_report(network, inputs, targets, noise=0.1)
+    report = kernel_report(
+        network,
+        inputs,
+        targets,
+        weight_variance=start.weight_variances,
+        bias_variance=start.bias_variances,
+        noise=0.1,
+    )
     report.figure().savefig(IMAGES / "theory_kernels.png", dpi=110)
+    return report
+
+
+def widths_picture(folder: Path) -> None:
+    """The theory's own sweep over widths."""
     sweep = phiscope.open_run(run_study("width-theory", out=folder, progress=False))
     sweep.figure("widths").savefig(IMAGES / "theory_widths.png", dpi=110)
 
@@ -89,6 +114,37 @@ def kept_pictures(runs: list[Path]) -> None:
             drawn(sheet, purpose="the pictures of the guide").savefig(IMAGES / names[sheet.name], dpi=110)
 
 
+def viewing_pictures(folder: Path, epochs: int = 20) -> None:
+    """Runs of a plain loop on digits: their list in a browser, and the figures of one that move there."""
+    images = load_images("digits")
+    data = (images.train_x, images.train_y)
+    for seed in (0, 1):
+        network = build_network("cnn", input_shape=images.input_shape, num_outputs=images.num_classes, seed=seed)
+        optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+        order = torch.Generator().manual_seed(seed)
+        probe = {"test": (images.test_x, images.test_y)}
+        with phiscope.Observer(network, probe, run=folder / f"digits-{seed}", every="log") as observer:
+            observer.record(epoch=0)
+            for epoch in range(1, epochs + 1):
+                for rows in torch.randperm(len(data[0]), generator=order).split(64):
+                    optimizer.zero_grad()
+                    torch.nn.functional.cross_entropy(network(data[0][rows]), data[1][rows]).backward()
+                    optimizer.step()
+                with torch.no_grad():
+                    right = (network(images.test_x).argmax(dim=1) == images.test_y).float().mean()
+                observer.record(epoch=epoch, test_accuracy=right)
+    run = phiscope.open_run(folder / "digits-0")
+    for name in ("plane", "flow"):
+        run.figure(name).savefig(IMAGES / f"viewing_{name}.png", dpi=90)
+    with phiscope.view(folder) as shown, sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1100, "height": 330}, device_scale_factor=1.5)
+        page.goto(shown.url)
+        page.wait_for_timeout(2000)
+        page.screenshot(path=str(IMAGES / "viewing_list.png"))
+        browser.close()
+
+
 def main() -> None:
     """Train four studies and one network in a plain loop, then draw."""
     IMAGES.mkdir(exist_ok=True)
@@ -100,10 +156,18 @@ def main() -> None:
         for run, record, name in ((runs[0], 0, "start"), (runs[0], -1, "minimal"), (runs[1], -1, "spread")):
             figure = run.records[record].measurement("train").figure()
             figure.savefig(IMAGES / f"{name}.png", dpi=110)
-        theory_pictures(Path(folder))
+        kernels_picture()
+        widths_picture(Path(folder))
+        viewing_pictures(Path(folder) / "viewing" / "runs")
         kept_pictures([run_study(name, out=folder, progress=False) for name in ("pruning", "distortion")])
     training_pictures()
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["--kernels"]:
+        print(kernels_picture())
+    elif sys.argv[1:] == ["--viewing"]:
+        with tempfile.TemporaryDirectory() as place:
+            viewing_pictures(Path(place) / "runs")
+    else:
+        main()

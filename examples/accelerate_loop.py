@@ -1,6 +1,6 @@
 """accelerate: a loop of your own, observed in every process, which a checkpoint resumes with its run.
 
-python examples/accelerate_loop.py [FOLDER]      needs pip install 'phiscope[accelerate,studies,report]'
+python examples/accelerate_loop.py [FOLDER]      needs the extras accelerate, studies and report
 """
 
 import sys

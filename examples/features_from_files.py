@@ -1,6 +1,6 @@
 """Features from files: three epochs of another program's features, made into a run with its page.
 
-python examples/features_from_files.py [FOLDER]      needs pip install 'phiscope[report]'
+python examples/features_from_files.py [FOLDER]      needs the extra report
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Keras 3 on torch: one line in fit's callbacks; a regression, observed on fit's own validation data.
 
-python examples/keras_callback.py [FOLDER]      needs pip install 'phiscope[keras,studies,report]'
+python examples/keras_callback.py [FOLDER]      needs the extras keras, studies and report
 """
 
 import os

@@ -1,6 +1,6 @@
 """Lightning: one line in the callbacks, and the training is observed on its own validation data.
 
-python examples/lightning_callback.py [FOLDER]      needs pip install 'phiscope[lightning,studies,report]'
+python examples/lightning_callback.py [FOLDER]      needs the extras lightning, studies and report
 """
 
 import sys
@@ -46,9 +46,8 @@ def main(folder: str = "runs/lightning") -> None:
     data = TensorDataset(images.float() / 16, classes)
     train, validation = torch.utils.data.random_split(data, [1400, len(data) - 1400])
     observer = LightningObserver(run=folder)
-    trainer = lightning.Trainer(
-        max_epochs=5, callbacks=[observer], accelerator="cpu", logger=False, enable_checkpointing=False
-    )
+    quiet = dict.fromkeys(("logger", "enable_model_summary", "enable_progress_bar", "enable_checkpointing"), False)
+    trainer = lightning.Trainer(max_epochs=5, callbacks=[observer], accelerator="cpu", **quiet)
     trainer.fit(Digits(), DataLoader(train, batch_size=32, shuffle=True), DataLoader(validation, batch_size=200))
     run = phiscope.open_run(observer.path)
     print(run.records[-1].measurement())

@@ -1,6 +1,6 @@
 """Checkpoints after the fact: a training that nobody observed, measured from what it saved.
 
-python examples/replay_checkpoints.py [FOLDER]      needs pip install 'phiscope[studies,report]'
+python examples/replay_checkpoints.py [FOLDER]      needs the extras studies and report
 """
 
 import sys

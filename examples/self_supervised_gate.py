@@ -1,9 +1,9 @@
-"""A self-supervised encoder without a head, and a gate that stops it when its features collapse.
+"""A self-supervised encoder without a head, and a gate that stops it at dimensional collapse.
 
 Two noisy views of an image shall have equal features. Nothing keeps them apart, so that the encoder learns to give all
 images the same ones: the loss falls and falls, and the gate says that this is no success.
 
-python examples/self_supervised_gate.py [FOLDER]      needs pip install 'phiscope[studies,report]'
+python examples/self_supervised_gate.py [FOLDER]      needs the extras studies and report
 """
 
 import sys

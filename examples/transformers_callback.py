@@ -1,6 +1,6 @@
 """Hugging Face's Trainer: observe a small text classifier that tells English prose from Python code.
 
-python examples/transformers_callback.py [FOLDER]      needs pip install 'phiscope[transformers,report]'
+python examples/transformers_callback.py [FOLDER]      needs the extras transformers and report
 """
 
 import argparse
@@ -44,6 +44,7 @@ def main(folder: str = "runs/prose-or-code") -> None:
         save_strategy="no",
         report_to=[],
         use_cpu=True,
+        disable_tqdm=True,
     )
     Trainer(model=model, args=settings, train_dataset=data[:600], eval_dataset=data[600:], callbacks=[observer]).train()
     run = phiscope.open_run(observer.path)

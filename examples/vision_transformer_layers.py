@@ -1,6 +1,6 @@
 """Layers of a vision transformer: where in its depth the classes come forward, before and after a short training.
 
-python examples/vision_transformer_layers.py [FOLDER]      needs pip install 'phiscope[transformers,studies,figures]'
+python examples/vision_transformer_layers.py [FOLDER]      needs the extras transformers, studies and figures
 """
 
 import sys

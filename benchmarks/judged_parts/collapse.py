@@ -100,11 +100,11 @@ SUITES = (
         left_out=(
             (
                 "NC1 there is divided by p in place of C at this commit",
-                "a factor of C / p: see guide/reading.md, where conventions differ",
+                "a factor of C / p: see reference/conventions.md",
             ),
             (
                 "distances from the simplex as one number for norms and angles; NC4 without the head's bias",
-                "phiscope has them apart; guide/reading.md has the factors",
+                "phiscope has them apart; reference/conventions.md has the factors",
             ),
         ),
     ),

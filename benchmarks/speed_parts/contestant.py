@@ -20,7 +20,7 @@ EIGENS = (EIGEN, "floor-eigh-evr", "floor-eigh-numpy", "floor-eigh-torch")
 """Library solvers of the eigenproblem; the quickest of them is the floor."""
 
 LETTERS = {PRODUCT: "S", PRODUCT32: "s", EIGEN: "E"}
-"""How the table calls the floors."""
+"""The letters of the floors in the tables; E is whichever of `EIGENS` is the quickest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +28,8 @@ class Contestant:
     """One row.
 
     Attributes:
-        name: what --contestants takes.
-        label: what the table says.
+        name: what --contestants takes, and the row's name in every table.
+        label: what it is, in words.
         kind: "floor", "ours" or "peer".
         package: distribution whose version is reported.
         run: what is timed, of the case and of what `prepare` made.

@@ -28,7 +28,7 @@ def _floor(name: str, label: str, run: Any, package: str, **more: Any) -> Contes
 def _eigen(name: str, solver: str, run: Any, package: str, **more: Any) -> Contestant:
     """One of the library solvers, the least of which is E."""
     more = {"read": floors.as_they_are, "prepare": covariance_of, "widest": WIDEST // 2, **more}
-    label = f"**E** if the least: eigh, p x p, float64, {solver}"
+    label = f"eigh, p x p, float64, {solver}"
     return _floor(name, label, run, package, gives="eigenvalues, eigenvectors", **more)
 
 
@@ -39,14 +39,14 @@ FLOORS = (
         prepare=floors.widened,
     ),
     _floor(
-        PRODUCT32, "**s** symmetric product, float32", floors.symmetric_single, "numpy", widest=WIDEST // 2,
+        PRODUCT32, "symmetric product, float32", floors.symmetric_single, "numpy", widest=WIDEST // 2,
     ),
     _floor(
         "floor-symmetric-f64", "symmetric product, float64, cast beforehand", floors.symmetric_double, "numpy",
         prepare=floors.widened,
     ),
     _floor(
-        PRODUCT, "**S** symmetric product, float64, 2,048 rows at a time, with the cast", floors.symmetric_blocks,
+        PRODUCT, "symmetric product, float64, 2,048 rows at a time, with the cast", floors.symmetric_blocks,
         "scipy", widest=WIDEST,
     ),
     _eigen(EIGEN, "SciPy evd", floors.eigen_dividing, "scipy", widest=WIDEST),

@@ -21,8 +21,10 @@ def _conditions(found: dict[str, Any]) -> str:
         for row in found["libraries"]
     )
     packages = ", ".join(f"{name} {version}" for name, version in found["versions"].items() if version)
+    commit = (found["commit"] or "unknown").removesuffix("+")
+    changed = ", with changes not yet committed" if (found["commit"] or "").endswith("+") else ""
     lines = [
-        f"- {machine['date']}, commit {found['commit'] or 'unknown'} (`+`: with changes not yet committed).",
+        f"- {machine['date']}, commit {commit}{changed}.",
         f"- {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}, Python "
         f"{machine['python']}. One-minute load before the first run: {machine['load_before']}.",
         f"- Threads of each process: {settings['threads']}. Runs of each contestant: up to {settings['repeats']}; as "

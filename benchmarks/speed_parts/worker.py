@@ -13,6 +13,7 @@ import logging
 import os
 import platform
 import sys
+import textwrap
 import time
 import warnings
 from pathlib import Path
@@ -33,7 +34,7 @@ WARM = Shape(n=512, p=32, classes=3)
 def sentence(error: BaseException) -> str:
     """The first line of an error with its kind, short enough for a table."""
     text = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {text}"[:160].rstrip(": ")
+    return textwrap.shorten(f"{type(error).__name__}: {text}".rstrip(": "), 160, placeholder=" ...")
 
 
 WARM_SECONDS = 1.0

@@ -8,8 +8,10 @@ import scenes
 from staging import Stage
 
 import phiscope
+from phiscope.glossary.letters import letters_of
 from phiscope.glossary.words import stored
 from phiscope.metrics import DEFINITIONS, Definition, place_of
+from phiscope.metrics.tables import interval_words
 
 DPI = 110
 
@@ -27,8 +29,8 @@ CURVES: Mapping[str, tuple[str, str]] = {
 """Numbers that are curves or are asked for one by one: the scenes at both ends, named here, as nothing sorts curves."""
 
 PAIRS: Mapping[str, tuple[tuple[str, str], tuple[str, str]]] = {
-    "cka": (("decaying", "blind"), ("decaying", "weak")),
-    "cka_unbiased": (("decaying", "blind"), ("decaying", "weak")),
+    "cka": (("decaying", "blind"), ("decaying", "steep")),
+    "cka_unbiased": (("decaying", "blind"), ("decaying", "steep")),
     "overlap": (("decaying", "blind"), ("decaying", "steep")),
     "principal_angles": (("decaying", "steep"), ("decaying", "blind")),
 }
@@ -54,8 +56,8 @@ def _index() -> str:
     lines = [
         "# Every number",
         "",
-        "Each has a page with its formula, its range, what leaves it as it is, and a picture of a case where it is low",
-        "and one where it is high. All of them on one page, and what each is invariant to:",
+        "Each has a page with its formula, its range, what leaves it as it is, and, where a picture can show it,",
+        "a case where it is low and one where it is high. All of them on one page, and what each is invariant to:",
         "[the table](../docs/reference/definitions.md).",
         'As data: <a href="../definitions.json">definitions.json</a>.',
         "",
@@ -80,6 +82,7 @@ def _page(stage: Stage, row: Definition, drawn: set[str]) -> str:
         "",
         f"> {row.equation}",
         "",
+        *_letters(row),
         *_facts(row),
         "",
         *_low_and_high(stage, row, drawn),
@@ -91,17 +94,26 @@ def _page(stage: Stage, row: Definition, drawn: set[str]) -> str:
     return "\n".join(lines)
 
 
+def _letters(row: Definition) -> list[str]:
+    """What the letters of the formula stand for."""
+    said = letters_of(row)
+    if not said:
+        return []
+    return [*(f"- {words}" for words in said), "", "[All letters](../docs/reference/definitions.md#letters)", ""]
+
+
 def _facts(row: Definition) -> list[str]:
     unit = "" if row.unit == "1" else f", in {row.unit}"
     facts = {
         "Range": f"{row.range}{unit}",
         "Small and large": row.direction,
         "Read it": f"`{place_of(row.name)}`",
-        "Spectrum": row.centering,
+        "Reads": row.spectrum_text,
         "Needs": ", ".join(row.needs),
-        "Invariant to": row.invariance_text or "none of the usual transformations",
+        "[Invariant to](../docs/reference/definitions.md#what-every-number-is-invariant-to)": row.invariance_text
+        or "none of the usual transformations",
         "Source": row.source,
-        "Interval": "even on the number itself" if row.scale == "x" else f"even on {row.scale}",
+        "Interval": interval_words(row),
         "Also called": ", ".join(row.aliases),
     }
     return ["| | |", "|---|---|", *(f"| {key} | {_cell(value)} |" for key, value in facts.items() if value)]
@@ -115,7 +127,7 @@ def _low_and_high(stage: Stage, row: Definition, drawn: set[str]) -> list[str]:
     """Both cases with their values, and their pictures where one shows the difference."""
     name = row.name
     if name in PAIRS:
-        return _sections(PAIRS[name], lambda pair: _pair(stage, pair, drawn))
+        return _sections(PAIRS[name], lambda pair: _pair(stage, name, pair, drawn))
     ends = CURVES.get(name) or _ends(name)
     if ends is None:
         return []
@@ -140,8 +152,8 @@ def _case(stage: Stage, name: str, one: str, kind: str, drawn: set[str]) -> list
     made = scenes.scene(one)
     value = scenes.measured(one).to_dict().get(name)
     # A rounding of zero is printed as zero.
-    said = "" if value is None else f"**{0.0 if abs(value) < 1e-9 else value:.4g}** of "
-    text = [f"{said}{made.words}." if said else f"{made.words[0].upper()}{made.words[1:]}."]
+    said = "" if value is None else f"{DEFINITIONS[name].symbol} = **{0.0 if abs(value) < 1e-9 else value:.4g}**. "
+    text = [f"{said}{made.words[0].upper()}{made.words[1:]}."]
     if not kind:
         return text
     picture = f"images/{one}-{kind}.png"
@@ -149,13 +161,15 @@ def _case(stage: Stage, name: str, one: str, kind: str, drawn: set[str]) -> list
     return [*text, "", f"![The {kind} of {made.words}]({picture})"]
 
 
-def _pair(stage: Stage, pair: tuple[str, str], drawn: set[str]) -> list[str]:
+def _pair(stage: Stage, name: str, pair: tuple[str, str], drawn: set[str]) -> list[str]:
     first, second = (scenes.scene(one) for one in pair)
     compared = phiscope.compare(first.features, second.features)
     picture = f"images/{'-and-'.join(pair)}.png"
     _draw(stage, picture, compared.figure, drawn)
     words = f"{first.words}, beside {second.words}"
-    return [f"CKA {compared.cka:.3g}: {words}.", "", f"![Squared overlaps of {words}]({picture})"]
+    value = compared.cka_unbiased if name == "cka_unbiased" else compared.cka
+    kind = "Unbiased CKA" if name == "cka_unbiased" else "CKA"
+    return [f"{kind} {value:.3g}: {words}.", "", f"![Squared overlaps of {words}]({picture})"]
 
 
 def _draw(stage: Stage, name: str, figure: Callable[[], object], drawn: set[str]) -> None:

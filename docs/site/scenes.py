@@ -8,7 +8,7 @@ apart.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -158,7 +158,7 @@ def _unequal() -> Scene:
 def _noisy() -> Scene:
     features = functions(OTHERS[:21] + TELLING, [1.0] * 21 + [0.01] * 3)
     return Scene(
-        words="class means that are a tenth as far apart as samples of one class are",
+        words="class means that are, direction by direction, a tenth as far apart as samples of one class are",
         features=features, head=reading((21, 22, 23), CLASS, features), targets=CLASS,
     )  # fmt: skip
 
@@ -167,7 +167,7 @@ def _mixed() -> Scene:
     features = functions(TELLING, 1.0)
     features[:, :3] += 2.0 * np.column_stack([walsh(index) for index in OTHERS[:3]])
     return Scene(
-        words="three class means, and samples that scatter twice as far as these along the same directions",
+        words="four class means, and samples that scatter twice as far as these along the same directions",
         features=features, head=reading((0, 1, 2), CLASS, features), targets=CLASS,
     )  # fmt: skip
 
@@ -217,8 +217,10 @@ MADE: Mapping[str, Callable[[], Scene]] = {
 
 @cache
 def scene(name: str) -> Scene:
-    """One scene, made once."""
-    return MADE[name]()
+    """One scene, made once, with features turned so that every unit varies, as in a network."""
+    made = MADE[name]()
+    turn, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(P, P)))  # noqa: TID251 - no package of ours
+    return replace(made, features=made.features @ turn, head=made.head @ turn)
 
 
 @cache

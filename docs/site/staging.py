@@ -13,10 +13,10 @@ ROOT = Path(__file__).parents[2]
 
 READERS: Mapping[str, tuple[str, ...]] = {
     "practitioner": (
-        "reading", "regimes", "observing", "frameworks", "viewing", "trackers", "alerts", "replay", "networks",
-        "surgery",
+        "reading", "regimes", "networks", "observing", "frameworks", "viewing", "trackers", "alerts", "replay",
+        "layers", "language_models", "damage", "surgery",
     ),
-    "researcher": ("layers", "language_models", "arrays", "large_data", "wide", "distributed", "data", "papers"),
+    "researcher": ("arrays", "large_data", "wide", "distributed", "data", "papers"),
     "theorist": ("theory",),
     "contributor": (),
 }  # fmt: skip

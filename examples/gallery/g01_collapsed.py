@@ -1,6 +1,6 @@
 """
-Is it collapsed?
-================
+Is it in neural collapse?
+=========================
 
 A network that has nothing left but its classes shows a cliff: as many strong eigenvalues as classes less one, and the
 outputs (Π̂) and the targets (Π*) are held by just these.

@@ -2,8 +2,8 @@
 How many features?
 ==================
 
-A layer of 512 units may carry ten features. The effective dimension counts them, with an interval for the population;
-its corrected and centered twins say what a mean or few samples make of it.
+A layer of 512 units may carry a dozen features. The effective dimension, here without the mean, counts them, with an
+interval for the population that the samples were drawn from.
 """
 
 import torch

@@ -2,8 +2,8 @@
 Which layer?
 ============
 
-Where in depth the classes come forward: what a linear reader finds in each layer, and how many features each has.
-From a layer on that already has all of it, what comes behind only tidies up.
+Where in depth the classes come forward: what a linear reader finds in each layer (R²), and how many features each has
+(D_eff). Here the first layer holds most of it; R² rises to the last one, while the number of features falls to a few.
 """
 
 import torch

@@ -1,5 +1,8 @@
-"""The version of phiscope, on its own so that every module may import it."""
+"""The version of phiscope and its day, on their own so that every module may import them."""
 
 from __future__ import annotations
 
 __version__ = "0.1.0"
+
+RELEASED = "2026-11-29"
+"""Day of this version, as in CITATION.cff and the changelog."""

@@ -54,8 +54,8 @@ def test_a_training_is_a_path_from_its_start_to_its_end():
     [
         RegimeEvidence(regime=None, output_rank=0),
         RegimeEvidence(regime=None, output_rank=2, used_variance=0.5),
-        RegimeEvidence(regime=None, output_rank=2, used_variance=0.5, evenness=0.0),
-        RegimeEvidence(regime=None, output_rank=2, used_variance=0.5, evenness=math.inf),
+        RegimeEvidence(regime=None, output_rank=2, used_variance=0.5, relative_dimension=0.0),
+        RegimeEvidence(regime=None, output_rank=2, used_variance=0.5, relative_dimension=math.inf),
     ],
 )
 def test_without_outputs_there_is_no_point(evidence):

@@ -1,4 +1,4 @@
-"""Naive twins: every number of the method page in sample space, by the shortest road and without streaming.
+"""Naive twins: every number in sample space, by the shortest road and without streaming.
 
 The package works on streamed moments (p x p); these twins work on the samples themselves: singular value
 decompositions of the n x p matrix, orthonormal bases of the spans in R^n, and n x n Gram matrices. Nothing is shared

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.utils.data import (
     DataLoader,
+    Dataset,
     IterableDataset,
     TensorDataset,
 )
@@ -23,6 +24,19 @@ NET = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3))
 class Streamed(IterableDataset):
     def __iter__(self):
         return iter(zip(X, Y, strict=True))
+
+
+class Rows(Dataset):
+    """Samples as mappings; of different lengths where `ragged`."""
+
+    def __init__(self, ragged=False):
+        self.ragged = ragged
+
+    def __len__(self):
+        return N
+
+    def __getitem__(self, k):
+        return {"x": X[k][: 3 + k % 2] if self.ragged else X[k], "label": int(Y[k])}
 
 
 class TableLike:
@@ -50,6 +64,8 @@ SAME_DATA = {
     "mapping by another name": lambda: {"image": X, "label": Y},
     "mapping and targets": lambda: ({"input": X}, Y),
     "dataset": lambda: TensorDataset(X, Y),
+    "dataset of rows": Rows,
+    "list of rows": lambda: [Rows()[k] for k in range(N)],
     "iterable dataset": Streamed,
     "table": TableLike,
     "loader": lambda: DataLoader(TensorDataset(X, Y), batch_size=37),
@@ -189,3 +205,18 @@ def test_two_inputs_as_a_whole_data_set():
     assert phiscope.measure(Two(), ((X, X / 2), Y))["nc1"] == pytest.approx(
         phiscope.measure(NET, (X / 2, Y))["nc1"], rel=1e-5
     )
+
+
+def test_samples_of_different_lengths_are_one_sentence():
+    with pytest.raises(InputError, match=r"samples of the data set make no batch, .*equal size.*collate_fn"):
+        phiscope.measure(NET, Rows(ragged=True))
+
+
+def test_a_single_row_is_no_data_and_a_list_of_rows_has_no_known_number_of_batches():
+    with pytest.raises(InputError, match=r"whose target is a single number: it looks like one row; .*a list of rows"):
+        phiscope.measure(NET, Rows()[0])
+    rows = [Rows()[k] for k in range(N)]
+    assert known_length(rows) is None
+    assert [len(batch) for batch in batches_of(rows)] == [256, 44]
+    # An empty text first does not make the others vanish.
+    assert len(list(batches_of([[{"x": torch.zeros(0), "n": torch.tensor(0)}, {"x": torch.ones(0), "n": 1}]]))) == 1

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from phiscope.inputs.parts import as_tensor, columns_of, described, is_frame, is_rows
+from phiscope.errors import InputError
+from phiscope.inputs.parts import as_tensor, check_equal_lengths, columns_of, described, is_frame, is_rows, is_sample
 
 ROWS = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
 
@@ -82,6 +83,35 @@ def test_rows_in_python_form():
     assert not is_rows([{"x": 1}, {"z": 1}])
     assert not is_rows([])
     assert not is_rows([1, 2])
+
+
+def test_rows_of_tensors_become_tensors_with_rows_first():
+    square = [
+        {"x": torch.tensor([1.0, 2.0]), "y": torch.tensor(0)},
+        {"x": torch.tensor([3.0, 4.0]), "y": torch.tensor(1)},
+    ]
+    assert columns_of(square)["x"].tolist() == [[1, 2], [3, 4]]
+    assert columns_of(square)["y"].tolist() == [0, 1]
+    mixed = columns_of([{"x": torch.tensor([1.0, 2.0])}, {"x": np.array([3.0, 4.5])}, {"x": [5, 6]}])["x"]
+    assert (mixed.dtype, mixed.tolist()) == (torch.float64, [[1, 2], [3, 4.5], [5, 6]])
+    assert columns_of([{"in": {"x": torch.zeros(3)}}] * 2)["in"]["x"].shape == (2, 3)
+    ragged = columns_of([{"x": torch.zeros(3), "name": "a"}, {"x": torch.zeros(4), "name": "b"}])
+    assert isinstance(ragged["x"], list)
+    assert ragged["name"] == ["a", "b"]
+
+
+def test_one_row_is_told_from_a_batch_by_its_target():
+    assert is_sample({"x": torch.zeros(3), "labels": torch.tensor(1)})
+    assert is_sample({"x": [1, 2], "label": np.int64(1)})
+    assert not is_sample({"x": torch.zeros(1, 3), "labels": torch.tensor([1])})
+    assert not is_sample({"x": torch.zeros(3)})
+    assert not is_sample((torch.zeros(3), 1))
+
+
+def test_columns_of_different_lengths_are_named():
+    check_equal_lengths({"x": [[1, 2], [3, 4]], "name": ["a", "bc"], "y": torch.zeros(2)})
+    with pytest.raises(InputError, match=r"the shape of 'x' \(\(1,\), \(2,\)\); .*collate_fn"):
+        check_equal_lengths({"name": ["a", "bc"], "x": [[1, 2], [3]]})
 
 
 @dataclass

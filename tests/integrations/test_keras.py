@@ -1,6 +1,10 @@
 """The callback of Keras on torch: one line, a run for each fit, and nothing of the training moved."""
 
+import os
+import subprocess
+import sys
 import warnings
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -178,6 +182,33 @@ def test_an_alert_stops_the_fit(tmp_path):
         warnings.filterwarnings("ignore", message="alert:")
         history = fit(model(), KerasObserver(run=tmp_path / "mine", alerts=[alert]), epochs=50)
     assert len(history.epoch) == 1
+
+
+@pytest.mark.parametrize(("backend", "name"), [("tensorflow", "TensorFlow"), ("jax", "JAX")])
+def test_a_backend_that_is_not_installed_is_one_sentence(backend, name, tmp_path):
+    """Keras takes TensorFlow unless told otherwise, and reads its choice once in a process."""
+    if find_spec(backend):
+        pytest.skip(f"{name} is installed")
+    code = "from phiscope.integrations import KerasObserver"
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    last = ran.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"phiscope.errors.InputError: Keras is set to run on {name}, which is not installed")
+    assert "set KERAS_BACKEND=torch" in last
+
+
+def test_what_keras_itself_lacks_is_said_in_its_own_words(monkeypatch):
+    def lacking(name):
+        raise ModuleNotFoundError("No module named 'h5py'", name="h5py")
+
+    monkeypatch.setattr("phiscope.integrations.import_module", lacking)
+    with pytest.raises(ModuleNotFoundError, match="h5py"):
+        _ = phiscope.integrations.KerasObserver
 
 
 def test_another_backend_is_one_sentence(monkeypatch):

@@ -7,6 +7,7 @@ from torch import nn
 
 import phiscope
 from phiscope.errors import UnknownNameError
+from phiscope.metrics import SCALARS
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +25,8 @@ def test_the_sentences_say_n_p_head_tolerance_correction_and_version(m):
         assert fact in sentences
     assert sentences.count(". ") == 1
     assert entries.count("@") == 2
+    assert "v3" in entries
+    assert "as it is" not in text
     assert "2410.04264" in entries
     assert entries.count("{") == entries.count("}")
 
@@ -41,3 +44,21 @@ def test_a_row_has_values_with_intervals_and_dashes(m):
     assert row == rf"a\_b \& c\% & 400 & 12 & ${value:.3g}$ $[{low:.3g}, {high:.3g}]$ & -- \\"
     with pytest.raises(UnknownNameError):
         m.latex_row("x", names=("nonsense",))
+
+
+def test_the_header_has_a_symbol_for_every_cell_of_a_row(m):
+    assert m.latex_header().count(" & ") == m.latex_row("x").count(" & ")
+    every = m.latex_header(tuple(SCALARS))
+    assert every.isascii()
+    assert every.count("$") % 2 == 0
+    assert every.count("{") == every.count("}")
+    assert r"$D_{\mathrm{LR}}^{c}$" in every
+    assert r"$\mathrm{sr}^{c}$" in every
+    with pytest.raises(UnknownNameError):
+        m.latex_header(("nonsense",))
+
+
+def test_the_sentence_says_which_d_lr(m):
+    assert "superscript c the one of centered outputs (classes: differences of logits)" in m.methods_text()
+    values = phiscope.diagonalize(np.random.default_rng(0).standard_normal((60, 4)), outputs=np.eye(60)[:, :2])
+    assert "differences of logits" not in values.methods_text()

@@ -1,7 +1,7 @@
 """Neural collapse beside the formulas of published programs, with the factor between the conventions written out.
 
 None of these programs is on the package index, so they cannot be run here. Their formulas are derived again below, in
-float64 and from the class means up, and `docs/guide/reading.md` has the same facts as a table:
+float64 and from the class means up, and `docs/reference/conventions.md` has the same facts as a table:
 
 - "notebook": github.com/neuralcollapse/neuralcollapse, beside Papyan, Han and Donoho 2020 and Han et al. 2022;
 - "package": github.com/rhubarbwu/neural-collapse, at commits c3864c2 and c05a0b8, which differ in S_B;

@@ -55,7 +55,7 @@ def imbalanced(counts=(40, 15, 4, 1)):
 
 
 def test_targets_of_standard_deviation_1_2_3():
-    """Section 3 of the method: here D_LR stays at 0.074 although nothing is left to collapse."""
+    """Here D_LR stays at 0.074 although nothing is left to collapse."""
     targets = sign_vectors(3) * [1.0, 2.0, 3.0]
     features = sign_vectors(3) * np.sqrt([1.0, 2.0, 3.0])
     m = diagonalize(features, head=(np.diag(np.sqrt([1.0, 2.0, 3.0])), None), targets=targets)

@@ -54,7 +54,8 @@ def test_regimes():
     assert evidence.cliff == pytest.approx(1000)
     assert evidence.used_variance == pytest.approx(3 / (3 + 9e-3))
     # PR / r = (3 + 9e-3)^2 / (3 + 9e-6) / 3, and D_LR = 1 - U sqrt(PR / r).
-    assert evidence.evenness == pytest.approx((3 + 9e-3) ** 2 / (3 + 9e-6) / 3)
+    assert evidence.relative_dimension == pytest.approx((3 + 9e-3) ** 2 / (3 + 9e-6) / 3)
+    assert evidence.dynamical_low_rank == pytest.approx(1 - evidence.used_variance * evidence.evenness)
     assert "is not known" in evidence.sentence()
 
 

@@ -1,10 +1,10 @@
-"""Rescale, rotate and gain of alignment: closed forms, and what leaves them as they are."""
+"""Rescaling, rotation and alignment gain: closed forms, and what leaves them as they are."""
 
 import numpy as np
 import pytest
 
 from phiscope import diagonalize_kernel
-from phiscope.metrics import definition_of, place_of
+from phiscope.metrics import WORDS, definition_of, place_of
 from phiscope.metrics.width import DEFINITIONS, alignment_gain, centered_alignment, kernel_rescale, kernel_rotate
 
 g = np.random.default_rng(0)
@@ -46,10 +46,20 @@ def test_every_row_is_found_by_its_words():
         ("rescale", "kernel_rescale"),
         ("rotate", "kernel_rotate"),
         ("alignment gain", "alignment_gain"),
+        ("gain of alignment", "alignment_gain"),
         ("chi", "signal_slope"),
         ("residual", "map_residual"),
         ("sample share", "map_sample_share"),
     ):
         assert definition_of(word).name == name
+    # In the literature the conjugate kernel is that of infinite width; T_a are the conjugates.
+    for word, name in (
+        ("conjugate kernel", "infinite width"),
+        ("conjugates", "most probable kernels"),
+        ("saddle point", "most probable kernels"),
+        ("kappa", "most probable kernels"),
+    ):
+        assert WORDS.meanings(word) == (name,)
+    assert "phiscope.tangent_kernel" in definition_of("NTK").meaning
     assert {row.name for row in DEFINITIONS} >= {"kernel_rescale", "signal_slope"}
     assert all(place_of(row.name).startswith("phiscope.theory.") for row in DEFINITIONS)

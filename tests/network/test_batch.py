@@ -1,5 +1,7 @@
 """One raw batch as a model takes it: what is input, what is target, where targets come from."""
 
+from collections import UserDict
+
 import numpy as np
 import pytest
 import torch
@@ -187,6 +189,54 @@ def test_inputs_in_any_form(kind):
         "collated": {"x": list(X.T.double()), "label": Y},
     }[kind]
     assert phiscope.measure(NET, [batch])["nc1"] == pytest.approx(phiscope.measure(NET, (X, Y))["nc1"], rel=1e-6)
+
+
+def rows_of(kind):
+    """The samples of X and Y as a Trainer's data hold them: one mapping each."""
+    torch_rows = [{"x": x, "label": y} for x, y in zip(X, Y, strict=True)]
+    if kind == "mixed":
+        return [
+            {"x": row["x"] if k % 2 else row["x"].numpy(), "label": int(row["label"])}
+            for k, row in enumerate(torch_rows)
+        ]
+    made = {
+        "tensors": lambda row: row,
+        "NumPy": lambda row: {key: value.numpy() for key, value in row.items()},
+        "Python": lambda row: {key: value.tolist() for key, value in row.items()},
+        "tensor beside int": lambda row: {"x": row["x"], "label": int(row["label"]), "id": "a name"},
+        "own mapping": UserDict,
+    }[kind]
+    return [made(row) for row in torch_rows]
+
+
+@pytest.mark.parametrize("kind", ["tensors", "NumPy", "Python", "tensor beside int", "mixed", "own mapping"])
+def test_rows_are_read_as_one_batch_and_as_data(kind):
+    rows = rows_of(kind)
+    expected = phiscope.measure(NET, [(X, Y)]).to_dict()
+    for data in ([rows], [(rows, Y)], rows, [rows[:4], rows[4:]]):
+        measured = phiscope.measure(NET, data)
+        assert measured.n_samples == N
+        assert measured.to_dict() == pytest.approx(expected, rel=1e-4)
+    # As many rows as inputs each: nothing can be taken for columns.
+    few = phiscope.measure(NET, [rows[:4]], targets=lambda batch: [row["label"] for row in batch])
+    assert few.to_dict() == pytest.approx(phiscope.measure(NET, [(X[:4], Y[:4])]).to_dict(), rel=1e-4)
+
+
+@pytest.mark.parametrize("form", [list, torch.tensor])
+def test_rows_of_different_lengths_are_one_sentence(form):
+    rows = [{"x": form([1.0] * (3 + k % 2)), "label": 0} for k in range(6)]
+    for data in ([rows], rows, [([{"x": row["x"]} for row in rows], Y[:6])]):
+        with pytest.raises(InputError, match=r"the rows differ in the shape of 'x' \(\(3,\), \(4,\)\).*collate_fn"):
+            phiscope.measure(NET, data)
+    # What the model does not take may be of any length.
+    spare = [{"x": x, "label": y, "boxes": torch.zeros(k % 3)} for k, (x, y) in enumerate(zip(X, Y, strict=True))]
+    assert phiscope.measure(NET, [spare]).n_samples == N
+
+
+@pytest.mark.parametrize("sample", [(X[0], Y[0]), {"x": X[0], "label": Y[0]}, {"x": X[0].tolist(), "label": 1}])
+def test_a_single_sample_is_no_batch(sample):
+    with pytest.raises(InputError, match=r"whose target is a single number: it looks like one sample; .*DataLoader"):
+        phiscope.measure(NET, iter([sample] * 3))
 
 
 @pytest.mark.parametrize("of", [torch.float16, torch.bfloat16, torch.float32, torch.float64])

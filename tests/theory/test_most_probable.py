@@ -65,14 +65,14 @@ def test_the_top_conjugate_is_the_slope_of_the_evidence():
 
 def test_the_kernels_are_a_saddle_of_the_action():
     """Brute force: no small change of any kernel moves the action, of a linear network where ln Z is known."""
-    g, width, noise, depth = 0.9, 30, 0.2, 2
-    found = map_kernels(X, Y, width, depth, "identity", g, 0.0, noise)
+    g, b, width, noise, depth = 0.9, 0.05, 30, 0.2, 2
+    found = map_kernels(X, Y, width, depth, "identity", g, b, noise)
 
     def action(kernels, conjugates):
         loud = kernels[-1] + noise * np.eye(8)
         total = -(np.linalg.slogdet(loud)[1] + Y @ np.linalg.solve(loud, Y)) / 2
         for below, above, T in zip(kernels, kernels[1:], conjugates[1:], strict=False):
-            total += -np.vdot(T, above) - width / 2 * np.linalg.slogdet(np.eye(8) - 2 * g / width * below @ T)[1]
+            total += -np.vdot(T, above - b) - width / 2 * np.linalg.slogdet(np.eye(8) - 2 * g / width * below @ T)[1]
         return total
 
     random, step = np.random.default_rng(2), 1e-4

@@ -19,12 +19,38 @@ def test_the_fixed_point_is_where_layers_end(g, b):
 
 
 @pytest.mark.parametrize("activation", ["erf", "relu", "identity"])
-def test_the_slope_is_what_a_small_difference_is_stretched_by(activation):
+def test_the_slope_is_what_a_small_squared_difference_is_stretched_by(activation):
+    """<(h - h')^2> = 2 (q - C) goes by chi, and so the difference itself by its root."""
     g, b = 0.7, 0.3
     q = fixed_point(activation, g, b)
     kernel = np.array([[q, q - 1e-5], [q - 1e-5, q]])
     (_, after) = (kernel, g * _kernel(activation, kernel) + b)
-    assert (after[0, 0] - after[0, 1]) / 1e-5 == pytest.approx(signal_slope(activation, g, b), rel=5e-3)
+    squared = [2 * (one[0, 0] - one[0, 1]) for one in (kernel, after)]
+    chi = signal_slope(activation, g, b)
+    assert squared[1] / squared[0] == pytest.approx(chi, rel=5e-3)
+    assert abs(np.sqrt(squared[1] / squared[0]) - chi) > 0.01
+
+
+def test_the_depth_scale_is_that_of_squared_differences():
+    """At the fixed point a squared difference of an erf network falls by e in so many layers, it itself in twice."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(200, 200), Erf(), nn.Linear(200, 200))
+    layer = criticality(net).layers[1]
+    g, b = layer.weight_variance, layer.bias_variance
+    x = np.sqrt(2 * (layer.fixed_point - b) / g) * np.array([[1.0, 1e-3], [1.0, -1e-3]])
+    kernels = nngp(x, 5, "erf", g, b).kernels
+    squared = [2 * (one[0, 0] - one[0, 1]) for one in kernels]
+    assert layer.phase == "ordered"
+    assert kernels[5][0, 0] == pytest.approx(layer.fixed_point, rel=1e-4)
+    assert 5 / np.log(squared[0] / squared[5]) == pytest.approx(layer.depth_scale, rel=0.01)
+    assert 5 / np.log(np.sqrt(squared[0] / squared[5])) == pytest.approx(2 * layer.depth_scale, rel=0.01)
+
+
+class Erf(nn.Module):
+    """erf between linear layers."""
+
+    def forward(self, h):
+        return torch.erf(h)
 
 
 def _kernel(activation, kernel):

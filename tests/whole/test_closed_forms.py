@@ -1,4 +1,4 @@
-"""Numbers that are known on paper: sections 3 and 5 of the method."""
+"""Numbers that are known on paper, by the case that they are known of."""
 
 import itertools
 
@@ -29,7 +29,7 @@ def collapsed(C, per_class, p=None, offset=0.0):
     return V[y], V, y
 
 
-# 5.1
+# Minimal features: collapsed classes at equal angles.
 
 
 @pytest.mark.parametrize("C", [2, 3, 10])
@@ -79,7 +79,7 @@ def test_minimal_features_control():
         assert m[name] > 1e-7, name
 
 
-# 5.2
+# Isotropic features: every direction as strong as any other.
 
 
 @pytest.mark.parametrize(("p", "r"), [(4, 1), (9, 4), (16, 9), (10, 3)])
@@ -104,7 +104,7 @@ def test_isotropic_features_of_finite_samples():
     assert high - low < 0.1
 
 
-# 5.3
+# Dimensions of sign vectors, of constant features and of none.
 
 
 @pytest.mark.parametrize("p", [1, 3, 8])
@@ -143,7 +143,7 @@ def test_zero_features():
     assert set(m.to_dict().values()) == {0.0}
 
 
-# 5.4
+# Quality and utilization of a target that is one eigenfunction.
 
 
 def test_target_equal_to_one_eigenfunction():
@@ -162,7 +162,7 @@ def test_target_equal_to_one_eigenfunction():
     np.testing.assert_allclose(mixed.centered.quality, [0.36, 0, 0, 0.64, 0, 0], atol=EXACT)
 
 
-# 5.7
+# D_LR and neural collapse.
 
 
 def test_fitted_classifier_needs_both_collapses():
@@ -183,7 +183,7 @@ def test_fitted_classifier_needs_both_collapses():
     assert uneven["dynamical_low_rank"] > 1e-3
 
 
-# Section 3
+# What D_LR is made of, where it misleads, and the ends of the other numbers.
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -5,6 +5,7 @@ row declares must not move a number beyond rounding; what it does not declare, o
 move it in at least one of the cases.
 """
 
+import copy
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -19,10 +20,9 @@ from phiscope.glossary.definition import CENTERED_ONE, KEEPS_ONES, TRANSFORMATIO
 from phiscope.measurement.assemble import measurement_of
 from phiscope.metrics import CURVES, DEFINITIONS
 from phiscope.metrics.movement import relative_change
-from phiscope.metrics.width import alignment_gain, kernel_rescale, kernel_rotate
 from phiscope.moments.accumulator import MomentAccumulator
 from phiscope.moments.gathered import Gathered
-from phiscope.theory import map_kernels, nngp
+from phiscope.theory import criticality, kernel_report
 from phiscope.theory.signals import signal_slope
 from phiscope.theory.tangent import parameter_distance, parameter_norm, tangent_kernel_distance
 
@@ -117,26 +117,47 @@ def accumulated(features, outputs=None):
     return accumulator.result()
 
 
-# Of kernels beside a reference that no change of the features touches, and of a theory that knows no features at all.
-THEORY_X, THEORY_Y = np.random.default_rng(5).normal(size=(2, 5, 3))
-SOLVED = map_kernels(THEORY_X, THEORY_Y[:, 0], width=30, depth=1, samples=1024)
-OF_NO_FEATURES = {
-    ("signal_slope", ""): signal_slope("erf", 1.3, 0.1),
-    ("map_residual", ""): SOLVED.residual,
-    ("map_sample_share", ""): SOLVED.sample_share,
+PRIORS = {
+    "by the weights": {},
+    "fixed at g_b = 0": {"weight_variance": 1.3, "bias_variance": 0.0},
+    "fixed at g_b = 1": {"weight_variance": 1.3, "bias_variance": 1.0},
 }
+"""Where a kernel beside infinite width has its g and g_b from."""
+
+
+def as_network(case, original):
+    """Two linear layers with the features between them: a change of the features is one of the first layer's weights.
+
+    Returns:
+        The network and the inputs that it takes, which no change of the features touches.
+    """
+    p = case.X.shape[1]
+    first = mixing(np.random.default_rng(3), p)
+    inputs = original.X @ np.linalg.inv(first).T
+    made, *_ = np.linalg.lstsq(np.column_stack([inputs, np.ones(len(inputs))]), case.X, rcond=None)
+    net = nn.Sequential(nn.Linear(p, p), nn.Linear(p, len(case.W))).double()
+    with torch.no_grad():
+        for layer, weight, bias in ((net[0], made[:-1].T, made[-1]), (net[1], case.W, case.b)):
+            layer.weight.copy_(torch.from_numpy(weight.copy()))
+            layer.bias.copy_(torch.from_numpy(bias.copy()))
+    return net, torch.from_numpy(inputs)
 
 
 def beside_the_theory(case, original):
-    reference = nngp(original.X, 1).kernels[1]
-    kernel = case.X @ case.X.T / case.X.shape[1]
-    goal = case.y[:, None].astype(float) if case.y.ndim == 1 else case.y
-    return {
-        ("kernel_rescale", ""): kernel_rescale(kernel, reference),
-        ("kernel_rotate", ""): kernel_rotate(kernel, reference),
-        ("alignment_gain", ""): alignment_gain(kernel, reference, goal),
-        **OF_NO_FEATURES,
-    }
+    net, inputs = as_network(case, original)
+    np.testing.assert_allclose(net[0](inputs).detach().numpy(), case.X, rtol=0, atol=1e-9)
+    found = {}
+    for variant, prior in PRIORS.items():
+        (layer,) = kernel_report(net, inputs[:40], case.y[:40], **prior).layers
+        found |= {
+            ("kernel_rescale", variant): layer.rescale,
+            ("kernel_rotate", variant): layer.rotate,
+            ("alignment_gain", variant): layer.alignment_gain,
+        }
+    variances = [(layer.weight_variance, layer.bias_variance) for layer in criticality(net, inputs).layers]
+    # The slope of erf reads both variances; that of a linear network reads g alone.
+    found["signal_slope", ""] = [signal_slope("erf", *one) for one in variances]
+    return found
 
 
 def values(case, original):
@@ -212,7 +233,11 @@ class Situation:
         return self.keeps_ones or not self.case.classes
 
 
+OF_LAYERS = "where the layer that makes the features is linear and turns with them"
+FIXED = "with g and g_b fixed"
+READ = "with both read from the weights and the layer below scaled along"
 UNASKED = "where the coefficient test is not asked, which compares W with W₀"
+SAME_UNITS = f"where as many units vary afterwards, which p′ counts, and {UNASKED.removeprefix('where ')}"
 
 # Every condition that rows declare, as a question to the situation.
 HOLDS = {
@@ -225,12 +250,18 @@ HOLDS = {
     "with centered=True": lambda s: s.variant == "centered=True",
     "between all of both spans, k=None": lambda s: s.variant == "k=None",
     UNASKED: lambda s: s.variant == "",
+    # In all cases here every unit varies, before and after; the other side is a test of its own.
+    SAME_UNITS: lambda s: s.variant == "",
     f"{UNASKED}; {KEEPS_ONES}": lambda s: s.variant == "" and s.differences_stay,
+    OF_LAYERS: lambda s: True,
+    FIXED: lambda s: s.variant.startswith("fixed"),
+    READ: lambda s: s.variant == "by the weights",
+    f"{FIXED} only at g_b = 0; {READ}": lambda s: s.variant != "fixed at g_b = 1",
 }
-OF_LAYERS = "where the layer that makes the features is linear and turns with them"
 LOOSE = {("readout_r2_held_out", "invertible_linear"): 1e-4}
-# Numbers of parameters instead of features: below.
+# Numbers of parameters, and of a theory that is told no features: below.
 OF_PARAMETERS = ("parameter_norm", "parameter_distance", "tangent_kernel_distance")
+OF_NO_FEATURES = ("map_residual", "map_sample_share")
 
 
 def distance(one, other):
@@ -261,7 +292,7 @@ def moved():
     return found
 
 
-@pytest.mark.parametrize("name", [name for name in DEFINITIONS if name not in OF_PARAMETERS])
+@pytest.mark.parametrize("name", [one for one in DEFINITIONS if one not in (*OF_PARAMETERS, *OF_NO_FEATURES)])
 def test_invariant_as_declared_and_to_nothing_else(name, moved):
     mine = {key[1:]: gaps for key, gaps in moved.items() if key[0] == name}
     assert {transformation for _, transformation, _ in mine} == set(TRANSFORMATIONS), "not measured in any case"
@@ -275,7 +306,7 @@ def test_invariant_as_declared_and_to_nothing_else(name, moved):
 
 def test_every_condition_is_one_that_is_tested_here():
     conditions = {text for row in DEFINITIONS.values() for text in row.invariances.values()}
-    assert conditions == {*HOLDS, OF_LAYERS}
+    assert conditions == {*HOLDS}
     assert all(set(row.invariances) <= set(TRANSFORMATIONS) for row in DEFINITIONS.values())
 
 
@@ -297,6 +328,22 @@ def test_control_heads_follow_the_features():
             alone = Case(case.X, original.W, original.b, original.y)
             gap = distance(values(alone, original)["used_variance", ""], before["used_variance", ""])
             assert gap > MOVED, transformation
+
+
+def test_the_regime_counts_units_that_vary():
+    """Three classes collapsed on two of many units cannot be told from a bottleneck; turned, all units vary."""
+    rng = np.random.default_rng(0)
+    classes = np.arange(90) % 3
+    features = np.zeros((90, 24))
+    features[:, :2] = np.array([[1.0, 0.0], [-0.5, 0.8], [-0.5, -0.8]])[classes]
+    weights = rng.normal(size=(3, 24))
+    turn = np.linalg.qr(rng.normal(size=(24, 24)))[0]
+    regimes = [
+        phiscope.diagonalize(features @ by, head=(weights @ by, None), targets=classes).regime
+        for by in (np.eye(24), turn)
+    ]
+    assert regimes[0] is None
+    assert regimes[1] is not None
 
 
 # Numbers of parameters.
@@ -355,3 +402,81 @@ def test_numbers_of_parameters():
                 assert gap <= UNMOVED, (name, transformation)
             else:
                 assert gap > MOVED, (name, transformation, gap)
+
+
+# Numbers of a theory that reads inputs and targets.
+
+
+def hidden_layer(activation, seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(3, 60), activation(), nn.Linear(60, 2)).double()
+
+
+def with_features(net, A, shift=0.0, B=None):
+    """Features A phi + shift by the layer that makes them, the head along, then outputs B f."""
+    made = copy.deepcopy(net)
+    A = torch.as_tensor(A)
+    B = torch.eye(2).double() if B is None else torch.as_tensor(B)
+    with torch.no_grad():
+        made[0].weight.copy_(A @ made[0].weight)
+        made[0].bias.copy_(A @ made[0].bias + shift)
+        made[2].weight.copy_(B @ net[2].weight @ torch.linalg.inv(A))
+        made[2].bias.copy_(B @ net[2].bias - made[2].weight.sum(dim=1) * shift)
+    return made
+
+
+def feature_changes(g):
+    return {
+        "orthogonal": {"A": np.linalg.qr(g.normal(size=(60, 60)))[0]},
+        "permutation": {"A": np.eye(60)[np.roll(np.arange(60), 1)]},
+        "translation": {"A": np.eye(60), "shift": 1.5},
+        "isotropic_scaling": {"A": 2 * np.eye(60)},
+        "invertible_linear": {"A": mixing(g, 60)},
+        "invertible_outputs": {"A": np.eye(60), "B": np.diag([20.0, 1.0])},
+    }
+
+
+# A ReLU between the layers passes on no more than these.
+OF_RELU = ("permutation", "isotropic_scaling", "invertible_outputs")
+
+
+@pytest.mark.parametrize("activation", [nn.Identity, nn.ReLU])
+def test_numbers_of_the_theory_alone_read_no_features(activation):
+    """Of a prior that is given: with one that is read from the weights they move, as the control says."""
+    g = np.random.default_rng(0)
+    x = torch.from_numpy(g.normal(size=(6, 3)))
+    targets = (x[:, 0] * x[:, 1])[:, None]
+    net = hidden_layer(activation)
+
+    def solved(one, **prior):
+        theory = kernel_report(one, x, targets, noise=0.3, **prior).theory
+        return {"map_residual": theory.residual, "map_sample_share": theory.sample_share}
+
+    prior = {"weight_variance": (1.0, 1.4), "bias_variance": 0.1}
+    before, read = solved(net, **prior), solved(net)
+    moved = set()
+    for transformation, change in feature_changes(g).items():
+        if activation is nn.ReLU and transformation not in OF_RELU:
+            continue
+        other = with_features(net, **change)
+        B = torch.as_tensor(change.get("B", np.eye(2)))
+        torch.testing.assert_close(other(x), net(x) @ B.T)
+        for name, value in solved(other, **prior).items():
+            assert set(DEFINITIONS[name].invariances) == set(TRANSFORMATIONS)
+            assert value == before[name], (name, transformation)
+        moved |= {name for name, value in solved(other).items() if distance(value, read[name]) > MOVED}
+    # A linear network's averages are in closed form, and no sample has a share of 1 to lose.
+    assert moved == {"map_residual"} if activation is nn.Identity else moved == set(OF_NO_FEATURES)
+
+
+def test_the_slope_of_signals_is_one_of_the_weights():
+    """phi -> 2 phi, W -> W / 2 leaves a ReLU network as it is and moves chi; units in another order do not."""
+    net = hidden_layer(nn.ReLU)
+    x = torch.randn(8, 3).double()
+    slopes = np.array([layer.slope for layer in criticality(net).layers])
+    scaled = with_features(net, 2 * np.eye(60))
+    torch.testing.assert_close(scaled(x), net(x))
+    np.testing.assert_allclose([one.slope for one in criticality(scaled).layers], slopes * [4, 1 / 4], rtol=1e-9)
+    permuted = with_features(net, np.eye(60)[np.roll(np.arange(60), 1)])
+    torch.testing.assert_close(permuted(x), net(x))
+    np.testing.assert_allclose([one.slope for one in criticality(permuted).layers], slopes, rtol=1e-9)

@@ -24,6 +24,8 @@ def test_the_recipe_has_the_version_and_the_dependencies_of_the_project():
     wanted = [re.fullmatch(r"([\w-]+)(>=[\d.]+)", line).groups() for line in PROJECT["project"]["dependencies"]]
     expected = {f"{CONDA_NAMES.get(name, name)} {bound}" for name, bound in wanted}
     assert set(recipe["requirements"]["run"]) == {"python >=3.11", *expected}
+    (builder,) = PROJECT["build-system"]["requires"]
+    assert builder.replace(">=", " >=") in recipe["requirements"]["host"]
     assert recipe["about"]["summary"] == PROJECT["project"]["description"]
     assert recipe["about"]["license"] == PROJECT["project"]["license"]
 
@@ -43,6 +45,29 @@ def test_what_workflows_type_is_there(path):
     targets = re.findall(r"\bmake (\w+)", path.read_text(encoding="utf-8"))
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.M)] == []
+
+
+def test_every_push_and_pull_request_runs_what_a_person_runs():
+    ci = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    # YAML 1.1 reads the word "on" as true.
+    assert set(ci[True]) == {"push", "pull_request"}
+    (job,) = ci["jobs"].values()
+    assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
+    assert ci["permissions"] == {"contents": "read"}
+
+
+def test_an_action_has_one_version_in_all_workflows():
+    used = {tuple(name.split("@")) for path in WORKFLOWS for name in re.findall(r"uses: (\S+)", path.read_text())}
+    assert len(used) == len({name for name, _ in used})
+
+
+def test_what_the_issue_forms_rely_on_is_switched_on_once():
+    once = (ROOT / "docs" / "releasing.md").read_text(encoding="utf-8").partition("## Once")[2].partition("\n## ")[0]
+    forms = (ROOT / ".github" / "ISSUE_TEMPLATE").glob("[!c]*.yml")
+    labels = {label for path in forms for label in yaml.safe_load(path.read_text(encoding="utf-8"))["labels"]}
+    assert labels == {"fault", "number", "question"}
+    assert [label for label in sorted(labels) if f"`{label}`" not in once] == []
+    assert "Private vulnerability reporting" in once
 
 
 def test_the_sdist_holds_what_the_tests_read():

@@ -25,8 +25,8 @@ SUMMARIES = {
     "report": "Write one self-contained page for a run, or for several side by side.",
     "compare": "Print the final numbers of several runs side by side.",
     "figure": "Write one picture of a run for a paper, one or two columns wide, and print its caption. NAME is "
-    "spectrum, curves, classes, gallery or plane of one record, timeline, flow or why of the training, or widths of a "
-    "sweep over widths.",
+    "spectrum, curves, classes, gallery, gradients or plane of one record, timeline, flow or why of the training, or "
+    "widths of a sweep over widths.",
     "view": "Serve the runs in a folder to a browser on this machine, live while they train. From another machine: "
     "ssh -L 8000:localhost:N with --port N there, and open localhost:8000 here. Ctrl-C ends it.",
     "explain": "Print what a number, a symbol or a word of the page means: formula, range, direction, invariances, "

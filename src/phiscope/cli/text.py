@@ -51,7 +51,6 @@ def definition_text(row: Definition, *, place: str, beside: Iterable[str] = ()) 
         place: what to type to read the number.
         beside: names of its variants.
     """
-    spectrum = {"raw": "the raw spectrum (of M)", "centered": "the centered spectrum (of S)"}
     facts = {
         "meaning": row.meaning,
         "symbol": row.symbol,
@@ -59,7 +58,7 @@ def definition_text(row: Definition, *, place: str, beside: Iterable[str] = ()) 
         "range": row.range,
         "direction": row.direction,
         "unit": "" if row.unit == "1" else row.unit,
-        "read from": spectrum.get(row.centering, ""),
+        "read from": row.spectrum_text,
         "needs": ", ".join(row.needs),
         "read it": place,
         "invariant": row.invariance_text or "to none of: " + ", ".join(TRANSFORMATIONS),

@@ -68,13 +68,13 @@ def place_of(evidence: RegimeEvidence) -> tuple[float, float] | None:
     """U and sqrt(PR / r) of a record; None where there are no outputs.
 
     Example:
-        >>> place_of(RegimeEvidence(regime=None, output_rank=2, used_variance=0.5, evenness=0.25))
+        >>> place_of(RegimeEvidence(regime=None, output_rank=2, used_variance=0.5, relative_dimension=0.25))
         (0.5, 0.5)
     """
     used, evenness = evidence.used_variance, evidence.evenness
     if used is None or evenness is None or not evidence.output_rank or not math.isfinite(evenness) or evenness <= 0:
         return None
-    return float(used), math.sqrt(evenness)
+    return float(used), evenness
 
 
 def _level(level: float, top: float) -> Line:

@@ -59,6 +59,16 @@ LINEAR_SPAN = invariant(*TRANSFORMATIONS)
 """What any linear map of the features could express."""
 
 
+SPECTRA: Mapping[str, str] = {
+    "raw": "the raw spectrum (of M)",
+    "centered": "the centered spectrum (of S)",
+    "both": "the raw spectrum (of M) or the centered one (of S), as asked for",
+    "mixed": "centered features (S) and the span of the raw outputs (F)",
+    "none": "",
+}
+"""Which spectrum a number reads, in words."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Definition:
     """The facts about one number.
@@ -72,10 +82,11 @@ class Definition:
         low: lower end of the range, None when unbounded.
         high: upper end of the range, None when unbounded or dependent on the data.
         direction: what a small and a large value mean, without praise.
-        centering: which spectrum it reads: ``"raw"``, ``"centered"`` or ``"none"``.
+        centering: which spectrum it reads: ``"raw"``, ``"centered"``, ``"both"`` (one reading of each), ``"mixed"``
+            (centered features, the span of the raw outputs) or ``"none"``.
         invariances: what leaves it as it is (`TRANSFORMATIONS`), each with the condition under which it does; empty
             text for none. Whatever is not named changes it; tests/whole/test_invariances.py tries both.
-        equation: the formula in plain Unicode, in the letters of the method page.
+        equation: the formula in plain Unicode, in the letters of docs/reference/definitions.md ("Letters").
         meaning: one or two sentences for somebody who has not read the paper.
         needs: what has to be known besides the features.
         source: paper and section; papers of the field carry their arXiv number and version.
@@ -91,7 +102,7 @@ class Definition:
     symbol: str
     range: str
     direction: str
-    centering: Literal["raw", "centered", "none"]
+    centering: Literal["raw", "centered", "both", "mixed", "none"]
     invariances: Mapping[Transformation, str] = field(hash=False)
     equation: str
     meaning: str
@@ -104,6 +115,11 @@ class Definition:
     caveat: str = ""
     aliases: tuple[str, ...] = ()
     scale: Literal["x", "log(x)", "log(x - 1)", "log(1 - x)", "log(C - 1 - x)"] = "x"
+
+    @property
+    def spectrum_text(self) -> str:
+        """Which spectrum it reads, in words; empty where it reads none."""
+        return SPECTRA[self.centering]
 
     @property
     def invariance_text(self) -> str:

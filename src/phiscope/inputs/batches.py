@@ -8,10 +8,18 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from phiscope.errors import EmptyDataError, InputError, ShapeError
-from phiscope.inputs.parts import as_tensor, check_no_targets, check_same_index, described, is_frame
+from phiscope.inputs.parts import (
+    as_tensor,
+    check_no_targets,
+    check_same_index,
+    described,
+    is_frame,
+    is_rows,
+    is_sample,
+)
 
 DATASET_BATCH_SIZE = 256
 
@@ -23,6 +31,7 @@ def batches_of(data: Any) -> Iterator[Any]:
         data: a DataLoader; a Dataset (torch's, or Hugging Face's), read in batches of 256; a tensor or
             array x; a tuple (x, y) of tensors or arrays; a mapping of tensors of equal length; or any
             iterable of batches. A list is an iterable of batches, a tuple that starts with an array is (x, y).
+            A list of rows (mappings) whose target is a single number is cut into batches of 256.
 
     Raises:
         InputError: data is none of these.
@@ -41,6 +50,8 @@ def is_empty(raw: Any) -> bool:
     """Say whether the first array of a raw batch has no rows."""
     if _is_array(raw):
         return len(raw) == 0
+    if isinstance(raw, list) and is_rows(raw):
+        return False
     parts = raw.values() if isinstance(raw, Mapping) else raw if isinstance(raw, (tuple, list)) else ()
     first = next((part for part in parts if _is_array(part) or isinstance(part, (Mapping, tuple, list))), None)
     return first is not None and is_empty(first)
@@ -50,9 +61,11 @@ def _batches(data: Any) -> Iterator[Any]:
     if type(data) is DataLoader:
         yield from _own_iterator(data)
     elif hasattr(data, "with_format") and hasattr(data, "column_names"):
-        yield from DataLoader(data.with_format("torch"), batch_size=DATASET_BATCH_SIZE)
+        yield from DataLoader(data.with_format("torch"), batch_size=DATASET_BATCH_SIZE, collate_fn=_collated)
     elif isinstance(data, Dataset):
-        yield from DataLoader(data, batch_size=DATASET_BATCH_SIZE)
+        yield from DataLoader(data, batch_size=DATASET_BATCH_SIZE, collate_fn=_collated)
+    elif _are_rows(data):
+        yield from (data[start : start + DATASET_BATCH_SIZE] for start in range(0, len(data), DATASET_BATCH_SIZE))
     elif _is_array(data) or isinstance(data, Mapping) or _is_pair(data):
         yield from _slices(data)
     elif isinstance(data, Iterable) and not isinstance(data, (str, bytes, Tensor, np.ndarray)):
@@ -62,6 +75,21 @@ def _batches(data: Any) -> Iterator[Any]:
             f"data is a {type(data).__name__}; expected a DataLoader, a Dataset, (x, y) tensors or an iterable "
             "of batches"
         )
+
+
+def _collated(samples: list[Any]) -> Any:
+    try:
+        return default_collate(samples)
+    except (RuntimeError, TypeError) as error:
+        raise InputError(
+            f"samples of the data set make no batch, the first is {described(samples[0])}: {error}; pass a loader that "
+            "pads or chooses, DataLoader(data, batch_size=32, collate_fn=...)"
+        ) from error
+
+
+def _are_rows(data: Any) -> bool:
+    """Whether a list is rows rather than batches: a single number is the target of no batch."""
+    return isinstance(data, list) and is_rows(data) and is_sample(data[0])
 
 
 def _plain(data: Any) -> Any:
@@ -124,7 +152,7 @@ def peeked(batches: Iterator[Any]) -> tuple[Any, Iterator[Any]]:
 
 def known_length(data: Any) -> int | None:
     """Return the number of batches when it is known without reading."""
-    if isinstance(data, Dataset) or _is_array(data) or isinstance(data, Mapping) or _is_pair(data):
+    if isinstance(data, Dataset) or _is_array(data) or isinstance(data, Mapping) or _is_pair(data) or _are_rows(data):
         return None
     try:
         return len(data)
@@ -151,6 +179,11 @@ def _own_iterator(loader: DataLoader[Any]) -> Iterable[Any]:
 
 
 def _slices(data: Any) -> Iterator[Any]:
+    if is_sample(data):
+        raise InputError(
+            f"data is {described(data)}, whose target is a single number: it looks like one row; expected n samples, "
+            "such as a list of rows"
+        )
     lengths = {len(part) for part in _arrays_in(data)}
     if len(lengths) != 1:
         raise ShapeError(f"the parts of the data differ in length: {sorted(lengths)}; expected n samples in each")

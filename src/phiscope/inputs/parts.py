@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -75,20 +76,73 @@ def _holds_tensor(value: Any) -> bool:
 
 
 def is_rows(value: Any) -> bool:
-    """Say whether a batch is a list of rows, mappings with the same keys, as Hugging Face's data are in Python form."""
+    """Say whether a batch is a list of rows: mappings with the same keys, of numbers, arrays or tensors."""
     if not isinstance(value, (list, tuple)) or not value or not isinstance(value[0], Mapping):
         return False
     return all(isinstance(row, Mapping) and row.keys() == value[0].keys() for row in value)
 
 
-def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return a list of rows as a mapping of columns.
+def is_sample(value: Any) -> bool:
+    """Say whether something is one row and no batch: a mapping whose target is a single number.
+
+    Example:
+        >>> is_sample({"x": torch.zeros(3), "labels": 1}), is_sample({"x": torch.zeros(1, 3), "labels": [1]})
+        (True, False)
+    """
+    if not isinstance(value, Mapping):
+        return False
+    targets = as_tensor(next((value[key] for key in TARGET_KEYS if key in value), None))
+    return targets is not None and targets.ndim == 0
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a list of rows as a mapping of columns; a column with tensors in it is one tensor, rows first.
+
+    Tensors that differ in shape stay a list.
 
     Example:
         >>> columns_of([{"x": 1}, {"x": 2}])
         {'x': [1, 2]}
+        >>> columns_of([{"x": torch.zeros(3)}, {"x": torch.ones(3)}])["x"].shape
+        torch.Size([2, 3])
     """
-    return {key: [row[key] for row in rows] for key in rows[0]}
+    return {key: _column([row[key] for row in rows]) for key in rows[0]}
+
+
+def _column(values: list[Any]) -> Any:
+    if is_rows(values):
+        return columns_of(values)
+    if not _holds_tensor(values):
+        return values
+    parts = [as_tensor(value) for value in values]
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts) or len({part.shape for part in known}) > 1:
+        return values
+    # Beside a tensor a number of Python or NumPy may be of another type; one of them holds both.
+    dtype = reduce(torch.promote_types, (part.dtype for part in known))
+    return torch.stack([part.to(dtype) for part in known])
+
+
+def check_equal_lengths(columns: Mapping[str, Any]) -> None:
+    """Refuse columns of rows whose numbers differ in length, which no model can take as one batch.
+
+    Args:
+        columns: by name, as `columns_of` returns them.
+
+    Raises:
+        InputError: one of them is ragged; the message names it, with its lengths.
+    """
+    for key, values in columns.items():
+        ragged = isinstance(values, list) and as_tensor(values, n=len(values)) is None
+        parts = [as_tensor(value) for value in values] if ragged else []
+        shapes = {tuple(part.shape) for part in parts if part is not None}
+        if len(shapes) > 1:
+            shown = ", ".join(map(str, sorted(shapes)[:4]))
+            raise InputError(
+                f"the rows differ in the shape of {key!r} ({shown}{', ...' if len(shapes) > 4 else ''}); expected rows "
+                "of one shape: pad them, for example with DataLoader(rows, batch_size=32, collate_fn=...) and the "
+                "collator that the training uses"
+            )
 
 
 def is_frame(value: Any) -> bool:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from phiscope.errors import MissingDependencyError
+from phiscope.errors import InputError, MissingDependencyError
 
 if TYPE_CHECKING:
     from phiscope.integrations.accelerate import AccelerateObserver as AccelerateObserver
@@ -32,6 +32,9 @@ _HOMES = {
     "KerasObserver": "keras",
 }
 
+_KERAS_BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "openvino": "OpenVINO"}
+"""What Keras imports by itself, by module; the first one is its default."""
+
 __all__ = ["AccelerateObserver", "KerasObserver", "LightningObserver", "TransformersObserver"]
 
 
@@ -42,6 +45,12 @@ def __getattr__(name: str) -> Any:
     try:
         import_module(home)
     except ModuleNotFoundError as error:
+        if home == "keras" and error.name in _KERAS_BACKENDS:
+            raise InputError(
+                f"Keras is set to run on {_KERAS_BACKENDS[error.name]}, which is not installed, and phiscope measures "
+                'torch networks; set KERAS_BACKEND=torch in the environment, or os.environ["KERAS_BACKEND"] = "torch" '
+                "before anything imports keras"
+            ) from error
         if error.name != home:
             # The framework is there, and something that it needs is not; its own words say what.
             raise

@@ -1,13 +1,14 @@
-"""What a paper has to say of a measurement: two sentences, an entry for its references, and a row of a table."""
+"""What a paper has to say of a measurement: two sentences, entries for its references, rows of a table."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from phiscope.errors import MissingNumberError
 from phiscope.metrics import definition_of
-from phiscope.version import __version__
+from phiscope.version import RELEASED, __version__
 
 if TYPE_CHECKING:
     from phiscope.measurement.record import Measurement
@@ -16,6 +17,7 @@ BIBTEX = f"""@software{{phiscope,
   title   = {{phiscope: an oscilloscope for the forward feature map of a neural network}},
   author  = {{{{The phiscope maintainers}}}},
   version = {{{__version__}}},
+  year    = {{{RELEASED[:4]}}},
   license = {{Apache-2.0}},
 }}
 @article{{nam2024visualising,
@@ -23,6 +25,7 @@ BIBTEX = f"""@software{{phiscope,
   author  = {{Nam, Yoonsoo and Mingard, Chris and Lee, Seok Hyeong and Hayou, Soufiane and Louis, Ard}},
   journal = {{arXiv preprint arXiv:2410.04264}},
   year    = {{2024}},
+  note    = {{v1 defines the eigenfunctions and their shares, v3 D\\_LR: cite the one that you use}},
 }}"""
 """Entries for the software and for the paper whose method it implements."""
 
@@ -49,16 +52,23 @@ def methods_text(measurement: Measurement) -> str:
         f"with phiscope {__version__} [phiscope, nam2024visualising]."
     )
     layout = str(told.get("layout", ""))
-    outputs_read = f" outputs were read from {layout};" if layout else ""
+    # An output that is taken as it comes needs no word.
+    outputs_read = f" outputs were read from {layout};" if layout and not layout.endswith(": as it is") else ""
     corrected = (
         "numbers marked corrected, and 95 % intervals, come from a delete-a-group jackknife over shards of the samples"
         if m.estimates
         else "no correction for finite n was made"
     )
+    logits = " (classes: differences of logits)" if m.n_classes and (m.n_outputs or 0) > 1 else ""
+    readings = (
+        f" D_LR is that of v3 in its literal reading, and with a superscript c the one of centered outputs{logits};"
+        if m.n_outputs is not None
+        else ""
+    )
     second = (
         f"The rank of the outputs was taken at a relative tolerance of {m.rank_tolerance:g} on the eigenvalues of "
-        f"their second moment;{outputs_read} products were computed in {told.get('products', 'float64')}, and "
-        f"{corrected}."
+        f"their second moment;{readings}{outputs_read} products were computed in {told.get('products', 'float64')}, "
+        f"and {corrected}."
     )
     return f"{first} {second}\n\n{BIBTEX}"
 
@@ -89,6 +99,38 @@ def latex_row(measurement: Measurement, label: str = "", names: Sequence[str] = 
         else:
             cells.append(f"${value:.3g}$ $[{low:.3g}, {high:.3g}]$")
     return " & ".join(cells) + r" \\"
+
+
+def latex_header(names: Sequence[str] = ROW) -> str:
+    r"""The row above those of `latex_row`: an empty cell, n, p and the symbols of the numbers.
+
+    Args:
+        names: of numbers.
+
+    Raises:
+        UnknownNameError: there is no such number.
+
+    Example:
+        >>> latex_header(["dynamical_low_rank_centered", "nc1"]).split(" & ")[3:]
+        ['$D_{\\mathrm{LR}}^{c}$', 'NC1 \\\\']
+    """
+    return " & ".join(["", "$n$", "$p$", *(_in_math(definition_of(name).symbol) for name in names)]) + r" \\"
+
+
+_RAISED = str.maketrans({"ᶜ": "c", "ʳ": "r", "ᵇ": "b", "ⁿ": "n", "ᵃ": "a", "ʷ": "w", "²": "2", "*": "*"})
+_MATH = {"α": r"\alpha", "Δ": r"\Delta ", "ₕ": r"_{h}"}
+
+
+def _in_math(symbol: str) -> str:
+    """A symbol as LaTeX sets it: an index below, a raised letter above; a word stays a word."""
+    made = re.sub(r"_([A-Za-z0-9]+)", r"_{\\mathrm{\1}}", symbol)
+    made = re.sub("([ᶜʳᵇⁿᵃʷ²*]+)", lambda found: f"^{{{found[0].translate(_RAISED)}}}", made)
+    for sign, words in _MATH.items():
+        made = made.replace(sign, words)
+    if made == symbol:
+        return made if len(made) > 1 else f"${made}$"
+    upright = re.sub(r"(?<![\\{A-Za-z])([A-Za-z][A-Za-z0-9]+)(?= |\^|$)", r"\\mathrm{\1}", made)
+    return f"${upright}$".replace(" ", r"\,")
 
 
 def _escaped(text: str) -> str:

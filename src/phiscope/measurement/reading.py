@@ -178,9 +178,10 @@ class Reading:
                 "does not say how groups do"
             )
         if self.resampling is None:
+            kept = f"; it kept the intervals of {', '.join(self.estimates)}" if self.estimates else ""
             return (
-                "it needs the shards of samples, which a stored or resampled record lacks; bands are kept with the "
-                "last record of a completed run"
+                f"it needs the shards of samples, which a stored or resampled record lacks{kept}; bands of curves are "
+                "kept with the last record of a completed run, and all others are made where the samples are measured"
             )
         return (
             f"it needs at least {FEWEST_SHARDS} shards of samples, and {len(self.resampling.shards)} were gathered "

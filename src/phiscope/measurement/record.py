@@ -15,7 +15,7 @@ from phiscope.inputs.arrays import as_count, as_rows
 from phiscope.inputs.columns import told_columns
 from phiscope.measurement.bands import CURVES, kept_bands
 from phiscope.measurement.class_rows import ClassRows, class_rows_from
-from phiscope.measurement.methods import ROW, latex_row, methods_text
+from phiscope.measurement.methods import ROW, latex_header, latex_row, methods_text
 from phiscope.measurement.reading import Reading
 from phiscope.measurement.stored import check_array, check_facts, check_moments, evidence_from, part_from, spectrum_from
 from phiscope.metrics.regime import Regime, RegimeEvidence
@@ -76,7 +76,7 @@ class Measurement(Reading):
             were written before it was kept.
         n_groups: groups of rows that were kept together in the shards, see `phiscope.diagonalize`; None where nobody
             named any, and when read from disk.
-        n_features: p.
+        n_features: p, the number of features.
         n_outputs: C, None without outputs.
         n_classes: number of classes, None unless the targets are classes.
         rank_tolerance: relative tolerance on the eigenvalues of F and Fc.
@@ -238,6 +238,11 @@ class Measurement(Reading):
     def methods_text(self) -> str:
         """Two sentences for a paper's methods (what, n, tolerance, layout, correction, version), and BibTeX entries."""
         return methods_text(self)
+
+    @staticmethod
+    def latex_header(names: Sequence[str] = ROW) -> str:
+        """The row of symbols above those of `latex_row`, for the same names."""
+        return latex_header(names)
 
     def latex_row(self, label: str = "", names: Sequence[str] = ROW) -> str:
         """One row of a LaTeX table: label, n, p, and numbers with their 95 % intervals.

@@ -144,6 +144,10 @@ def evidence_from(path: str | PathLike[str], facts: Any) -> RegimeEvidence | Non
             f"{found.output_rank}; measure again for the present rule"
         )
         return replace(found, rule=words)
+    if "evenness" in facts:
+        # What is PR / r was first called by the name of its root.
+        facts = {**facts, "relative_dimension": facts["evenness"]}
+        del facts["evenness"]
     texts = {name: facts.get(name, "") for name in ("reason", "rule")}
     intervals = facts.get("intervals", {})
     if not all(isinstance(text, str) for text in texts.values()) or not _are_intervals(intervals):

@@ -241,8 +241,8 @@ DEFINITIONS = (
         meaning="Mean squared distance of the features from the mean of their class; with the variance between classes "
         "it makes up tr S.",
         source=_NC,
-        caveat="Grows with the square of the features' scale: read it beside the variance between classes, by which "
-        "NC1 divides it.",
+        caveat="Grows with the square of the features' scale: read it beside the variance between classes. Their ratio "
+        "is not NC1, which weighs each direction by S_B⁺.",
     ),
     Definition(
         name="between_class_variance",

@@ -26,6 +26,7 @@ from phiscope.metrics.regime import (
 )
 
 _UNASKED = "where the coefficient test is not asked, which compares W with W₀"
+_SAME_UNITS = f"where as many units vary afterwards, which p′ counts, and {_UNASKED.removeprefix('where ')}"
 
 DEFINITIONS = (
     Definition(
@@ -36,13 +37,13 @@ DEFINITIONS = (
         direction="minimal: about as many features as outputs; extended: many more; coefficient: as at the start",
         centering="centered",
         invariances=dict.fromkeys(SHAPE_AND_OUTPUTS, _UNASKED)
-        | {"translation": "", "invertible_outputs": f"{_UNASKED}; {KEEPS_ONES}"},
+        | {"orthogonal": _SAME_UNITS, "translation": "", "invertible_outputs": f"{_UNASKED}; {KEEPS_ONES}"},
         equation=f"coefficient: S_init ≥ {FROZEN_SIMILARITY:g} and ‖W − W₀‖ ≥ {HEAD_MOVED:g} ‖W₀‖; else none where "
         f"r > p′/2; else minimal: k₉₀ ≤ r + {MINIMAL_EXTRA_FEATURES}, U ≥ {MINIMAL_USED_VARIANCE:g}, ρ_r / ρ_(r+1) ≥ "
         f"{MINIMAL_CLIFF:g} and D_LRᶜ ≤ {MINIMAL_DISTANCE:g} (or distance to collapse ≤ {MINIMAL_COLLAPSE:g}); else "
         f"extended: k₉₀ ≥ {EXTENDED_RATIO:g} r and k₉₀ > r + {MINIMAL_EXTRA_FEATURES}; else intermediate",
         meaning="Which kind of learning the features show, decided by numbers that are printed with the word; p′ is "
-        "how many directions the features have on these samples.",
+        "the number of units that vary, at most n − 1.",
         needs=("features", "outputs"),
         source="Words from arXiv:2410.04264 v1; the thresholds are phiscope's own",
         ours=True,
@@ -73,9 +74,9 @@ DEFINITIONS = (
         low=0.0,
         high=1.0,
         direction="flat: the choice of the tolerance does not matter; sloped: say which one was used",
-        centering="raw",
+        centering="mixed",
         invariances=SHAPE_AND_OUTPUTS,
-        equation="D_LR with the eigenvalues of F below ε φ₁ left out, ε = 10⁻¹⁰ .. 10⁻¹, and rank(F) there",
+        equation="D_LR with the eigenvalues of F below ε of the largest left out, ε = 10⁻¹⁰ .. 10⁻¹, and rank(F) there",
         meaning="The literal D_LR and the output rank that it used, at rank tolerances over nine decades.",
         needs=("features", "outputs"),
         source="phiscope, after arXiv:2410.04264 v3",

@@ -60,11 +60,11 @@ class RegimeEvidence:
     Attributes:
         regime: ``"coefficient"``, ``"minimal"``, ``"extended"``, ``"intermediate"``, or None where it cannot be told.
         output_rank: r, the number of independent centered outputs; 0 without outputs that vary.
-        n_directions: p', how many directions the features have on these samples: at most the number of features that
-            vary, and n - 1.
+        n_directions: p', the number of features (units) that vary, at most n - 1; not their rank, which collapse itself
+            makes small.
         k90: least k with Pihat(k) >= 0.9; None where it is never reached.
         used_variance: U.
-        evenness: PR / r.
+        relative_dimension: PR / r, the participation ratio for each independent output.
         dynamical_low_rank: D_LR = 1 - U sqrt(PR / r).
         cliff: rho_r / rho_(r+1); where nothing follows but rounding, rounding takes the place of rho_(r+1).
         collapse_distance: how unlike classes or targets the features are; None without targets.
@@ -82,7 +82,7 @@ class RegimeEvidence:
     n_directions: int = 0
     k90: int | None = None
     used_variance: float | None = None
-    evenness: float | None = None
+    relative_dimension: float | None = None
     dynamical_low_rank: float | None = None
     cliff: float | None = None
     collapse_distance: float | None = None
@@ -102,6 +102,11 @@ class RegimeEvidence:
     def _moved(self) -> bool:
         similarity, change = self.initial_kernel_similarity, self.head_change
         return (similarity is not None and similarity < 1 - 1e-9) or (change is not None and change > 0)
+
+    @property
+    def evenness(self) -> float | None:
+        """Sqrt(PR / r): 1 where the outputs' features are equally strong. D_LR = 1 - U times it."""
+        return None if self.relative_dimension is None else math.sqrt(max(self.relative_dimension, 0.0))
 
     @property
     def allowed_k90(self) -> int:
@@ -141,11 +146,11 @@ class RegimeEvidence:
 
     def _uneven_words(self) -> str:
         used, evenness = self.used_variance or 0.0, self.evenness or 0.0
-        unused = used <= math.sqrt(max(evenness, 0.0))
+        unused = used <= evenness
         cause = (
             f"unused variance, U = {_short(self.used_variance)}"
             if unused
-            else f"features of unequal strength, PR / r = {_short(self.evenness)}"
+            else f"features of unequal strength, PR / r = {_short(self.relative_dimension)}"
         )
         beside = "" if self.collapse_distance is None else f", distance to collapse {_short(self.collapse_distance)}"
         return (
@@ -185,8 +190,8 @@ class RegimeEvidence:
                 "these features"
             )
         return (
-            f"output rank r = {self.output_rank} is more than half of the {self.n_directions} directions that the "
-            "features have on these samples, so that k90 cannot reach 2 r; read D_LR = "
+            f"output rank r = {self.output_rank} is more than half of p' = {self.n_directions}, the number of units "
+            "that vary and at most n - 1, so that k90 cannot reach 2 r; read D_LR = "
             f"{_short(self.dynamical_low_rank)} beside its value for a random head instead"
         )
 
@@ -204,8 +209,8 @@ class RegimeEvidence:
         reach = ""
         if self.output_rank > REACHABLE_SHARE * self.n_directions:
             reach = (
-                f"; with r above a third of the {self.n_directions} directions of the features, extended is out of "
-                "reach of ordinary ones"
+                f"; with r above a third of p' = {self.n_directions} (units that vary, at most n - 1), extended is out "
+                "of reach of ordinary features"
             )
         return f": not minimal because {'; '.join(self.failed())}{reach}"
 
@@ -262,7 +267,7 @@ def decide_regime(
 
     Args:
         output_rank: r = rank(Fc), at least 1.
-        n_directions: p', directions of the features on these samples.
+        n_directions: p', the number of features that vary, at most n - 1.
         k90: least k with Pihat(k) >= 0.9, at least 1; None where it is never reached: no word is given then.
         used_variance: U, 0..1.
         dynamical_low_rank: D_LR, 0..1.
@@ -284,14 +289,14 @@ def decide_regime(
         'minimal'
     """
     # D_LR = 1 - U sqrt(PR / r), exactly.
-    evenness = ((1 - dynamical_low_rank) / used_variance) ** 2 if used_variance > 0 else 0.0
+    relative_dimension = ((1 - dynamical_low_rank) / used_variance) ** 2 if used_variance > 0 else 0.0
     numbers = RegimeEvidence(
         regime=None,
         output_rank=output_rank,
         n_directions=n_directions,
         k90=k90,
         used_variance=used_variance,
-        evenness=evenness,
+        relative_dimension=relative_dimension,
         dynamical_low_rank=dynamical_low_rank,
         cliff=cliff,
         collapse_distance=collapse_distance,

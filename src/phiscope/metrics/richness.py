@@ -91,15 +91,16 @@ DEFINITIONS = (
         low=0.0,
         high=1.0,
         direction=_LAZY,
-        centering="raw",
+        centering="mixed",
         invariances=CENTERED_SHAPE,
         equation="1 − tr(F⁺ Bcᵀ Bc) / (√tr(F⁺ Fc F⁺ Fc) ‖S‖)",
         needs=("features", "outputs"),
         meaning="Distance (1 − CKA) of the feature operator from a minimal projection on the span of the network's "
-        "outputs: 0 when the features are nothing but the outputs.",
+        "outputs: 0 when the features are nothing but the outputs, all equally strong.",
         source="arXiv:2410.04264 v3 (literal reading)",
-        caveat="Small is not good: shuffled labels give it too. The lazy end of a wide layer is 1 − √(r/p), not 1. "
-        "Depends on the rank tolerance when the spectrum of the outputs has no gap; biased low when n is not "
+        caveat="Small is not good: a network that fits noise may have it too. A random head on isotropic features "
+        "gives 1 − √(r/p), on others what dynamical_low_rank_random_head says; a head on weak eigenfunctions goes "
+        "beyond. Depends on the rank tolerance when the spectrum of the outputs has no gap; biased low when n is not "
         "much larger than p.",
     ),
     Definition(
@@ -117,7 +118,7 @@ DEFINITIONS = (
         needs=("features", "outputs"),
         ours=True,
         meaning="The same distance with the outputs centered before their span is taken; splits exactly into used "
-        "variance U and evenness PR / r.",
+        "variance U and evenness √(PR / r).",
         source="phiscope, after arXiv:2410.04264 v3",
         caveat="Outputs of uneven strength (regression targets of different scale) give a value above 0 at perfect "
         "collapse.",
@@ -170,8 +171,8 @@ DEFINITIONS = (
         invariances={**LINEAR_SPAN, "invertible_outputs": KEEPS_ONES},
         equation="rank(Fc) at the relative rank tolerance",
         needs=("features", "outputs"),
-        meaning="How many independent directions the centered outputs have; a classifier whose logits sum to a "
-        "constant has C − 1.",
+        meaning="How many independent directions the centered outputs have; for classes, whose outputs are taken as "
+        "differences of logits, at most C − 1.",
         source="phiscope",
         ours=True,
     ),

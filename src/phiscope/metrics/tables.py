@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from phiscope.glossary import TRANSFORMATIONS
+from phiscope.glossary.definition import Definition
+from phiscope.glossary.letters import LETTERS
 from phiscope.metrics import DEFINITIONS, TERMS, place_of
+from phiscope.moments.jackknife import NO_INTERVAL
 
 Notes = Sequence[tuple[str, str]]
 """Kind (regime, warning) and sentence."""
@@ -49,10 +52,14 @@ def definitions_page() -> str:
     parts = [
         "# Every number",
         "",
-        "Generated from the definition rows by `make docs`. Letters: n samples, p features, C outputs or classes,",
-        "c regression targets, k rank of an eigenfunction; M = E[φφᵀ] second moment, S = M − mmᵀ covariance, F and Fc",
-        "the same for outputs, D and Dc for targets, B, Bc, G, Gc the cross moments of features with outputs and with",
-        "targets, S_B between classes, S_W within; ⁺ a pseudo-inverse.",
+        "Generated from the definition rows by `make docs`.",
+        "",
+        "## Letters",
+        "",
+        "n samples, p features, C outputs or classes, c targets (classes or values), k the rank of an eigenfunction,",
+        "E[·] the mean over samples. Rows that say otherwise define their own letters.",
+        "",
+        *(f"- {words}" for _, words in LETTERS),
     ]
     for row in DEFINITIONS.values():
         parts += [
@@ -64,14 +71,38 @@ def definitions_page() -> str:
             f"- Formula: {row.equation}",
             f"- Range: {row.range}" + ("" if row.unit == "1" else f", in {row.unit}"),
             f"- Direction: {row.direction}",
-            f"- Spectrum: {row.centering}. Needs: {', '.join(row.needs)}",
+            f"- Reads: {row.spectrum_text or 'no spectrum'}. Needs: {', '.join(row.needs)}",
             f"- Invariant to: {row.invariance_text or 'none of the transformations below'}",
             f"- Source: {row.source}" + (" (our definition)" if row.ours else ""),
         ]
-        parts += [f"- Interval: even on {row.scale}"] if row.scale != "x" else []
+        parts += [f"- Interval: {interval_words(row)}"]
         parts += [f"- Caveat: {row.caveat}"] if row.caveat else []
         parts += [f"- Also called: {', '.join(row.aliases)}"] if row.aliases else []
     return "\n".join([*parts, *_invariance_table(), *_term_list()]) + "\n"
+
+
+def interval_words(row: Definition) -> str:
+    """Whether a number has an interval and how it is asked for, in Markdown.
+
+    Args:
+        row: of the number.
+
+    Example:
+        >>> interval_words(DEFINITIONS["nc1"])
+        '`m.interval("nc1")`, even on log(x)'
+        >>> interval_words(DEFINITIONS["k90"])
+        'none'
+    """
+    place = place_of(row.name)
+    if row.name in NO_INTERVAL:
+        return f"none: {NO_INTERVAL[row.name]}"
+    if place.startswith("m["):
+        return f'`m.interval("{row.name}")`, even on {"the number itself" if row.scale == "x" else row.scale}'
+    if place.startswith("m.raw."):
+        return f'`m.curve_interval("{row.name}")`, at each k'
+    if row.name in ("accuracy_lost", "loss_added"):
+        return "the second and third column of the result, over samples"
+    return "none"
 
 
 def _invariance_table() -> list[str]:

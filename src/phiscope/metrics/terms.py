@@ -56,8 +56,9 @@ REGIME_TERMS = (
     ),
     Term(
         name="cannot be told",
-        meaning="No regime word is given: there are no outputs, or they are so many that k₉₀ cannot reach twice the "
-        f"output rank (r > {TOLD_SHARE:g} p′, p′ the number of directions the features have on these samples). Read "
+        meaning="No regime word is given: there are no outputs, the outputs are not an affine function of these "
+        "features (the centered Π̂(k) never reaches 0.9, as in many early layers), or they are so many that k₉₀ cannot "
+        f"reach twice the output rank (r > {TOLD_SHARE:g} p′, p′ the number of units that vary, at most n − 1). Read "
         "D_LR beside its random head instead.",
         aliases=("regime cannot be told",),
         numbers=("regime", "dynamical_low_rank_centered", "dynamical_low_rank_random_head"),
@@ -73,9 +74,10 @@ REGIME_TERMS = (
     ),
     Term(
         name="evenness",
-        meaning="PR / r of the centered spectrum: 1 where the outputs' features are equally strong. "
-        "Centered D_LR = 1 − U √(PR / r).",
-        aliases=("PR / r",),
+        meaning="√(PR / r) of the centered spectrum: 1 where the outputs' features are equally strong. "
+        "Centered D_LR = 1 − U √(PR / r), used variance times evenness taken from 1. m.evidence.relative_dimension is "
+        "PR / r itself.",
+        aliases=("PR / r", "√(PR / r)"),
         numbers=("participation_ratio_centered", "output_rank", "dynamical_low_rank_centered"),
         place="m.evidence.evenness",
     ),
@@ -84,12 +86,22 @@ REGIME_TERMS = (
 OTHER_TERMS = (
     Term(
         name="rich and lazy",
-        meaning="Two ends of D_LR: 0 is the rich end, where the features are the outputs, and 1 the lazy one; real "
-        "layers end at 1 − √(r/p), the value of a random head. The number is never called richness, because it falls "
-        "where richness grows.",
+        meaning="Two ends of D_LR: 0 is the rich end, where the features are the outputs, all equally strong, and 1 "
+        "the lazy one. A random head on isotropic features gives 1 − √(r/p), on others what "
+        "dynamical_low_rank_random_head says; a head on weak eigenfunctions goes beyond that, up to 1. The number is "
+        "never called richness, because it falls where richness grows.",
         aliases=("richness", "rich", "lazy", "laziness", "dynamical richness", "lazy end"),
         numbers=("dynamical_low_rank", "dynamical_low_rank_random_head", "initial_kernel_similarity"),
         place='m["dynamical_low_rank"]',
+    ),
+    Term(
+        name="collapse",
+        meaning="Two things that share a word. Neural collapse: the features of a class shrink to its mean and the "
+        "means move as far apart as they can, the usual end of a classifier trained long. Dimensional collapse: the "
+        "features fall into few directions, a fault of self-supervised training.",
+        aliases=("dimensional collapse", "collapsed"),
+        numbers=("nc1", "collapse_distance", "effective_dimension_centered", "rankme"),
+        place='m["nc1"] and m["collapse_distance"], or m["effective_dimension_centered"] and m["rankme"]',
     ),
     Term(
         name="raw",
@@ -147,15 +159,26 @@ OTHER_TERMS = (
         name="infinite width",
         meaning="The limit in which a network with random weights is a Gaussian process: its kernels are fixed by "
         "depth, activation and variances of weights, whatever the targets are.",
-        aliases=("nngp", "NNGP", "Gaussian process", "K0"),
+        aliases=("nngp", "NNGP", "Gaussian process", "K0", "conjugate kernel", "conjugate kernels"),
         numbers=("kernel_rescale", "kernel_rotate", "alignment_gain", "signal_slope"),
         place="phiscope.theory.nngp(inputs)",
     ),
     Term(
         name="most probable kernels",
         meaning="Kernels of a network of finite width where its Bayesian posterior, given targets, has its saddle "
-        "point. No statement about networks trained by SGD.",
-        aliases=("MAP", "MAP kernel", "map_kernels", "most probable", "finite width", "conjugate kernel"),
+        "point: kernels C_a and their conjugates T_a. The noise on the outputs has the variance κ, `noise` in calls. "
+        "No statement about networks trained by SGD.",
+        aliases=(
+            "MAP",
+            "MAP kernel",
+            "map_kernels",
+            "most probable",
+            "finite width",
+            "conjugates",
+            "saddle point",
+            "kappa",
+            "κ",
+        ),
         numbers=("map_residual", "map_sample_share", "kernel_rotate", "alignment_gain"),
         place="phiscope.theory.map_kernels(inputs, targets, width=N)",
     ),

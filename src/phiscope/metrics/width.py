@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from phiscope.glossary.definition import LINEAR_SPAN, Definition, invariant
+from phiscope.glossary.definition import TRANSFORMATIONS, Definition, invariant
 from phiscope.linalg.products import row_products
 from phiscope.typing import FloatArray
 
@@ -82,6 +82,12 @@ def alignment_gain(kernel: FloatArray, reference: FloatArray, targets: FloatArra
     return centered_alignment(kernel, goal) - centered_alignment(reference, goal)
 
 
+_FIXED = "with g and g_b fixed"
+_READ = "with both read from the weights and the layer below scaled along"
+
+_NO_FEATURES = invariant(*TRANSFORMATIONS)
+"""Numbers of the theory alone, which no change of a network's features can move."""
+
 _THEIR_OWN = "Beside a network trained by SGD it is a distance to a reference, and no claim that the reference holds."
 
 DEFINITIONS = (
@@ -94,7 +100,7 @@ DEFINITIONS = (
         low=0.0,
         direction="1: as strong as at infinite width; smaller, larger: weaker, stronger",
         centering="none",
-        invariances=invariant("orthogonal", "permutation", "invertible_outputs"),
+        invariances=invariant("orthogonal", "permutation", isotropic_scaling=_READ, invertible_outputs=_FIXED),
         equation="⟨K, K₀⟩ / ⟨K₀, K₀⟩, K = (g/N) Φ Φᵀ + g_b, K₀ the kernel at infinite width",
         meaning="The multiple of the infinite-width kernel that is nearest to a layer's own.",
         needs=("features", "samples"),
@@ -112,21 +118,27 @@ DEFINITIONS = (
         high=1.0,
         direction="0: a multiple of the kernel at infinite width; large: another kernel",
         centering="none",
-        invariances=invariant("orthogonal", "permutation", "isotropic_scaling", "invertible_outputs"),
+        invariances=invariant(
+            "orthogonal",
+            "permutation",
+            isotropic_scaling=f"{_FIXED} only at g_b = 0; {_READ}",
+            invertible_outputs=_FIXED,
+        ),
         equation="‖K − s K₀‖ / ‖K‖",
         meaning="The share of a layer's kernel that no multiple of the infinite-width kernel explains. Under the "
         "theory it falls like 1/N; a random network's own scatter falls like 1/√N.",
         needs=("features", "samples"),
         source="phiscope, after arXiv:2405.10761",
         ours=True,
-        caveat="One network's kernel scatters about its mean even without any training: compare with the same "
-        f"network at initialization. {_THEIR_OWN}",
+        caveat="Not centered: a large g_b adds a constant to both kernels and hides rotation. One network's kernel "
+        "scatters about its mean even without any training: compare with the same network at initialization. "
+        f"{_THEIR_OWN}",
     ),
     Definition(
         name="alignment_gain",
-        title="gain of alignment",
+        title="alignment gain",
         symbol="ΔA",
-        aliases=("alignment gain",),
+        aliases=("gain of alignment",),
         range="−1 .. 1",
         low=-1.0,
         high=1.0,
@@ -149,12 +161,17 @@ DEFINITIONS = (
         low=0.0,
         direction="below 1: differences between inputs die out over depth; 1: critical; above 1: they grow",
         centering="none",
-        invariances=LINEAR_SPAN,
+        invariances=invariant(
+            "permutation", orthogonal="where the layer that makes the features is linear and turns with them"
+        ),
         equation="g ⟨φ′(h)²⟩ over h ~ N(0, q), q = g ⟨φ(h)²⟩ + g_b",
-        meaning="How much a small difference between two inputs is stretched from layer to layer of a wide network.",
+        meaning="The factor by which the squared difference of two near inputs grows from layer to layer of a wide "
+        "network; the difference itself grows by √χ. Read for each linear layer from its own weights and biases, g and "
+        "g_b.",
         needs=("head",),
         source="Schoenholz et al. 2017, arXiv:1611.01232",
-        caveat="Of a prior with these variances of weights and biases. PyTorch's default initialization has g = 1/3.",
+        caveat="Of a prior with these variances of weights and biases, and so of the parametrization: with ReLU, "
+        "φ → 2φ and W → W/2 leave the function as it is and move χ. PyTorch's default initialization has g = 1/3.",
     ),
     Definition(
         name="map_residual",
@@ -166,13 +183,14 @@ DEFINITIONS = (
         high=1e-3,
         direction="0: solved; above 10⁻³ nothing is returned",
         centering="none",
-        invariances=LINEAR_SPAN,
+        invariances=_NO_FEATURES,
         equation="max over layers of ‖Cₐ′ − Cₐ‖ / ‖Cₐ′‖ and ‖Tₐ′ − Tₐ‖ / ‖Tₐ′‖ after one more undamped step",
         meaning="How far the iteration for the kernels of a network of finite width still is from its solution.",
         needs=("samples", "targets"),
         source="phiscope",
         ours=True,
-        caveat="Says nothing of the error of the base sample: pass another seed to see that one.",
+        caveat="Of inputs and targets alone: it reads no features, so that no change of them moves it. Says nothing of "
+        "the error of the base sample: pass another seed to see that one.",
     ),
     Definition(
         name="map_sample_share",
@@ -184,13 +202,14 @@ DEFINITIONS = (
         high=1.0,
         direction="1: no tilt; small: few of the sample's points decide the averages",
         centering="none",
-        invariances=LINEAR_SPAN,
+        invariances=_NO_FEATURES,
         equation="least over layers of (Σ w)² / (n Σ w²), w = exp((g/N) φᵀ Tₐ φ)",
         meaning="How evenly the tilt toward the targets weighs the base sample.",
         needs=("samples", "targets"),
         source="phiscope; effective sample size by Kong 1992",
         ours=True,
-        caveat="Below 0.01 nothing is returned; below about 0.1 compare two seeds.",
+        caveat="Of inputs and targets alone: it reads no features, so that no change of them moves it. Below 0.01 "
+        "nothing is returned; below about 0.1 compare two seeds.",
     ),
 )
 

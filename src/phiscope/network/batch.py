@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from phiscope.errors import InputError, ShapeError
-from phiscope.inputs.parts import TARGET_KEYS, as_tensor, columns_of, described, is_rows
+from phiscope.inputs.parts import TARGET_KEYS, as_tensor, check_equal_lengths, columns_of, described, is_rows
 from phiscope.network.linear_layers import is_keras
 
 
@@ -68,7 +68,7 @@ class BatchReader:
         return self._read(raw, with_targets=False)
 
     def _read(self, raw: Any, *, with_targets: bool) -> Batch:
-        plain = columns_of(raw) if is_rows(raw) else raw
+        plain = _columns(raw) if is_rows(raw) else raw
         if isinstance(plain, Mapping):
             return self._mapping(plain, raw, with_targets)
         if is_graphs(plain):
@@ -93,7 +93,7 @@ class BatchReader:
         return self._mapping(x, x, True) if isinstance(x, Mapping) else self._batch(x, None, x)
 
     def _batch(self, x: Any, targets: Any, raw: Any) -> Batch:
-        x = columns_of(x) if is_rows(x) else x
+        x = _columns(x) if is_rows(x) else x
         if isinstance(x, Mapping):
             read = self._mapping(x, raw, True)
             args, kwargs, ignored = read.args, read.kwargs, read.ignored
@@ -107,6 +107,11 @@ class BatchReader:
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any], targets: Tensor | None, raw: Any, **more: Any
     ) -> Batch:
         size = _size_of(args, kwargs)
+        if targets is not None and targets.ndim == 0:
+            raise InputError(
+                f"a batch is {described(raw)}, whose target is a single number: it looks like one sample; expected a "
+                "batch of n samples, such as DataLoader(samples, batch_size=256) makes of a list of them"
+            )
         if size is None:
             raise InputError(
                 f"a batch is {described(raw)}, in which no tensor or array has samples on its first axis; expected "
@@ -139,6 +144,8 @@ class BatchReader:
                 key = _only_input(inputs)
                 args, taken = (self._moved(inputs if key is None else inputs[key]),), {}
                 ignored = () if key is None else tuple(name for name in inputs if name != key)
+        if isinstance(whole, _Columns):
+            check_equal_lengths(taken or {key: inputs[key] for key in inputs if key not in ignored})
         kwargs = self._moved(dict(taken))
         if target_key is not None:
             kwargs |= self._decoder_inputs(kwargs, whole[target_key])
@@ -362,6 +369,14 @@ def answered(batch: Batch, leading: tuple[int, ...]) -> Batch:
         return batch
     first = next(iter(_shapes(batch.args, batch.kwargs)), ())
     return replace(batch, size=leading[0]) if first[1:2] == leading else batch
+
+
+class _Columns(dict[str, Any]):
+    """Columns that came as rows: the inputs among them have to be of equal length in every row."""
+
+
+def _columns(rows: Any) -> _Columns:
+    return _Columns(columns_of(rows))
 
 
 def _size_of(*parts: Any) -> int | None:

@@ -102,7 +102,7 @@ class Claim:
 
 
 def spread_text(values: FloatArray, *, percent: bool = False) -> str:
-    """Mean ± standard deviation over seeds.
+    """Mean ± standard deviation over seeds; of a single one the value alone.
 
     Example:
         >>> spread_text(np.array([0.5, 0.6, 0.7])), spread_text(np.array([0.5, 0.7]), percent=True)
@@ -114,7 +114,7 @@ def spread_text(values: FloatArray, *, percent: bool = False) -> str:
     factor = 100 if percent else 1
     mean, spread = kept.mean() * factor, spread_of(kept) * factor
     if percent:
-        return f"{mean:.1f} ± {spread:.1f} %"
+        return f"{mean:.1f} %" if len(kept) == 1 else f"{mean:.1f} ± {spread:.1f} %"
     if not spread:
         return f"{mean:.4g}"
     if 0 < abs(mean) < TINY:

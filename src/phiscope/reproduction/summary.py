@@ -32,6 +32,9 @@ class ClaimRow:
     is_ours: bool
 
 
+SEEDS_HEAD = "seeds"
+"""Heading of the column that says how many seeds a row's figures are of."""
+
 RECORD_HEADS = ("condition", "epoch", "train", "test", "k90", "U", "PR / r", "cliff", "D_LR, train", "D_LR, test")
 """Headings of the table of records."""
 
@@ -90,6 +93,7 @@ class FamilySummary:
         claims: judged, in the family's order.
         heads: headings of the table of conditions, without the first.
         rows: a label and one text for each heading.
+        values: of each condition, what its texts were made of: by heading, one value a seed, None where there is none.
         n_runs: trainings that are there.
         n_missing: trainings that are not.
         seconds: all trainings together, on one core each.
@@ -104,6 +108,7 @@ class FamilySummary:
     claims: tuple[ClaimRow, ...]
     heads: tuple[str, ...]
     rows: tuple[tuple[str, tuple[str, ...]], ...]
+    values: Mapping[str, Mapping[str, list[float | None]]]
     n_runs: int
     n_missing: int
     seconds: float
@@ -134,8 +139,9 @@ def summarize(
         scale=scale,
         seeds=tuple(seeds),
         claims=claims,
-        heads=tuple(column.title for column in family.columns_at(scale)),
+        heads=(*(column.title for column in family.columns_at(scale)), SEEDS_HEAD),
         rows=tuple((condition.label, _cells(family, results, condition.label)) for condition in results.conditions),
+        values={condition.label: _values(family, results, condition.label) for condition in results.conditions},
         n_runs=len(wanted & set(outcomes)),
         n_missing=len(wanted - set(outcomes)),
         seconds=sum(outcomes[key].seconds for key in wanted & set(outcomes)),
@@ -146,10 +152,23 @@ def summarize(
 
 
 def _cells(family: Family, results: Results, label: str) -> tuple[str, ...]:
-    return tuple(
+    cells = (
         spread_text(results.values(label, column.name, column.split), percent=column.name.endswith(_PERCENT))
         for column in family.columns_at(results.scale)
     )
+    return (*cells, str(sum(outcome is not None for outcome in results.outcomes(label))))
+
+
+def _values(family: Family, results: Results, label: str) -> dict[str, list[float | None]]:
+    """What the cells were made of: one value a seed, None where it is not there."""
+    found = {
+        column.title: results.values(label, column.name, column.split).tolist()
+        for column in family.columns_at(results.scale)
+    }
+    return {
+        title: [float(f"{value:.6g}") if np.isfinite(value) else None for value in values]
+        for title, values in found.items()
+    }
 
 
 def verdict_counts(summaries: Iterable[FamilySummary], *, ours: bool = False) -> dict[str, int]:
@@ -254,6 +273,7 @@ def summary_facts(summaries: Iterable[FamilySummary]) -> dict[str, Any]:
                 for row in summary.claims
             ],
             "conditions": {label: dict(zip(summary.heads, cells, strict=True)) for label, cells in summary.rows},
+            "values": summary.values,
             **(
                 {"layers": [dict(zip(LAYER_HEADS, row, strict=True)) for row in summary.layers]}
                 if summary.layers

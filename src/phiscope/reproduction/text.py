@@ -106,9 +106,19 @@ def _finding_part(finding: FoundOut) -> list[str]:
 
 def medium_text(medium: Sequence[FamilySummary]) -> str:
     """What was run at medium scale and what is planned, and the count of its verdicts."""
-    runs, missing = sum(one.n_runs for one in medium), sum(one.n_missing for one in medium)
+    # Families share trainings, which count once.
+    wanted = {setup.key for one in medium for setup in one.family.setups(one.scale, one.seeds)}
+    found = {
+        outcome.setup.key: outcome.seconds
+        for one in medium
+        for condition in one.results.conditions
+        for outcome in one.results.outcomes(condition.label)
+        if outcome is not None
+    }
+    runs, missing, hours = len(found), len(wanted - set(found)), sum(found.values()) / 3600
     planned = sum(one.family.medium.core_minutes for one in medium if one.family.medium is not None) / 60
-    done = "not run" if not runs else f"{runs} trainings" + (f", {missing} not run" if missing else "")
+    done = "not run" if not runs else f"{runs} trainings in {hours:.1f} hours"
+    done += f", {missing} not run" if runs and missing else ""
     counted = f" {counted_text(medium)}" if runs else ""
     whole = [one.family.letter for one in medium if not one.n_missing]
     part = [f"{one.family.letter} ({one.n_missing})" for one in medium if one.n_runs and one.n_missing]
@@ -116,8 +126,8 @@ def medium_text(medium: Sequence[FamilySummary]) -> str:
     listed = (("run in full", whole), ("in part (trainings that are missing)", part), ("not run", none))
     told = "; ".join(f"{what}: {', '.join(letters)}" for what, letters in listed if letters)
     return (
-        f"Medium scale (Fashion-MNIST, {planned:.1f} core hours planned): {done}. Families {told}. A claim is judged "
-        f"when all its conditions have every seed.{counted}"
+        f"Medium scale (Fashion-MNIST, {planned:.1f} core hours planned on a quiet machine): {done}. Families {told}. "
+        f"A claim is judged when all its conditions have every seed.{counted}"
     )
 
 
@@ -135,12 +145,19 @@ and pictures) equal figures cannot be asked for, so a verdict is about size and 
 - **premise not met**: what the claim presupposes did not happen (nothing was learned, so nothing can grok);
 - **not run**: the trainings are defined and nobody has run them.
 
-Medium scale is Fashion-MNIST, 4,000 pictures, networks of half or quarter width: `phiscope reproduce --scale medium`.
-Figures are mean ± standard deviation over three seeds (more where a family says so), measured on training samples
-unless a heading says otherwise, at rank tolerance 1e-4. "Corrected" is corrected for the finite number of samples.
+Medium scale is Fashion-MNIST, 1,000 to 6,000 pictures (each family says how many), networks of half or quarter width:
+`phiscope reproduce --scale medium`. Figures are mean ± standard deviation over as many seeds as the last column says,
+measured on training samples unless a heading says otherwise, at rank tolerance 1e-4.
 Thresholds are named constants in `phiscope.reproduction.claims`. Minutes are clock time with one core for each
-training, on a machine that did other work beside. Family j is a ladder that is not of this paper; all its claims
-count as our own.
+training, on a machine that did other work beside. Families j, k and l are not of this paper; all their claims count as
+our own.
+
+In the tables: **D_LR** is the literal one, **centered** the centered one, **corrected** the one corrected for the
+finite number of samples. **gap at C** is ρ_C / ρ_(C+1) of the raw spectrum, **cliff** ρ_r / ρ_(r+1) of the centered
+one; **Pihat(C)** and **Pihat(r)** are the share of the outputs that so many leading eigenfunctions hold, raw and
+centered; **D_eff** and **PR** are centered; **D_LR, last fifth** is by how much D_LR changed in the last fifth of the
+steps. "width 0.25" is a network of a quarter of the channels or units, "initialization 0.41" one whose initial weights
+have that many times the standard deviation of He's.
 """
 
 
@@ -209,7 +226,8 @@ def _medium_part(medium: FamilySummary, pictures: str) -> list[str]:
         return lines
     lines += ["", *_numbers_table(medium)]
     if medium.records:
-        lines += ["", "Word and numbers at each record (means over seeds; words of all seeds where they differ):", ""]
+        told = "means over the seeds that are there; words of all of them where they differ"
+        lines += ["", f"Word and numbers at each record ({told}):", ""]
         lines += _table(RECORD_HEADS, medium.records)
     lines += _layers_part(medium)
     name = f"{pictures}/reproduction-{family.name}-medium.svg"
@@ -227,7 +245,7 @@ def _claims_table(summary: FamilySummary) -> list[str]:
         (_said(row.sentence, row.is_ours), row.paper, row.judgement.ours, _verdict(row.judgement), row.judgement.why)
         for row in summary.claims
     ]
-    return _table(("claim", "paper", "ours", "verdict", "why"), rows)
+    return _table(("claim", _paper_head(summary), "ours", "verdict", "why"), rows)
 
 
 def _paired_table(small: FamilySummary, medium: FamilySummary) -> list[str]:
@@ -235,7 +253,13 @@ def _paired_table(small: FamilySummary, medium: FamilySummary) -> list[str]:
         (_said(row.sentence, row.is_ours), row.paper, *_shown(row.small), *_shown(row.medium))
         for row in paired(small, medium)
     ]
-    return _table(("claim", "paper", "ours, small", "verdict, small", "ours, medium", "verdict, medium"), rows)
+    heads = ("claim", _paper_head(small), "ours, small", "verdict, small", "ours, medium", "verdict, medium")
+    return _table(heads, rows)
+
+
+def _paper_head(summary: FamilySummary) -> str:
+    """What the figures beside ours are: where all claims are our own, none of the paper's."""
+    return "expected" if all(row.is_ours for row in summary.claims) else "paper"
 
 
 def _shown(judgement: Judgement | None) -> tuple[str, str]:

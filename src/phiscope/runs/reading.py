@@ -224,7 +224,7 @@ class Run:
         """A picture of this run (needs matplotlib); ``run.figure("spectrum").save("fig.pdf", columns=1)``.
 
         Args:
-            name: spectrum, curves, classes, gallery, gradients or plane of a record; timeline, flow or why.
+            name: spectrum, curves, classes, gallery, gradients or plane of a record; timeline, flow or why; widths.
             epoch: of which record (its step, where the run counts steps); None: the last measured one.
             split: None: the first.
             k: of "plane": which two eigenfunctions, from 1.

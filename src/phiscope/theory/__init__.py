@@ -1,4 +1,10 @@
-"""Kernels of the network itself: the tangent kernel, and those of infinite and of finite width.
+"""A network beside the theory of its kernels: infinite width, finite width with targets, tangent kernel, criticality.
+
+First of all `nngp` (kernels of infinite width), `map_kernels` (the most probable ones at finite width, given targets),
+`kernel_report` (a network of yours beside both) and `criticality` (whether signals live through its layers). When to
+use them, and how far to trust them: the guide "A network beside the theory of its kernels", docs/guide/theory.md.
+
+A reference theory of the Bayesian posterior, not a diagnosis of a network trained by SGD.
 
 ::
 
@@ -12,8 +18,6 @@
     fully_connected.py  a network read as the theory's
     signals.py  `criticality`: whether differences between inputs live through the layers
     report.py   `kernel_report`: a network's kernels beside both
-
-A reference theory of the Bayesian posterior, not a diagnosis of a network trained by SGD.
 
 Source: arXiv:1806.07572 (tangent kernel), arXiv:1711.00165 (infinite width), arXiv:2405.10761 (finite width).
 """

@@ -108,11 +108,12 @@ def map_kernels(
     """The most probable kernels of a fully connected network of finite width, given targets.
 
     The theory is of the Bayesian posterior: Gaussian weights, Gaussian noise on the outputs. Networks trained by full
-    gradient descent with weight decay and Gaussian noise in every step sample it; **those trained by SGD or Adam do
-    not**, and nothing here is a statement about them.
+    gradient descent with weight decay and Gaussian noise in every step sample it; those trained by SGD or Adam do not,
+    and nothing here is a statement about them.
 
-    The saddle point neglects how kernels scatter about it, which is of relative order P / N; compare with
-    `phiscope.theory.nngp`, and trust the direction of the change more than its last digit where P > N.
+    The saddle point neglects how kernels scatter about it: a kernel scatters by 1 / sqrt(N), and what the scatter does
+    to the mean kernel is a correction of relative order P / N. Compare with `phiscope.theory.nngp`, and trust the
+    direction of the change more than its last digit where P > N.
 
     Args:
         inputs: X, shape (P, D) or pictures (P, ...); tens to a few hundred inputs.

@@ -31,12 +31,14 @@ class LayerSignal:
 
     Attributes:
         name: dotted name.
-        weight_variance: g.
-        bias_variance: g_b.
+        weight_variance: g of the layer.
+        bias_variance: g_b of the layer.
         fixed_point: q with q = g <phi(h)^2> + g_b over h ~ N(0, q); infinite where signals grow without end.
-        slope: chi = g <phi'(h)^2> there; below 1 differences between inputs die out, above 1 they grow.
+        slope: chi = g <phi'(h)^2> there, the factor of a small squared difference in one step; below 1 differences
+            between inputs die out, above 1 they grow.
         phase: "ordered" (they die out), "critical" (within 5 % of 1) or "chaotic" (they grow).
-        depth_scale: layers over which a difference falls or grows by e, 1 / |ln chi|; infinite at chi = 1.
+        depth_scale: layers over which a squared difference falls or grows by e, 1 / |ln chi|; the difference itself
+            takes twice as many. Infinite at chi = 1.
     """
 
     name: str
@@ -76,9 +78,9 @@ def criticality(model: nn.Module, inputs: Any = None) -> Criticality:
     """How a network's layers treat differences between inputs, by the variances of their weights.
 
     Each layer is taken as if it were repeated without end: q is the fixed point of its preactivations' variance and chi
-    the factor by which a small difference between two inputs is stretched in one step. PyTorch's default
-    initialization of `torch.nn.Linear` has g = 1/3, far in the ordered phase of erf (critical at pi/4 without
-    biases) and ReLU (critical at 2): deep networks of it forget their inputs.
+    the factor by which the squared difference of two near inputs is stretched in one step, the difference itself by
+    sqrt(chi). PyTorch's default initialization of `torch.nn.Linear` has g = 1/3, far in the ordered phase of erf
+    (critical at pi/4 without biases) and ReLU (critical at 2): deep networks of it forget their inputs.
 
     Args:
         model: a fully connected network with erf, ReLU or identity; see `phiscope.theory.kernel_report`.

@@ -29,7 +29,10 @@ def tangent_kernel(model: nn.Module, inputs: Any, *, block: int | None = None) -
     """The empirical tangent kernel, traced over outputs: K(x, x') = sum_c grad f_c(x) . grad f_c(x').
 
     Gradients are with respect to every parameter with ``requires_grad``, in eval mode. The trace is a sum over the C
-    outputs and not their mean. The model, its mode, its buffers and every random state are as before.
+    outputs and not their mean. At infinite width all outputs have one kernel and the trace is C times that one; at
+    finite width they differ and also act on each other, and the kernel that gradient descent follows is
+    `phiscope.theory.tangent.full_tangent_kernel`. The model, its mode, its buffers and every random state are as
+    before.
 
     The cost is one Jacobian a sample while all fit into 256 MiB (n C P float64 numbers), and grows with the
     square of the number of blocks beyond that: this is for probes of some hundred samples.

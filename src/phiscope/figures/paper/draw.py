@@ -165,7 +165,7 @@ def _paint_shades(axes: Axes, panel: Panel) -> None:
 
 
 def _scale(axes: Axes, panel: Panel) -> None:
-    from matplotlib.ticker import LogFormatter, MaxNLocator
+    from matplotlib.ticker import LogFormatter, MaxNLocator, NullFormatter
 
     for axis, told in ((axes.xaxis, panel.x), (axes.yaxis, panel.y)):
         if told.whole and not told.log and not told.names:
@@ -174,6 +174,9 @@ def _scale(axes: Axes, panel: Panel) -> None:
     if panel.x.log:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
+        if panel.x.whole:
+            axes.set_xticks(_whole_ticks(panel))
+            axes.xaxis.set_minor_formatter(NullFormatter())
     if panel.x.low is not None and not panel.x.log:
         axes.set_xlim(panel.x.low, panel.x.high)
     if not panel.y.log:
@@ -187,6 +190,15 @@ def _scale(axes: Axes, panel: Panel) -> None:
         axes.yaxis.set_minor_formatter(LogFormatter())
     if not panel.x.names:
         axes.set_ylim(max(lowest / 2, FLOOR) if panel.y.low is None else panel.y.low, panel.y.high)
+
+
+def _whole_ticks(panel: Panel) -> list[int]:
+    """Whole numbers to name on a logarithmic axis: each up to 5, else powers of ten, some between in two decades."""
+    shown = [value for line in panel.lines for value in line.x] + [value for dots in panel.dots for value in dots.x]
+    low, high = min(shown, default=1), max(shown, default=1)
+    between = (1, 2, 3, 4, 5) if high <= 5 else (1, 2, 5) if high < 100 * low else (1,)
+    every = (factor * 10**power for power in range(len(str(int(high)))) for factor in between)
+    return [tick for tick in every if low <= tick <= high]
 
 
 def _name_places(axes: Axes, names: tuple[str, ...]) -> None:

@@ -9,20 +9,20 @@ from phiscope.figures.model import Axis, Dots, Line, Mark, Panel, Sheet
 from phiscope.figures.palette import GHOST, OKABE_ITO
 from phiscope.figures.paper.captions import MADE
 from phiscope.runs import Run
-from phiscope.theory.report import KernelReport, LayerKernels, Movement
+from phiscope.theory.report import RANDOM_NETWORKS, KernelReport, LayerKernels, Movement
 
 HONEST = "A reference theory, not a diagnosis of a network trained by SGD."
 
 NUMBERS = (
     ("rescale", "Rescaling", "s", 1.0),
-    ("rotate", "Rotation", "share turned", None),
-    ("alignment_gain", "Gain of alignment", "CKA gained", 0.0),
+    ("rotate", "Rotation", "rotation", None),
+    ("alignment_gain", "Alignment gain", "CKA gained", 0.0),
 )
 """Name, title, axis, and where a kernel that is as at infinite width stands."""
 
 
 def kernel_sheet(report: KernelReport) -> Sheet:
-    """Rescaling, rotation and gain of alignment over the hidden layers.
+    """Rescaling, rotation and alignment gain over the hidden layers.
 
     Args:
         report: from `phiscope.theory.kernel_report`.
@@ -37,8 +37,8 @@ def kernel_sheet(report: KernelReport) -> Sheet:
     )
     caption = (
         f"Kernels of the hidden layers of a fully connected network ({report.activation}) on P = {report.n_inputs} "
-        "inputs, beside those of infinite width with the same variances of weights. Gray: 95 % of random networks of "
-        f"these widths.{beside} {HONEST} {MADE}"
+        "inputs, beside those of infinite width with the same variances of weights. Gray: where 95 % of random "
+        f"networks of these widths lie, estimated from {RANDOM_NETWORKS} of them.{beside} {HONEST} {MADE}"
     )
     return Sheet(name="kernels", headline="", parts=panels, caption=caption, across=3)
 
@@ -78,7 +78,7 @@ def _expected(layer: LayerKernels) -> Movement:
 
 
 def widths_sheet(run: Run) -> Sheet:
-    """Rotation and gain of alignment over the width, sampled and by theory, of a sweep over widths.
+    """Rotation and alignment gain over the width, sampled and most probable, of a sweep over widths.
 
     Args:
         run: of the study ``width-theory``.

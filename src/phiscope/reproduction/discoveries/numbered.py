@@ -99,13 +99,13 @@ _ALL = (
     ),
     _Finding(
         family="grokking",
-        title="The split it is measured on hardly matters.",
+        title="In grokking (addition) the split it is measured on hardly matters.",
         observe=grokking.split,
         labels=_ADDITION,
     ),
     _Finding(
         family="grokking",
-        title="Nor does the number of samples.",
+        title="In grokking (addition) the number of samples hardly matters either.",
         observe=grokking.sample_size,
         labels=_ADDITION,
     ),

@@ -202,10 +202,11 @@ FAMILY = Family(
         *(
             Claim(
                 sentence=f"D_LR falls while the network groks ({where}, tolerance {tolerance}, {split} samples)",
-                paper=_PAPER + " (at a tolerance that is not published; 1e-10 is ours)" * (tolerance == "1e-10"),
+                paper=_PAPER + " (its tolerance is not published; this one is ours)" * (tolerance != "0.0001"),
                 labels=(where,),
                 judge=falls(where, f"{_RICHNESS}_at_{tolerance}", split),
-                ours=tolerance == "1e-10",
+                # The paper claims it once for each task: what other tolerances and test samples say is ours to tell.
+                ours=tolerance != "0.0001",
             )
             for where, tolerance, split in (
                 ("addition", "1e-10", "train"),
@@ -213,6 +214,7 @@ FAMILY = Family(
                 ("addition", "0.01", "train"),
                 ("addition", "0.1", "train"),
                 ("addition", "0.01", "test"),
+                ("division", "0.0001", "train"),
                 ("division", "0.01", "train"),
                 ("square loss", "0.0001", "train"),
             )

@@ -100,7 +100,7 @@ _CLAIMS = (
         judge=_interior,
     ),
     Claim(
-        sentence="The least D_LR is at the best learning rate",
+        sentence="The least D_LR is within one step of the best learning rate",
         paper="0.053 / 0.025 / 0.039: both at 0.05",
         labels=(),
         judge=_coincides,
