@@ -61,12 +61,13 @@ def _index() -> str:
         "[the table](../docs/reference/definitions.md).",
         'As data: <a href="../definitions.json">definitions.json</a>.',
         "",
-        "| number | symbol | range | small and large |",
-        "|---|---|---|---|",
+        "| number | range | small and large |",
+        "|---|---|---|",
     ]
     for row in DEFINITIONS.values():
         direction = row.direction.replace("|", "\\|")
-        lines.append(f"| [{row.title}]({row.name}.md) | {row.symbol} | {row.range} | {direction} |")
+        symbol = row.symbol.replace("|", "\\|")
+        lines.append(f"| [{row.title}]({row.name}.md), {symbol} | {row.range} | {direction} |")
     return "\n".join([*lines, "", "```{toctree}", ":hidden:", "", *DEFINITIONS, "```", ""])
 
 

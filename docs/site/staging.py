@@ -69,6 +69,10 @@ class Stage:
             for path in [one for one in (self.folder / folder).rglob("*") if one.is_file()]:
                 if path not in self._put:
                     path.unlink()
+            # A run that an example wrote is gone only when its folders are: it is not written into a second time.
+            for path in sorted((self.folder / folder).rglob("*"), reverse=True):
+                if path.is_dir() and not any(path.iterdir()):
+                    path.rmdir()
 
 
 def stage_pages(stage: Stage) -> None:

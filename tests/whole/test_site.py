@@ -71,7 +71,9 @@ def test_what_an_earlier_build_left_is_removed(site, tmp_path):
     (tmp_path / "docs" / "old.md").write_text("old")
     stage = Stage(tmp_path)
     stage.put("docs/new.md", "new")
+    (tmp_path / "docs" / "runs" / "mine" / "records").mkdir(parents=True)
     stage.remove_the_rest(["docs"])
+    assert not (tmp_path / "docs" / "runs").exists()
     assert [path.name for path in (tmp_path / "docs").iterdir()] == ["new.md"]
 
 
