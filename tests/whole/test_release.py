@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 import phiscope
+from phiscope.version import RELEASED
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -75,6 +76,16 @@ def test_the_sdist_holds_what_the_tests_read():
     read = {"benchmarks", "docs", "examples", "packaging", "src", "tests", ".ci", ".github", "Makefile", "CITATION.cff"}
     assert {f"/{name}" for name in read} <= included
     assert all((ROOT / name.lstrip("/")).exists() or name == "/*.md" for name in included)
+
+
+def test_the_day_of_a_version_is_one_day():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert str(citation["version"]) == phiscope.__version__
+    assert str(citation["date-released"]) == RELEASED
+    # Between releases the next one has no section yet.
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.search(r"^## (.*)$", text, re.M)[1]
+    assert newest in ("Unreleased", f"{phiscope.__version__}, {RELEASED}")
 
 
 def test_the_version_can_be_read_as_the_workflow_reads_it():
