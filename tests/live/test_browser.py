@@ -109,6 +109,7 @@ def test_a_click_opens_a_run_and_the_list_is_a_click_away(browser: Browser, serv
     visit.until(f"document.querySelector('{SPECTRUM}').data")
     visit.until("document.getElementById('live').textContent === 'live'")
     page.get_by_role("link", name="all runs").click()
+    page.wait_for_selector("#runs tbody tr:visible")
     assert len(shown_rows(page)) == 5
     assert visit.faults == []
     assert visit.outside(served.url) == []

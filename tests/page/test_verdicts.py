@@ -65,7 +65,7 @@ def test_runs_of_which_little_is_known(tmp_path: Path) -> None:
     assert (silent.regime, silent.title, silent.since, silent.lowness) == (None, "Regime cannot be told", "", "")
     assert silent.meaning.endswith("recorded no usable outputs.")
     many = happened(write_run(tmp_path / "many", Recipe(epochs=(0, 1), classes=9, **SMALL)))
-    assert many.meaning.startswith("Output rank r = 8 is more than half of the 10 directions")
+    assert many.meaning.startswith("Output rank r = 8 is more than half of p' = 10 (units that vary, at most n - 1)")
     # One clause; the rest of the rule is shown in its own section.
     assert ";" not in many.meaning
 

@@ -55,4 +55,4 @@ def test_a_word_comes_with_what_speaks_against_the_other():
     assert "features of unequal strength, PR / r = " in regime_meaning(uneven)
     assert regime_meaning(even) == REGIME_MEANINGS["minimal"]
     none = phiscope.diagonalize(flat[:, :6], head=(np.eye(6), np.zeros(6)))
-    assert regime_meaning(none).startswith("Output rank r = 6 is more than half of the 6 directions")
+    assert regime_meaning(none).startswith("Output rank r = 6 is more than half of p' = 6 (units that vary")

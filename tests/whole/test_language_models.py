@@ -222,7 +222,7 @@ def test_the_word_is_cannot_be_told_and_what_to_read_instead():
     measured = phiscope.measure(gpt2(), texts())
     assert measured.regime is None
     sentence = measured.evidence.sentence()
-    assert sentence.startswith("cannot be told: output rank r = 15 is more than half of the 16 directions")
+    assert sentence.startswith("cannot be told: output rank r = 15 is more than half of p' = 16 (units that vary")
     assert "read D_LR" in sentence
     assert "random head" in sentence
 

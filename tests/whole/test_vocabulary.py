@@ -111,5 +111,5 @@ def test_the_word_cannot_be_told_where_the_vocabulary_spans_all_features():
     ids = torch.randint(400, (60, 21))
     measured = phiscope.measure(Words(), (ids, ids), next_token=True)
     assert measured.regime is None
-    assert measured.evidence.sentence().startswith("cannot be told: output rank r = 12 is more than half of the 12")
+    assert measured.evidence.sentence().startswith("cannot be told: output rank r = 12 is more than half of p' = 12")
     assert measured["dynamical_low_rank_random_head"] is not None

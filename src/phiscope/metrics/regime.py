@@ -190,8 +190,8 @@ class RegimeEvidence:
                 "these features"
             )
         return (
-            f"output rank r = {self.output_rank} is more than half of p' = {self.n_directions}, the number of units "
-            "that vary and at most n - 1, so that k90 cannot reach 2 r; read D_LR = "
+            f"output rank r = {self.output_rank} is more than half of p' = {self.n_directions} (units that vary, at "
+            "most n - 1), so that k90 cannot reach 2 r; read D_LR = "
             f"{_short(self.dynamical_low_rank)} beside its value for a random head instead"
         )
 
