@@ -158,7 +158,8 @@ class World:
 
     def threads_since(self) -> dict[str, str]:
         """Threads and processes that were not there: how many of each name."""
-        new = [thread.name for thread in threading.enumerate() if id(thread) not in self.threads]
+        there = [thread for thread in threading.enumerate() if not _is_compilers(thread)]
+        new = [thread.name for thread in there if id(thread) not in self.threads]
         children = [child for child in multiprocessing.active_children() if child.pid not in self.children]
         return {"threads": " ".join(sorted(new)), "processes": str(len(children))}
 
@@ -168,6 +169,12 @@ class World:
         new = sum(id(tensor) not in self.tensors for tensor in _tensors())
         grown = (torch.cuda.memory_allocated() if torch.cuda.is_available() else 0) - self.cuda_bytes
         return {"tensors": str(new), "bytes on the card": str(grown)}
+
+
+def _is_compilers(thread: threading.Thread) -> bool:
+    """Whether torch's compiler began it: its timer of idle workers comes and goes by the clock."""
+    work = getattr(thread, "_target", None)
+    return str(getattr(work, "__module__", "")).startswith("torch._inductor.")
 
 
 def _tensors() -> list[Tensor]:
