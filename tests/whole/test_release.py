@@ -51,9 +51,12 @@ def test_what_workflows_type_is_there(path):
 def test_every_push_and_pull_request_runs_what_a_person_runs():
     ci = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
     # YAML 1.1 reads the word "on" as true.
-    assert set(ci[True]) == {"push", "pull_request"}
-    (job,) = ci["jobs"].values()
-    assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
+    assert set(ci[True]) == {"push", "pull_request", "schedule"}
+    check, slow = (ci["jobs"][name] for name in ("check", "slow"))
+    assert [step["run"] for step in check["steps"] if "run" in step] == [".ci/run"]
+    assert check["if"] == "github.event_name != 'schedule'"
+    assert slow["if"] == "github.event_name == 'schedule'"
+    assert slow["steps"][-1]["run"] == "make test-slow"
     assert ci["permissions"] == {"contents": "read"}
 
 
