@@ -135,8 +135,17 @@ def _paint_panel(axes: Axes, panel: Panel) -> None:
     _paint_marks(axes, panel)
     labels = [line.label for line in panel.lines if line.label] + [dots.label for dots in panel.dots if dots.label]
     if labels:
-        # A share is small at small k.
-        axes.legend(loc="best" if panel.dots or not panel.x.log else "lower left" if panel.y.log else "upper left")
+        axes.legend(loc=_legend_place(panel))
+
+
+def _legend_place(panel: Panel) -> Literal["best", "lower left", "upper left"]:
+    """Where the curves are not; matplotlib looks for it, which takes long of many points, only where nobody knows."""
+    if panel.dots or not panel.x.log:
+        return "best"
+    if panel.y.log:
+        return "lower left"
+    # A share is small at small k, but for two classes or targets, of which one function holds nearly all.
+    return "upper left" if all(line.y[0] < 0.5 for line in panel.lines if len(line.y)) else "best"
 
 
 def _paint_line(axes: Axes, line: Line) -> None:
