@@ -143,13 +143,13 @@ def is_clearly_less(small: FloatArray, large: FloatArray) -> bool:
 
 
 def undefined(*parts: FloatArray) -> Judgement | None:
-    """A judgement when a number is missing in some seed, else None."""
+    """A judgement when a number is missing in some seed, else None: without it there is nothing to compare."""
     if all(np.isfinite(part).all() for part in parts):
         return None
     return Judgement(
-        verdict="not reproduced",
+        verdict="premise not met",
         ours=" against ".join(spread_text(part) for part in parts),
-        why="a number could not be measured in every seed",
+        why="a number could not be measured in every seed, as where features or outputs are constant",
     )
 
 
@@ -275,7 +275,9 @@ def ends_in(
 
 def _when(first: object, end: str, by_epoch: float | None) -> str:
     epoch = getattr(first, "epoch", None)
-    return end if by_epoch is None or epoch is None else f"epoch {epoch:.2g}"
+    if by_epoch is None or epoch is None:
+        return end if by_epoch is None else f"{end} at the end"
+    return f"epoch {epoch:.2g}"
 
 
 def moves(number: str, start: str, end: str, *, up: bool | None, split: str = "train") -> Judge:

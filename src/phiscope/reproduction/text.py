@@ -142,7 +142,8 @@ and pictures) equal figures cannot be asked for, so a verdict is about size and 
   ratio on a logarithmic scale;
 - **direction only**: the right order, but smaller or not clear in every seed;
 - **not reproduced**: the other way round, or absent. Such a claim stays in the table, with the reason;
-- **premise not met**: what the claim presupposes did not happen (nothing was learned, so nothing can grok);
+- **premise not met**: what the claim presupposes did not happen (nothing was learned, so nothing can grok;
+  features are constant, so that they have no number to compare);
 - **not run**: the trainings are defined and nobody has run them.
 
 Medium scale is Fashion-MNIST, 1,000 to 6,000 pictures (each family says how many), networks of half or quarter width:
