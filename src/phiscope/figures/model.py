@@ -14,6 +14,16 @@ from numpy.typing import NDArray
 Dash = Literal["solid", "dashed", "dotted"]
 
 
+def ending(name: str, most: int) -> str:
+    """A name in at most so many letters, of which the end stays: it tells a layer from its neighbors.
+
+    Example:
+        >>> ending("vit.encoder.layer.10", 10), ending("head", 10)
+        ('….layer.10', 'head')
+    """
+    return name if len(name) <= most else "…" + name[1 - most :]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Axis:
     """One axis of a panel.

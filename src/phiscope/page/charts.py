@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from phiscope.figures.classes import SHOWN_CLASSES
-from phiscope.figures.model import Axis, HeatMap, Line, Panel
+from phiscope.figures.model import Axis, HeatMap, Line, Panel, ending
 from phiscope.figures.palette import DIVERGING, INK, SEQUENTIAL
 from phiscope.figures.spectra import FLOOR
 
@@ -149,7 +149,11 @@ def _axis(axis: Axis, low: float | None, high: float | None) -> Spec:
     }
     if axis.names:
         places = list(range(1, len(axis.names) + 1))
-        spec |= {"tickmode": "array", "tickvals": places, "ticktext": [escaped(_short(name)) for name in axis.names]}
+        spec |= {
+            "tickmode": "array",
+            "tickvals": places,
+            "ticktext": [escaped(ending(name, 17)) for name in axis.names],
+        }
         spec |= {"tickangle": -35, "automargin": True}
     if axis.log:
         spec |= {"type": "log"} | _log_ticks(axis, low, high)

@@ -275,9 +275,9 @@ def ends_in(
 
 def _when(first: object, end: str, by_epoch: float | None) -> str:
     epoch = getattr(first, "epoch", None)
-    if by_epoch is None or epoch is None:
-        return end if by_epoch is None else f"{end} at the end"
-    return f"epoch {epoch:.2g}"
+    if by_epoch is None:
+        return end
+    return f"{end} at the end" if epoch is None else f"epoch {epoch:.2g}"
 
 
 def moves(number: str, start: str, end: str, *, up: bool | None, split: str = "train") -> Judge:

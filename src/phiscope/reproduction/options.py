@@ -30,7 +30,7 @@ SUMMARY = (
     "Set the paper's claims beside what comes out here: run the trainings that are missing, print a verdict for each "
     "claim, write a page. Ctrl-C keeps every finished training; the same command goes on from there."
 )
-SCALES = "medium: Fashion-MNIST, about 10 hours on one core; full: files and a GPU"
+SCALES = "medium: Fashion-MNIST, 8 to 16 hours on one core; full: files and a GPU"
 EXAMPLES = ("grokking", "--jobs 2", "--scale medium", "code --scale full --data data")
 
 

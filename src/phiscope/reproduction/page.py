@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -87,8 +86,6 @@ def write_docs(summaries: Sequence[FamilySummary], folder: Path, *, medium: Sequ
     for name, beside in summary_facts(medium).items():
         known[name]["medium"] = beside
     facts = json.dumps(known, indent=1, ensure_ascii=False, allow_nan=False)
-    # Values of seeds stay on one line.
-    facts = re.sub(r"\[\s+([^\[\]{}\"]+?)\s+\]", lambda found: f"[{' '.join(found[1].split())}]", facts)
     _written(folder / "reproduction.json", facts + "\n")
     return _written(
         folder / "reproduction.md",

@@ -116,6 +116,11 @@ class FamilySummary:
     layers: tuple[tuple[str, ...], ...]
     results: Results
 
+    @property
+    def paper_head(self) -> str:
+        """What the figures beside ours are called: where all claims are our own, none of them is the paper's."""
+        return "expected" if all(row.is_ours for row in self.claims) else "paper"
+
 
 def summarize(
     family: Family, outcomes: Mapping[str, Outcome], *, scale: Scale, seeds: Sequence[int] = SEEDS

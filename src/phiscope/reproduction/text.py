@@ -246,7 +246,7 @@ def _claims_table(summary: FamilySummary) -> list[str]:
         (_said(row.sentence, row.is_ours), row.paper, row.judgement.ours, _verdict(row.judgement), row.judgement.why)
         for row in summary.claims
     ]
-    return _table(("claim", _paper_head(summary), "ours", "verdict", "why"), rows)
+    return _table(("claim", summary.paper_head, "ours", "verdict", "why"), rows)
 
 
 def _paired_table(small: FamilySummary, medium: FamilySummary) -> list[str]:
@@ -254,13 +254,8 @@ def _paired_table(small: FamilySummary, medium: FamilySummary) -> list[str]:
         (_said(row.sentence, row.is_ours), row.paper, *_shown(row.small), *_shown(row.medium))
         for row in paired(small, medium)
     ]
-    heads = ("claim", _paper_head(small), "ours, small", "verdict, small", "ours, medium", "verdict, medium")
+    heads = ("claim", small.paper_head, "ours, small", "verdict, small", "ours, medium", "verdict, medium")
     return _table(heads, rows)
-
-
-def _paper_head(summary: FamilySummary) -> str:
-    """What the figures beside ours are: where all claims are our own, none of the paper's."""
-    return "expected" if all(row.is_ours for row in summary.claims) else "paper"
 
 
 def _shown(judgement: Judgement | None) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from phiscope.errors import InputError, MissingDependencyError
-from phiscope.figures.model import Dots, HeatMap, Line, Panel, Pictures, Sheet
+from phiscope.figures.model import Dots, HeatMap, Line, Panel, Pictures, Sheet, ending
 from phiscope.figures.palette import DIVERGING, GHOST, INK, SEQUENTIAL
 from phiscope.figures.spectra import FLOOR
 
@@ -58,6 +58,9 @@ SETTLED = 2
 
 NAMED = 24
 """At most about so many places are named on an axis."""
+
+NAME_LETTERS = 26
+"""Letters of such a name."""
 
 
 def drawn(sheet: Sheet, *, columns: Columns | None = None, purpose: str = "a figure") -> Drawing:
@@ -214,7 +217,7 @@ def _name_places(axes: Axes, names: tuple[str, ...]) -> None:
     step = -(-len(names) // NAMED) or 1
     places = list(range(len(names) - 1, -1, -step))[::-1]
     # "$" would start a formula.
-    words = [_short(names[place]).replace("$", r"\$") for place in places]
+    words = [ending(names[place], NAME_LETTERS).replace("$", r"\$") for place in places]
     axes.set_xticks([place + 1 for place in places], words, rotation=45, ha="right", fontsize=6)
 
 
@@ -244,7 +247,9 @@ def _paint_map(axes: Axes, heat: HeatMap) -> None:
     image = axes.imshow(values, vmin=heat.low, vmax=heat.high, cmap=colors, extent=extent, aspect="auto")
     axes.set(title=heat.title, xlabel=heat.column_title, ylabel=heat.row_title)
     if heat.row_labels and rows <= 2 * NAMED:
-        axes.set_yticks(range(1, rows + 1), [_short(one).replace("$", r"\$") for one in heat.row_labels], fontsize=6)
+        axes.set_yticks(
+            range(1, rows + 1), [ending(one, NAME_LETTERS).replace("$", r"\$") for one in heat.row_labels], fontsize=6
+        )
     for start, stop in heat.clusters:
         axes.plot([start + 0.6, stop + 0.4], [0.5, 0.5], color=INK, lw=2, clip_on=False, solid_capstyle="butt")
     for start, stop in heat.row_clusters:
@@ -252,10 +257,6 @@ def _paint_map(axes: Axes, heat: HeatMap) -> None:
     scale = axes.figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02)
     scale.outline.set_linewidth(0.4)
     scale.set_label(heat.scale, fontsize=7)
-
-
-def _short(name: str, most: int = 26) -> str:
-    return name if len(name) <= most else "…" + name[1 - most :]
 
 
 def _paint_pictures(axes: Axes, pictures: Pictures) -> None:
