@@ -19,7 +19,7 @@ author = "The phiscope maintainers"
 copyright = "the phiscope maintainers, Apache-2.0"
 version = release = phiscope.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_gallery.gen_gallery"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_gallery.gen_gallery", "name_links"]
 root_doc = "index"
 exclude_patterns = ["examples/**", "**/GALLERY_HEADER.rst"]
 # Words in single backticks are names of the code where there is such a name, and stay plain words elsewhere.

@@ -185,3 +185,29 @@ def test_issue_forms_ask_for_the_doctor(path):
 
 def test_there_are_issue_forms():
     assert len(FORMS) >= 2
+
+
+def test_names_in_sentences_and_blocks_lead_to_their_entries_and_nothing_else_does(site):
+    from name_links import link_names
+
+    known = {"phiscope.view": "v.html", "phiscope.runs.Run": "r.html#run"}
+    dot, code = '<span class="o">.</span>', '<code class="docutils literal notranslate"><span class="pre">'
+
+    def name(word):
+        return f'<span class="n">{word}</span>'
+
+    block = name("phiscope") + dot + name("view") + dot + name("show")
+    assert link_names(block, known) == (
+        f'<a class="name" href="v.html">{name("phiscope")}{dot}{name("view")}</a>{dot}{name("show")}'
+    )
+    assert link_names(f"{code}phiscope.runs.Run(x)", known) == (
+        f'{code}<a class="name" href="r.html#run">phiscope.runs.Run</a>(x)'
+    )
+    # Not a command, not a longer name, not what is a link already.
+    for plain in (
+        f"{code}phiscope view RUN",
+        f"{code}phiscope.viewing",
+        name("phiscope") + dot + name("viewing"),
+        f'<a href="x.html">{code}phiscope.view</span></code></a>',
+    ):
+        assert link_names(plain, known) == plain
