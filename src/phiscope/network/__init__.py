@@ -3,7 +3,7 @@
 ::
 
     isolation.py      run a network and leave no trace: modes, buffers, random states
-    attributes.py     plain attributes of modules, and generators in data sets, put back or named
+    state.py          parameters, plain attributes of modules, and generators in data sets, put back or named
     batch.py          one raw batch as the model takes it, and its targets
     samples.py        which rows of a pass count as samples, and the target of each
     linear_layers.py  which layers are linear, their weights as one (C, p) matrix

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from phiscope.errors import InputError
-from phiscope.network.attributes import PlainState, Undo, generator_undo, generators_of
+from phiscope.network.state import KeptParameters, PlainState, Undo, generator_undo, generators_of
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -66,8 +66,8 @@ def isolated(model: nn.Module, *, data: object = None, device: torch.device | No
     """Evaluate a network inside this block; afterwards it and every random state are as before.
 
     Inside: eval mode, no gradients, autocast off, compiled parts run eagerly. Afterwards, whatever happened:
-    the train/eval flag of each submodule, buffers, embeddings that renormalize themselves, plain attributes of
-    modules, and the random states of Python, NumPy, torch (CPU, CUDA, MPS) and of the generators that a DataLoader,
+    the train/eval flag of each submodule, parameters and where they are, buffers, plain attributes of modules, and
+    the random states of Python, NumPy, torch (CPU, CUDA, MPS) and of the generators that a DataLoader,
     its samplers, its data set and that data set's transforms carry. An attribute that cannot be put back is named in a
     warning, once.
 
@@ -139,7 +139,14 @@ def _keep(undo: list[Undo], model: nn.Module, data: object) -> None:
         _name_moved(model, plain.moved())
 
     undo.append(plain_back)
-    undo.append(_tensors_back(model))
+    undo.append(_buffers_back(model))
+    parameters = KeptParameters(model)
+
+    def parameters_back() -> None:
+        parameters.put_back()
+        _name_moved(model, parameters.moved())
+
+    undo.append(parameters_back)
 
 
 def _enter(undo: list[Undo], model: nn.Module, devices: set[str]) -> None:
@@ -209,19 +216,12 @@ def has_compiled_part(model: nn.Module) -> bool:
     return any(hasattr(m, "_orig_mod") or m._compiled_call_impl is not None for m in model.modules())
 
 
-def _tensors_back(model: nn.Module) -> Undo:
+def _buffers_back(model: nn.Module) -> Undo:
     kept = [
         (module._buffers, name, buffer, buffer.detach().clone(), [buffer._version])
         for module in model.modules()
         for name, buffer in module._buffers.items()
         if buffer is not None and not buffer.is_inference()
-    ]
-    # nn.Embedding(max_norm=...) rewrites its weight in every forward pass, in eval mode too.
-    renormalizing = [
-        (weight, weight.detach().clone())
-        for module in model.modules()
-        if getattr(module, "max_norm", None) is not None
-        and isinstance(weight := getattr(module, "weight", None), nn.Parameter)
     ]
 
     def undo() -> None:
@@ -230,8 +230,6 @@ def _tensors_back(model: nn.Module) -> Undo:
             if buffer._version != version[0]:
                 _rewrite(buffer, copy)
                 version[0] = buffer._version
-        for weight, copy in renormalizing:
-            _rewrite(weight, copy)
 
     return undo
 

@@ -8,12 +8,14 @@ import pytest
 import torch
 from torch import nn
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
+from transformers import BertConfig, BertForSequenceClassification
 
 import phiscope
-from phiscope.network import attributes, hooks, isolation
-from phiscope.network.attributes import PlainState, generators_of
+from phiscope.network import hooks, isolation
+from phiscope.network import state as kept_state
 from phiscope.network.hooks import deafened, listening
 from phiscope.network.isolation import isolated, put_back
+from phiscope.network.state import PlainState, generators_of
 from untouched import untouched
 
 X = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
@@ -171,7 +173,7 @@ def test_a_tensor_too_large_to_copy_is_watched(monkeypatch):
             self.table += 1
             return self.body(x)
 
-    monkeypatch.setattr(attributes, "COPIED_BYTES", 100)
+    monkeypatch.setattr(kept_state, "COPIED_BYTES", 100)
     with pytest.warns(UserWarning, match="changes table"):
         phiscope.measure(Large(), (X, Y))
 
@@ -309,3 +311,174 @@ def test_a_network_that_hooks_itself_does_so_once():
     with isolated(plain):
         plain.note = 1
     assert not hasattr(plain, "note")
+
+
+class Adapted(nn.Linear):
+    """A low-rank adapter that `eval()` merges into the weight and `train()` takes out again."""
+
+    def __init__(self):
+        super().__init__(8, 3)
+        self.down, self.up, self.merged = nn.Parameter(torch.randn(2, 8)), nn.Parameter(torch.randn(3, 2)), False
+
+    def train(self, mode=True):
+        super().train(mode)
+        if mode == self.merged:
+            self.weight.data += (1 if not mode else -1) * self.up @ self.down
+            self.merged = not mode
+        return self
+
+    def forward(self, x):
+        told = nn.functional.linear(x, self.weight, self.bias)
+        return told if self.merged else told + x @ self.down.T @ self.up.T
+
+
+class Frozen(nn.Sequential):
+    """Its body learns in training mode only."""
+
+    def train(self, mode=True):
+        super().train(mode)
+        for parameter in self[0].parameters():
+            parameter.requires_grad_(mode)
+        return self
+
+
+class Fused(nn.Module):
+    """Two branches in training, in evaluation one layer in their place, with a buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.head = nn.Linear(4, 8), nn.Linear(4, 8), nn.Linear(8, 3)
+
+    def train(self, mode=True):
+        super().train(mode)
+        if not mode and not hasattr(self, "one"):
+            self.one = nn.Linear(4, 8)
+            self.one.weight.data = self.a.weight.data + self.b.weight.data
+            self.one.bias.data = self.a.bias.data + self.b.bias.data
+            self.register_buffer("fused", torch.ones(()))
+            del self.a, self.b
+        return self
+
+    def forward(self, x):
+        return self.head((self.one(x) if hasattr(self, "one") else self.a(x) + self.b(x)).relu())
+
+
+class Averaged(nn.Sequential):
+    """Evaluates under other weights: exchanged in memory, or by other memory."""
+
+    def train(self, mode=True):
+        super().train(mode)
+        if not mode:
+            self[0].weight.data.mul_(0.5)
+            self[2].weight.data = self[2].weight.data * 0.9
+        return self
+
+
+class Normalizing(nn.Module):
+    """Writes to its weights in each forward pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        self.b.weight.data = nn.functional.normalize(self.b.weight.data, dim=1)
+        with torch.no_grad():
+            self.a.weight.clamp_(-0.1, 0.1)
+        self.a.bias = nn.Parameter(self.a.bias * 2)
+        return self.b(self.a(x).tanh())
+
+
+def _three(kind):
+    return kind(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Sequential(nn.Linear(4, 8), nn.Tanh(), Adapted()),
+        lambda: _three(Frozen),
+        Fused,
+        lambda: _three(Averaged),
+        Normalizing,
+    ],
+    ids=["adapter", "freezing", "fused", "averaged", "normalizing"],
+)
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("copied", [True, False], ids=["copied", "too large to copy"])
+def test_what_a_change_of_mode_or_a_pass_does_to_parameters_is_undone(make, training, copied, monkeypatch):
+    torch.manual_seed(0)
+    net = make().train(training)
+    known = "train" in vars(net) or any(type(part).train is not nn.Module.train for part in net.modules())
+    if not copied:
+        monkeypatch.setattr(kept_state, "COPIED_BYTES", 0)
+        if not known:
+            pytest.skip("what nobody expects to be written is copied where there is room, and named elsewhere")
+    held = {name: (id(one), one.data_ptr(), one.requires_grad) for name, one in net.named_parameters()}
+    values = {name: one.clone() for name, one in net.state_dict().items()}
+    names, modes = list(net.state_dict()), [part.training for part in net.modules()]
+    phiscope.measure(net, (X, Y))
+    assert {name: (id(one), one.data_ptr(), one.requires_grad) for name, one in net.named_parameters()} == held
+    assert list(net.state_dict()) == names
+    assert all(torch.equal(net.state_dict()[name], value) for name, value in values.items())
+    assert [part.training for part in net.modules()] == modes
+
+
+def test_a_parameter_that_stays_is_not_written_so_that_a_backward_pass_goes_on():
+    net = _three(Frozen)
+    loss = nn.functional.cross_entropy(net(X), Y)
+    versions = [one._version for one in net.parameters()]
+    phiscope.measure(net, (X, Y))
+    assert [one._version for one in net.parameters()] == versions
+    loss.backward()
+
+
+def test_nan_in_a_weight_is_no_change():
+    net = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
+    with torch.no_grad():
+        net[0].weight[0, 0] = torch.nan
+    kept, version = kept_state.KeptParameters(net), net[0].weight._version
+    kept.put_back()
+    assert net[0].weight._version == version
+
+
+def test_a_weight_without_a_copy_that_a_pass_writes_to_is_named(monkeypatch):
+    monkeypatch.setattr(kept_state, "COPIED_BYTES", 0)
+    with pytest.warns(UserWarning, match=r"changes a\.weight, which phiscope cannot put back"):
+        phiscope.measure(Normalizing(), (X, Y))
+
+
+def test_an_object_of_any_package_that_a_class_comes_from_is_put_back_and_nothing_is_said(recwarn):
+    """A class of our own derived from one of another package, or around one, changes that package's configuration."""
+    config = BertConfig(
+        vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, num_labels=3
+    )
+
+    class Derived(BertForSequenceClassification):
+        pass
+
+    class Around(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.config, self.inner = config, BertForSequenceClassification(config)
+
+        def forward(self, input_ids, labels=None):
+            return self.inner(input_ids=input_ids, labels=labels)
+
+    for net in (Derived(config), Around()):
+        with isolated(net):
+            net(input_ids=torch.ones(2, 4, dtype=torch.long), labels=torch.zeros(2, dtype=torch.long))
+            assert config.problem_type == "single_label_classification"
+        assert config.problem_type is None
+    assert not [one for one in recwarn if "cannot put back" in str(one.message)]
+
+
+def test_the_question_to_a_loss_leaves_the_configuration_alone():
+    config = BertConfig(
+        vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, num_labels=3
+    )
+    net = type("Mine", (BertForSequenceClassification,), {})(config)
+    batch = {"input_ids": torch.randint(0, 20, (8, 5)), "labels": torch.randint(0, 2, (8, 3))}
+    with pytest.raises(phiscope.errors.ShapeError):
+        phiscope.measure(net, [batch])
+    assert config.problem_type is None

@@ -1,7 +1,9 @@
-"""State outside of parameters and buffers: counters, running means and generators that a forward pass may move.
+"""What a forward pass or a change of mode may move in a network without being asked, and how it comes back.
 
 Numbers, arrays, containers and generators that a module holds as plain attributes are put back, also inside objects of
-the network's own package. What cannot be put back is watched and named.
+the network's own package. So are parameters: a `train()` that is overridden may merge an adapter into a weight,
+exchange weights for their average, freeze parameters or put a fused layer in place of its branches, and `eval()` calls
+it; a forward pass may normalize or clamp a weight. What cannot be put back is watched and named.
 """
 
 from __future__ import annotations
@@ -16,13 +18,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader, Dataset
 
 Undo = Callable[[], object]
 
 
 COPIED_BYTES = 2**28
-"""So much of tensors and arrays in plain attributes is copied before a pass, 256 MiB; the rest is only watched."""
+"""So much of tensors and arrays in plain attributes is copied before a pass, 256 MiB, and as much of parameters; the
+rest is only watched."""
 
 
 DEPTH = 4
@@ -45,13 +49,14 @@ class PlainState:
     def __init__(self, model: nn.Module) -> None:
         self._room = COPIED_BYTES
         self._seen: set[int] = set()
+        self._strangers: set[int] = set()
         self._undo: list[Undo] = []
         self._watched: list[tuple[str, Callable[[], bool]]] = []
         self._model, self._n_hooks, self._additions_stay = model, _count_hooks(model), False
         # Sharded wrappers keep the state of their collectives in attributes: taking that back would break them.
-        for name, module in () if any(map(_is_sharded, model.modules())) else model.named_modules():
+        for name, module in () if any(map(is_sharded, model.modules())) else model.named_modules():
             if not (isinstance(module, LazyModuleMixin) and module.has_uninitialized_params()):  # type: ignore[misc]
-                own = type(module).__module__.partition(".")[0]
+                own = frozenset(kind.__module__.partition(".")[0] for kind in type(module).__mro__) - _EVERYBODYS
                 self._keep_namespace(vars(module), name, _TORCH_OWN, own, 0)
 
     def put_back(self) -> None:
@@ -69,7 +74,7 @@ class PlainState:
         return [name for name, changed in self._watched if changed()]
 
     def _keep_namespace(
-        self, space: MutableMapping[Any, Any], name: str, left_out: frozenset[str], own: str, depth: int
+        self, space: MutableMapping[Any, Any], name: str, left_out: frozenset[str], own: frozenset[str], depth: int
     ) -> None:
         kept = {key: value for key, value in space.items() if key not in left_out}
 
@@ -86,8 +91,11 @@ class PlainState:
         for key, value in kept.items():
             self._keep(value, f"{name}.{key}" if name else str(key), own, depth)
 
-    def _keep(self, value: Any, name: str, own: str, depth: int) -> None:
+    def _keep(self, value: Any, name: str, own: frozenset[str], depth: int) -> None:
         if depth >= DEPTH or id(value) in self._seen or isinstance(value, _UNTOUCHED):
+            return
+        if hasattr(value, "__dict__") and not isinstance(value, _KNOWN_KINDS):
+            self._keep_object(value, name, own, depth)
             return
         self._seen.add(id(value))
         if isinstance(value, Tensor):
@@ -100,14 +108,18 @@ class PlainState:
             self._keep_namespace(value, name, frozenset(), own, depth + 1)
         elif isinstance(value, list | set | deque | tuple):
             self._keep_items(value, name, own, depth)
-        elif hasattr(value, "__dict__"):
-            if type(value).__module__.partition(".")[0] == own:
-                self._keep_namespace(vars(value), name, frozenset(), own, depth + 1)
-            else:
-                before = dict(vars(value))
-                self._watched.append((name, lambda: not _same_items(vars(value), before)))
 
-    def _keep_items(self, value: Any, name: str, own: str, depth: int) -> None:
+    def _keep_object(self, value: Any, name: str, own: frozenset[str], depth: int) -> None:
+        if type(value).__module__.partition(".")[0] in own:
+            self._seen.add(id(value))
+            self._keep_namespace(vars(value), name, frozenset(), own, depth + 1)
+        elif id(value) not in self._strangers:
+            # Another module may be of its package.
+            self._strangers.add(id(value))
+            before = dict(vars(value))
+            self._watched.append((name, lambda: not _same_items(vars(value), before)))
+
+    def _keep_items(self, value: Any, name: str, own: frozenset[str], depth: int) -> None:
         items = list(value)
 
         def undo() -> None:
@@ -162,11 +174,133 @@ _UNTOUCHED = (
 )
 
 
+_EVERYBODYS = frozenset({"torch", "builtins", "typing", "abc"})
+"""Packages that every module comes from."""
+
+_KNOWN_KINDS = (Tensor, np.ndarray, *_GENERATORS, dict, list, set, deque, tuple)
+
+
 def _same_items(now: dict[str, Any], before: dict[str, Any]) -> bool:
     return len(now) == len(before) and all(key in before and before[key] is value for key, value in now.items())
 
 
-def _is_sharded(module: nn.Module) -> bool:
+class KeptParameters:
+    """Parameters, whether they are learned, and where they are, as they are at construction.
+
+    Values are copied of what is known to be rewritten, of all others as far as 256 MiB last; the rest is watched.
+
+    Args:
+        model: the network, unwrapped.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._undo: list[Undo] = []
+        self._watched: list[tuple[str, Tensor, int]] = []
+        # Sharded wrappers exchange parameters in every pass and put them back themselves.
+        if any(map(is_sharded, model.modules())):
+            return
+        switching = [module for module in model.modules() if _switches(module)]
+        parts = {id(part) for module in switching for part in module.modules()}
+        rewritten = {id(one) for module in switching for one in module.parameters()} | {
+            # nn.Embedding(max_norm=...) rewrites its weight in every forward pass, in eval mode too.
+            id(module._parameters.get("weight"))
+            for module in model.modules()
+            if getattr(module, "max_norm", None) is not None
+        }
+        named = [(name, one) for name, one in model.named_parameters() if not is_lazy(one)]
+        named.sort(key=lambda entry: id(entry[1]) not in rewritten)
+        room = COPIED_BYTES
+        for name, parameter in named:
+            self._undo.append(_learned_or_not(parameter))
+            # Quantized weights and those of other libraries look after themselves.
+            if type(parameter) is not nn.Parameter or parameter.is_meta or parameter.is_inference():
+                continue
+            fits = parameter.nbytes <= room
+            if fits or id(parameter) in rewritten:
+                room -= parameter.nbytes if fits else 0
+                self._undo.append(
+                    _value_of(parameter, copied=parameter.data.clone() if fits else parameter.data.to("cpu", copy=True))
+                )
+            else:
+                self._undo.append(_value_of(parameter, copied=None))
+                self._watched.append((name, parameter, parameter._version))
+        self._undo += list(_places(model, parts))
+
+    def put_back(self) -> None:
+        """Put back everything that can be; a second call changes nothing."""
+        for undo in reversed(self._undo):
+            undo()
+
+    def moved(self) -> list[str]:
+        """Names of parameters that were written to and of which there is no copy."""
+        return [name for name, parameter, version in self._watched if parameter._version != version]
+
+
+def _switches(module: nn.Module) -> bool:
+    """Whether a change of mode does more than set the flag."""
+    return "train" in vars(module) or type(module).train is not nn.Module.train
+
+
+def _learned_or_not(parameter: nn.Parameter) -> Undo:
+    learned = parameter.requires_grad
+
+    def undo() -> None:
+        if parameter.requires_grad != learned:
+            parameter.requires_grad_(learned)
+
+    return undo
+
+
+def _value_of(parameter: nn.Parameter, copied: Tensor | None) -> Undo:
+    memory = parameter.data
+
+    def undo() -> None:
+        if parameter.data_ptr() != memory.data_ptr() or parameter.shape != memory.shape:
+            parameter.data = memory
+        # Compared first: writing, also of the same numbers, would spoil a backward pass that is under way.
+        if copied is not None and not _same_bits(memory, copied.to(memory.device)):
+            with torch.no_grad():
+                parameter.copy_(copied)
+
+    return undo
+
+
+def _places(model: nn.Module, parts: set[int]) -> Iterator[Undo]:
+    """Which parameters each module holds; of parts of what switches, also modules and buffers, and nothing new."""
+    for module in model.modules():
+        if hasattr(module, "_hf_hook"):
+            continue  # Weights that are kept elsewhere between passes are new objects after each.
+        whole = id(module) in parts
+        for space in (module._parameters, module._modules, module._buffers) if whole else (module._parameters,):
+            yield _entries_of(space, whole)
+
+
+def _entries_of(space: dict[str, Any], whole: bool) -> Undo:
+    kept = dict(space)
+
+    def undo() -> None:
+        added = {} if whole else {key: value for key, value in space.items() if key not in kept}
+        wanted = kept | added
+        if list(space) != list(wanted) or any(space[key] is not value for key, value in wanted.items()):
+            space.clear()
+            space.update(wanted)
+
+    return undo
+
+
+_WHOLE_NUMBERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def _same_bits(one: Tensor, other: Tensor) -> bool:
+    """Equality that takes NaN for NaN."""
+    if one.is_complex():
+        one, other = torch.view_as_real(one), torch.view_as_real(other)
+    kind = _WHOLE_NUMBERS[one.element_size()]
+    return torch.equal(one.view(kind), other.view(kind))
+
+
+def is_sharded(module: nn.Module) -> bool:
+    """Whether a module is a wrapper that keeps its parameters in parts, on several devices."""
     return any(kind.__module__.startswith("torch.distributed") for kind in type(module).__mro__)
 
 
