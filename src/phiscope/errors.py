@@ -6,6 +6,7 @@
     ├── InputError            what came in cannot be used (also a ValueError)
     │   ├── ShapeError        array shapes do not fit together
     │   ├── NonFiniteError    NaN or Inf, with the place where it was found
+    │   │   └── ReachError    finite, but too large or too small for sums of fourth powers
     │   ├── EmptyDataError    no samples, or too few for the question
     │   └── TargetError       targets that cannot be read as classes or values
     ├── HeadError             the model could not be split into feature map and head
@@ -68,6 +69,10 @@ class NonFiniteError(InputError):
         super().__init__(message)
         self.where = where
         self.batch = batch
+
+
+class ReachError(NonFiniteError):
+    """Finite numbers whose fourth powers leave the range of float64, as a training that diverges has them."""
 
 
 class EmptyDataError(InputError):

@@ -328,3 +328,42 @@ def test_masked_entries_of_batches_are_refused(place):
     with pytest.raises(InputError, match=f"{words}: 1 of 300 rows .*the first is row 4"):
         phiscope.measure(NET, [masked[place]])
     assert phiscope.measure(NET, [(x, y)]).n_samples == N
+
+
+class Mixed(nn.Module):
+    """A number in double precision beside layers in single precision, or layers of two precisions."""
+
+    def __init__(self, other, body):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(2.6, dtype=other))
+        self.body, self.head = nn.Linear(4, 6, dtype=body), nn.Linear(6, 3, dtype=body)
+
+    def forward(self, x):
+        return self.head(self.body(x).tanh())
+
+
+@pytest.mark.parametrize("given", [torch.float32, torch.float64])
+def test_inputs_keep_a_type_that_the_model_has_and_take_that_of_most_parameters_else(given):
+    measured = phiscope.measure(Mixed(torch.float64, torch.float32), torch.randn(30, 4, dtype=given))
+    assert measured.provenance["precision"] == "torch.float32"
+
+
+def test_layers_in_single_precision_before_layers_in_half_get_single_precision():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.body, self.head = nn.LayerNorm(4), nn.Linear(4, 60).bfloat16(), nn.Linear(60, 3).bfloat16()
+
+        def forward(self, x):
+            return self.head(self.body(self.norm(x.float()).bfloat16()).tanh())
+
+    for given in (torch.float32, torch.bfloat16):
+        assert phiscope.measure(Two(), torch.randn(70, 4, dtype=given)).n_samples == 70
+
+
+@pytest.mark.parametrize("layers", [False, True])
+def test_values_in_half_precision_are_targets(layers):
+    net, x = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3)), torch.randn(60, 4)
+    values = torch.randn(60).bfloat16()
+    call = phiscope.measure_layers if layers else phiscope.measure
+    assert call(net, (x, values)) is not None

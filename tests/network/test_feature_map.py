@@ -111,3 +111,51 @@ def test_features_of_other_inputs_and_sizes():
     for size in (1, 2, 50):
         x = torch.randn(size, 4)
         assert torch.allclose(feature_map(x), expected(net, x), atol=1e-6)
+
+
+class Picks(nn.Module):
+    """One position of each sample, after padding."""
+
+    def __init__(self, width, lengths):
+        super().__init__()
+        self.body, self.head, self.lengths = nn.Linear(4, 6), nn.Linear(6, width), lengths
+
+    def forward(self, x):
+        return self.head(self.body(x).tanh())[torch.arange(len(x)), self.lengths - 1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("width", [1, 2])
+@pytest.mark.parametrize("zero", [False, True])
+def test_the_picked_position_is_found_in_any_precision_also_for_one_output(dtype, width, zero):
+    lengths = torch.randint(2, 60, (40,))
+    net, x = Picks(width, lengths).to(dtype), torch.randn(40, 60, 4).to(dtype)
+    if zero:
+        nn.init.zeros_(net.head.weight)
+    with untouched(net):
+        found = phiscope.split(net, x).feature_map(x)
+    assert torch.equal(found, net.body(x).tanh()[torch.arange(40), lengths - 1])
+
+
+def test_the_picked_position_is_found_among_thousands():
+    lengths = torch.randint(2, 4000, (64,))
+    net, x = Picks(1, lengths), torch.randn(64, 4000, 4)
+    found = phiscope.split(net, x).feature_map(x)
+    assert torch.equal(found, net.body(x).tanh()[torch.arange(64), lengths - 1])
+
+
+@pytest.mark.parametrize(
+    ("where", "spoil"),
+    [
+        ("the head's biases", lambda head: head.bias.data.__setitem__(0, torch.nan)),
+        ("the head's weights", lambda head: head.weight.data.fill_(torch.inf)),
+        ("the head's weights", lambda head: head.weight.data.mul_(1e37)),
+        ("the outputs", lambda head: head.register_forward_hook(lambda layer, taken, told: told * torch.nan)),
+    ],
+)
+def test_a_head_that_diverged_is_called_that(where, spoil):
+    net = Net(lambda net, phi, z: z)
+    spoil(net.head)
+    with pytest.raises(NonFiniteError, match="diverged") as caught:
+        phiscope.measure(net, X)
+    assert caught.value.where == where

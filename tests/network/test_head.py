@@ -312,3 +312,195 @@ def test_any_small_shape(size, width, outputs, name, seed):
     feature_map, head = phiscope.split(net, x)
     assert head.name == "head"
     assert torch.equal(feature_map(x), expected(net, x))
+
+
+class Parts(nn.Module):
+    """An embedding and, from it, what a function of the parts makes of it."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.body, self.emb, self.head = nn.Sequential(nn.Linear(4, 9), nn.ReLU()), nn.Linear(9, 5), nn.Linear(5, 3)
+        self.prototypes, self.answer = nn.Parameter(torch.randn(3, 5)), answer
+
+    def forward(self, x):
+        z = self.emb(self.body(x))
+        return self.answer(self, z)
+
+
+INNER = {
+    "distances to prototypes": lambda net, z: (-torch.cdist(z, net.prototypes), z),
+    "embedding first": lambda net, z: (z, -torch.cdist(z, net.prototypes)),
+    "cosine": lambda net, z: {"scores": torch.cosine_similarity(z[:, None], net.prototypes, -1), "z": z},
+}
+
+
+@pytest.mark.parametrize("name", INNER)
+def test_a_layer_from_whose_part_of_the_output_another_is_made_is_no_head(name):
+    net = Parts(INNER[name])
+    with untouched(net), pytest.raises(NoHeadError, match=r"shape \((\d+), 3\)"):
+        phiscope.split(net, X)
+    # By name it is what was asked for.
+    assert phiscope.split(net, X, head="emb").head.name == "emb"
+
+
+OUTER = {
+    "temperature": (lambda net, z: {"scores": net.head(z.relu()) / 2, "z": z}, "the layer's own output"),
+    "the same, embedding first": (lambda net, z: (z, net.head(z.relu()) / 2), "the layer's own output"),
+    "one output of a function": (lambda net, z: (z, net.head(z.relu())[:, :1] * 2), None),
+    "plain": (lambda net, z: (z, net.head(z.relu())), "output[1]: as it is"),
+    "with an entropy": (
+        lambda net, z: (net.head(z), torch.distributions.Categorical(logits=net.head(z)).entropy()),
+        "output[0]: call -2 from the end, as it is",
+    ),
+    "with noise": (lambda net, z: (net.head(z), torch.randn(len(z), 4)), "output[0]: as it is"),
+    "with a scaled copy": (lambda net, z: [h := net.head(z), h / 3], "output[0]: as it is"),
+}
+
+
+@pytest.mark.parametrize("name", OUTER)
+def test_the_last_linear_layer_is_the_head_although_the_output_shows_an_earlier_one(name):
+    answer, layout = OUTER[name]
+    net = Parts(answer)
+    if layout is None:
+        with pytest.raises(NoHeadError):
+            phiscope.split(net, X)
+        return
+    head = phiscope.split(net, X).head
+    assert head.name == "head"
+    assert head.layout.startswith(layout)
+
+
+class Quarter(nn.Linear):
+    def forward(self, x):
+        return super().forward(x * 0.25)
+
+
+class Doubled(nn.Linear):
+    def forward(self, x):
+        return 2 * super().forward(x) + 1
+
+
+class Standardized(nn.Linear):
+    def forward(self, x):
+        return nn.functional.linear(x, (self.weight - self.weight.mean()) / self.weight.std(), self.bias)
+
+
+class StandardizedMap(nn.Conv2d):
+    def forward(self, x):
+        weight = (self.weight - self.weight.mean()) / self.weight.std()
+        return self._conv_forward(x, weight, self.bias)
+
+
+class QuietMap(nn.Conv2d):
+    def _conv_forward(self, x, weight, bias):
+        return super()._conv_forward(x, weight * 0.5, bias)
+
+
+@pytest.mark.parametrize("kind", [Quarter, Doubled, Standardized])
+def test_a_linear_layer_with_a_forward_of_its_own_is_asked_for_its_matrix(kind):
+    net = Net(lambda net, phi, z: z)
+    net.head = kind(net.head.in_features, net.head.out_features)
+    feature_map, head = phiscope.split(net, X)
+    assert head.kind == "probed"
+    assert torch.allclose(head(feature_map(X)), net.eval()(X), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [StandardizedMap, QuietMap])
+def test_so_is_a_pointwise_convolution(kind):
+    net = nn.Sequential(nn.Conv2d(2, 6, 3), nn.ReLU(), kind(6, 3, 1))
+    maps = torch.randn(5, 2, 6, 6)
+    feature_map, head = phiscope.split(net, maps)
+    assert torch.allclose(head(feature_map(maps)), net(maps).movedim(1, -1).reshape(-1, 3), atol=1e-6)
+
+
+class Decoder(nn.Module):
+    """A head called at every step, its answers put together on one axis."""
+
+    def __init__(self, axis, after=lambda z: z):
+        super().__init__()
+        self.cell, self.head, self.axis, self.after = nn.GRUCell(8, 6), nn.Linear(6, 3), axis, after
+
+    def forward(self, x):
+        state, told = torch.zeros(len(x), 6), []
+        for step in range(x.shape[1]):
+            state = self.cell(x[:, step], state)
+            told.append(self.head(state))
+        return self.after(torch.stack(told, self.axis))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("after", [lambda z: z, lambda z: z.log_softmax(-1)], ids=["as it is", "log-softmax"])
+def test_every_call_of_a_step_by_step_head_is_a_position(axis, after):
+    if axis == 2 and after(torch.zeros(2, 2, 2))[0, 0, 0] != 0:
+        pytest.skip("the last axis is time")
+    net, x = Decoder(axis, after), torch.randn(20, 7, 8)
+    measured = phiscope.measure(net, [x])
+    assert measured.n_samples == 140
+    with torch.no_grad():
+        state, states = torch.zeros(20, 6), []
+        for step in range(7):
+            state = net.cell(x[:, step], state)
+            states.append(state)
+    assert measured.feature_mean == pytest.approx(torch.cat(states).mean(0).numpy(), abs=1e-6)
+
+
+def test_labels_of_a_step_by_step_head_stand_at_their_positions():
+    net, x = Decoder(1), torch.randn(20, 7, 8)
+    labels = net(x).argmax(-1)
+    found = phiscope.measure(net, [(x, labels)])
+    shuffled = phiscope.measure(net, [(x, labels.T.reshape(20, 7))])
+    assert found["readout_r2"] > shuffled["readout_r2"] + 0.1
+
+
+def test_of_several_calls_that_are_not_put_together_the_last_is_named():
+    net = Decoder(1, lambda z: z.sum(1).exp())
+    assert "the last of its 7 calls" in phiscope.split(net, torch.randn(20, 7, 8), head="head").head.layout
+
+
+class TimeFirst(nn.Module):
+    """Time first inside, samples first outside, behind a function."""
+
+    def __init__(self, after=lambda z: z / 2):
+        super().__init__()
+        self.body, self.head, self.after = nn.Linear(8, 6), nn.Linear(6, 3), after
+
+    def forward(self, x, attention_mask=None):
+        return self.after(self.head(self.body(x.transpose(0, 1)).tanh()).transpose(0, 1))
+
+
+@pytest.mark.parametrize("steps", [7, 20])
+@pytest.mark.parametrize("name", [None, "head"])
+def test_own_outputs_of_a_time_first_head_come_samples_first(steps, name):
+    net, x = TimeFirst(), torch.randn(20, steps, 8)
+    mask = torch.ones(20, steps)
+    mask[:, 4:] = 0
+    measured = phiscope.measure(net, [{"x": x, "attention_mask": mask}], head=name)
+    wanted = net.body(x).tanh()[:, :4].reshape(-1, 6).mean(0)
+    assert measured.n_samples == 80
+    assert measured.feature_mean == pytest.approx(wanted.detach().numpy(), abs=1e-6)
+
+
+def test_own_outputs_behind_what_tells_no_order_are_read_by_the_number_of_inputs():
+    net, x = TimeFirst(lambda z: z.sin()), torch.randn(20, 7, 8)
+    labels = torch.arange(20)[:, None].expand(20, 7) % 3
+    measured = phiscope.measure(net, [(x, labels)], head="head")
+    assert measured.provenance["targets"] == "classes, one for each position"
+
+
+def test_a_head_at_several_places_is_read_at_one_and_the_others_are_named():
+    class Siamese(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.head = nn.Linear(4, 6), nn.Linear(6, 3)
+
+        def forward(self, a, b):
+            return self.head(self.body(a).tanh()), self.head(self.body(b).tanh())
+
+    measured = phiscope.measure(Siamese(), [((X, X + 1),)])
+    assert measured.provenance["layout"].startswith("output[0]")
+    assert measured.provenance["not_read"].startswith("output[1]")
+
+
+def test_complex_outputs_are_named_as_such():
+    with pytest.raises(HeadError, match="returned complex numbers"):
+        phiscope.split(Net(lambda net, phi, z: z.to(torch.complex64)), X)

@@ -246,3 +246,92 @@ def test_restrict_takes_the_labels_that_were_measured():
     # The same positions of other labels: another loss.
     default = phiscope.restrict(phiscope.measure(model, batch), batch, model)
     assert abs(default.loss[-1] - restricted.loss[-1]) > 1e-3
+
+
+def test_several_texts_of_an_input_are_shifted_like_one():
+    net = gpt2(transformers.GPT2DoubleHeadsModel, num_labels=1)
+    one = gpt2()
+    one.load_state_dict({name: value for name, value in net.state_dict().items() if "multiple" not in name})
+    ids = torch.randint(3, WORDS, (20, 2, 8), generator=torch.Generator().manual_seed(0))
+    flat = ids.reshape(40, 8)
+    wanted = phiscope.measure(one, [{"input_ids": flat, "labels": flat}])
+    for given in ({}, {"next_token": True}):
+        found = phiscope.measure(net, [{"input_ids": ids, "labels": ids}], **given)
+        assert "next token" in found.provenance["targets"]
+        assert found["readout_r2"] == pytest.approx(wanted["readout_r2"], rel=1e-6)
+
+
+SEQUENCE = BART | {"decoder_start_token_id": 3, "max_position_embeddings": 32}
+OWN_SHIFT = {
+    "Blenderbot": lambda: transformers.BlenderbotForConditionalGeneration(transformers.BlenderbotConfig(**SEQUENCE)),
+    "M2M100": lambda: transformers.M2M100ForConditionalGeneration(transformers.M2M100Config(**SEQUENCE)),
+    "Whisper": lambda: transformers.WhisperForConditionalGeneration(
+        transformers.WhisperConfig(**SEQUENCE, num_mel_bins=8, max_source_positions=20, max_target_positions=16)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OWN_SHIFT)
+def test_decoders_that_shift_labels_in_their_forward_get_them_shifted(name):
+    torch.manual_seed(1)
+    net = OWN_SHIFT[name]().eval()
+    labels = torch.randint(4, WORDS, (20, 7))
+    labels[:, 5:] = -100
+    given = {"input_features": torch.randn(20, 8, 40)} if name == "Whisper" else {"input_ids": labels.clamp(min=4)}
+    head = net.get_output_embeddings()
+    taken = []
+    hook = head.register_forward_pre_hook(lambda layer, args: taken.append(args[0]))
+    with torch.no_grad():
+        net(**given, labels=labels)
+    hook.remove()
+    measured = phiscope.measure(net, [{**given, "labels": labels}])
+    assert measured.n_samples == 100
+    assert measured.feature_mean == pytest.approx(taken[0][:, :5].reshape(-1, 16).mean(0).numpy(), abs=1e-5)
+
+
+def sound():
+    torch.manual_seed(1)
+    sizes = {"conv_dim": (8, 8), "conv_stride": (5, 4), "conv_kernel": (10, 3), "num_feat_extract_layers": 2}
+    return transformers.Wav2Vec2ForCTC(
+        transformers.Wav2Vec2Config(**SMALL, **FFN, **sizes, num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2)
+    ).eval()
+
+
+def test_a_mask_of_sound_is_read_at_the_steps_that_the_model_answers_at():
+    net, mask = sound(), torch.ones(12, 800, dtype=torch.long)
+    for place in range(12):
+        mask[place, 300 + 20 * place :] = 0
+    batch = {"input_values": torch.randn(12, 800), "attention_mask": mask}
+    wanted = int(net._get_feature_vector_attention_mask(40, mask).sum())
+    measured = phiscope.measure(net, [batch])
+    assert measured.n_samples == wanted < 12 * 40
+    assert all(one.n_samples == wanted for one in phiscope.measure_layers(net, [batch]).values())
+    assert phiscope.measure(net, [batch], padding=True).n_samples == 12 * 40
+
+
+class Coarse(nn.Module):
+    """Answers at every second position."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Conv1d(4, 6, 2, stride=2), nn.Linear(6, 3)
+
+    def forward(self, x, attention_mask=None):
+        return self.head(self.body(x.movedim(-1, 1)).movedim(1, -1).tanh())
+
+
+def test_a_mask_that_fits_no_answers_is_a_warning_and_no_silence():
+    mask = torch.ones(30, 8, dtype=torch.long)
+    batch = {"x": torch.randn(30, 8, 4), "attention_mask": mask}
+    assert not [one for one in phiscope.measure(Coarse(), [batch]).warnings if "mask" in one]
+    mask[:, 5:] = 0
+    for measured in (phiscope.measure(Coarse(), [batch]), phiscope.measure_layers(Coarse(), [batch])["head"]):
+        assert [one for one in measured.warnings if "does not have the positions" in one]
+    assert not [one for one in phiscope.measure(Coarse(), [batch], padding=True).warnings if "mask" in one]
+
+
+def test_a_model_whose_loss_was_asked_is_not_doubted():
+    config = transformers.BertConfig(**SMALL, **FFN)
+    ids = torch.randint(3, WORDS, (20, 8))
+    measured = phiscope.measure(transformers.BertForMaskedLM(config), [{"input_ids": ids, "labels": ids}])
+    assert not [one for one in measured.warnings if "repeat the inputs" in one]

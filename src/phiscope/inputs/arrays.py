@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phiscope.errors import InputError, NonFiniteError, ShapeError, TargetError
+from phiscope.errors import InputError, NonFiniteError, ReachError, ShapeError, TargetError
 from phiscope.inputs.packed import missing_error, missing_in, packing_of
 from phiscope.typing import FloatArray
 
@@ -262,12 +262,13 @@ def check_reach(largest: float, *, name: str) -> None:
         name: what holds it, in the plural.
 
     Raises:
-        InputError: the value is beyond 1e36 or, without being 0, below 1e-36.
+        ReachError: the value is beyond 1e36 or, without being 0, below 1e-36.
     """
     if largest and not 1 / LARGEST <= largest <= LARGEST:
-        raise InputError(
+        raise ReachError(
             f"{name} reach {largest:.3g} in absolute value, expected 0 or between {1 / LARGEST:g} and {LARGEST:g}, so "
-            "that their fourth powers stay in float64; rescale them, or check whether the training diverged"
+            "that their fourth powers stay in float64; rescale them, or check whether the training diverged",
+            where=name,
         )
 
 

@@ -19,7 +19,7 @@ from phiscope.moments.row_table import classes_named, distinct_whole, doubts_abo
 from phiscope.network import FeatureMap, HeadFeatures, Rows
 from phiscope.network.batch import Batch
 from phiscope.network.layer_reading import LayerReading
-from phiscope.network.samples import LABELS_REPEAT, Samples, units_of
+from phiscope.network.samples import Samples, units_of
 from phiscope.spectrum.spans import reduced_head
 from phiscope.typing import FloatArray
 
@@ -53,7 +53,7 @@ class HeadRows:
         self.n_outputs = 0
         self.affine: tuple[FloatArray, FloatArray] | None = None
         self.readings: Counter[str] = Counter()
-        self.repeats_inputs = False
+        self.doubts: tuple[str, ...] = ()
         self.whole: frozenset[float] | None = frozenset()
         self.ignored_keys: tuple[str, ...] = ()
         self.n_batches = 0
@@ -69,9 +69,11 @@ class HeadRows:
         self.n_batches += 1
         self.readings[samples.reading] += 1
         self.ignored_keys = batch.ignored or self.ignored_keys
-        values = None if samples.targets is None or rows.n_outputs == 1 else samples.targets.numpy()
+        values = None
+        if samples.targets is not None and rows.n_outputs != 1:
+            values = as_array(samples.targets, name="targets")
         self.whole = distinct_whole(values, self.whole)
-        self.repeats_inputs = self.repeats_inputs or samples.repeats_inputs
+        self.doubts = tuple(dict.fromkeys((*self.doubts, *samples.doubts)))
         place = torch.full((len(rows.features),), -1)
         place[chosen] = torch.arange(len(chosen))
         units = self._inputs + units_of(rows, batch)[chosen]
@@ -233,9 +235,7 @@ class LayerMoments:
         return self.head.provenance() | told
 
     def _warnings(self) -> list[str]:
-        warnings = []
-        if self.head.repeats_inputs:
-            warnings.append(LABELS_REPEAT)
+        warnings = list(self.head.doubts)
         if self._unmasked:
             warnings.append(
                 "the attention mask does not have the positions of this layer, so padding was read like the rest"

@@ -24,7 +24,7 @@ from phiscope.moments.row_table import classes_named, distinct_whole, doubts_abo
 from phiscope.network import FeatureMap, Rows
 from phiscope.network.batch import Batch, answered, with_targets
 from phiscope.network.initial import InitialFeatures
-from phiscope.network.samples import LABELS_REPEAT, Samples, samples_of, units_of
+from phiscope.network.samples import Samples, samples_of, units_of
 from phiscope.typing import AffineHead
 
 
@@ -53,7 +53,7 @@ class Seen:
         ignored_inputs: mapping keys that the model does not take.
         n_batches: batches that were run.
         n_ignored: rows left out by label or mask.
-        repeats_inputs: labels are the inputs, element by element.
+        doubts: sentences about labels and masks.
         whole: the different values of float targets, None where they are no class labels.
         n_samples: how many samples counted.
     """
@@ -66,7 +66,7 @@ class Seen:
     ignored_inputs: tuple[str, ...]
     n_batches: int
     n_ignored: int
-    repeats_inputs: bool
+    doubts: tuple[str, ...]
     whole: tuple[float, ...] | None
     n_samples: int
 
@@ -88,10 +88,10 @@ class Seen:
         return told
 
     def warnings(self) -> tuple[str, ...]:
-        """What may be wrong with the labels."""
+        """What may be wrong with labels and masks."""
         named = None if self.whole is None else frozenset(self.whole)
         return (
-            *((LABELS_REPEAT,) if self.repeats_inputs else ()),
+            *self.doubts,
             *doubts_about_labels(classes_named(named, self.n_samples)),
         )
 
@@ -193,7 +193,7 @@ class Pass:
     last: Rows | None = None
     readings: Counter[str] = field(default_factory=Counter)
     ignored_keys: tuple[str, ...] = ()
-    repeats_inputs: bool = False
+    doubts: tuple[str, ...] = ()
     whole: frozenset[float] | None = frozenset()
     products: str = ""
 
@@ -238,9 +238,11 @@ class Pass:
         self.readings[samples.reading] += 1
         self.ignored_keys = batch.ignored or self.ignored_keys
         # A single output with 0 and 1 as floats is what a binary cross-entropy takes.
-        values = None if samples.targets is None or rows.n_outputs == 1 else samples.targets.numpy()
+        values = None
+        if samples.targets is not None and rows.n_outputs != 1:
+            values = as_array(samples.targets, name="targets")
         self.whole = distinct_whole(values, self.whole)
-        self.repeats_inputs = self.repeats_inputs or samples.repeats_inputs
+        self.doubts = tuple(dict.fromkeys((*self.doubts, *samples.doubts)))
 
     def _counted(self, units: Tensor) -> Tensor:
         """Which samples are this pass's own, as indices."""
@@ -321,7 +323,7 @@ class Pass:
             ignored_inputs=self.ignored_keys,
             n_batches=self.n_batches,
             n_ignored=self.ignored,
-            repeats_inputs=self.repeats_inputs,
+            doubts=self.doubts,
             whole=None if self.whole is None else tuple(sorted(self.whole)),
             n_samples=self.n_samples,
         )

@@ -122,7 +122,7 @@ def _together(seen: Sequence[Mapping[str, Any]]) -> Seen:
         ignored_inputs=_once(one["ignored_inputs"] for one in seen),
         n_batches=sum(one["n_batches"] for one in seen),
         n_ignored=sum(one["n_ignored"] for one in seen),
-        repeats_inputs=any(one["repeats_inputs"] for one in seen),
+        doubts=_once(one["doubts"] for one in seen),
         whole=_values_of([one["whole"] for one in seen]),
         n_samples=sum(one["n_samples"] for one in seen),
     )

@@ -173,10 +173,19 @@ class BatchReader:
     def _decoder_inputs(self, kwargs: Mapping[str, Any], labels: Any) -> dict[str, Any]:
         # Labels never go into the model: transformers would compute a loss and may write the problem type
         # into the configuration. Sequence-to-sequence models need them shifted as the decoder's input.
-        shifted = getattr(self.model, "prepare_decoder_input_ids_from_labels", None)
-        if shifted is None or "decoder_input_ids" in kwargs or "decoder_inputs_embeds" in kwargs:
+        if "decoder_input_ids" in kwargs or "decoder_inputs_embeds" in kwargs:
             return {}
-        return {"decoder_input_ids": shifted(labels=self._moved(labels))}
+        labels, shifted = self._moved(labels), getattr(self.model, "prepare_decoder_input_ids_from_labels", None)
+        if shifted is not None:
+            return {"decoder_input_ids": shifted(labels=labels)}
+        config, names = getattr(self.model, "config", None), parameter_names(self.model)
+        start, padding = (getattr(config, name, None) for name in ("decoder_start_token_id", "pad_token_id"))
+        decodes = getattr(config, "is_encoder_decoder", False) and {"labels", "decoder_input_ids"} <= set(names)
+        if not decodes or start is None or not isinstance(labels, Tensor) or labels.is_floating_point():
+            return {}
+        # Whisper and others shift labels within their forward, and offer no method for it.
+        before = torch.cat([torch.full_like(labels[..., :1], start), labels[..., :-1]], -1)
+        return {"decoder_input_ids": before.masked_fill(before == -100, start if padding is None else padding)}
 
     def _moved(self, value: Any) -> Any:
         """Numbers on the model's device and in its floating type; what holds none stays as it is."""
@@ -188,13 +197,18 @@ class BatchReader:
         tensor = as_tensor(value)
         if tensor is None:
             return value
-        if tensor.is_floating_point() and self._is_floating:
+        if tensor.is_floating_point() and self._floating and not self._takes(tensor.dtype):
             tensor = tensor.to(self.dtype)
         return tensor if self.device is None else tensor.to(self.device)
 
+    def _takes(self, dtype: torch.dtype) -> bool:
+        """Whether inputs keep a type: one that the model has, too; double is what NumPy makes unasked."""
+        return dtype in self._floating and (dtype != torch.float64 or dtype == self.dtype)
+
     @cached_property
-    def _is_floating(self) -> bool:
-        return any(part.is_floating_point() for part in self.model.parameters())
+    def _floating(self) -> frozenset[torch.dtype]:
+        """The floating types of the parameters."""
+        return frozenset(part.dtype for part in self.model.parameters() if part.is_floating_point())
 
 
 def as_targets(targets: Any, n: int | None = None) -> Tensor | None:
@@ -279,19 +293,8 @@ def _wants_mapping(model: nn.Module, name: str) -> bool:
 
 
 _WHOLE = ("batch", "data", "sample", "samples", "example", "examples", "item", "batch_data")
-_USUAL = (
-    "image",
-    "images",
-    "img",
-    "pixel_values",
-    "x",
-    "input",
-    "inputs",
-    "input_ids",
-    "features",
-    "data",
-    "input_values",
-)
+_IMAGES = ("image", "images", "img", "pixel_values")
+_USUAL = (*_IMAGES, "x", "input", "inputs", "input_ids", "features", "data", "input_values")
 
 
 def _only_input(inputs: Mapping[str, Any]) -> str | None:

@@ -10,15 +10,19 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from phiscope.errors import HeadError, InputError
+from phiscope.errors import HeadError, InputError, NonFiniteError
+from phiscope.inputs.arrays import check_reach
 from phiscope.inputs.batches import batches_of, peeked
 from phiscope.network.batch import Batch, BatchReader, with_targets
-from phiscope.network.head import FoundHead, Head, beyond_rounding, find_head, not_linear
+from phiscope.network.head import FoundHead, Head, find_head, not_linear
 from phiscope.network.hooks import Caller, LayerCall, listening, replacing, stand_ins
 from phiscope.network.isolation import isolated, placement, unwrapped
 from phiscope.network.linear_layers import linear_kind
-from phiscope.network.output_layout import ENDINGS, matching_positions, tensor_at
+from phiscope.network.output_layout import ENDINGS, beyond_rounding, matching_positions, tensor_at
 from phiscope.network.rows import FeatureMap, Rows, RowsOf, at_batch, check_finite
+
+_TRIES = 16
+"""So often random outputs are tried to tell positions apart; numbers of eight bits take three or four."""
 
 _CHECKED_NUMBERS = 2**22
 """So many outputs are compared at a time; of a batch with more, after the first, on rows that are spread over it."""
@@ -92,6 +96,8 @@ class HeadFeatures(FeatureMap):
     def _output(self, calls: list[LayerCall], answer: Any, index: int | None) -> Tensor:
         layout = self.found.layout
         own = calls[-1].output if calls and self.found.own else None
+        if own is not None and layout.arrangement == "swapped":
+            own = own.transpose(0, 1)
         output = own if self.found.own else tensor_at(answer, layout.path)
         if output is None or len(calls) < (-layout.calls if isinstance(layout.calls, int) else 1):
             raise HeadError(
@@ -131,20 +137,30 @@ class HeadFeatures(FeatureMap):
     def _positions(self, batch: Batch, call: Caller, calls: list[LayerCall], output: Tensor) -> Tensor:
         layout = self.found.layout
         inner = layout.gathered([one.output for one in calls if one.output is not None])
-        rows = layout.read(output, inner.shape[-1])
-        found = None if rows is None else matching_positions(inner, rows, layout.ended)
-        if found is not None and bool((found.sum(-1) == 1).all()):
-            return found.int().argmax(-1)
-        # Positions with equal outputs (padding, a head that starts at zero) cannot be told apart by value.
-        with replacing(self.found.module, seed=0) as told:
-            answer = call(batch)
-        again = tensor_at(answer, layout.path)
-        tagged = layout.gathered(told)
-        rows = None if again is None else layout.read(again, tagged.shape[-1])
-        found = None if rows is None else matching_positions(tagged, rows, layout.ended)
-        if found is None or not bool(found.any(-1).all()):
-            raise HeadError(f"the position the model picks could not be found for head {self.found.name!r}")
-        return found.int().argmax(-1)
+        may_be = self._alike(inner, output)
+        # Positions with equal outputs (padding, a head that starts at zero, one output in half precision) cannot be
+        # told apart by value; random outputs in their place can, if need be several times.
+        for seed in range(_TRIES):
+            if not bool(may_be.any(-1).all()):
+                break
+            if bool((may_be.sum(-1) == 1).all()):
+                return may_be.int().argmax(-1)
+            with replacing(self.found.module, seed=seed) as told:
+                again = tensor_at(call(batch), layout.path)
+            if again is None:
+                break
+            may_be = may_be & self._alike(layout.gathered(told), again)
+        raise HeadError(
+            f"the position that the model picks could not be found for head {self.found.name!r}; take features "
+            "without a head by features=<a layer>"
+        )
+
+    def _alike(self, inner: Tensor, output: Tensor) -> Tensor:
+        """Positions (n, P) of what the head returned that may be those in the model's output."""
+        rows = self.found.layout.read(output, inner.shape[-1])
+        if rows is None or len(rows) != len(inner):
+            return torch.zeros((*inner.shape[:1], 1), dtype=torch.bool, device=inner.device)
+        return matching_positions(inner, rows, self.found.layout.ended)
 
     def _check(self, rows: Rows, weight: Tensor, output: Tensor, index: int | None) -> None:
         layout = self.found.layout
@@ -160,12 +176,15 @@ class HeadFeatures(FeatureMap):
                 rows.features[part], (weight, rows.bias), layout, expected[part], precision=rows.precision
             )
             if not bool((excess <= 0).all()):
+                _check_diverged(
+                    {"the head's weights": weight, "the head's biases": rows.bias, "the outputs": output}, index
+                )
                 raise self._mismatch(float(excess.max()), index)
 
     def _mismatch(self, excess: float, index: int | None) -> HeadError:
         found = self.found
         off = f"(off by {excess:.3g} more than rounding explains)"
-        if linear_kind(found.module) in (None, "probed"):
+        if linear_kind(found.module) in (None, "probed") and not isinstance(found.module, nn.Linear):
             why = f": its output is not W x + b of its input {off}"
             return not_linear(found.name, found.module, found.candidates, why)
         return HeadError(
@@ -271,6 +290,20 @@ def _first_rows(feature_map: HeadFeatures, batch: Batch) -> tuple[HeadFeatures, 
             with suppress(HeadError):
                 return ended, ended.rows(batch, index=0)
         raise failure
+
+
+def _check_diverged(parts: dict[str, Tensor | None], index: int | None) -> None:
+    """Say that a training diverged where that is why the head of finite features is not the model's output."""
+    for name, tensor in parts.items():
+        if tensor is None:
+            continue
+        if not bool(torch.isfinite(tensor).all()):
+            raise NonFiniteError(
+                f"{name} hold NaN or Inf (features {at_batch(index)} do not); the training probably diverged",
+                where=name,
+                batch=index,
+            )
+        check_reach(float(tensor.abs().max()) if tensor.numel() else 0.0, name=name)
 
 
 def _head_of(found: FoundHead, rows: Rows) -> Head:

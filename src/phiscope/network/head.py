@@ -2,8 +2,8 @@
 
 It is found by running a batch and comparing what layers return with what the model returns. Equal values may be a
 coincidence (a head that starts at zero, say), so the output of a layer that fits is then replaced by random numbers,
-which the model's output has to follow. Whether the features give the output as well is judged within the rounding of
-the precision that the model runs in.
+which the model's output has to follow. A layer that gives one part of the output, from which another part is made, is
+no head either: of (distances of z to prototypes, z) the layer that made z is part of the features.
 
 Where the model's output is a function of what a layer returned (a temperature, a soft cap, the mean of two heads), no
 layer's output is the model's. A layer that is asked for by name is then taken with the outputs that are its own;
@@ -31,7 +31,8 @@ from phiscope.network.output_layout import Layout, keeps_order, relate, spelled,
 _SHOWN = 8
 _SEED = 20240410
 
-Outputs = list[tuple[tuple[str | int, ...], Tensor]]
+Place = tuple[str | int, ...]
+Outputs = list[tuple[Place, Tensor]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,6 +74,7 @@ class FoundHead:
         layout: how its output becomes the model's.
         candidates: names of all linear layers that were considered.
         own: the outputs are the layer's own; the model's are a function of them, or other ones.
+        n_calls: how often it ran on the first batch.
         unread: parts of the model's output that do not come from it, in words.
     """
 
@@ -81,6 +83,7 @@ class FoundHead:
     layout: Layout
     candidates: tuple[str, ...]
     own: bool = False
+    n_calls: int = 1
     unread: tuple[str, ...] = ()
 
     @property
@@ -91,7 +94,8 @@ class FoundHead:
     def words(self) -> str:
         """How the outputs belong to the model's output."""
         ending = "" if self.layout.ending == "none" else f" before its {self.layout.ending}"
-        own = f"the layer's own output{ending}; the model's output is another function of it"
+        where = f" in the last of its {self.n_calls} calls" if self.n_calls > 1 else ""
+        own = f"the layer's own output{where}{ending}; the model's output is another function of it"
         return own if self.own else str(self.layout)
 
 
@@ -121,24 +125,39 @@ def find_head(call: Caller, batch: Batch, head: nn.Module | str | None) -> Found
         raise EmptyDataError("the first batch has no sample, so the head cannot be searched on it")
     layers = linear_layers(call.model)
     considered = layers if head is None else _chosen(call.model, layers, head)
-    outputs, calls, places = _fitting_calls(call, batch, considered, chosen=head is not None)
+    outputs, calls, places, steady = _fitting_calls(call, batch, considered, chosen=head is not None)
     confirmed: list[tuple[int, str, Layout]] = []
+    inner: set[Place] = set()
     for name, heard in calls.items():
         tensors = [one.output for one in heard if one.output is not None]
         agreeing = [place for place, output in outputs if relate(tensors, output, place) is not None]
-        confirmed += [(heard[-1].order, name, layout) for layout in _confirmed(call, batch, considered[name], agreeing)]
+        layouts, followed = _confirmed(call, batch, considered[name], agreeing, outputs)
+        later = any(other[-1].order > heard[-1].order for other in calls.values())
+        if head is None and any(later or answers for place, answers in followed.items() if place in steady):
+            inner |= {layout.path for layout in layouts}
+        else:
+            confirmed += [(heard[-1].order, name, layout) for layout in layouts]
     if confirmed:
         name, layout = _last(confirmed)
-        read = {layout.path for _, other, layout in confirmed if other == name}
+        read = {one.path for _, other, one in confirmed if other == name and one.calls == layout.calls}
         unread = tuple(f"{spelled(place)} {shape}" for place, shape in places.items() if place not in read)[:_SHOWN]
         return FoundHead(name=name, module=considered[name], layout=layout, candidates=tuple(layers), unread=unread)
+    outputs = [(place, output) for place, output in outputs if place not in inner]
     fitting = _of_fitting_shape(calls, outputs)
-    own = next(iter(calls), None) if head is not None else _only_one(call, batch, considered, calls, fitting)
-    if own is None:
+    own = next(iter(calls), None) if head is not None else _only_one(calls, fitting)
+    its = None if own is None else _own_layout(call, batch, considered[own], needs_order=head is None)
+    if own is None or its is None:
         last = list(named_layers(call.model).items())[-3:]
         told = ", ".join(f"{name or 'the model itself'!r} ({class_of(module)})" for name, module in last)
         raise _no_head(considered, calls, outputs, fitting, chosen=head is not None, last_layers=told)
-    return FoundHead(name=own, module=considered[own], layout=OWN, candidates=tuple(layers), own=True)
+    return FoundHead(
+        name=own,
+        module=considered[own],
+        layout=its,
+        candidates=tuple(layers),
+        own=True,
+        n_calls=len(calls[own]),
+    )
 
 
 def _of_fitting_shape(calls: Mapping[str, list[LayerCall]], outputs: Outputs) -> list[str]:
@@ -147,25 +166,32 @@ def _of_fitting_shape(calls: Mapping[str, list[LayerCall]], outputs: Outputs) ->
     return sorted(fitting, key=lambda name: -calls[name][-1].order)
 
 
-def _only_one(
-    call: Caller,
-    batch: Batch,
-    layers: Mapping[str, nn.Module],
-    calls: Mapping[str, list[LayerCall]],
-    fitting: list[str],
-) -> str | None:
-    """The one layer of fitting shape, if it is the linear layer that ran last and the output keeps its order."""
-    if len(fitting) != 1 or any(heard[-1].order > calls[fitting[0]][-1].order for heard in calls.values()):
+def _only_one(calls: Mapping[str, list[LayerCall]], fitting: list[str]) -> str | None:
+    """The one layer of fitting shape, if it is the linear layer that ran last."""
+    last = len(fitting) == 1 and all(heard[-1].order <= calls[fitting[0]][-1].order for heard in calls.values())
+    return fitting[0] if last else None
+
+
+def _own_layout(call: Caller, batch: Batch, module: nn.Module, *, needs_order: bool) -> Layout | None:
+    """How a layer's own output becomes rows, samples first; None where the model's output has to keep its order."""
+    with replacing(module, seed=_SEED) as told:
+        answer = call(batch)
+    own, tensors = told[-1], [tensor for _, tensor in tensors_in(answer)]
+    if any(keeps_order(own, tensor) for tensor in tensors):
+        return OWN
+    swapped = replace(OWN, arrangement="swapped")
+    if own.ndim == 3 and any(keeps_order(own.transpose(0, 1), tensor) for tensor in tensors):
+        return swapped
+    if needs_order:
         return None
-    with replacing(layers[fitting[0]], seed=_SEED) as told:
-        output = call(batch)
-    kept = any(keeps_order(told[-1], tensor) for _, tensor in tensors_in(output))
-    return fitting[0] if kept else None
+    # Time first inside, and a function of it outside that tells nothing of the order.
+    return swapped if own.ndim == 3 and own.shape[0] != batch.size == own.shape[1] else OWN
 
 
 def _fitting_calls(
     call: Caller, batch: Batch, layers: Mapping[str, nn.Module], *, chosen: bool
-) -> tuple[Outputs, dict[str, list[LayerCall]], dict[tuple[str | int, ...], tuple[int, ...]]]:
+) -> tuple[Outputs, dict[str, list[LayerCall]], dict[Place, tuple[int, ...]], set[Place]]:
+    """Outputs, calls of layers, shapes by place, and the places at which two passes give the same."""
     with listening(layers) as shapes:
         answer = call(batch)
     places = {place: tuple(tensor.shape) for place, tensor in tensors_in(answer) if tensor.ndim > 0}
@@ -181,7 +207,8 @@ def _fitting_calls(
         name: [replace(one, order=first.order) for one, first in zip(kept.get(name, heard), heard, strict=True)]
         for name, heard in shapes.items()
     }
-    return outputs, calls, places
+    steady = {place for place, output in outputs if _same(output, tensor_at(answer, place))}
+    return outputs, calls, places, steady
 
 
 def _output_tensors(output: Any, size: int, *, chosen: bool) -> Outputs:
@@ -190,6 +217,7 @@ def _output_tensors(output: Any, size: int, *, chosen: bool) -> Outputs:
     if not tensors and not chosen:
         single = any(True for _ in tensors_in(output))
         what = f"a single number for {size} inputs (a loss?)" if single else f"a {type(output).__name__}"
+        what = "complex numbers," if isinstance(output, Tensor) and output.is_complex() else what
         raise HeadError(
             f"the model returned {what} without a floating tensor of outputs; expected a tensor, or a tuple, mapping "
             "or dataclass that holds one: name the layer that gives the outputs with head=<its name>, or measure the "
@@ -209,22 +237,35 @@ def _fits(heard: list[LayerCall], output: Tensor) -> bool:
     return wanted in {*rows, sum(rows), *(one.shape[0] for one in heard)}
 
 
-def _confirmed(call: Caller, batch: Batch, module: nn.Module, places: list[tuple[str | int, ...]]) -> list[Layout]:
+def _confirmed(
+    call: Caller, batch: Batch, module: nn.Module, places: list[Place], outputs: Outputs
+) -> tuple[list[Layout], dict[Place, bool]]:
+    """What of the model's output is this layer's, and what else follows it, with whether that may be answers.
+
+    Answers are rows of several numbers that do not keep the order of the layer's; an entropy of logits is no answer.
+    """
     if not places:
-        return []
+        return [], {}
     with replacing(module, seed=_SEED) as told:
-        output = call(batch)
-    found = []
-    for place in places:
-        tensor = tensor_at(output, place)
+        answer = call(batch)
+    found: list[Layout] = []
+    followed: dict[Place, bool] = {}
+    for place, before in outputs:
+        tensor = tensor_at(answer, place)
         layout = None if tensor is None else relate(told, tensor, place)
-        if layout is not None:
+        if layout is not None and place in places:
             found.append(layout)
-    return found
+        elif tensor is not None and layout is None and not _same(tensor, before):
+            followed[place] = tensor.ndim > 1 and tensor.shape[-1] > 1 and not keeps_order(told[-1], tensor)
+    return found, followed if found else {}
+
+
+def _same(one: Tensor, other: Tensor | None) -> bool:
+    return other is not None and one.shape == other.shape and torch.allclose(one, other, equal_nan=True)
 
 
 def _last(confirmed: list[tuple[int, str, Layout]]) -> tuple[str, Layout]:
-    by_place: dict[tuple[str | int, ...], tuple[int, str, Layout]] = {}
+    by_place: dict[Place, tuple[int, str, Layout]] = {}
     for order, name, layout in confirmed:
         if layout.path not in by_place or order > by_place[layout.path][0]:
             by_place[layout.path] = (order, name, layout)
@@ -337,58 +378,3 @@ def _no_head(
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(repr(name) for name in names) or "none"
-
-
-def beyond_rounding(
-    features: Tensor,
-    head: tuple[Tensor, Tensor | None],
-    layout: Layout,
-    expected: Tensor,
-    *,
-    precision: torch.dtype,
-) -> Tensor:
-    """How much the head of these features differs from the model's output beyond what rounding explains.
-
-    Args:
-        features: (R, p), in the precision the model ran in.
-        head: W (C, p) and b (C,) or None.
-        layout: how head outputs become model outputs; its ending is applied.
-        expected: the model's output as rows (R, C).
-        precision: dtype in which the head answered.
-
-    Returns:
-        (R, C); at most 0 where the two agree, NaN where either is not finite.
-    """
-    weight, bias = head
-    dtype = torch.promote_types(torch.promote_types(features.dtype, weight.dtype), torch.float32)
-    own, outside = _epsilon(features.dtype, precision), 4 * _epsilon(expected.dtype)
-    features, weight = features.to(dtype), weight.to(dtype)
-    linear = torch.nn.functional.linear(features, weight, None if bias is None else bias.to(dtype))
-    size = features.norm(dim=-1, keepdim=True) * weight.norm(dim=-1).max()
-    size = size + (0.0 if bias is None else bias.abs().max().to(dtype))
-    # Sums of p products in random order, in float32 also for half precision; then the rounding of the factors,
-    # which does not grow with p; then the rounding of the result.
-    bound = 8 * features.shape[-1] ** 0.5 * _epsilon(dtype) * size
-    bound = bound + 4 * _factor_rounding(features, layout, own) * size + 4 * own * linear.abs()
-    if layout.ending != "none":
-        # A softmax moves by at most twice what its logits move by.
-        bound = 2 * bound.amax(-1, keepdim=True) + outside
-    expected = expected.to(dtype)
-    excess: Tensor = (layout.ended(linear) - expected).abs() - bound - outside * expected.abs()
-    return excess
-
-
-def _epsilon(*dtypes: torch.dtype) -> float:
-    return max(float(torch.finfo(dtype).eps) for dtype in dtypes)
-
-
-def _factor_rounding(features: Tensor, layout: Layout, own: float) -> float:
-    """Relative rounding of weights and features before they are multiplied."""
-    rounding = own if own > _epsilon(features.dtype) else 0.0
-    if layout.arrangement == "averaged" or layout.calls == "mean":
-        rounding = max(rounding, own)
-    if torch.get_float32_matmul_precision() == "medium":
-        return max(rounding, 2.0**-8)
-    # CUDA convolves float32 in TF32 (11 bits) unless told otherwise, and multiplies so on request.
-    coarse = features.device.type != "cpu" or torch.get_float32_matmul_precision() == "high"
-    return max(rounding, 2.0**-11 if coarse else 0.0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import warnings
 import weakref
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from phiscope.errors import InputError
 from phiscope.network.state import KeptParameters, PlainState, Undo, generator_undo, generators_of
@@ -254,11 +256,18 @@ def _random_states(data: object) -> list[Undo]:
 
 
 def placement(model: nn.Module) -> tuple[torch.device, torch.dtype]:
-    """Return the device of the first parameter and the dtype of the first floating one.
+    """Return the device of the first parameter and the dtype of most of the floating ones.
 
     Falls to buffers, then to the CPU and torch's default dtype, for a model without parameters.
     """
-    tensors: list[Tensor] = [*model.parameters(), *model.buffers()]
-    device = tensors[0].device if tensors else torch.device("cpu")
-    dtypes = (tensor.dtype for tensor in tensors if tensor.is_floating_point())
-    return device, next(dtypes, torch.get_default_dtype())
+    parameters, buffers = list(model.parameters()), list(model.buffers())
+    device = next((tensor.device for tensor in (*parameters, *buffers)), torch.device("cpu"))
+    for tensors in (parameters, buffers):
+        # One temperature in double precision says nothing about what the layers take.
+        sizes = Counter[torch.dtype]()
+        for tensor in tensors:
+            if tensor.is_floating_point() and not is_lazy(tensor):
+                sizes[tensor.dtype] += tensor.numel()
+        if sizes:
+            return device, sizes.most_common(1)[0][0]
+    return device, torch.get_default_dtype()

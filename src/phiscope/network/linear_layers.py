@@ -86,9 +86,10 @@ def linear_kind(module: nn.Module) -> LinearKind | None:
         module: any module.
 
     Returns:
-        "linear" where the class says where the matrix is: torch's Linear and its subclasses, transformers' Conv1D,
-        Keras' Dense, PyTorch Geometric's Linear; "conv1x1" for a convolution with kernel 1, stride 1, no padding and
-        one group; "probed" for a layer of another class that holds a matrix and may be linear; None for all else.
+        "linear" where the class says where the matrix is: torch's Linear and its subclasses with the same forward,
+        transformers' Conv1D, Keras' Dense, PyTorch Geometric's Linear; "conv1x1" for a convolution with kernel 1,
+        stride 1, no padding and one group; "probed" for a layer of another class, or with a forward of its own, that
+        holds a matrix and may be linear; None for all else.
 
     Example:
         >>> linear_kind(nn.Conv2d(8, 3, kernel_size=1))
@@ -96,7 +97,7 @@ def linear_kind(module: nn.Module) -> LinearKind | None:
         >>> linear_kind(nn.ReLU()) is None
         True
     """
-    if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+    if isinstance(module, _POINTWISE):
         return "conv1x1" if _is_pointwise(module) and module.weight.is_floating_point() else None
     matrix = _matrix(module)
     if matrix is not None and matrix.is_floating_point():
@@ -131,10 +132,14 @@ def weight_and_bias(module: nn.Module, taken: Tensor) -> tuple[Tensor, Tensor | 
         module: the layer.
         taken: what it is given, (..., p), features last; its width, type and device are those of the unit vectors.
     """
-    if linear_kind(module) in (None, "probed"):
-        return _probed(module, taken)
     layer: Any = module
     matrix = _matrix(module)
+    own = _computes_its_own(module)
+    if own or linear_kind(module) in (None, "probed"):
+        weight, bias, linear = _probed(module, taken)
+        # A layer that ends in a softmax of its own keeps a matrix all the same; whether it is one is checked on data.
+        if linear or not own:
+            return weight, bias
     weight = _gathered((layer.weight if matrix is None else matrix).detach())
     bias = getattr(layer, "bias", None)
     bias = None if bias is None else _gathered(getattr(bias, "value", bias).detach())
@@ -151,12 +156,19 @@ def channels_back(module: nn.Module, tensor: Tensor) -> Tensor:
     return tensor.movedim(-1, 1) if linear_kind(module) == "conv1x1" else tensor
 
 
-def _probed(module: nn.Module, taken: Tensor) -> tuple[Tensor, Tensor | None]:
-    """What a layer gives for 0 and for the unit vectors; `forward`, so that no hook hears it."""
+def _probed(module: nn.Module, taken: Tensor) -> tuple[Tensor, Tensor | None, bool]:
+    """What a layer gives for 0 and for the unit vectors, and whether it gives their sum for the sum of them.
+
+    Its `forward` is asked, so that no hook hears it.
+    """
     width = taken.shape[-1]
-    leading = [1] * (taken.ndim - 2)
     units = torch.eye(width, dtype=taken.dtype, device=taken.device)
-    asked = torch.cat([torch.zeros_like(units[:1]), units]).reshape(*leading, width + 1, width)
+    asked = torch.cat([torch.zeros_like(units[:1]), units, torch.ones_like(units[:1])])
+    if isinstance(module, nn.modules.conv._ConvNd):
+        # Maps of one place: the channels stand second.
+        asked = asked.reshape(width + 2, width, *[1] * (taken.ndim - 2))
+    else:
+        asked = asked.reshape(*[1] * (taken.ndim - 2), width + 2, width)
     try:
         told = module.forward(asked)
     except Exception as error:  # a layer of any library, on inputs that it may not expect
@@ -164,12 +176,16 @@ def _probed(module: nn.Module, taken: Tensor) -> tuple[Tensor, Tensor | None]:
             f"a {type(module).__name__} cannot be asked for its matrix ({type(error).__name__}: {error}); expected a "
             "linear layer as head, or (W, b)"
         ) from error
-    if not isinstance(told, Tensor) or told.shape[:-1] != asked.shape[:-1]:
+    told = channels_last(module, told) if isinstance(told, Tensor) and told.ndim == asked.ndim else told
+    if not isinstance(told, Tensor) or told.shape[:-1] != channels_last(module, asked).shape[:-1]:
         raise HeadError(
             f"a {type(module).__name__} does not give one row for each row; expected a linear layer as head"
         )
-    rows = told.detach().reshape(width + 1, -1)
-    return (rows[1:] - rows[0]).T.contiguous(), rows[0].clone()
+    rows = told.detach().reshape(width + 2, -1)
+    weight, bias = (rows[1:-1] - rows[0]).T.contiguous(), rows[0].clone()
+    rest = (rows[-1] - bias - weight.sum(1)).abs()
+    rounding = 16 * torch.finfo(rows.dtype).eps * (weight.abs().sum(1) + bias.abs() * width)
+    return weight, bias, bool((rest <= rounding).all())
 
 
 def _gathered(tensor: Any) -> Tensor:
@@ -185,7 +201,8 @@ def _matrix(module: nn.Module) -> Tensor | None:
         kernel = getattr(layer.kernel, "value", layer.kernel)
         return kernel if isinstance(kernel, Tensor) else None
     weight = getattr(module, "weight", None)
-    known = isinstance(module, nn.Linear) or _is_conv1d(module) or _is_geometric(module)
+    known = isinstance(module, nn.Linear) and not _computes_its_own(module)
+    known = known or _is_conv1d(module) or _is_geometric(module)
     # Not asked for two axes: between passes FSDP holds the matrix flattened and in parts.
     return weight if known and isinstance(weight, Tensor) else None
 
@@ -203,6 +220,17 @@ def _is_transposed(module: nn.Module) -> bool:
     return _is_conv1d(module) or is_keras(module)
 
 
+def _computes_its_own(module: nn.Module) -> bool:
+    """Whether a class derived from torch's does something else with the weight: scales, standardizes, quantizes it."""
+    if isinstance(module, nn.modules.conv._ConvNd):
+        plain: Any = next((kind for kind in _POINTWISE if isinstance(module, kind)), None)
+        same = plain is not None and type(module)._conv_forward is plain._conv_forward
+        return not (same and type(module).forward is plain.forward)
+    return isinstance(module, nn.Linear) and type(module).forward is not nn.Linear.forward
+
+
+_POINTWISE = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
 _NOT_LINEAR = (nn.Embedding, nn.EmbeddingBag, nn.RNNBase, nn.RNNCellBase, nn.Bilinear, nn.MultiheadAttention)
 """Layers of torch that hold a matrix and are not linear in their input."""
 
@@ -212,6 +240,8 @@ def _may_be_linear(module: nn.Module) -> bool:
         return False
     if isinstance(module, (nn.ParameterDict, nn.ParameterList)) or is_keras(module):
         return False
+    if isinstance(module, nn.Linear):
+        return True
     # Adapters hold layers; they are asked for by name, where the search finds what is inside them.
     leaf = all(name == "parametrizations" for name, _ in module.named_children())
     return leaf and any(part.ndim == 2 and part.is_floating_point() for part in module.parameters(recurse=False))

@@ -3,7 +3,8 @@
 A head gives (n, C), (n, T, C) or (n, C, H, W); the model may return that as it is, flattened, with axes
 moved, at one position per sample, averaged over positions, after a softmax, inside a tuple. The relation is
 found by comparing values, on outputs that were replaced by random numbers, so that a coincidence (a head
-that starts at zero, say) cannot pass for it.
+that starts at zero, say) cannot pass for it. Whether the features give the output as well is judged within the rounding
+of the precision that the model runs in.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Layout:
     Attributes:
         path: where in the model's output the tensor is, for example ("logits",); () for a bare tensor.
         calls: which call of the head counts: an index from the end (-1 is the last), "cat" when the calls
-            follow each other as samples, "mean" when they are averaged.
+            follow each other as samples, "stack" when each gives one position, "mean" when they are averaged.
         arrangement: rows = every position is a row; swapped = the same with the first two axes exchanged;
             picked = one position of each sample; averaged = the mean over positions.
         reading: flat = classes are the output's last axis; channels = its second.
@@ -47,7 +48,7 @@ class Layout:
     """
 
     path: tuple[str | int, ...]
-    calls: int | Literal["cat", "mean"]
+    calls: int | Literal["cat", "stack", "mean"]
     arrangement: Arrangement
     reading: Reading
     ending: Ending
@@ -58,6 +59,8 @@ class Layout:
             return calls[self.calls]
         if self.calls == "cat":
             return torch.cat(calls)
+        if self.calls == "stack":
+            return torch.stack(calls, 1)
         return torch.stack(calls).mean(0)
 
     def rows(self, tensor: Tensor, positions: Tensor | None = None) -> Tensor:
@@ -102,7 +105,11 @@ class Layout:
             "averaged": "averaged over positions",
         }[self.arrangement]
         if self.calls != -1:
-            calls = {"cat": "all calls joined", "mean": "the mean of all calls"}
+            calls = {
+                "cat": "all calls joined",
+                "stack": "all calls, a position each",
+                "mean": "the mean of all calls",
+            }
             how = f"{calls.get(str(self.calls), f'call {self.calls} from the end')}, {how}"
         return f"{where}: {how}" + ("" if self.ending == "none" else f", then {self.ending}")
 
@@ -123,10 +130,12 @@ def relate(calls: list[Tensor], output: Tensor, path: tuple[str | int, ...]) -> 
     Returns:
         The layout, or None when the output is something else.
     """
-    choices: list[int | Literal["cat", "mean"]] = [-1 - index for index in range(len(calls))]
+    choices: list[int | Literal["cat", "stack", "mean"]] = [-1 - index for index in range(len(calls))]
     if len(calls) > 1 and len({call.shape[1:] for call in calls}) == 1:
         choices += ["cat"]
-        choices += ["mean"] if len({call.shape for call in calls}) == 1 else []
+        same = len({call.shape for call in calls}) == 1
+        choices += ["stack"] if same and calls[0].ndim == 2 else []
+        choices += ["mean"] if same else []
     arrangements: tuple[Arrangement, ...] = ("rows", "swapped", "averaged", "picked")
     for choice, reading, arrangement in product(choices, _READINGS, arrangements):
         layout = Layout(path=path, calls=choice, arrangement=arrangement, reading=reading, ending="none")
@@ -245,3 +254,58 @@ def _near(a: Tensor, b: Tensor) -> Tensor:
     a, b = a.to(dtype), b.to(dtype)
     largest = float(b.abs().nan_to_num(0.0, 0.0).max()) if b.numel() else 0.0
     return torch.isclose(a, b, rtol=16 * coarse, atol=16 * coarse * min(largest, 1.0), equal_nan=True)
+
+
+def beyond_rounding(
+    features: Tensor,
+    head: tuple[Tensor, Tensor | None],
+    layout: Layout,
+    expected: Tensor,
+    *,
+    precision: torch.dtype,
+) -> Tensor:
+    """How much the head of these features differs from the model's output beyond what rounding explains.
+
+    Args:
+        features: (R, p), in the precision the model ran in.
+        head: W (C, p) and b (C,) or None.
+        layout: how head outputs become model outputs; its ending is applied.
+        expected: the model's output as rows (R, C).
+        precision: dtype in which the head answered.
+
+    Returns:
+        (R, C); at most 0 where the two agree, NaN where either is not finite.
+    """
+    weight, bias = head
+    dtype = torch.promote_types(torch.promote_types(features.dtype, weight.dtype), torch.float32)
+    own, outside = _epsilon(features.dtype, precision), 4 * _epsilon(expected.dtype)
+    features, weight = features.to(dtype), weight.to(dtype)
+    linear = torch.nn.functional.linear(features, weight, None if bias is None else bias.to(dtype))
+    size = features.norm(dim=-1, keepdim=True) * weight.norm(dim=-1).max()
+    size = size + (0.0 if bias is None else bias.abs().max().to(dtype))
+    # Sums of p products in random order, in float32 also for half precision; then the rounding of the factors,
+    # which does not grow with p; then the rounding of the result.
+    bound = 8 * features.shape[-1] ** 0.5 * _epsilon(dtype) * size
+    bound = bound + 4 * _factor_rounding(features, layout, own) * size + 4 * own * linear.abs()
+    if layout.ending != "none":
+        # A softmax moves by at most twice what its logits move by.
+        bound = 2 * bound.amax(-1, keepdim=True) + outside
+    expected = expected.to(dtype)
+    excess: Tensor = (layout.ended(linear) - expected).abs() - bound - outside * expected.abs()
+    return excess
+
+
+def _epsilon(*dtypes: torch.dtype) -> float:
+    return max(float(torch.finfo(dtype).eps) for dtype in dtypes)
+
+
+def _factor_rounding(features: Tensor, layout: Layout, own: float) -> float:
+    """Relative rounding of weights and features before they are multiplied."""
+    rounding = own if own > _epsilon(features.dtype) else 0.0
+    if layout.arrangement == "averaged" or layout.calls == "mean":
+        rounding = max(rounding, own)
+    if torch.get_float32_matmul_precision() == "medium":
+        return max(rounding, 2.0**-8)
+    # CUDA convolves float32 in TF32 (11 bits) unless told otherwise, and multiplies so on request.
+    coarse = features.device.type != "cpu" or torch.get_float32_matmul_precision() == "high"
+    return max(rounding, 2.0**-11 if coarse else 0.0)

@@ -26,6 +26,12 @@ LABELS_REPEAT = (
 )
 """What a reader of the numbers is told where labels are the inputs, element by element."""
 
+MASK_UNUSED = (
+    "the attention mask leaves places out, but does not have the positions at which the network answers, so padding "
+    "counts as samples; label it -100, or pass padding=True if that is meant"
+)
+"""What a reader of the numbers is told where a mask of another resolution came."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Samples:
@@ -36,14 +42,14 @@ class Samples:
         targets: integers (s,) or floats (s, c), on the CPU; None without targets.
         ignored: number of rows left out because of their label or mask.
         reading: how targets and rows were put together, in words.
-        repeats_inputs: labels are the inputs, element by element, and were taken as they are.
+        doubts: what a reader of the numbers has to know about labels and mask, in sentences.
     """
 
     rows: Tensor
     targets: Tensor | None
     ignored: int
     reading: str
-    repeats_inputs: bool = False
+    doubts: tuple[str, ...] = ()
 
 
 def samples_of(batch: Batch, rows: Rows, feature_map: FeatureMap) -> Samples:
@@ -61,19 +67,23 @@ def samples_of(batch: Batch, rows: Rows, feature_map: FeatureMap) -> Samples:
     """
     total = len(rows.features)
     everything = torch.arange(total)
-    real = torch.ones(total, dtype=torch.bool) if feature_map.padding else _real(batch, rows, total)
+    kept = None if feature_map.padding else _kept(batch, rows.leading, feature_map.model)
+    real = torch.ones(total, dtype=torch.bool) if kept is None else kept.reshape(-1)
+    doubts = (MASK_UNUSED,) if kept is None and not feature_map.padding and _leaves_out(batch, rows.leading) else ()
     masked = ", of those that the attention mask keeps" if not bool(real.all()) else ""
     _check_next_token(feature_map.labels, batch, rows)
     if batch.targets is None:
         reading = "none" if len(rows.leading) < 2 else f"none, each position is a sample{masked}"
-        return Samples(rows=everything[real], targets=None, ignored=int((~real).sum()), reading=reading)
+        return Samples(rows=everything[real], targets=None, ignored=int((~real).sum()), reading=reading, doubts=doubts)
     targets = batch.targets.detach().cpu()
     if rows.repeated:
         targets = _repeated(targets, rows.leading)
     if targets.is_floating_point():
         values = _values(targets, rows.leading, total, rows.channels)
         reading = f"values, one row a target{masked}"
-        return Samples(rows=everything[real], targets=values[real], ignored=int((~real).sum()), reading=reading)
+        return Samples(
+            rows=everything[real], targets=values[real], ignored=int((~real).sum()), reading=reading, doubts=doubts
+        )
     if targets.is_complex():
         raise TargetError("targets are complex numbers; expected integer classes or real values")
     labels = _labels(targets.long(), rows.leading, total)
@@ -84,33 +94,38 @@ def samples_of(batch: Batch, rows: Rows, feature_map: FeatureMap) -> Samples:
         everything, real, labels = _of_next(everything, real, labels)
         reading = f"classes, the next token at each position (labels shifted by one){why}"
     labels = labels.reshape(-1)
-    kept = (labels != IGNORED_LABEL) & real
-    labels = labels[kept]
+    counted = (labels != IGNORED_LABEL) & real
+    labels = labels[counted]
+    # A model whose own loss was asked knows better.
+    unasked = feature_map.labels.next_token is None
     if rows.n_outputs == 1 and rows.weight is not None and len(labels) and int(labels.max()) > 1:
         raise TargetError(
             f"integer targets reach {int(labels.max())}, but the head has one output, which tells two classes apart; "
             "pass values as floats"
         )
     return Samples(
-        rows=everything[kept],
+        rows=everything[counted],
         targets=labels,
-        ignored=int((~kept).sum()),
+        ignored=int((~counted).sum()),
         reading=reading + masked,
-        repeats_inputs=not shifted and _labels_are_inputs(batch),
+        doubts=(*doubts, LABELS_REPEAT) if unasked and not shifted and _labels_are_inputs(batch) else doubts,
     )
 
 
 def _of_next(rows: Tensor, real: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows, whether each counts, and labels, where the target at a position is the label at the next one."""
+    """Rows, whether each counts, and labels, where the target at a position is the label at the next one.
+
+    Positions are the last axis: several texts of one input, as choices, stand before it.
+    """
     real = real.reshape(labels.shape)
     # A token counts where it and the next one are text.
-    both = real[:, :-1] & real[:, 1:]
-    return rows.reshape(labels.shape)[:, :-1].reshape(-1), both.reshape(-1), labels[:, 1:]
+    both = real[..., :-1] & real[..., 1:]
+    return rows.reshape(labels.shape)[..., :-1].reshape(-1), both.reshape(-1), labels[..., 1:]
 
 
 def _labels_are_inputs(batch: Batch) -> bool:
     """Say whether integer targets repeat an input element by element, as language modeling data do."""
-    if batch.targets is None or batch.targets.is_floating_point() or batch.targets.ndim != 2 or _decodes(batch):
+    if batch.targets is None or batch.targets.is_floating_point() or batch.targets.ndim < 2 or _decodes(batch):
         return False
     targets = batch.targets.detach().cpu()
     inputs = [value for value in (*batch.args, *batch.kwargs.values()) if isinstance(value, Tensor)]
@@ -141,7 +156,7 @@ def label_rule(call: Caller, batch: Batch, next_token: bool | None) -> LabelRule
         return LabelRule(next_token=next_token, given=True, why=f"as next_token={next_token} says")
     targets = batch.targets
     # Nothing here may depend on the values: ranks of a sharded model enter each forward pass together.
-    if targets is None or targets.is_floating_point() or targets.ndim != 2 or not _takes_labels(call.model):
+    if targets is None or targets.is_floating_point() or targets.ndim < 2 or not _takes_labels(call.model):
         return LabelRule()
     # Both are classes of every head; drawn without touching a random state.
     drawn = torch.randint(2, targets.shape, generator=torch.Generator().manual_seed(0))
@@ -163,13 +178,14 @@ def _shift_of_loss(answer: Any, labels: Tensor) -> bool | None:
     """Whether the loss in an answer is that of labels one position later; None where it is neither clearly."""
     tensors = [(place, tensor) for place, tensor in tensors_in(answer) if tensor.is_floating_point()]
     losses = [tensor for _, tensor in tensors if tensor.ndim == 0]
-    logits = [tensor for _, tensor in tensors if tensor.ndim == 3 and tensor.shape[:2] == labels.shape]
-    named = [tensor for place, tensor in tensors if place == ("logits",) and tensor.ndim == 3]
-    if not losses or not (named or logits) or labels.shape[1] < 2:
+    logits = [tensor for _, tensor in tensors if tensor.shape[:-1] == labels.shape]
+    named = [tensor for place, tensor in tensors if place == ("logits",) and tensor.ndim == labels.ndim + 1]
+    if not losses or not (named or logits) or labels.shape[-1] < 2:
         return None
     scores = (named or logits)[0]
-    if scores.shape[:2] != labels.shape or scores.shape[2] < 2:
+    if scores.shape[:-1] != labels.shape or scores.shape[-1] < 2:
         return None
+    scores, labels = scores.flatten(0, -3), labels.flatten(0, -2)
     # One text at a time: of 50,000 words, a batch of logits as one table is gigabytes.
     errors = [
         nn.functional.cross_entropy(one.float(), label.to(one.device), reduction="none")
@@ -192,7 +208,7 @@ def _check_next_token(rule: LabelRule, batch: Batch, rows: Rows) -> None:
     targets = batch.targets
     if not (rule.given and rule.next_token):
         return
-    if targets is None or targets.is_floating_point() or targets.ndim != 2 or rows.repeated or len(rows.leading) != 2:
+    if targets is None or targets.is_floating_point() or rows.repeated or not 2 <= targets.ndim == len(rows.leading):
         came = "no targets" if targets is None else f"targets of shape {tuple(targets.shape)} and {targets.dtype}"
         raise InputError(
             f"next_token=True came with {came} beside answers at {_spelled(rows.leading)}; expected integer labels "
@@ -203,7 +219,7 @@ def _check_next_token(rule: LabelRule, batch: Batch, rows: Rows) -> None:
 def _predicts_next(feature_map: FeatureMap, batch: Batch, labels: Tensor) -> tuple[bool, str]:
     """Whether the target at a position is the label at the next one, and who says so."""
     rule = feature_map.labels
-    if labels.ndim != 2:
+    if labels.ndim < 2:
         return False, ""
     if rule.given:
         return bool(rule.next_token), f", {rule.why}"
@@ -237,21 +253,33 @@ def _is_whole(value: Tensor) -> bool:
 
 def real_tokens(batch: Batch, leading: tuple[int, ...]) -> NDArray[np.bool_]:
     """Which positions the batch's attention mask keeps, of the shape of the positions; all without a mask."""
-    mask = batch.kwargs.get("decoder_attention_mask" if _decodes(batch) else "attention_mask")
-    if not isinstance(mask, Tensor) or tuple(mask.shape) != tuple(leading):
-        return np.ones(leading, dtype=bool)
-    return np.asarray(mask.detach().cpu() != 0)
+    kept = _kept(batch, tuple(leading))
+    return np.ones(leading, dtype=bool) if kept is None else np.asarray(kept)
 
 
-def _real(batch: Batch, rows: Rows, total: int) -> Tensor:
-    """Which rows are no padding, (R,): those that the batch's attention mask keeps, where it has their positions."""
+def _kept(batch: Batch, leading: tuple[int, ...], model: nn.Module | None = None) -> Tensor | None:
+    """Which positions the batch's attention mask keeps, of their shape, on the CPU; None where it has others."""
+    mask = _mask(batch)
+    if mask is None or not leading:
+        return None
+    steps = getattr(model, "_get_feature_vector_attention_mask", None)
+    if steps is not None and mask.ndim == len(leading) == 2 and mask.shape[1] > leading[1]:
+        # Models of sound answer at steps of their convolutions, and know which of them a sample of sound reaches.
+        mask = steps(leading[1], mask)
+    if tuple(mask.shape) != leading and not (len(leading) == 1 and mask.ndim == 2 and mask.numel() == leading[0]):
+        return None
+    return (mask.detach().cpu() != 0).reshape(leading)
+
+
+def _mask(batch: Batch) -> Tensor | None:
     mask = batch.kwargs.get("decoder_attention_mask" if _decodes(batch) else "attention_mask")
-    leading = rows.leading
-    if not isinstance(mask, Tensor) or mask.ndim != 2 or mask.numel() != total:
-        return torch.ones(total, dtype=torch.bool)
-    if len(leading) > 1 and tuple(mask.shape) != leading:
-        return torch.ones(total, dtype=torch.bool)
-    return mask.detach().cpu().reshape(-1) != 0
+    return mask if isinstance(mask, Tensor) else None
+
+
+def _leaves_out(batch: Batch, leading: tuple[int, ...]) -> bool:
+    """Whether a mask that has no place among the answers leaves something out of each input's row."""
+    mask = _mask(batch)
+    return mask is not None and mask.ndim == 2 and len(leading) > 1 and bool((mask == 0).any())
 
 
 def _labels(targets: Tensor, leading: tuple[int, ...], total: int) -> Tensor:
