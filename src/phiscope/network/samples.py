@@ -67,9 +67,7 @@ def samples_of(batch: Batch, rows: Rows, feature_map: FeatureMap) -> Samples:
     """
     total = len(rows.features)
     everything = torch.arange(total)
-    kept = None if feature_map.padding else _kept(batch, rows.leading, feature_map.model)
-    real = torch.ones(total, dtype=torch.bool) if kept is None else kept.reshape(-1)
-    doubts = (MASK_UNUSED,) if kept is None and not feature_map.padding and _leaves_out(batch, rows.leading) else ()
+    real, doubts = _real(batch, rows, feature_map)
     masked = ", of those that the attention mask keeps" if not bool(real.all()) else ""
     _check_next_token(feature_map.labels, batch, rows)
     if batch.targets is None:
@@ -96,13 +94,9 @@ def samples_of(batch: Batch, rows: Rows, feature_map: FeatureMap) -> Samples:
     labels = labels.reshape(-1)
     counted = (labels != IGNORED_LABEL) & real
     labels = labels[counted]
+    _check_two_classes(labels, rows)
     # A model whose own loss was asked knows better.
     unasked = feature_map.labels.next_token is None
-    if rows.n_outputs == 1 and rows.weight is not None and len(labels) and int(labels.max()) > 1:
-        raise TargetError(
-            f"integer targets reach {int(labels.max())}, but the head has one output, which tells two classes apart; "
-            "pass values as floats"
-        )
     return Samples(
         rows=everything[counted],
         targets=labels,
@@ -110,6 +104,14 @@ def samples_of(batch: Batch, rows: Rows, feature_map: FeatureMap) -> Samples:
         reading=reading + masked,
         doubts=(*doubts, LABELS_REPEAT) if unasked and not shifted and _labels_are_inputs(batch) else doubts,
     )
+
+
+def _check_two_classes(labels: Tensor, rows: Rows) -> None:
+    if rows.n_outputs == 1 and rows.weight is not None and len(labels) and int(labels.max()) > 1:
+        raise TargetError(
+            f"integer targets reach {int(labels.max())}, but the head has one output, which tells two classes apart; "
+            "pass values as floats"
+        )
 
 
 def _of_next(rows: Tensor, real: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -269,6 +271,15 @@ def _kept(batch: Batch, leading: tuple[int, ...], model: nn.Module | None = None
     if tuple(mask.shape) != leading and not (len(leading) == 1 and mask.ndim == 2 and mask.numel() == leading[0]):
         return None
     return (mask.detach().cpu() != 0).reshape(leading)
+
+
+def _real(batch: Batch, rows: Rows, feature_map: FeatureMap) -> tuple[Tensor, tuple[str, ...]]:
+    """Which rows are no padding, (R,), and what has to be said of a mask that does not tell."""
+    kept = None if feature_map.padding else _kept(batch, rows.leading, feature_map.model)
+    if kept is not None:
+        return kept.reshape(-1), ()
+    unused = not feature_map.padding and _leaves_out(batch, rows.leading)
+    return torch.ones(len(rows.features), dtype=torch.bool), (MASK_UNUSED,) if unused else ()
 
 
 def _mask(batch: Batch) -> Tensor | None:

@@ -2,8 +2,8 @@
 
 Numbers, arrays, containers and generators that a module holds as plain attributes are put back, also inside objects of
 the network's own package. So are parameters: a `train()` that is overridden may merge an adapter into a weight,
-exchange weights for their average, freeze parameters or put a fused layer in place of its branches, and `eval()` calls
-it; a forward pass may normalize or clamp a weight. What cannot be put back is watched and named.
+exchange weights for their average, freeze parameters or put a fused layer in place of its branches, and a change
+to evaluation calls it; a forward pass may normalize or clamp a weight. What cannot be put back is watched and named.
 """
 
 from __future__ import annotations
