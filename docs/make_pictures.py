@@ -123,7 +123,7 @@ def viewing_pictures(folder: Path, epochs: int = 20) -> None:
         optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
         order = torch.Generator().manual_seed(seed)
         probe = {"test": (images.test_x, images.test_y)}
-        with phiscope.Observer(network, probe, run=folder / f"digits-{seed}", every="log") as observer:
+        with phiscope.Observer(network, probe, run=folder / f"digits-{seed}", every="log", gradients=3) as observer:
             observer.record(epoch=0)
             for epoch in range(1, epochs + 1):
                 for rows in torch.randperm(len(data[0]), generator=order).split(64):
@@ -134,7 +134,7 @@ def viewing_pictures(folder: Path, epochs: int = 20) -> None:
                     right = (network(images.test_x).argmax(dim=1) == images.test_y).float().mean()
                 observer.record(epoch=epoch, test_accuracy=right)
     run = phiscope.open_run(folder / "digits-0")
-    for name in ("plane", "flow"):
+    for name in ("plane", "flow", "gradients"):
         run.figure(name).savefig(IMAGES / f"viewing_{name}.png", dpi=90)
     with phiscope.view(folder) as shown, sync_playwright() as player:
         browser = player.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])

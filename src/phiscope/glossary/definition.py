@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Need = Literal["features", "outputs", "targets", "classes", "head", "initial", "samples"]
+Need = Literal["features", "outputs", "targets", "classes", "head", "initial", "samples", "weights"]
 
 Transformation = Literal[
     "orthogonal", "permutation", "translation", "isotropic_scaling", "invertible_linear", "invertible_outputs"

@@ -168,7 +168,7 @@ DEFINITIONS = (
         meaning="The factor by which the squared difference of two near inputs grows from layer to layer of a wide "
         "network; the difference itself grows by √χ. Read for each linear layer from its own weights and biases, g and "
         "g_b.",
-        needs=("head",),
+        needs=("weights",),
         source="Schoenholz et al. 2017, arXiv:1611.01232",
         caveat="Of a prior with these variances of weights and biases, and so of the parametrization: with ReLU, "
         "φ → 2φ and W → W/2 leave the function as it is and move χ. PyTorch's default initialization has g = 1/3.",

@@ -185,13 +185,16 @@ def _gallery(run: Run, record: Record, split: str, *, tinted: bool) -> Sheet:
     over = _tinted(images, record.extras(split)) if tinted and images is not None else {}
     if tinted and not over:
         raise RunError("the run kept no gradients by images; an observer of images with gradients=8 does")
+    if over:
+        # Functions without a gradient would stand there as plain pictures.
+        chosen = chosen[: 1 + max(row for row, _ in over)]
     said = kept.words
     captions = tuple(
         tuple(f"{_class_of(run, kept.targets, i)} {shown[i, row]:+.1f}".strip() for i in places)
         for row, places in enumerate(chosen)
     )
     pictures = Pictures(
-        title="Largest (left) and smallest (right) on",
+        title="Largest (left) and smallest (right)",
         row_labels=tuple(f"e{row + 1}" for row in range(len(chosen))),
         captions=captions,
         images=()
