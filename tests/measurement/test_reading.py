@@ -330,3 +330,30 @@ def test_an_interval_that_so_few_samples_cannot_give_says_how_many_would_do(name
     # The control: other numbers have one from as few samples.
     low, high = m.interval("participation_ratio")
     assert low < high
+
+
+PLAIN = "effective_dimension", "participation_ratio", "stable_rank"
+DIMENSIONS = [*PLAIN, *(f"{name}_centered" for name in PLAIN)]
+
+
+@pytest.mark.parametrize("name", [*DIMENSIONS, "rankme"])
+@pytest.mark.parametrize(("n", "p"), [(120, 30), (700, 12), (400, 1)])
+def test_an_interval_of_a_dimension_ends_where_its_range_does(name, n, p):
+    """Of isotropic features the corrected number is p, give or take its error: half of the intervals would pass p."""
+    ends = []
+    for seed in range(4):
+        m = phiscope.diagonalize(np.random.default_rng(seed).normal(size=(n, p)))
+        try:
+            ends.append(m.interval(name))
+        except MissingNumberError:
+            # Two eigenvalues that are too close, or an effective dimension that needs more samples.
+            continue
+        if name.startswith("participation"):
+            assert 1 <= m[f"{name}_corrected"] <= p
+    assert ends or name.startswith(("stable", "effective"))
+    for low, high in ends:
+        assert 1 <= low <= high <= p
+    # The control: without the end of the range some would lie beyond it.
+    if name.startswith("participation") and p > 1:
+        whole = m.estimate(name)
+        assert whole.interval(0.95)[1] > p

@@ -69,9 +69,7 @@ def _why_no_span(outputs: Outputs) -> str:
     """Why the centered span is empty."""
     if not outputs.vary:
         return ARE_CONSTANT
-    return (
-        "the outputs differ from one another by constants only, and classes do not see a shift that all share"
-    )
+    return "the outputs differ from one another by constants only, and classes do not see a shift that all share"
 
 
 def _why_no_raw_span(outputs: Outputs) -> str:
