@@ -23,8 +23,8 @@ REGIME_TERMS = (
         name="minimal",
         meaning="A regime: the outputs use no more features than they need "
         f"(k₉₀ ≤ r + {MINIMAL_EXTRA_FEATURES}), these dominate (U ≥ {MINIMAL_USED_VARIANCE:g}), are set apart "
-        f"(cliff ≥ {MINIMAL_CLIFF:g}) and equally strong (centered D_LR ≤ {MINIMAL_DISTANCE:g}, or distance from "
-        f"collapse ≤ {MINIMAL_COLLAPSE:g}). {_NO_PRAISE}",
+        f"(cliff ≥ {MINIMAL_CLIFF:g}) and equally strong (centered D_LR ≤ {MINIMAL_DISTANCE:g}), or as unequal as "
+        f"classes or targets are (distance from collapse ≤ {MINIMAL_COLLAPSE:g}). {_NO_PRAISE}",
         aliases=("MF", "minimal features", "minimal feature", "minimal regime", "minimal-feature regime"),
         numbers=("regime", "k90", "used_variance", "dynamical_low_rank_centered", "collapse_distance"),
         place=_REGIME,
