@@ -139,7 +139,7 @@ class RegimeEvidence:
         return said
 
     def is_even(self) -> bool:
-        """Whether the outputs' features are equally strong, as far as "minimal" asks; else classes or targets decide."""
+        """Whether the outputs' features are equally strong, as far as "minimal" asks for it."""
         return self.dynamical_low_rank is not None and self.dynamical_low_rank <= MINIMAL_DISTANCE
 
     def _collapsed(self) -> bool:
