@@ -169,3 +169,33 @@ def test_an_advice_is_given_only_where_it_helps():
     assert "raw span holds only the constant" in m.absent["dynamical_low_rank"]
     assert "read the centered" not in m.absent["dynamical_low_rank"]
     assert "constants only" in m.absent["dynamical_low_rank_centered"]
+
+
+@pytest.mark.parametrize("share", [1e-12, 1e-6])
+def test_classes_of_next_to_no_weight_are_no_direction_of_the_targets(share):
+    """As of values, of which directions below 1e-10 of the largest are none: one-hot values say the same as classes."""
+    rng = np.random.default_rng(3)
+    y = np.arange(600) % 6
+    x = np.eye(6, 12)[y] + rng.normal(size=(600, 12))
+    weights = np.where(y == 5, share, 1.0)
+    classes, values = (phiscope.diagonalize(x, targets=goal, weights=weights) for goal in (y, np.eye(6)[y]))
+    rank = 4 if share < 1e-10 else 5
+    for spectrum, other in ((classes.centered, values.centered), (classes.raw, values.raw)):
+        np.testing.assert_allclose(spectrum.cumulative_quality, other.cumulative_quality, rtol=1e-5)
+        np.testing.assert_allclose(spectrum.quality, other.quality, atol=1e-5)
+    assert classes["target_alignment_whitened"] == pytest.approx(values["target_alignment_whitened"], rel=1e-5)
+    assert classes["discriminant_information"] <= rank
+    held = classes["discriminant_information"] / rank
+    assert classes["nc1_bounded"] == pytest.approx(1 - held, rel=1e-6)
+
+
+def test_two_classes_of_which_one_weighs_next_to_nothing_stay_two():
+    """The tolerance is a share of what there is: their one direction is the largest."""
+    rng = np.random.default_rng(3)
+    y = np.arange(200) % 2
+    x = np.eye(2, 5)[y] + rng.normal(size=(200, 5))
+    classes, values = (
+        phiscope.diagonalize(x, targets=goal, weights=np.where(y == 1, 1e-12, 1.0)) for goal in (y, np.eye(2)[y])
+    )
+    assert classes["target_alignment_whitened"] == pytest.approx(values["target_alignment_whitened"], rel=1e-3)
+    assert classes["discriminant_information"] > 0

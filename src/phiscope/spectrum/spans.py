@@ -133,11 +133,13 @@ def target_spans(moments: Moments) -> TargetSpans | None:
         present = moments.group_weights > 0
         offsets = (moments.group_means[present, :p] - mean).T
         shares = moments.group_weights[present] / moments.weight
-        root = np.sqrt(shares)
         # Indicators over sqrt(pi_c) are orthonormal, and projecting on the centered ones gives S_B: no inverse needed.
+        # Shares are the eigenvalues of D; the largest of Dc lies between the two largest of them.
+        tops = shares.max(), np.sort(shares)[-2:].min()
+        raw, centered = (np.where(shares > TARGET_TOLERANCE * top, np.sqrt(shares), 0.0) for top in tops)
         return TargetSpans(
-            raw=FunctionSpan(rank=len(shares), of=Loadings(base=offsets, mix=root, mean=mean, shift=root)),
-            centered=FunctionSpan(rank=len(shares) - 1, of=Loadings(base=offsets, mix=root)),
+            raw=FunctionSpan(rank=int((raw > 0).sum()), of=Loadings(base=offsets, mix=raw, mean=mean, shift=raw)),
+            centered=FunctionSpan(rank=int((centered > 0).sum()) - 1, of=Loadings(base=offsets, mix=centered)),
             raw_cross=Loadings(base=offsets, mix=shares, mean=mean, shift=shares),
             cross=Loadings(base=offsets, mix=shares),
             by_class=True,
