@@ -199,3 +199,18 @@ def test_two_classes_of_which_one_weighs_next_to_nothing_stay_two():
     )
     assert classes["target_alignment_whitened"] == pytest.approx(values["target_alignment_whitened"], rel=1e-3)
     assert classes["discriminant_information"] > 0
+
+
+@pytest.mark.parametrize("k", [None, 4])
+def test_values_that_vary_by_their_last_digit_are_constant(k):
+    """In every number of targets alike: alignment and NRC3 were made of the rounding that the readout refused."""
+    rng = np.random.default_rng(8)
+    x, noise = rng.normal(size=(600, 20)), rng.normal(size=(600, 2))
+    given = {"head": (rng.normal(size=(2, 20)), None), **({} if k is None else {"k": k})}
+    m = diagonalize(x, targets=7 + 1e-15 * noise, **given)
+    for name in ("target_alignment", "target_alignment_whitened", "nrc3"):
+        assert m.absent[name] == "the targets are constant on these samples"
+    # Control: a spread of a millionth is none.
+    m = diagonalize(x, targets=7 + 1e-6 * noise, **given)
+    assert 0 < m["target_alignment"] < 1
+    assert "nrc3" in m
