@@ -60,6 +60,7 @@ def test_the_header_has_a_symbol_for_every_cell_of_a_row(m):
 
 def test_the_sentence_says_which_d_lr(m):
     text = m.methods_text()
+    assert text.split("\n\n")[0].count("; products were computed in float64, and ") == 1
     assert "D_LR is that of v3 in its literal reading, from the outputs' second moment" in text
     assert (
         "U and D_LR with a superscript c are from their covariance, for classes that of differences of logits" in text

@@ -51,8 +51,8 @@ def methods_text(measurement: Measurement) -> str:
         f"We diagonalized {where} on n = {m.n_samples} samples{split}{_sampling(m)} (p = {m.n_features} "
         f"features{outputs}{classes}) with phiscope {__version__} [phiscope, nam2024visualising]."
     )
-    said = [*_readings(m), f"products were computed in {told.get('products', 'float64')}", f"and {_correction(m)}"]
-    second = ", ".join(said) + "."
+    products = f"products were computed in {told.get('products', 'float64')}, and {_correction(m)}"
+    second = "; ".join([*_readings(m), products]) + "."
     second = second[0].upper() + second[1:]
     return f"{first} {second}\n\n{BIBTEX}"
 
