@@ -22,7 +22,6 @@ from phiscope.linalg.operators import PositiveOperator
 from phiscope.linalg.products import product
 from phiscope.metrics import CORRECTED_TWINS, SCALARS
 from phiscope.metrics.alignment import class_target_squared_norm
-from phiscope.metrics.dimension import most_of
 from phiscope.moments.jackknife import Estimate, corrected_value, estimate, pseudo_values
 from phiscope.moments.leaving_out import leave_one_out
 from phiscope.moments.moments import Moments
@@ -242,7 +241,6 @@ def _corrections(
     estimates = {name: value for name, value in estimates.items() if name in found.numbers}
     for name, value in estimates.items():
         low, high = SCALARS[name].bounds
-        high = min(high, most_of(name, moments.n_samples, moments.n_features))
         found.numbers[f"{name}_corrected"] = float(np.clip(value.value, low, high))
     warn_of_bias(found, moments.n_samples, tuple(estimates))
     return estimates if len(shards) >= FEWEST_SHARDS else {}

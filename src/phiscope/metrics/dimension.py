@@ -116,6 +116,7 @@ def most_of(name: str, n_samples: int, n_features: int) -> float:
         >>> most_of("effective_dimension_centered", 100, 30), most_of("rankme", 20, 30), most_of("alpha_req", 20, 30)
         (30.0, 20.0, inf)
     """
+    # A corrected estimate itself may lie beyond: cut off, its mean over samples would fall short of isotropic features.
     plain = name.removesuffix("_corrected").removesuffix("_centered")
     if plain == "rankme":
         return float(min(n_samples, n_features))
