@@ -59,6 +59,56 @@ def test_the_header_has_a_symbol_for_every_cell_of_a_row(m):
 
 
 def test_the_sentence_says_which_d_lr(m):
-    assert "superscript c the one of centered outputs (classes: differences of logits)" in m.methods_text()
+    text = m.methods_text()
+    assert text.split("\n\n")[0].count("; products were computed in float64, and ") == 1
+    assert "D_LR is that of v3 in its literal reading, from the outputs' second moment" in text
+    assert (
+        "U and D_LR with a superscript c are from their covariance, for classes that of differences of logits" in text
+    )
     values = phiscope.diagonalize(np.random.default_rng(0).standard_normal((60, 4)), outputs=np.eye(60)[:, :2])
     assert "differences of logits" not in values.methods_text()
+    assert "from their covariance" in values.methods_text()
+
+
+def features(n=60, p=4):
+    return np.random.default_rng(0).standard_normal((n, p))
+
+
+def test_without_outputs_nothing_is_said_of_them():
+    for m in (phiscope.diagonalize(features()), phiscope.diagonalize(features(), targets=np.arange(60) % 2)):
+        sentences = m.methods_text().split("\n\n")[0]
+        for word in ("outputs", "tolerance", "D_LR", "logits"):
+            assert word not in sentences
+        assert ". Products were computed in float64, and " in sentences
+
+
+@pytest.mark.parametrize("n", [30, 60])
+def test_a_correction_is_claimed_where_there_is_one_and_intervals_where_these_are(n, monkeypatch):
+    """Two halves correct, and give no interval: what many features get by default."""
+    monkeypatch.setattr("phiscope.moments.accumulator.shards_for", lambda *_: 2)
+    x = features(n, 40)
+    halves = phiscope.diagonalize(x, outputs=x[:, :2])
+    assert not halves.estimates
+    corrected = [name for name in halves.to_dict() if name.endswith("_corrected")]
+    text = halves.methods_text()
+    assert len(corrected) >= 3
+    assert "numbers marked corrected come from a delete-a-group jackknife" in text
+    assert "no correction" not in text
+    assert "intervals" not in text
+    both = phiscope.diagonalize(x, outputs=x[:, :2], intervals=True).methods_text()
+    assert "numbers marked corrected, and 95 % intervals, come from a delete-a-group jackknife" in both
+
+
+def test_weights_and_groups_are_said(m):
+    x, weights = features(600), np.random.default_rng(1).uniform(0.1, 1, 600)
+    weighted = phiscope.diagonalize(x, weights=weights)
+    assert (
+        f"weighted, which say as much as (Σw)²/Σw² = {weighted.effective_samples:.4g} equally"
+        in weighted.methods_text()
+    )
+    assert "groups" not in weighted.methods_text()
+    grouped = phiscope.diagonalize(x, groups=np.arange(600) // 10)
+    assert "in 60 groups, which were kept together in shards" in grouped.methods_text()
+    # Weights that are all alike weigh nothing, and neither do none.
+    for plain in (phiscope.diagonalize(x, weights=np.full(600, 2.0)), grouped, m):
+        assert "weighted" not in plain.methods_text()

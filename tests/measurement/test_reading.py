@@ -330,3 +330,86 @@ def test_an_interval_that_so_few_samples_cannot_give_says_how_many_would_do(name
     # The control: other numbers have one from as few samples.
     low, high = m.interval("participation_ratio")
     assert low < high
+
+
+PLAIN = "effective_dimension", "participation_ratio", "stable_rank"
+DIMENSIONS = [*PLAIN, *(f"{name}_centered" for name in PLAIN)]
+
+
+@pytest.mark.parametrize("name", [*DIMENSIONS, "rankme"])
+@pytest.mark.parametrize(("n", "p"), [(120, 30), (700, 12), (400, 1)])
+def test_an_interval_of_a_dimension_ends_where_its_range_does(name, n, p):
+    """Of isotropic features the corrected number is p, give or take its error: half of the intervals would pass p."""
+    ends = []
+    for seed in range(4):
+        m = phiscope.diagonalize(np.random.default_rng(seed).normal(size=(n, p)))
+        try:
+            ends.append(m.interval(name))
+        except MissingNumberError:
+            # Two eigenvalues that are too close, or an effective dimension that needs more samples.
+            continue
+    assert ends or name.startswith(("stable", "effective"))
+    for low, high in ends:
+        assert 1 <= low <= high <= p
+    # The control: without the end of the range some would lie beyond it.
+    if name.startswith("participation") and p > 1:
+        whole = m.estimate(name)
+        assert whole.interval(0.95)[1] > p
+
+
+def few(n, p=512, alive=20, kind="dead", targets="classes", **settings):
+    """Features of which few vary, or which are made of few, and targets that say nothing."""
+    rng = np.random.default_rng(10)
+    x = np.zeros((n, p))
+    x[:, :alive] = np.maximum(rng.normal(size=(n, alive)), 0)
+    if kind == "low rank":
+        x = x[:, :alive] @ rng.normal(size=(alive, p))
+    y = rng.integers(0, 5, n) if targets == "classes" else rng.normal(size=(n, 2))
+    return phiscope.diagonalize(x, targets=y, **settings)
+
+
+@pytest.mark.parametrize("targets", ["classes", "values"])
+@pytest.mark.parametrize("kind", ["dead", "low rank"])
+@pytest.mark.parametrize("n", [15, 21, 22, 100, 300])
+def test_targets_are_said_to_be_fitted_exactly_where_they_are(n, kind, targets):
+    """Not where n <= p, but where the centered samples are independent: with dead units, or features made of few, they
+    are dependent long before."""
+    m = few(n, kind=kind, targets=targets)
+    said = " ".join(m.warnings)
+    assert ("any targets can be fitted exactly" in said) == (n <= 21)
+    assert (m["readout_r2"] > 1 - 1e-9) == (n <= 21)
+    if n in (22, 100):
+        chance = re.search(r"would reach R² and Pi\*\(K\) = (0?\.?\d+)", said)[1]
+        assert float(chance) == pytest.approx(20 / (n - 1), abs=0.006)
+        assert f"{n} samples for 512 features of rank 20" in said
+        assert "10 times the rank = 200 would do" in said
+    # Enough for the directions that there are.
+    assert (n == 300) == ("samples for" not in said)
+
+
+@pytest.mark.parametrize(("n", "fitted"), [(20, True), (21, True), (22, False)])
+def test_one_sample_more_than_features_is_fitted_too(n, fitted):
+    """The bias fits one of them."""
+    m = few(n, p=20)
+    assert any("any targets can be fitted exactly" in text for text in m.warnings) == fitted
+    assert (m["readout_r2"] > 1 - 1e-9) == fitted
+
+
+def test_of_leading_eigenfunctions_it_is_said_on_a_condition():
+    rng = np.random.default_rng(0)
+    m = phiscope.diagonalize(rng.normal(size=(60, 2200)), targets=rng.integers(0, 3, 60), k=5)
+    assert any("can be fitted exactly where these samples are independent" in text for text in m.warnings)
+
+
+@pytest.mark.parametrize("n", [60, 256])
+def test_the_direction_of_the_bias_is_that_of_the_corrected_number(n):
+    """Near collapse D_LR comes out too high, far from it too low: the two warnings say the same."""
+    for spread, sign in ((0.3, 1), (3.0, -1)):
+        rng = np.random.default_rng(1)
+        y = np.arange(n) % 5
+        x = np.eye(5, 64)[y] + spread * rng.normal(size=(n, 64))
+        m = phiscope.diagonalize(x, head=(np.eye(5, 64), None), targets=y)
+        bias = m["dynamical_low_rank_centered"] - m["dynamical_low_rank_centered_corrected"]
+        assert sign * bias > 0
+        said = " ".join(m.warnings)
+        assert "D_LR is biased, low far from collapse and high near it" in said

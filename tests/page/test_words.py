@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import phiscope
 from phiscope.page.words import gauges, settings_words, shared_facts, unique_labels
@@ -42,7 +44,7 @@ def test_words_about_runs(tmp_path: Path) -> None:
 
 
 def test_a_word_comes_with_what_speaks_against_the_other():
-    from phiscope.page.words import REGIME_MEANINGS, regime_meaning
+    from phiscope.page.words import regime_meaning
 
     rng = np.random.default_rng(0)
     noise = 0.01 * rng.normal(size=(4000, 24))
@@ -53,6 +55,33 @@ def test_a_word_comes_with_what_speaks_against_the_other():
     assert uneven.regime == "intermediate"
     assert even.regime == "minimal"
     assert "features of unequal strength, PR / r = " in regime_meaning(uneven)
-    assert regime_meaning(even) == REGIME_MEANINGS["minimal"]
+    assert regime_meaning(even).endswith("are set apart from all others, and are about equally strong.")
     none = phiscope.diagonalize(flat[:, :6], head=(np.eye(6), np.zeros(6)))
     assert regime_meaning(none).startswith("Output rank r = 6 is more than half of p' = 6 (units that vary")
+
+
+@pytest.mark.parametrize("what", ["classes", "values"])
+def test_minimal_features_are_called_equally_strong_only_where_they_are(what):
+    """Rare classes, or targets of unequal scale, collapse onto features of unequal strength, and minimal they are."""
+    from phiscope.page.verdicts import _meaning
+    from phiscope.page.words import regime_meaning
+
+    rng = np.random.default_rng(9)
+    if what == "classes":
+        shares = np.geomspace(1, 0.01, 10)
+        targets = rng.choice(10, 4000, p=shares / shares.sum())
+        signal = (np.eye(10) - 0.1)[targets]
+    else:
+        targets = rng.normal(size=(4000, 3)) * [1.0, 3.0, 10.0]
+        signal = targets / np.sqrt([1.0, 3.0, 10.0])
+    width = signal.shape[1]
+    x = np.c_[signal, np.zeros((4000, 30))] + 0.01 * rng.normal(size=(4000, width + 30))
+    m = phiscope.diagonalize(x, head=(np.eye(width, width + 30), None), targets=targets)
+    assert m.regime == "minimal"
+    assert m.evidence.dynamical_low_rank > 0.2
+    for said in (regime_meaning(m), _meaning(m.regime, m.evidence)):
+        assert "equally" not in said
+        assert said.endswith("are as unequal as the classes or targets are.")
+    # A word of an earlier rule, which counted features alone, says nothing of their strength.
+    counted = replace(m.evidence, rule="by an earlier rule", dynamical_low_rank=None, collapse_distance=None)
+    assert _meaning("minimal", counted) == "The layer holds about as many features as the outputs need."

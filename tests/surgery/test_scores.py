@@ -161,3 +161,23 @@ def test_the_picture_shows_what_is_left():
     kept, loss = scores.figure().axes
     assert kept.lines[0].get_ydata()[-1] == pytest.approx(scores.total - scores.cumulative[0])
     assert loss.lines[0].get_ydata()[0] == pytest.approx(scores.loss[scores.order[-1]])
+
+
+@pytest.mark.parametrize("target", ["classes", "values", "outputs"])
+def test_the_total_ends_where_its_range_does(target):
+    """Of classes a count; of values and outputs their summed variance, in their squared units."""
+    rng = np.random.default_rng(0)
+    x, weight = rng.normal(size=(800, 6)), rng.normal(size=(3, 6))
+    y = rng.integers(0, 3, 800)
+    totals = []
+    for unit in (1.0, 10.0):
+        outputs = unit * x @ weight.T
+        m = phiscope.diagonalize(x, targets=y if target != "values" else outputs)
+        asked = {"target": "outputs", "head": (unit * weight, None)} if target == "outputs" else {}
+        totals.append(score_units(m, ridge=1e-9, **asked).total)
+        if target != "classes":
+            assert totals[-1] == pytest.approx(outputs.var(axis=0).sum(), rel=1e-6)
+            assert totals[-1] > 3
+    if target == "classes":
+        assert 0 < totals[0] <= 2
+    assert totals[1] == pytest.approx(totals[0] * (1 if target == "classes" else 100))

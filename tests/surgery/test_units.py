@@ -30,6 +30,7 @@ def test_the_predicted_change_is_the_measured_one(rule, compensate):
     net, data = trained()
     made = remove_units(net, data, keep=7, rule=rule, compensate=compensate)
     assert made.predicted == pytest.approx(made.measured["change"], rel=1e-4)
+    assert made.measured["consumer_change"] == made.measured["change"]
     assert len(made.kept) == 7
     assert made.model[0].out_features == made.model[2].in_features == 7
 
@@ -104,8 +105,31 @@ def test_named_layers_of_any_module(layer, consumer):
     made = remove_units(net, data, keep=5, layer=layer, consumer=consumer, target="outputs")
     assert getattr(made.model, layer).out_features == 5
     assert getattr(made.model, consumer).in_features == 5
+    assert made.predicted == pytest.approx(made.measured["consumer_change"], rel=1e-4)
     if consumer == "head":
         assert made.predicted == pytest.approx(made.measured["change"], rel=1e-4)
+    else:
+        assert made.predicted != pytest.approx(made.measured["change"], rel=0.1)
+
+
+@pytest.mark.parametrize("max_samples", [None, 70])
+@pytest.mark.parametrize("batch", [600, 50])
+def test_the_change_at_an_inner_consumer_is_its_own_and_not_the_networks(batch, max_samples):
+    """Layers behind the consumer make another change of it: both are measured, and the prediction is of the former."""
+    torch.manual_seed(0)
+    x = torch.randn(600, 6)
+    net = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 12), nn.Tanh(), nn.Linear(12, 2))
+    data = [(x[start : start + batch], torch.zeros(batch).long()) for start in range(0, 600, batch)]
+    made = remove_units(net, data, keep=6, layer="0", consumer="2", target="outputs", max_samples=max_samples)
+    with torch.no_grad():
+        changes = [
+            ((part(x[:max_samples]) - cut(x[:max_samples])) ** 2).sum(dim=1).mean()
+            for part, cut in ((net[:3].eval(), made.model[:3].eval()), (net.eval(), made.model.eval()))
+        ]
+    assert made.measured["consumer_change"] == pytest.approx(float(changes[0]), rel=1e-4)
+    assert made.measured["change"] == pytest.approx(float(changes[1]), rel=1e-4)
+    assert made.predicted == pytest.approx(made.measured["consumer_change"], rel=1e-4)
+    assert made.predicted != pytest.approx(made.measured["change"], rel=0.1)
 
 
 class Mixes(nn.Module):

@@ -12,6 +12,7 @@ from phiscope.linalg.products import frobenius_norm, product
 from phiscope.metrics import collapse, regression
 from phiscope.metrics.class_pairs import pair_products
 from phiscope.moments.moments import Moments
+from phiscope.spectrum.eigensystem import varies
 from phiscope.spectrum.spectrum import Spectrum
 from phiscope.typing import FloatArray, IntArray
 
@@ -111,7 +112,7 @@ def find_regression_collapse(
     values = targets.dense()
     if len(weight) != moments.n_values:
         found.refuse(("nrc3",), f"the head has {len(weight)} outputs and there are {moments.n_values} targets")
-    elif not values.any():
+    elif not varies(targets, moments.mean[moments.columns("values")]):
         found.refuse(("nrc3",), "the targets are constant on these samples")
     else:
         found.numbers["nrc3"] = regression.nrc3(weight, values)

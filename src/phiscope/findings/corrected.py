@@ -240,9 +240,7 @@ def _corrections(
     estimates = correct(shards, moments, pieces, outputs_again, rank)
     estimates = {name: value for name, value in estimates.items() if name in found.numbers}
     for name, value in estimates.items():
-        row = SCALARS[name]
-        low = -np.inf if row.low is None else row.low
-        high = np.inf if row.high is None else row.high
+        low, high = SCALARS[name].bounds
         found.numbers[f"{name}_corrected"] = float(np.clip(value.value, low, high))
     warn_of_bias(found, moments.n_samples, tuple(estimates))
     return estimates if len(shards) >= FEWEST_SHARDS else {}

@@ -34,8 +34,11 @@ NO_START = "the feature map at initialization is not known here"
 NO_SPREAD = "the features are constant on these samples, so their covariance is zero"
 
 
-AT_THIS_RATIO = "biased low at this ratio"
-"""Words of the warning that samples are not ten times as many as features."""
+AT_THIS_RATIO = "at this ratio"
+"""Words of the warning that samples are not ten times as many as features, also as earlier records have it."""
+
+ARE_BIASED = "D_LR is biased, low far from collapse and high near it, and the dimensions are biased low"
+"""What n not far above p does to plain numbers: it makes the norm of S and the share of the outputs in it too large."""
 
 ARE_FEW = "samples are few for"
 """Words of the warning that a correction for finite n is larger than nothing."""
@@ -51,23 +54,47 @@ def is_of_precision(warning: str) -> bool:
     return AT_THIS_RATIO in warning or ARE_FEW in warning
 
 
-def warn_of_samples(found: Findings, moments: Moments) -> None:
-    """What a reader has to know about the samples before trusting a number."""
+def warn_of_samples(found: Findings, moments: Moments, rank: int | None = None) -> None:
+    """What a reader has to know about the samples before trusting a number.
+
+    Args:
+        found: to be added to.
+        moments: of the samples.
+        rank: of the covariance; None where only its leading eigenvalues are known.
+    """
+    # Constant features have no number that n could bias.
+    if rank != 0:
+        _warn_of_number(found, moments, rank)
+    _warn_of_empty_classes(found, moments)
+
+
+def _warn_of_number(found: Findings, moments: Moments, rank: int | None) -> None:
+    """Too few samples, for the directions that the features have: dead units and repeated ones need none."""
     n, p = moments.n_samples, moments.n_features
     effective = moments.weight**2 / moments.squared_weight
-    if n <= p:
+    most = min(n - 1, p)
+    # Where the samples themselves are the limit, more of them may show as many directions as there are features.
+    directions = p if rank is None or rank >= most else rank
+    features = f"{p} features" + (f" of rank {directions}" if directions < p else "")
+    enough = f"10 {'p' if directions == p else 'times the rank'} = {10 * directions}"
+    if n - 1 <= p and directions == p:
+        # The n - 1 centered samples are independent, or nobody knows; of fewer directions no rule can fit everything.
+        known = "" if rank is not None else " where these samples are independent"
         found.warnings.append(
-            f"{n} samples for {p} features: any targets can be fitted exactly, so cumulative quality and nc1_bounded "
-            f"say nothing, and D_LR and the dimensions are biased low; 10 p = {10 * p} samples would do"
+            f"{n} samples for {features}: any targets can be fitted exactly{known}, so cumulative quality, readout_r2 "
+            f"and nc1_bounded say nothing; {ARE_BIASED}; {enough} samples would do"
         )
-    elif effective < 10 * p:
+    elif effective < 10 * directions:
         told = moments.classes or moments.n_values
-        chance = f", and targets that say nothing would reach R² and Pi*(p) = {p / max(effective - 1, p):.2g}"
+        chance = f"; targets that say nothing would reach R² and Pi*({'p' if directions == p else 'K'}) = "
+        reached = f"{min(directions / max(effective - 1, directions), 1.0):.2g}"
         found.warnings.append(
-            f"{effective:.0f} {'samples' if effective == n else 'effective samples'} for {p} features: D_LR and the "
-            f"dimensions are {AT_THIS_RATIO} unless the spectrum decays fast{chance if told else ''}; "
-            f"10 p = {10 * p} would do"
+            f"{effective:.0f} {'samples' if effective == n else 'effective samples'} for {features}: {ARE_BIASED} "
+            f"{AT_THIS_RATIO}, unless the spectrum decays fast{chance + reached if told else ''}; {enough} would do"
         )
+
+
+def _warn_of_empty_classes(found: Findings, moments: Moments) -> None:
     present = moments.group_labels[moments.group_weights > 0]
     n_empty = moments.n_classes - len(present)
     if moments.classes and n_empty:

@@ -41,15 +41,18 @@ def find_output_numbers(
         return
     literal = richness.low_rank_distance(outputs.literal, covariance_norm, outputs.literal.rank(tolerance))
     centered = richness.low_rank_distance(outputs.centered, covariance_norm, outputs.centered.rank(tolerance))
-    for name, value in (("dynamical_low_rank", literal), ("dynamical_low_rank_centered", centered)):
+    for name, value, why in (
+        ("dynamical_low_rank", literal, _why_no_raw_span(outputs)),
+        ("dynamical_low_rank_centered", centered, _why_no_span(outputs)),
+    ):
         if value is None:
-            found.refuse((name,), "the outputs are constant on these samples")
+            found.refuse((name,), why)
         else:
             found.numbers[name] = value
     if outputs.centered_span.rank:
         found.numbers["used_variance"] = richness.used_variance(outputs.centered_span.loadings, trace)
     else:
-        found.refuse(("used_variance",), "the outputs are constant on these samples")
+        found.refuse(("used_variance",), _why_no_span(outputs))
     if literal is None or centered is None:
         return
     if abs(literal - centered) > richness.READINGS_DISAGREE:
@@ -57,6 +60,24 @@ def find_output_numbers(
             f"the two readings of D_LR disagree: {literal:.3f} literal, {centered:.3f} centered; say which one you use"
         )
     _warn_of_tolerance(found, outputs.literal, covariance_norm, tolerance)
+
+
+ARE_CONSTANT = "the outputs are constant on these samples"
+
+
+def _why_no_span(outputs: Outputs) -> str:
+    """Why the centered span is empty."""
+    if not outputs.vary:
+        return ARE_CONSTANT
+    return "the outputs differ from one another by constants only, and classes do not see a shift that all share"
+
+
+def _why_no_raw_span(outputs: Outputs) -> str:
+    """Why the raw span holds nothing that varies."""
+    if not outputs.vary:
+        return ARE_CONSTANT
+    said = "at this tolerance the raw span holds only the constant: the outputs' mean is far above their spread"
+    return f"{said}; read the centered number" if outputs.centered_span.rank else said
 
 
 def _warn_of_tolerance(found: Findings, functions: OutputFunctions, covariance_norm: float, tolerance: float) -> None:
@@ -97,7 +118,8 @@ def find_regime(
     if outputs is None or rank == 0 or spectrum.cumulative_utilization is None or not len(values):
         reason = "neither outputs nor a head were given"
         if outputs is not None:
-            reason = "it needs features and outputs that vary over the samples"
+            # Why there is no D_LR is why there is no word.
+            reason = found.absent.get("used_variance", "it needs features and outputs that vary over the samples")
         evidence = RegimeEvidence(regime=None, output_rank=0, reason=reason)
         found.refuse(("regime",), reason)
         return evidence
@@ -171,7 +193,7 @@ def find_random_head(found: Findings, centered: Spectrum, rank: int) -> None:
     """The lazy reference, where there are outputs and features that vary."""
     name = "dynamical_low_rank_random_head"
     if not (rank and len(centered.eigenvalues)):
-        found.refuse((name,), "features or outputs are constant on these samples")
+        found.refuse((name,), found.absent.get("used_variance", "features or outputs are constant on these samples"))
         return
     found.numbers[name], error = random_head_distance(centered.eigenvalues, rank)
     if error > RANDOM_HEAD_ERROR:

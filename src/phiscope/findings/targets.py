@@ -11,6 +11,7 @@ from phiscope.findings.findings import NO_SPREAD, Findings
 from phiscope.linalg.products import product
 from phiscope.metrics import alignment, collapse_distance, readout
 from phiscope.moments.moments import Moments
+from phiscope.spectrum.eigensystem import varies
 from phiscope.spectrum.spans import TARGET_TOLERANCE, FunctionSpan
 from phiscope.spectrum.spectrum import Spectrum
 from phiscope.typing import FloatArray
@@ -24,8 +25,9 @@ def find_alignment(found: Findings, moments: Moments, covariance_squared_norm: f
         cross = (directions * shares[:, None]).T
         target = alignment.class_target_squared_norm(shares)
     else:
-        cross = moments.cross_covariance("values")
-        target = moments.covariance("values").squared_norm()
+        cross, covariance = moments.cross_covariance("values"), moments.covariance("values")
+        # Numbers and spectra have to agree on which targets are constant.
+        target = covariance.squared_norm() if varies(covariance, target_means(moments)) else 0.0
     if covariance_squared_norm <= 0:
         found.refuse(("target_alignment",), NO_SPREAD)
     elif target <= 0:

@@ -237,7 +237,7 @@ def _measured(
         head_change=start.head_change,
         project=systems.centered.project,
     )
-    warn_of_samples(found, moments)
+    warn_of_samples(found, moments, len(centered.eigenvalues))
     return _Whole(found=found, raw=raw, centered=centered, evidence=evidence)
 
 

@@ -48,29 +48,49 @@ def methods_text(measurement: Measurement) -> str:
     outputs = f", C = {m.n_outputs} outputs" if m.n_outputs is not None else ""
     classes = f", {m.n_classes} classes" if m.n_classes else ""
     first = (
-        f"We diagonalized {where} on n = {m.n_samples} samples{split} (p = {m.n_features} features{outputs}{classes}) "
-        f"with phiscope {__version__} [phiscope, nam2024visualising]."
+        f"We diagonalized {where} on n = {m.n_samples} samples{split}{_sampling(m)} (p = {m.n_features} "
+        f"features{outputs}{classes}) with phiscope {__version__} [phiscope, nam2024visualising]."
     )
-    layout = str(told.get("layout", ""))
-    # An output that is taken as it comes needs no word.
-    outputs_read = f" outputs were read from {layout};" if layout and not layout.endswith(": as it is") else ""
-    corrected = (
-        "numbers marked corrected, and 95 % intervals, come from a delete-a-group jackknife over shards of the samples"
-        if m.estimates
-        else "no correction for finite n was made"
-    )
-    logits = " (classes: differences of logits)" if m.n_classes and (m.n_outputs or 0) > 1 else ""
-    readings = (
-        f" D_LR is that of v3 in its literal reading, and with a superscript c the one of centered outputs{logits};"
-        if m.n_outputs is not None
-        else ""
-    )
-    second = (
-        f"The rank of the outputs was taken at a relative tolerance of {m.rank_tolerance:g} on the eigenvalues of "
-        f"their second moment;{readings}{outputs_read} products were computed in {told.get('products', 'float64')}, "
-        f"and {corrected}."
-    )
+    products = f"products were computed in {told.get('products', 'float64')}, and {_correction(m)}"
+    second = "; ".join([*_readings(m), products]) + "."
+    second = second[0].upper() + second[1:]
     return f"{first} {second}\n\n{BIBTEX}"
+
+
+def _sampling(m: Measurement) -> str:
+    """Weights, and groups that were kept together, where there are any."""
+    said = []
+    if m.independent_samples < m.n_samples * (1 - 1e-9):
+        said.append(f"weighted, which say as much as (Σw)²/Σw² = {m.independent_samples:.4g} equally weighted ones")
+    if m.n_groups is not None:
+        said.append(f"in {m.n_groups} groups, which were kept together in shards")
+    return f", {', '.join(said)}" if said else ""
+
+
+def _readings(m: Measurement) -> list[str]:
+    """Where the spectra of the outputs are cut, and which D_LR is which; nothing without outputs."""
+    if m.n_outputs is None:
+        return []
+    layout = str(m.provenance.get("layout", ""))
+    logits = ", for classes that of differences of logits" if m.n_classes and m.n_outputs > 1 else ""
+    said = [
+        f"ranks of the outputs were taken at a relative tolerance of {m.rank_tolerance:g} on the eigenvalues: D_LR is "
+        "that of v3 in its literal reading, from the outputs' second moment, and r, U and D_LR with a superscript c "
+        f"are from their covariance{logits}"
+    ]
+    # An output that is taken as it comes needs no word.
+    if layout and not layout.endswith(": as it is"):
+        said.append(f"outputs were read from {layout}")
+    return said
+
+
+def _correction(m: Measurement) -> str:
+    """What shards of the samples were used for: corrected numbers take two of them, intervals take more."""
+    intervals = bool(m.estimates) or (m.resampling is not None and m.resampling.enough)
+    jackknife = "come from a delete-a-group jackknife over shards of the samples"
+    if any(name.endswith("_corrected") for name in m.numbers):
+        return f"numbers marked corrected{', and 95 % intervals,' if intervals else ''} {jackknife}"
+    return f"95 % intervals {jackknife}" if intervals else "no correction for finite n was made"
 
 
 def latex_row(measurement: Measurement, label: str = "", names: Sequence[str] = ROW) -> str:

@@ -15,6 +15,7 @@ from phiscope.linalg.dense import row_lengths
 from phiscope.linalg.products import product
 from phiscope.measurement.bands import CURVES, LEVEL, UNDEFINED, band_of
 from phiscope.metrics import SCALARS, WORDS, definition_of, readout, why_no_scalar
+from phiscope.metrics.dimension import most_of
 from phiscope.metrics.tables import SAMPLES_A_DIMENSION, SAMPLES_NEEDED
 from phiscope.moments.jackknife import (
     NO_INTERVAL,
@@ -156,8 +157,9 @@ class Reading:
         return jackknife_of_sizes(whole, np.stack(parts), resampling.shares, APART)
 
     def _bounds_of(self, name: str) -> tuple[float, float]:
-        """Least and largest value, also where that depends on the number of classes."""
+        """Least and largest value, also where that depends on the number of classes, features or samples."""
         low, high = definition_of(name).bounds
+        high = min(high, most_of(name, self.n_samples, self.n_features))
         if name == "discriminant_information" and self.class_weights is not None:
             high = float(np.count_nonzero(self.class_weights) - 1)
         return low, high

@@ -297,7 +297,8 @@ DEFINITIONS = (
         "1 − Π*(K) of the centered spectrum.",
         scale="log(x)",
         source="phiscope",
-        caveat="Always 0 when n <= p, because any labels can then be interpolated.",
+        caveat="0 for any labels where the centered features have rank n − 1, as they mostly have for n <= p + 1: all "
+        "labels can then be interpolated.",
     ),
     Definition(
         name="nc2_equinorm",

@@ -151,6 +151,7 @@ DEFINITIONS = (
         ours=True,
         caveat="The √d form is that of square loss with head and features of least norm; with weight decay it is "
         "√d − √c, c the product of the decays of head and features. Cross-entropy on imbalanced classes collapses to "
-        "another form (arXiv:2208.05512). Memorized labels give 0 too. Biased low when n is not much larger than p.",
+        "another form (arXiv:2208.05512). Memorized labels give 0 too. Biased when n is not much larger than p, low "
+        "but near collapse.",
     ),
 )

@@ -107,6 +107,22 @@ def srank(eigenvalues: FloatArray, delta: float = SRANK_DELTA) -> int:
     return int(np.argmax(reached >= 1 - delta - 1e-12)) + 1
 
 
+def most_of(name: str, n_samples: int, n_features: int) -> float:
+    """The largest value of a dimension: p, or min(n, p) for RankMe, which is made of the samples; else infinite.
+
+    A centered one is at most n - 1 on the samples, but what is estimated is that of the population.
+
+    Example:
+        >>> most_of("effective_dimension_centered", 100, 30), most_of("rankme", 20, 30), most_of("alpha_req", 20, 30)
+        (30.0, 20.0, inf)
+    """
+    # A corrected estimate itself may lie beyond: cut off, its mean over samples would fall short of isotropic features.
+    plain = name.removesuffix("_corrected").removesuffix("_centered")
+    if plain == "rankme":
+        return float(min(n_samples, n_features))
+    return float(n_features) if plain in ("effective_dimension", "participation_ratio", "stable_rank") else np.inf
+
+
 _FEW = "small: few directions carry the features; large: many do"
 
 DEFINITIONS = (

@@ -190,13 +190,14 @@ DEFINITIONS = (
         name="ridge_information",
         title="discriminant information with a ridge",
         symbol="DI(r)",
-        range="0 .. min(p, C − 1) for classes",
+        range="0 .. min(p, C − 1) for classes; 0 .. tr Dc for values, in squared target units; 0 .. tr Fc for outputs "
+        '(target="outputs"), in squared output units',
         low=0.0,
         direction="near C − 1: a linear readout of these features tells the classes apart; near 0: it does not",
         centering="centered",
         invariances=CENTERED_SHAPE,
         equation="tr((S + r I)⁻¹ N Nᵀ) = Σₖ ρᶜₖ / (ρᶜₖ + r) qₖ, N of columns √π_c (μ_c − m) for classes, Gc for "
-        "values; r = 10⁻³ tr S / p",
+        "values, Bc for outputs; r = 10⁻³ tr S / p",
         meaning="What a ridge readout of the targets holds of these features: the target content of all "
         "eigenfunctions, summed, with the weak ones weighed down.",
         needs=("features", "targets"),
@@ -250,12 +251,13 @@ DEFINITIONS = (
         invariances=invariant("permutation", "translation", "isotropic_scaling"),
         equation="tr(D S Dᵀ) with D = W_R on what goes and −W_R Tᵀ on what stays, T = (S_KK + r I)⁻¹ S_KR (0 without "
         "taking over)",
-        meaning="Mean squared change of the outputs, summed over outputs, when units go and the layer that reads them "
-        "takes over from those that stay, from moments alone.",
+        meaning="Mean squared change of what the layer that reads the units answers, summed over its outputs, when "
+        "units go and that layer takes over from those that stay, from moments alone.",
         needs=("features", "head"),
         source="phiscope",
         ours=True,
-        caveat="Exact on the measured samples where a linear layer reads the units and its outputs are the network's.",
+        caveat="Exact on the measured samples where a linear layer reads the units. The network's outputs change by as "
+        'much only where that layer is the head; else compare it with measured["consumer_change"].',
     ),
     Definition(
         name="compressed_head_error",

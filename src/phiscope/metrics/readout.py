@@ -92,7 +92,8 @@ DEFINITIONS = (
         scale="log(1 - x)",
         source="phiscope (linear regression)",
         ours=True,
-        caveat="In-sample: with n <= p it is 1 for any targets. Read the held-out value beside it.",
+        caveat="In-sample: 1 for any targets where the centered features have rank n − 1, as they mostly have for "
+        "n <= p + 1, and about rank / (n − 1) for targets that say nothing. Read the held-out value beside it.",
     ),
     Definition(
         name="readout_r2_held_out",
@@ -165,6 +166,7 @@ DEFINITIONS = (
         meaning="How much of the class structure a linear discriminant finds in the features.",
         scale="log(C - 1 - x)",
         source="Hou and Kung 2020; r = 0: Bao et al. 2019",
-        caveat="With r = 0 it is C − 1 whenever n <= p; measurement.discriminant_information(ridge) takes a ridge.",
+        caveat="With r = 0 it is C − 1 for any labels where the centered features have rank n − 1, as they mostly have "
+        "for n <= p + 1; measurement.discriminant_information(ridge) takes a ridge.",
     ),
 )

@@ -134,11 +134,12 @@ class RegimeEvidence:
                 f"no cliff sets the first r features apart (rho_r / rho_(r+1) = {_short(self.cliff)}, minimal >= "
                 f"{MINIMAL_CLIFF:g})"
             )
-        if not (self._even() or self._collapsed()):
+        if not (self.is_even() or self._collapsed()):
             said.append(self._uneven_words())
         return said
 
-    def _even(self) -> bool:
+    def is_even(self) -> bool:
+        """Whether the outputs' features are equally strong, as far as "minimal" asks for it."""
         return self.dynamical_low_rank is not None and self.dynamical_low_rank <= MINIMAL_DISTANCE
 
     def _collapsed(self) -> bool:
@@ -218,7 +219,7 @@ class RegimeEvidence:
         error = self._within_error("dynamical_low_rank", MINIMAL_DISTANCE)
         used = self._within_error("used_variance", MINIMAL_USED_VARIANCE)
         said = f" (minimal: k90 <= {self.allowed_k90}, U >= {MINIMAL_USED_VARIANCE:g}{used}, cliff >= {MINIMAL_CLIFF:g}"
-        if self._even():
+        if self.is_even():
             return f"{said}, D_LR <= {MINIMAL_DISTANCE:g}{error})"
         return (
             f"{said}); D_LR is above {MINIMAL_DISTANCE:g}{error} because the classes or targets are unequal: the "

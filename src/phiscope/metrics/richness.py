@@ -100,8 +100,8 @@ DEFINITIONS = (
         source="arXiv:2410.04264 v3 (literal reading)",
         caveat="Small is not good: a network that fits noise may have it too. A random head on isotropic features "
         "gives 1 − √(r/p), on others what dynamical_low_rank_random_head says; a head on weak eigenfunctions goes "
-        "beyond. Depends on the rank tolerance when the spectrum of the outputs has no gap; biased low when n is not "
-        "much larger than p.",
+        "beyond. Depends on the rank tolerance when the spectrum of the outputs has no gap; biased when n is not much "
+        "larger than p, low far from collapse and high near it: read the corrected one beside it.",
     ),
     Definition(
         name="dynamical_low_rank_centered",

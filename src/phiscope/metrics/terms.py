@@ -23,8 +23,8 @@ REGIME_TERMS = (
         name="minimal",
         meaning="A regime: the outputs use no more features than they need "
         f"(k₉₀ ≤ r + {MINIMAL_EXTRA_FEATURES}), these dominate (U ≥ {MINIMAL_USED_VARIANCE:g}), are set apart "
-        f"(cliff ≥ {MINIMAL_CLIFF:g}) and equally strong (centered D_LR ≤ {MINIMAL_DISTANCE:g}, or distance from "
-        f"collapse ≤ {MINIMAL_COLLAPSE:g}). {_NO_PRAISE}",
+        f"(cliff ≥ {MINIMAL_CLIFF:g}) and equally strong (centered D_LR ≤ {MINIMAL_DISTANCE:g}), or as unequal as "
+        f"classes or targets are (distance from collapse ≤ {MINIMAL_COLLAPSE:g}). {_NO_PRAISE}",
         aliases=("MF", "minimal features", "minimal feature", "minimal regime", "minimal-feature regime"),
         numbers=("regime", "k90", "used_variance", "dynamical_low_rank_centered", "collapse_distance"),
         place=_REGIME,
@@ -56,9 +56,10 @@ REGIME_TERMS = (
     ),
     Term(
         name="cannot be told",
-        meaning="No regime word is given: there are no outputs, the outputs are not an affine function of these "
-        "features (the centered Π̂(k) never reaches 0.9, as in many early layers), or they are so many that k₉₀ cannot "
-        f"reach twice the output rank (r > {TOLD_SHARE:g} p′, p′ the number of units that vary, at most n − 1). Read "
+        meaning="No regime word is given: there are no outputs that vary (for classes none whose differences do), the "
+        "outputs are not an affine function of these features (the centered Π̂(k) never reaches 0.9, as in many early "
+        "layers), or they are so many that k₉₀ cannot reach twice the output rank "
+        f"(r > {TOLD_SHARE:g} p′, p′ the number of units that vary, at most n − 1). Read "
         "D_LR beside its random head instead.",
         aliases=("regime cannot be told",),
         numbers=("regime", "dynamical_low_rank_centered", "dynamical_low_rank_random_head"),

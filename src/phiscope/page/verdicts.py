@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from phiscope.findings.findings import is_of_precision
-from phiscope.page.words import REGIME_MEANINGS, REGIME_TITLES, moment_words, number_words, results_words
+from phiscope.page.words import REGIME_TITLES, moment_words, number_words, results_words, word_meaning
 
 if TYPE_CHECKING:
     from phiscope.metrics.regime import Regime, RegimeEvidence
@@ -128,10 +128,10 @@ def _meaning(regime: Regime | None, evidence: RegimeEvidence | None) -> str:
         said = evidence.sentence().removeprefix("cannot be told: ").partition("; ")[0]
         return f"{said[:1].upper()}{said[1:]}."
     if evidence.is_start:
-        return f"{REGIME_MEANINGS[regime]} This is the initial state: nothing has been learned yet."
+        return f"{word_meaning(evidence)} This is the initial state: nothing has been learned yet."
     if evidence.initial_regime == regime:
-        return f"{REGIME_MEANINGS[regime]} It did so before training, too, so the word says nothing about learning."
-    return REGIME_MEANINGS[regime]
+        return f"{word_meaning(evidence)} It did so before training, too, so the word says nothing about learning."
+    return word_meaning(evidence)
 
 
 def told_apart(warnings: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

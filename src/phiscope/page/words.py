@@ -32,13 +32,14 @@ REGIME_TITLES: Mapping[str | None, str] = {
 }
 
 REGIME_MEANINGS: Mapping[str, str] = {
-    "minimal": "The layer holds about as many features as the outputs need: they dominate, are set apart from all "
-    "others, and are equally strong.",
+    "minimal": "The layer holds about as many features as the outputs need.",
     "extended": "The outputs draw on at least twice as many features as they need.",
     "intermediate": "The layer is neither down to the features that the outputs need, nor do these draw on twice as "
     "many.",
     "coefficient": "The features are (nearly) those of the untrained network; only their weights in the head changed.",
 }
+
+"""What is true of every network that reads the word; see `word_meaning` for what a record adds."""
 
 
 RECORDED = "Recorded"
@@ -177,6 +178,18 @@ def _cliff_gauge(evidence: RegimeEvidence) -> Gauge:
     )
 
 
+def word_meaning(evidence: RegimeEvidence) -> str:
+    """What the word of a record says, with what its numbers add; there has to be a word.
+
+    Minimal features are equally strong, or as unequal as classes or targets are. An earlier rule counted them alone.
+    """
+    if evidence.regime != "minimal" or evidence.rule:
+        return REGIME_MEANINGS[str(evidence.regime)]
+    strength = "about equally strong" if evidence.is_even() else "as unequal as the classes or targets are"
+    counted = REGIME_MEANINGS["minimal"].removesuffix(".")
+    return f"{counted}: they dominate, are set apart from all others, and are {strength}."
+
+
 def regime_meaning(measurement: Measurement) -> str:
     """What the regime says in one or two sentences; where it cannot be told, why."""
     evidence = measurement.evidence
@@ -184,11 +197,12 @@ def regime_meaning(measurement: Measurement) -> str:
         return ""
     if evidence.regime is None:
         return _capitalized(evidence.sentence().removeprefix("cannot be told: ")) + "."
+    meaning = word_meaning(evidence)
     if evidence.regime == "intermediate" and not evidence.rule:
-        return f"{REGIME_MEANINGS[evidence.regime]} Not minimal because {'; '.join(evidence.failed())}."
+        return f"{meaning} Not minimal because {'; '.join(evidence.failed())}."
     if evidence.is_start:
-        return f"{REGIME_MEANINGS[evidence.regime]} This is the initial state: nothing has been learned yet."
-    return REGIME_MEANINGS[evidence.regime]
+        return f"{meaning} This is the initial state: nothing has been learned yet."
+    return meaning
 
 
 def _capitalized(text: str) -> str:

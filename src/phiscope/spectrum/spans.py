@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,6 +28,8 @@ class Outputs:
         raw_span: span of the outputs.
         centered_span: span of the centered outputs, for classes of their differences.
         variance: tr(Fc).
+        vary: whether the outputs vary by more than rounding; those that differ by constants only do, and yet the
+            centered span of their differences is empty.
     """
 
     literal: OutputFunctions
@@ -34,6 +37,7 @@ class Outputs:
     raw_span: FunctionSpan
     centered_span: FunctionSpan
     variance: float
+    vary: bool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -129,11 +133,13 @@ def target_spans(moments: Moments) -> TargetSpans | None:
         present = moments.group_weights > 0
         offsets = (moments.group_means[present, :p] - mean).T
         shares = moments.group_weights[present] / moments.weight
-        root = np.sqrt(shares)
         # Indicators over sqrt(pi_c) are orthonormal, and projecting on the centered ones gives S_B: no inverse needed.
+        # Shares are the eigenvalues of D; the largest of Dc lies between the two largest of them.
+        tops = shares.max(), np.sort(shares)[-2:].min()
+        raw, centered = (np.where(shares > TARGET_TOLERANCE * top, np.sqrt(shares), 0.0) for top in tops)
         return TargetSpans(
-            raw=FunctionSpan(rank=len(shares), of=Loadings(base=offsets, mix=root, mean=mean, shift=root)),
-            centered=FunctionSpan(rank=len(shares) - 1, of=Loadings(base=offsets, mix=root)),
+            raw=FunctionSpan(rank=int((raw > 0).sum()), of=Loadings(base=offsets, mix=raw, mean=mean, shift=raw)),
+            centered=FunctionSpan(rank=int((centered > 0).sum()) - 1, of=Loadings(base=offsets, mix=centered)),
             raw_cross=Loadings(base=offsets, mix=shares, mean=mean, shift=shares),
             cross=Loadings(base=offsets, mix=shares),
             by_class=True,
@@ -162,13 +168,24 @@ def are_differences(moments: Moments, n_outputs: int) -> bool:
 
 def measured_outputs(moments: Moments, cut: Cut) -> Outputs:
     """Spans of outputs that were measured sample by sample."""
+    covariance, cross = moments.covariance("outputs"), moments.cross_covariance("outputs")
+    mean, size, eps = moments.mean[moments.columns("outputs")], moments.n_outputs, np.finfo(np.float64).eps
+    apart, rounding = None, 0.0
+    if are_differences(moments, size):
+        apart = _differences(covariance, cross)
+        # Every sample is rounded to the last digit of its own size. Besides, entries of a formed Fc are rounded to
+        # that of the largest of them, which a large common shift makes: C x C such errors shift no eigenvalue by more
+        # than C eps max_i Fc_ii, which is at most C eps rho_1(Fc).
+        rounding = (size * eps) ** 2 * (covariance.trace() + float(product(mean, mean)))
+        rounding += 0.0 if covariance.matrix is None else size * eps * float(covariance.diagonal().max())
     return _outputs(
-        covariance=moments.covariance("outputs"),
-        cross=moments.cross_covariance("outputs"),
+        covariance=covariance,
+        cross=cross,
+        apart=apart,
         feature_mean=moments.mean[: moments.n_features],
-        output_mean=moments.mean[moments.columns("outputs")],
+        output_mean=mean,
         cut=cut,
-        differences=are_differences(moments, moments.n_outputs),
+        rounding=(0.0, rounding),
     )
 
 
@@ -193,20 +210,49 @@ def affine_outputs(
         differences: whether centered readings take the outputs modulo a common shift.
     """
     weight, bias = reduced_head(head)
+    rounding = _head_rounding(covariance, weight), _head_rounding(covariance, weight)
+    if differences:
+        # Turned before any product, so that rows of W that differ by nothing give differences of zero, and not the
+        # rounding of W S W^T. Literal readings do not see the turn.
+        turned = _turned(weight)
+        rounding = rounding[0], _head_rounding(covariance, weight, turned[1:])
+        weight, bias = turned, _turned(bias[:, None])[:, 0]
     cross = covariance.apply(weight.T)
     if covariance.matrix is None and covariance.rows is not None:
-        output_covariance = PositiveOperator(rows=product(covariance.rows, weight.T))
+        rows = product(covariance.rows, weight.T)
+        output_covariance, apart = PositiveOperator(rows=rows), PositiveOperator(rows=rows[:, 1:])
     else:
         small = product(weight, cross)
-        output_covariance = PositiveOperator(matrix=(small + small.T) / 2)
+        small = (small + small.T) / 2
+        output_covariance, apart = PositiveOperator(matrix=small), PositiveOperator(matrix=small[1:, 1:])
     return _outputs(
         covariance=output_covariance,
         cross=cross,
+        apart=(apart, cross[:, 1:]) if differences else None,
         feature_mean=feature_mean,
         output_mean=product(weight, feature_mean) + bias,
         cut=cut,
-        differences=differences,
+        rounding=rounding,
     )
+
+
+def _head_rounding(covariance: PositiveOperator, weight: FloatArray, read: FloatArray | None = None) -> float:
+    """Output variance that is rounding of the products with W, or with some combinations of its rows.
+
+    From samples, or from products with them, a product is off by the last digit of what it sums, hence eps^2. A formed
+    S gives W S W^T, in which terms w_ci S_ij w_cj cancel that together reach p sum_i w_ci^2 S_ii, hence eps.
+
+    Args:
+        covariance: S.
+        weight: W, shape (C, p).
+        read: the rows that are multiplied, made from those of W, shape (r, p); None for W itself.
+    """
+    eps, squares = np.finfo(np.float64).eps, float(np.einsum("cp,cp->", weight, weight))
+    found = float((max(weight.shape) * eps) ** 2) * squares * covariance.trace()
+    if covariance.matrix is not None:
+        rows = weight if read is None else read
+        found += weight.shape[1] * float(eps) * float(np.einsum("cp,cp,p->", rows, rows, covariance.diagonal()))
+    return found
 
 
 def reduced_head(head: AffineHead) -> AffineHead:
@@ -243,6 +289,14 @@ def _mirrored(n_outputs: int) -> FloatArray:
     return np.asarray(shift * np.sqrt(2 / product(shift, shift))) if n_outputs > 1 else np.zeros(1)
 
 
+def _turned(columns: FloatArray) -> FloatArray:
+    """Rows of outputs in other orthonormal coordinates: their common shift first, their differences after it."""
+    first = columns[:1]
+    # About one of the rows: where all are equal, nothing but zeros is turned.
+    apart = without_shift(np.ascontiguousarray((columns - first).T)).T
+    return np.concatenate([math.sqrt(len(columns)) * columns.mean(axis=0, keepdims=True), apart])
+
+
 def without_shift(columns: FloatArray) -> FloatArray:
     """Outputs in C - 1 orthonormal coordinates of their differences.
 
@@ -272,19 +326,29 @@ def _outputs(
     *,
     covariance: PositiveOperator,
     cross: FloatArray,
+    apart: tuple[PositiveOperator, FloatArray] | None,
     feature_mean: FloatArray,
     output_mean: FloatArray,
     cut: Cut,
-    differences: bool,
+    rounding: tuple[float, float],
 ) -> Outputs:
+    """Both spans.
+
+    Args:
+        covariance: Fc.
+        cross: Bc.
+        apart: both of the outputs' differences, where centered readings take these.
+        feature_mean: m.
+        output_mean: fb.
+        cut: where the spectrum of the outputs ends.
+        rounding: eigenvalues of F, and of Fc or of the differences, up to which they say nothing. A share of the
+            largest of them is no measure of that: where nothing varies, all of them are rounding.
+    """
     both = diagonalize_with_mean(covariance, output_mean)
-    raw_values, all_values = both.raw.eigenvalues, both.centered.eigenvalues
-    if differences:
-        reduced, cross_centered = _differences(covariance, cross)
-        system = diagonalize_operator(reduced)
-    else:
-        system, cross_centered = both.centered, cross
-    values = system.eigenvalues
+    all_values = both.centered.eigenvalues
+    raw_values = both.raw.eigenvalues[both.raw.eigenvalues > rounding[0]]
+    system, cross_centered = (both.centered, cross) if apart is None else (diagonalize_operator(apart[0]), apart[1])
+    values = system.eigenvalues[system.eigenvalues > rounding[1]]
     raw_rank, rank = cut.raw_rank(raw_values), cut.rank(values)
 
     def centered_functions(count: int) -> tuple[FloatArray, FloatArray]:
@@ -311,6 +375,7 @@ def _outputs(
         ),
         centered_span=FunctionSpan(rank=rank, of=Loadings(base=centered.centered_loadings(rank))),
         variance=covariance.trace(),
+        vary=bool(len(values) or (all_values > rounding[0]).any()),
     )
 
 

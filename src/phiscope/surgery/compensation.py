@@ -33,8 +33,8 @@ def taken_over(
         compensate: whether those that stay take over.
 
     Returns:
-        New weight (C, k), new bias (C,), and the mean squared change of the outputs on the measured samples, summed
-        over outputs, from their moments.
+        New weight (C, k), new bias (C,), and the mean squared change of this layer's outputs on the measured samples,
+        summed over outputs, from their moments.
 
     Source: least squares, phiscope's own (arXiv:2005.13796 retrains instead).
     """

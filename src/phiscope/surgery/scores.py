@@ -42,7 +42,9 @@ class UnitScores:
     Attributes:
         rule: how they were ordered.
         target: what the features shall say.
-        total: discriminant information DI(r) of all units, 0..min(p, c).
+        total: discriminant information DI(r) of all units: of classes a count, 0..min(p, C - 1); of values in squared
+            target units and of outputs in squared output units, 0..the summed variance of either. So are `score` of the
+            rules that read it, `loss`, `cumulative` and `held_out`.
         score: what the rule orders by, by unit, shape (p,); NaN for "random".
         loss: DI lost with each unit, by unit, shape (p,): alone, or for "greedy" when its turn comes.
         order: units, first removed first, shape (p,).

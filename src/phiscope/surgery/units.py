@@ -14,9 +14,7 @@ from torch import Tensor, nn
 from phiscope.errors import InputError
 from phiscope.inputs.batches import batches_of, peeked
 from phiscope.linalg.products import squared_lengths
-from phiscope.measurement.diagonalize import diagonalize
 from phiscope.measurement.measure import measure
-from phiscope.measurement.record import Measurement
 from phiscope.network import FeatureChoice, feature_map_of
 from phiscope.network.feature_map import HeadFeatures
 from phiscope.network.hooks import listening
@@ -43,9 +41,11 @@ class SmallerNetwork:
         model: the smaller network; the given one is untouched.
         kept: units that are left, in the layer's order, shape (k,).
         scores: by which they were chosen.
-        predicted: mean squared change of the outputs on the measured samples, summed over outputs, from their moments.
-        measured: the same change, measured on the same samples, and accuracy and loss of both networks where there are
-            targets: "change", "accuracy", "accuracy_before", "loss", "loss_before".
+        predicted: mean squared change of what the consumer answers on the measured samples, summed over its outputs,
+            from their moments.
+        measured: on the same samples, "consumer_change", which is the same change as `predicted`; "change", that of the
+            network's outputs, the same again only where the consumer is the head; and, where there are targets,
+            accuracy and loss of both networks: "accuracy", "accuracy_before", "loss", "loss_before".
     """
 
     model: nn.Module = field(repr=False)
@@ -114,7 +114,7 @@ def remove_units(
         kept=kept,
         scores=scores,
         predicted=predicted,
-        measured=_compared(network, smaller, data, max_samples),
+        measured=_compared(network, smaller, data, max_samples, None if consumer is None else reader),
     )
 
 
@@ -125,27 +125,6 @@ def _head_of(network: nn.Module, data: Any) -> nn.Module:
     if not isinstance(found, HeadFeatures):
         raise InputError("this network has no head that is a layer; pass consumer=<the nn.Linear that reads the units>")
     return found.module
-
-
-def _measured(
-    network: nn.Module, reader: nn.Module, data: Any, max_samples: int | None, head: tuple[FloatArray, FloatArray]
-) -> Measurement:
-    """What the reader reads, on the samples."""
-    if reader is _head_of(network, data):
-        return measure(network, data, head=reader, max_samples=max_samples)
-    features, targets = [], []
-    count = 0
-    for raw in batches_of(data):
-        rows, goal = _heard(network, reader, raw, data)
-        features.append(rows.cpu())
-        targets += [] if goal is None else [goal.cpu()]
-        count += len(rows)
-        if max_samples is not None and count >= max_samples:
-            break
-    whole = torch.cat(features)[:max_samples]
-    goals = torch.cat(targets)[:max_samples] if targets else None
-    fits = goals is not None and len(goals) == len(whole)
-    return diagonalize(whole.numpy(), head=head, targets=goals.numpy() if fits and goals is not None else None)
 
 
 def _heard(network: nn.Module, reader: nn.Module, raw: Any, data: Any) -> tuple[Tensor, Tensor | None]:
@@ -281,8 +260,10 @@ def _check_cut(network: nn.Module, smaller: nn.Module, reader: nn.Module, data: 
         )
 
 
-def _compared(network: nn.Module, smaller: nn.Module, data: Any, max_samples: int | None) -> dict[str, float]:
-    """Both networks on the same samples."""
+def _compared(
+    network: nn.Module, smaller: nn.Module, data: Any, max_samples: int | None, reader: nn.Module | None
+) -> dict[str, float]:
+    """Both networks on the same samples, also at a reader that is not the head as a matter of course."""
     sums: dict[str, float] = {"change": 0.0}
     count = 0
     for raw in batches_of(data):
@@ -296,12 +277,34 @@ def _compared(network: nn.Module, smaller: nn.Module, data: Any, max_samples: in
         count += room
         if max_samples is not None and count >= max_samples:
             break
-    return {name: value / max(count, 1) for name, value in sums.items()}
+    found = {name: value / max(count, 1) for name, value in sums.items()}
+    # Layers behind the reader make of its change another one.
+    change = found["change"] if reader is None else _reader_change(network, smaller, data, max_samples, reader)
+    return {"consumer_change": change, **found}
 
 
-def _answered(model: nn.Module, raw: Any, data: Any) -> tuple[FloatArray, Any]:
+def _reader_change(
+    network: nn.Module, smaller: nn.Module, data: Any, max_samples: int | None, reader: nn.Module
+) -> float:
+    """Mean squared change of what the reader answers, on the rows that it was measured on."""
+    name = {module: name for name, module in network.named_modules()}[reader]
+    total, count = 0.0, 0
+    for raw in batches_of(data):
+        before, after = (
+            _answered(model, raw, data, FeatureChoice(head=model.get_submodule(name)))[0]
+            for model in (network, smaller)
+        )
+        room = len(before) if max_samples is None else min(len(before), max_samples - count)
+        total += float(squared_lengths(before[:room] - after[:room]).sum())
+        count += room
+        if max_samples is not None and count >= max_samples:
+            break
+    return total / max(count, 1)
+
+
+def _answered(model: nn.Module, raw: Any, data: Any, choice: FeatureChoice | None = None) -> tuple[FloatArray, Any]:
     with isolated(model, data=data):
-        found = feature_map_of(model, raw, FeatureChoice(), device=None)
+        found = feature_map_of(model, raw, choice or FeatureChoice(), device=None)
         batch = found.reader()(raw)
         outputs = outputs_of(found.rows(batch))
     if outputs is None:
