@@ -36,13 +36,14 @@ def test_every_k_against_projecting_by_hand(centered):
 
 def test_the_least_k_that_reaches_a_share_of_the_accuracy():
     curve = np.array([0.1, 0.5, 0.79, 0.8, 0.8])
-    found = Restriction(centered=True, accuracy=curve, loss=np.zeros(5), nc4=None, n_samples=100)
+    common = {"centered": True, "loss": np.zeros(5), "nc4": None, "n_samples": 100, "network_loss": 0.0}
+    found = Restriction(accuracy=curve, network_accuracy=0.8, **common)
     assert found.least_k() == 3
     # 0.79 is 98.75 % of what the full network reaches.
     assert found.least_k(0.98) == 2
     assert found.least_k(0.0) == 0
-    values = Restriction(centered=True, accuracy=None, loss=np.zeros(5), nc4=None, n_samples=100)
-    assert values.least_k() is None
+    assert Restriction(accuracy=curve, network_accuracy=0.9, **common).least_k() is None
+    assert Restriction(accuracy=None, network_accuracy=None, **common).least_k() is None
 
 
 def test_nc4_counts_disagreement_with_the_nearest_class_mean():
@@ -131,3 +132,36 @@ def test_samples_that_are_no_pairs():
     for samples in ("abc", [features, labels], [(features, labels, labels)]):
         with pytest.raises(InputError, match="pair"):
             restrict(measured, samples, head)
+
+
+@pytest.mark.parametrize("centered", [True, False])
+def test_a_cut_spectrum_does_not_end_in_the_network(centered, tmp_path):
+    """The share of accuracy is that of the network, of which the eigenfunctions that are held may reach none."""
+    features, labels, _ = clustered()
+    # The head reads the two weakest directions alone.
+    values, vectors = np.linalg.eigh(np.cov(features.T))
+    weak = (features - features.mean(axis=0)) @ vectors[:, :2] / np.sqrt(values[:2])
+    labels = (weak[:, 0] > 0).astype(int)
+    head = (np.outer([-1.0, 1.0], vectors[:, 0]), None)
+    head = (head[0], np.array([1.0, -1.0]) * (features.mean(axis=0) @ vectors[:, 0]))
+    whole = restrict(phiscope.diagonalize(features, targets=labels), (features, labels), head, centered=centered)
+    assert whole.network_accuracy == pytest.approx(whole.accuracy[-1]) == 1.0
+    assert whole.network_loss == pytest.approx(whole.loss[-1])
+    cut = phiscope.diagonalize(features, targets=labels, k=5)
+    cut.save(tmp_path / "m.safetensors")
+    for measured in (cut, phiscope.Measurement.load(tmp_path / "m.safetensors")):
+        found = restrict(measured, (features, labels), head, centered=centered)
+        np.testing.assert_allclose(found.accuracy, whole.accuracy[:6])
+        assert (found.network_accuracy, found.network_loss) == (whole.network_accuracy, whole.network_loss)
+        assert found.least_k() is None
+        assert "is not reached with 5 eigenfunctions" in found._repr_html_()
+    assert whole.least_k() == int(np.argmax(whole.accuracy >= 0.99))
+
+
+def test_another_sample_may_lie_outside_what_was_measured():
+    """Features that the measured samples do not span are the network's all the same."""
+    features, labels, head = clustered(n=8)
+    others, other_labels, _ = clustered(seed=5)
+    found = restrict(phiscope.diagonalize(features, targets=labels), (others, other_labels), head)
+    expected = ((others @ head[0].T + head[1]).argmax(1) == other_labels).mean()
+    assert found.network_accuracy == pytest.approx(expected)

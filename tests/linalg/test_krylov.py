@@ -98,3 +98,31 @@ def test_an_estimated_norm_is_right_within_its_standard_error():
         errors.append((leading.squared_norm - 795.0) / leading.squared_norm_error)
     assert np.mean(np.abs(errors)) < 2.0
     assert np.max(np.abs(errors)) < 6.0
+
+
+@pytest.mark.parametrize("cut", [1, 4, 9])
+def test_the_first_of_some_pairs_are_bounded_by_those_that_follow(cut):
+    rng = np.random.default_rng(0)
+    basis = np.linalg.qr(rng.standard_normal((80, 80)))[0]
+    true = np.geomspace(5, 1e-3, 80)
+    matrix = (basis * true) @ basis.T
+    found = lead(lambda columns: matrix @ columns, np.zeros(80), 10, tolerance=1e-6, more=5).first(cut)
+    for pairs in (found.centered, found.raw):
+        assert (np.abs(pairs.eigenvalues - true[:cut]) <= pairs.bounds).all()
+        assert pairs.outside >= true[cut]
+        known, vectors = pairs.known
+        assert len(known) > cut
+        np.testing.assert_allclose(known, true[: len(known)], rtol=1e-2)
+        np.testing.assert_allclose(vectors.T @ vectors, np.eye(len(known)), atol=1e-10)
+        assert not pairs.complete
+
+
+@pytest.mark.parametrize("k", [3, 6, 7, 20])
+def test_it_is_said_when_nothing_follows(k):
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((6, 300))
+    found = lead(lambda columns: rows.T @ (rows @ columns), np.zeros(300), k, tolerance=1e-6, more=1)
+    assert len(found.centered.eigenvalues) == min(k, 6)
+    assert found.centered.complete == (k >= 6)
+    flat = lead(lambda columns: columns.copy(), np.zeros(300), k, tolerance=1e-6, more=1)
+    assert not flat.centered.complete

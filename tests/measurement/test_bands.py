@@ -136,3 +136,18 @@ def test_a_damaged_band_is_one_sentence(tmp_path):
     save_file(arrays, path, told)
     with pytest.raises(RunFormatError, match=r"band\.eigenvalues"):
         Measurement.load(path)
+
+
+@pytest.mark.parametrize("k", [1, 3, 4])
+def test_a_cut_through_a_cluster_leaves_it_a_cluster(k):
+    """The last eigenvalue that is held may be one with the next, which the cut once hid."""
+    x = np.random.default_rng(0).standard_normal((600, 12)) * np.array([3.0, 2.9, 2.0, 2.0, 1.99, *[1.0] * 7])
+    y = np.arange(600) % 3
+    cut, whole = (phiscope.diagonalize(x, targets=y, k=one) for one in (k, None))
+    for curve in ("eigenvalues", "quality", "cumulative_quality"):
+        for part, all_of_it in zip(cut.curve_interval(curve), whole.curve_interval(curve), strict=True):
+            if curve == "cumulative_quality":
+                # Where the end of the cluster is cut off, 1 takes the place of what it holds.
+                assert (np.isclose(part, all_of_it[:k]) | (part == 1.0)).all()
+            else:
+                np.testing.assert_allclose(part, all_of_it[:k])

@@ -413,3 +413,41 @@ def test_the_direction_of_the_bias_is_that_of_the_corrected_number(n):
         assert sign * bias > 0
         said = " ".join(m.warnings)
         assert "D_LR is biased, low far from collapse and high near it" in said
+
+
+@pytest.mark.parametrize("k", [1, 4, 20])
+@pytest.mark.parametrize("n", [40, 120])
+def test_a_cut_spectrum_switches_no_guard_of_intervals_off(k, n):
+    """How many samples would do depends on all directions, and not on how many were asked for."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(n, 30)), rng.integers(0, 3, n)
+    cut, whole = (phiscope.diagonalize(x, targets=y, k=one) for one in (k, None))
+    names = list(whole.numbers)
+    assert [_interval(cut, name) for name in names] == [_interval(whole, name) for name in names]
+    assert any(isinstance(_interval(whole, name), str) for name in names)
+
+
+def _interval(m, name):
+    """The ends, or why there are none."""
+    try:
+        return m.interval(name)
+    except MissingNumberError as error:
+        return str(error)
+
+
+def test_a_cut_spectrum_says_that_it_is_cut():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(200, 10)), rng.integers(0, 3, 200)
+    cut, whole = (phiscope.diagonalize(x, targets=y, k=k) for k in (4, None))
+    for centered in (True, False):
+        with pytest.raises(MissingNumberError, match=r"needs the whole spectrum, .* the 4 leading .* without k="):
+            cut.readout_curve([1.0], centered=centered)
+    for settings in ({"ridge": 0.1}, {"shrinkage": 0.1}):
+        with pytest.raises(MissingNumberError, match=r"needs the whole spectrum, .* the 4 leading"):
+            cut.discriminant_information(**settings)
+    assert cut.discriminant_information() == cut["discriminant_information"] == whole["discriminant_information"]
+    # Without targets that is the reason.
+    with pytest.raises(MissingNumberError, match="no targets"):
+        phiscope.diagonalize(x, k=4).readout_curve([1.0])
+    np.testing.assert_allclose(cut.held_out_quality(), whole.held_out_quality(4))
+    np.testing.assert_allclose(cut.held_out_quality(8), whole.held_out_quality(8))

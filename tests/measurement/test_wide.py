@@ -1,14 +1,17 @@
 """Leading eigenfunctions of wide features: every number and curve as by full decomposition, within its bounds."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import phiscope
 from phiscope.errors import EmptyDataError, InputError, MissingNumberError, NonFiniteError, ShapeError, TargetError
+from phiscope.figures.paper.sheets import headline
 from phiscope.findings.wide import WHOLE_SPECTRUM
 from phiscope.measurement import wide
+from phiscope.metrics.regime import decide_regime
 from phiscope.moments.row_table import RowTable
 from phiscope.spectrum.wide import Limits
 
@@ -196,3 +199,148 @@ def test_narrow_features_gather_the_shards_that_were_asked_for(intervals):
     assert ("participation_ratio_corrected" in cut.to_dict()) == intervals
     if intervals:
         assert cut.interval("participation_ratio") == whole.interval("participation_ratio")
+
+
+def spiked(cliff_free, n=700, p=150, noise=0.002, seed=3):
+    """Ten collapsed classes, nine equal features for nine outputs; four features of nearly their strength beside."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 10, n)
+    axes = np.linalg.svd(np.eye(10) - 0.1)[2][:9]
+    classes = axes[:, y].T
+    x = rng.standard_normal((n, p)) * noise
+    x[:, :9] = classes / classes.std(axis=0)
+    if cliff_free:
+        x[:, 9:13] = 0.9 * rng.standard_normal((n, 4))
+    head = np.zeros((10, p))
+    head[:, :9] = axes.T
+    return x, (head, None), y
+
+
+@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("cliff_free", [True, False])
+@pytest.mark.parametrize("k", [1, 3, 8, 9, 10, 40])
+def test_the_regime_does_not_hang_on_k(road, cliff_free, k):
+    """A cut at r once put rounding in place of rho_(r+1), and every spectrum had a cliff of 1e12."""
+    x, head, y = spiked(cliff_free)
+    full = phiscope.diagonalize(x, head=head, targets=y)
+    assert full.regime == ("intermediate" if cliff_free else "minimal")
+    m = leading(x, k, head=head, targets=y, limits=ROADS[road])
+    assert (m.regime, m.evidence.k90) == (full.regime, full.evidence.k90)
+    assert m.evidence.cliff == pytest.approx(full.evidence.cliff, rel=1e-4)
+    assert len(m.centered.eigenvalues) == min(k, 150)
+    assert m.centered.is_cut
+    known = m.centered.known_eigenvalues
+    np.testing.assert_allclose(known, full.centered.eigenvalues[: len(known)], rtol=0.01)
+
+
+def test_extended_features_are_told_from_few_eigenfunctions():
+    """Outputs spread over twice as many features as they need: k90 lies behind the k that were asked for."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((900, 120)) * np.geomspace(3, 0.01, 120)
+    head = np.zeros((2, 120))
+    head[0, :2], head[1, 2:4] = 1.0, 1.0
+    full, m = phiscope.diagonalize(x, head=(head, None)), leading(x, 1, head=(head, None))
+    assert (m.regime, m.evidence.k90) == (full.regime, full.evidence.k90) == ("extended", 4)
+
+
+@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("k", [1, 11, 12, 30])
+def test_dead_units_are_no_directions_whatever_k(road, k):
+    """p' is the number of features that vary; the wide road once counted all columns, so that the word hung on k."""
+    rng = np.random.default_rng(0)
+    x = np.pad(rng.standard_normal((600, 12)), ((0, 0), (0, 138))) + 5.0
+    head, y = rng.standard_normal((10, 150)), np.arange(600) % 10
+    m = leading(x, k, head=(head, None), targets=y, limits=ROADS[road])
+    assert m.evidence.n_directions == phiscope.diagonalize(x, head=(head, None), targets=y).evidence.n_directions == 12
+    assert m.regime is None
+    assert "more than half of p' = 12" in m.absent["regime"]
+    assert len(m.centered.eigenvalues) == min(k, 12)
+    assert m.centered.is_cut == (k < 12)
+
+
+def test_outputs_that_leading_eigenfunctions_do_not_hold_are_no_fault_of_theirs():
+    """An affine head on weak features: Pihat(k) reaches 0.9 late, and the sentence said that it never does."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((900, 160)) * np.geomspace(1, 0.01, 160)
+    head = np.zeros((2, 160))
+    head[:, -2:] = np.eye(2)
+    m = leading(x, 8, head=(head, None))
+    assert m.regime is None
+    assert m.evidence.n_leading >= 8
+    words = f"does not reach 0.9 within the {m.evidence.n_leading} leading eigenfunctions that were computed; ask for a"
+    assert words in m.absent["regime"]
+    assert f"k90 above {m.evidence.n_leading}" in headline(m)
+    assert leading(x, 160, head=(head, None)).regime == "extended"
+
+
+def test_a_cliff_behind_so_many_outputs_is_not_known(monkeypatch):
+    monkeypatch.setattr(wide, "UNASKED", 5)
+    x, head, y = spiked(cliff_free=True)
+    few = leading(x, 8, head=head, targets=y, limits=ROADS["lapack"])
+    assert (few.regime, few.evidence.cliff) == (None, None)
+    assert "lies beyond the 9 leading eigenfunctions that were computed; ask for k = 10 or more" in few.absent["regime"]
+    assert leading(x, 10, head=head, targets=y).regime == "intermediate"
+
+
+def test_a_k_that_holds_everything_cuts_nothing():
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((300, 8)) @ rng.standard_normal((8, 90)) + 1
+    y, times = np.arange(300) % 3, [0.0, 0.1, 1.0]
+    full = phiscope.diagonalize(x, targets=y)
+    for road in ROADS.values():
+        m = leading(x, 9, targets=y, limits=road)
+        assert not m.raw.is_cut
+        assert not m.centered.is_cut
+        assert m.readout_curve(times) == pytest.approx(full.readout_curve(times), rel=1e-5)
+        assert "nothing but rounding follows" in m.absent["readout_r2"]
+    assert phiscope.diagonalize(x, targets=y, k=50).readout_curve(times) == pytest.approx(full.readout_curve(times))
+    assert leading(x, 7, targets=y).centered.is_cut
+    # As many samples as directions, or one more.
+    assert not leading(x[:5], 20).centered.is_cut
+
+
+def test_weights_say_how_many_samples_count():
+    x, head, y, weights = data()
+    m = leading(x, 12, head=head, targets=y, weights=weights)
+    full = phiscope.diagonalize(x, head=head, targets=y, weights=weights)
+    assert m.independent_samples == pytest.approx(full.independent_samples)
+    assert m.quality_excess() == pytest.approx(full.quality_excess()[:12], abs=1e-6)
+
+
+def test_a_cut_is_stored(tmp_path):
+    x, head, y = spiked(cliff_free=True)
+    for m in (leading(x, 4, head=head, targets=y), phiscope.diagonalize(x, head=head, targets=y, k=4)):
+        m.save(tmp_path / "m.safetensors")
+        loaded = phiscope.Measurement.load(tmp_path / "m.safetensors")
+        assert loaded.centered.is_cut
+        assert np.array_equal(loaded.centered.following, m.centered.following)
+        assert loaded.evidence == m.evidence
+        assert loaded.absent == m.absent
+        with pytest.raises(MissingNumberError, match="holds the 4 leading eigenfunctions"):
+            loaded.readout_curve([1.0])
+    x, whole = x[:, :9], phiscope.diagonalize(x[:, :9], targets=y, k=9)
+    whole.save(tmp_path / "m.safetensors")
+    assert not phiscope.Measurement.load(tmp_path / "m.safetensors").centered.is_cut
+
+
+@pytest.mark.parametrize("k", [9, 10])
+def test_a_file_from_before_is_not_believed_about_what_it_had_cut_off(tmp_path, k):
+    x, head, y = spiked(cliff_free=True)
+    m = leading(x, k, head=head, targets=y)
+    numbers = {name: getattr(m.evidence, name) for name in ("output_rank", "n_directions", "k90", "used_variance")}
+    invented = decide_regime(**numbers, dynamical_low_rank=0.1, cliff=1e12 if k == 9 else 1.08, n_leading=None)
+    old = replace(
+        m,
+        raw=replace(m.raw, following=None),
+        centered=replace(m.centered, following=None),
+        evidence=replace(invented, n_leading=None),
+    )
+    old.save(tmp_path / "m.safetensors")
+    loaded = phiscope.Measurement.load(tmp_path / "m.safetensors")
+    assert loaded.centered.is_cut
+    if k == 9:
+        assert invented.regime == "minimal"
+        assert (loaded.regime, loaded.evidence.cliff) == (None, None)
+        assert loaded.absent["regime"] == loaded.evidence.sentence()
+    else:
+        assert loaded.regime == invented.regime == "intermediate"

@@ -5,6 +5,7 @@ import pytest
 
 from phiscope import diagonalize
 from phiscope.metrics import definition_of
+from phiscope.metrics.regime import decide_regime
 
 
 def test_the_rule_of_the_regime_is_explained_with_its_thresholds():
@@ -154,3 +155,23 @@ def test_regime_is_refused_when_outputs_are_no_function_of_the_features():
     m = diagonalize(g.normal(size=(400, 3)), outputs=g.normal(size=(400, 2)))
     assert m.regime is None
     assert "never reaches 0.9" in m.absent["regime"]
+
+
+def test_what_lies_behind_a_cut_is_no_evidence():
+    numbers = {"n_directions": 128, "used_variance": 0.94, "dynamical_low_rank": 0.02}
+    whole = decide_regime(output_rank=9, k90=9, cliff=26.0, **numbers)
+    assert whole.regime == "minimal"
+    cut = decide_regime(output_rank=9, k90=9, cliff=26.0, n_leading=10, **numbers)
+    assert (cut.regime, cut.failed()) == ("minimal", [])
+    no_cliff = decide_regime(output_rank=9, k90=9, cliff=None, n_leading=9, **numbers)
+    assert no_cliff.regime is None
+    assert "lies beyond the 9 leading" in no_cliff.sentence()
+    assert "ask for k = 10 or more" in no_cliff.sentence()
+    late = decide_regime(output_rank=9, k90=None, cliff=26.0, n_leading=18, **numbers)
+    assert late.regime is None
+    assert "does not reach 0.9 within the 18 leading" in late.sentence()
+    # Of all eigenfunctions the reason is another one, and where r is large no k would help.
+    never = decide_regime(output_rank=9, k90=None, cliff=26.0, **numbers)
+    assert "never reaches 0.9" in never.sentence()
+    crowded = decide_regime(output_rank=9, k90=None, cliff=None, n_leading=5, **{**numbers, "n_directions": 12})
+    assert "more than half of p' = 12" in crowded.sentence()

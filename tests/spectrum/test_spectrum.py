@@ -1,10 +1,12 @@
 """Shares, curves and values of eigenfunctions against projections on the samples."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import phiscope
-from phiscope.spectrum.spectrum import cumulative_share, eigenfunctions, share_in_span, target_power
+from phiscope.spectrum.spectrum import Spectrum, cumulative_share, eigenfunctions, share_in_span, target_power
 
 N, P = 90, 5
 
@@ -55,3 +57,17 @@ def test_a_spectrum_has_the_shares_of_its_own_reading(centered):
     np.testing.assert_allclose(spectrum.target_power, ((e.T @ y / N) ** 2).sum(1), atol=1e-10)
     assert spectrum.utilization is None
     assert spectrum.eigenvalue_bounds is None
+
+
+def test_what_a_cut_spectrum_says_of_itself():
+    whole = Spectrum(eigenvalues=np.array([3.0, 2.0]), eigenvectors=np.eye(3)[:, :2])
+    assert (whole.is_cut, whole.has_all_vectors) == (False, True)
+    assert whole.known_eigenvalues is whole.eigenvalues
+    bounds = np.zeros(2)
+    cut = replace(whole, eigenvalue_bounds=bounds, following=np.array([1.0]))
+    assert (cut.is_cut, cut.has_all_vectors) == (True, False)
+    assert cut.known_eigenvalues.tolist() == [3.0, 2.0, 1.0]
+    # Nothing follows; and a file of before, of which nobody knows.
+    assert not replace(cut, following=np.zeros(0)).is_cut
+    assert replace(cut, following=None).is_cut
+    assert not replace(whole, eigenvectors=np.eye(3)[:, :1]).has_all_vectors

@@ -127,3 +127,11 @@ def test_wrong_use_is_one_sentence(parts):
             made(parts, counts=counts)
     with pytest.raises(ShapeError, match=r"expected \(n, 14\)"):
         cut_curves(m, (net[2].weight, net[2].bias), (features[:, :5], y))
+
+
+def test_the_curve_of_eigenfeatures_needs_all_of_them():
+    """No rule asks for the covariance here, and what is dropped was once summed over the held ones alone."""
+    x = np.random.default_rng(0).standard_normal((300, 6))
+    y, head = (x[:, 0] > 0).astype(int), (np.eye(2, 6), np.zeros(2))
+    with pytest.raises(InputError, match="only the 3 leading eigenvalues"):
+        cut_curves(phiscope.diagonalize(x, targets=y, k=3), head, (x, y), rules=[], counts=[1, 2])

@@ -151,3 +151,36 @@ def test_the_picture_has_damage_against_what_the_spectrum_says(parts):
     assert len([axes for axes in figure.axes if axes.get_title(loc="left")]) == 4
     assert "n = 800 samples" in figure.caption
     assert "alone" in figure.caption
+
+
+def leading_parts(parts, tmp_path):
+    """Measurements of the head's input that hold three eigenvectors: cut, and read from disk."""
+    net, (x, _), m = parts
+    with torch.no_grad():
+        features = net[:4](x)
+    m.save(tmp_path / "m.safetensors", keep_eigenvectors=3)
+    return phiscope.diagonalize(features, k=3), phiscope.Measurement.load(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize("kind", ["remove", "shuffle"])
+@pytest.mark.parametrize("layer", [None, "3"])
+def test_all_from_the_kth_on_are_also_those_that_the_measurement_does_not_hold(parts, tmp_path, kind, layer):
+    """Of three eigenvectors "last" once took the third alone."""
+    net, data, m = parts
+    settings = {"of": "last", "k": [1, 3], "kind": kind, "layer": layer, "seed": 2}
+    whole = damage(net, data, m, **settings)
+    for held in leading_parts(parts, tmp_path):
+        found = damage(net, data, held, **settings)
+        assert found.logit_change == pytest.approx(whole.logit_change, rel=1e-8)
+        assert found.loss_added == pytest.approx(whole.loss_added, rel=1e-6, abs=1e-12)
+        # The control: what is taken from the front is the same.
+        first = [damage(net, data, one, of="first", k=[2]).logit_change for one in (held, m)]
+        assert first[0] == pytest.approx(first[1], rel=1e-8)
+
+
+def test_noise_along_eigenvectors_that_are_not_there_is_refused(parts, tmp_path):
+    net, data, _ = parts
+    for held in leading_parts(parts, tmp_path):
+        with pytest.raises(InputError, match=r"needs every eigenvector .* holds the 3 leading ones"):
+            damage(net, data, held, of="last", kind="replace", k=[2])
+        assert damage(net, data, held, of="first", kind="replace", k=[2]).logit_change[0] > 0

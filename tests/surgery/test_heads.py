@@ -59,3 +59,18 @@ def test_it_is_saved_and_loaded_like_any_module(parts, tmp_path):
     again = compress_head(m, (np.asarray(head.weight.detach()) * 0, None), 4)
     again.load_state_dict(torch.load(tmp_path / "h.pt"))
     assert torch.equal(again(features.float()), made(features.float()))
+
+
+@pytest.mark.parametrize("k", [4, 8])
+def test_a_cut_spectrum_has_no_sum_over_all_that_is_dropped(parts, k, tmp_path):
+    """The error was once that of the 8 that the measurement held, a fraction of the true one."""
+    features, head, m = parts
+    pair = (head.weight, head.bias)
+    cut = phiscope.diagonalize(features, k=8)
+    cut.save(tmp_path / "m.safetensors")
+    for one in (cut, phiscope.Measurement.load(tmp_path / "m.safetensors")):
+        with pytest.raises(InputError, match=r"only the 8 leading eigenvalues \(k=...\), and the error .* without k="):
+            compress_head(one, pair, k)
+    # A k that cuts nothing off changes nothing.
+    whole = compress_head(phiscope.diagonalize(features, k=12), pair, k)
+    assert whole.predicted_error == pytest.approx(compress_head(m, pair, k).predicted_error)

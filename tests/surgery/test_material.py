@@ -91,3 +91,10 @@ def test_oas_is_scikit_learns(n, p):
     share = added * p / np.trace(np.cov(x.T, bias=True))
     assert share == pytest.approx(expected.shrinkage_, abs=0.06)
     assert np.trace(found) == pytest.approx(np.trace(np.cov(x.T, bias=True)))
+
+
+def test_a_cut_spectrum_has_no_covariance():
+    x, _ = measured(np.arange(600) % 3)
+    with pytest.raises(InputError, match=r"only the 5 leading eigenvalues .* the covariance needs all"):
+        covariance_of(phiscope.diagonalize(x, k=5))
+    assert covariance_of(phiscope.diagonalize(x, k=7)) == pytest.approx(np.cov(x.T, bias=True), rel=1e-10, abs=1e-12)

@@ -39,7 +39,8 @@ class Restriction:
     """The trained head on the k leading eigenfunctions only, for every k = 0..K.
 
     f_k(x) = W (mean + V_k V_k^T (phi(x) - mean)) + b for the centered operator, W V_k V_k^T phi(x) + b for the raw
-    one; at k = K it is the network itself on the measured samples.
+    one. At k = K it is the network itself on the measured samples, unless the measurement holds only its leading
+    eigenfunctions (`phiscope.diagonalize` with k=).
 
     Attributes:
         centered: which operator's eigenfunctions.
@@ -47,6 +48,8 @@ class Restriction:
         loss: cross-entropy in nats for classes, mean squared error for values, shape (K + 1,).
         nc4: share of samples where the head and the nearest class mean disagree, 0..1; None for regression.
         n_samples: samples in the pass.
+        network_accuracy: share of right answers of the head without restriction; None for regression targets.
+        network_loss: its loss.
     """
 
     centered: bool
@@ -54,6 +57,8 @@ class Restriction:
     loss: FloatArray
     nc4: float | None
     n_samples: int
+    network_accuracy: float | None
+    network_loss: float
 
     def figure(self) -> Drawing:
         """Accuracy and loss over the number of eigenfunctions kept (needs matplotlib).
@@ -78,13 +83,16 @@ class Restriction:
         table = f"<table><tr><th>k</th><th>accuracy</th><th>loss</th></tr>{rows}</table>"
         least = self.least_k()
         said = "" if least is None else f"99 % of the network's accuracy is reached with {least} eigenfunctions"
+        if self.accuracy is not None and least is None:
+            said = f"99 % of the network's accuracy is not reached with {len(self.loss) - 1} eigenfunctions"
         return shown(said, [self.figure], f"{len(self.loss)} values, n = {self.n_samples}", table)
 
     def least_k(self, share: float = 0.99) -> int | None:
-        """Least k at which `share` of the full network's accuracy is reached; None for regression."""
-        if self.accuracy is None:
+        """Least k at which `share` of the full network's accuracy is reached; None for regression, or if none does."""
+        if self.accuracy is None or self.network_accuracy is None:
             return None
-        return int(np.argmax(self.accuracy >= share * self.accuracy[-1]))
+        reached = self.accuracy >= share * self.network_accuracy
+        return int(np.argmax(reached)) if reached.any() else None
 
 
 def restrict(
@@ -221,8 +229,9 @@ class _Pass:
         self.start = weight @ self.mean + bias
         self.weight, self.bias = weight, bias
         self.class_means = measurement.class_means
-        self.right = np.zeros(self.vectors.shape[1] + 1)
-        self.loss = np.zeros(self.vectors.shape[1] + 1)
+        # Behind the K + 1 restricted heads, the head as it is.
+        self.right = np.zeros(self.vectors.shape[1] + 2)
+        self.loss = np.zeros(self.vectors.shape[1] + 2)
         self.disagree = 0
         self.n_samples = 0
         self.classes: bool | None = None
@@ -240,8 +249,10 @@ class _Pass:
         for k in range(coefficients.shape[1]):
             logits += np.outer(coefficients[:, k], self.directions[:, k])
             self._count(k + 1, logits, goal)
+        whole = rows @ self.weight.T + self.bias
+        self._count(-1, whole, goal)
         if is_class and self.class_means is not None:
-            answer = np.argmax(_class_logits(rows @ self.weight.T + self.bias), axis=1)
+            answer = np.argmax(_class_logits(whole), axis=1)
             self.disagree += int((answer != self._nearest(rows)).sum())
         self.n_samples += len(rows)
 
@@ -278,12 +289,15 @@ class _Pass:
         if self.n_samples == 0:
             raise EmptyDataError("no samples came, expected at least 1; check that the data are not used up")
         known = bool(self.classes)
+        right, loss = self.right / self.n_samples, self.loss / self.n_samples
         return Restriction(
             centered=self.centered,
-            accuracy=self.right / self.n_samples if known else None,
-            loss=self.loss / self.n_samples,
+            accuracy=right[:-1] if known else None,
+            loss=loss[:-1],
             nc4=self.disagree / self.n_samples if known and self.class_means is not None else None,
             n_samples=self.n_samples,
+            network_accuracy=float(right[-1]) if known else None,
+            network_loss=float(loss[-1]),
         )
 
 

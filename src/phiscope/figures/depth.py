@@ -133,7 +133,8 @@ def _lines(columns: list[tuple[str, list[float]]]) -> tuple[Line, ...]:
 
 def _held(one: Measurement, count: int | None) -> float:
     curve = one.centered.cumulative_utilization
-    if count is None or curve is None or not len(curve):
+    # Of a cut spectrum the curve goes on behind its end.
+    if count is None or curve is None or not len(curve) or (one.centered.is_cut and count > len(curve)):
         return math.nan
     return float(curve[min(count, len(curve)) - 1])
 

@@ -105,7 +105,7 @@ def find_regime(
 
     Args:
         found: with every number that decides, in ``numbers``.
-        spectrum: centered, whole or its leading part.
+        spectrum: centered, whole or its leading part; numbers that lie beyond that part are not known.
         outputs: None without outputs.
         norm: of the covariance.
         n_samples: n.
@@ -129,11 +129,12 @@ def find_regime(
         k90=alignment.least_k_reaching(spectrum.cumulative_utilization, UTILIZATION_LEVEL),
         used_variance=found.numbers["used_variance"],
         dynamical_low_rank=found.numbers["dynamical_low_rank_centered"],
-        cliff=_cliff(values, rank, n_varying),
+        cliff=_cliff(spectrum, rank, n_varying),
         collapse_distance=found.numbers.get("collapse_distance"),
         effective_dimension=found.numbers.get("effective_dimension_centered"),
         initial_kernel_similarity=found.numbers.get("initial_kernel_similarity"),
         head_change=head_change,
+        n_leading=len(values) if spectrum.is_cut else None,
     )
     if evidence.regime is None:
         found.refuse(("regime",), evidence.sentence())
@@ -149,11 +150,18 @@ def count_varying(covariance: PositiveOperator, eigenvalues: FloatArray) -> int:
     return int((covariance.diagonal() > rounding).sum())
 
 
-def _cliff(eigenvalues: FloatArray, rank: int, n_varying: int) -> float:
-    """rho_r / rho_(r+1); where nothing follows but rounding, that takes the place of rho_(r+1)."""
+def _cliff(spectrum: Spectrum, rank: int, n_varying: int) -> float | None:
+    """rho_r / rho_(r+1); where nothing follows but rounding, that takes the place of rho_(r+1).
+
+    None where a cut spectrum ends before rho_(r+1), so that nobody knows what follows.
+    """
+    eigenvalues = spectrum.eigenvalues
+    if rank < len(eigenvalues):
+        return float(eigenvalues[rank - 1] / eigenvalues[rank])
+    if spectrum.is_cut:
+        return None
     rounding = n_varying * np.finfo(np.float64).eps * float(eigenvalues[0])
-    following = float(eigenvalues[rank]) if rank < len(eigenvalues) else rounding
-    return float(eigenvalues[min(rank, len(eigenvalues)) - 1]) / following
+    return float(eigenvalues[-1]) / rounding
 
 
 def _said_of_weak_outputs(
@@ -179,7 +187,7 @@ def _said_of_weak_outputs(
         k90=alignment.least_k_reaching(held, UTILIZATION_LEVEL),
         used_variance=richness.used_variance(loadings, float(spectrum.eigenvalues.sum())),
         dynamical_low_rank=distance,
-        cliff=_cliff(spectrum.eigenvalues, kept, evidence.n_directions),
+        cliff=_cliff(spectrum, kept, evidence.n_directions),
         collapse_distance=evidence.collapse_distance,
     )
     return weak_outputs_decide(evidence, without, float(shares[kept:].sum()))

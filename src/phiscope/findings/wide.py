@@ -50,11 +50,15 @@ def find_target_numbers(
     found: Findings,
     moments: SweptMoments,
     centered: Spectrum,
+    n_sought: int,
     targets: TargetSpans | None,
     head: AffineHead | None,
     norm: float,
 ) -> None:
-    """Numbers about targets; those that a cut spectrum would falsify are taken out again afterwards."""
+    """Numbers about targets; those that a cut spectrum would falsify are taken out again afterwards.
+
+    Of the eigenvalues only the first `n_sought` were found to the tolerance.
+    """
     if targets is None:
         found.refuse(("target_alignment", *READOUT_NUMBERS), "no targets were given")
     else:
@@ -70,7 +74,8 @@ def find_target_numbers(
         return
     find_regression_collapse(found, moments, centered, head)
     if "nrc1" in found.numbers:
-        if moments.n_values <= len(centered.eigenvalues):
+        # Behind all that vary, nothing is missing.
+        if moments.n_values <= n_sought or not centered.is_cut:
             inside = float(centered.eigenvalues[: moments.n_values].sum())
             found.numbers["nrc1"] = max(1 - inside / moments.features.trace(), 0.0)
         else:
@@ -78,12 +83,20 @@ def find_target_numbers(
             found.refuse(("nrc1",), f"it needs the {moments.n_values} leading eigenvalues; ask for a larger k")
 
 
-def refuse_the_rest(found: Findings, kept: int) -> None:
-    """Take out what was computed from a cut spectrum as if it were whole, and say why it is absent."""
+def refuse_the_rest(found: Findings, kept: int | None) -> None:
+    """Take out what was computed from a cut spectrum as if it were whole, and say why it is absent.
+
+    Args:
+        found: the numbers.
+        kept: how many eigenvalues are kept of more; None where they are all.
+    """
+    reason = f"it needs the whole spectrum, and only the {kept} leading eigenvalues were computed"
+    if kept is None:
+        reason = "of features this wide it is made without k= only, although nothing but rounding follows here"
     for name in WHOLE_SPECTRUM:
         found.numbers.pop(name, None)
         if name not in found.absent:
-            found.refuse((name,), f"it needs the whole spectrum, and only the {kept} leading eigenvalues were computed")
+            found.refuse((name,), reason)
     shards = "it is made from shards of samples, which are not gathered when only leading eigenfunctions are wanted"
     for name in CORRECTED_TWINS:
         found.refuse((f"{name}_corrected",), found.absent.get(name, shards))

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from phiscope.linalg.operators import Product
 from phiscope.linalg.products import product
 from phiscope.linalg.ritz import PROBES, Probes, Ritz, RitzSpace, orthonormal, spectral_norm
 from phiscope.typing import FloatArray
+
+NEAR = 0.01
+"""Residuals of pairs that nobody asked for are at most this share of their eigenvalue."""
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -43,6 +46,9 @@ class Pairs:
         residuals: norm(S v_k - rho_k v_k), shape (K,); an eigenvalue lies within it.
         residual_norm: spectral norm of all residuals together.
         outside: bound on every eigenvalue beyond the K-th; inf when nothing is known.
+        further: eigenvalues that follow and that nobody asked for, to within 1 % of an eigenvalue each, shape (J,).
+        further_vectors: orthonormal columns, shape (p, J).
+        complete: whether nothing but rounding follows the K + J.
     """
 
     eigenvalues: FloatArray
@@ -50,6 +56,17 @@ class Pairs:
     residuals: FloatArray
     residual_norm: float
     outside: float = math.inf
+    further: FloatArray = field(default_factory=lambda: np.zeros(0))
+    further_vectors: FloatArray | None = None
+    complete: bool = False
+
+    @property
+    def known(self) -> tuple[FloatArray, FloatArray]:
+        """All K + J eigenvalues and their vectors as columns."""
+        if self.further_vectors is None:
+            return self.eigenvalues, self.eigenvectors
+        vectors = np.column_stack([self.eigenvectors, self.further_vectors])
+        return np.concatenate([self.eigenvalues, self.further]), vectors
 
     @property
     def sine(self) -> float:
@@ -76,6 +93,22 @@ class Pairs:
         quadratic = np.divide(2 * norm**2, np.maximum(gap, 0.0) + root, out=np.zeros_like(gap), where=root > 0)
         return np.asarray(np.where(gap > 0, quadratic, norm - gap)) + rounding_of(self.eigenvalues, self.eigenvectors)
 
+    def first(self, k: int) -> Pairs:
+        """The k leading pairs; the (k+1)-th with its bound limits what they leave out."""
+        if k >= len(self.eigenvalues):
+            return self
+        values, vectors = self.known
+        return replace(
+            self,
+            eigenvalues=self.eigenvalues[:k],
+            eigenvectors=np.ascontiguousarray(self.eigenvectors[:, :k]),
+            residuals=self.residuals[:k],
+            residual_norm=min(self.residual_norm, float(np.linalg.norm(self.residuals[:k]))),
+            outside=max(self.outside, float(self.eigenvalues[k] + self.bounds[k])),
+            further=values[k:],
+            further_vectors=np.ascontiguousarray(vectors[:, k:]),
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Leading:
@@ -97,6 +130,10 @@ class Leading:
     products: int
     reached: bool
 
+    def first(self, k: int) -> Leading:
+        """The k leading pairs of both operators."""
+        return replace(self, centered=self.centered.first(k), raw=self.raw.first(k))
+
 
 def lead(
     product: Product,
@@ -104,6 +141,7 @@ def lead(
     k: int,
     *,
     tolerance: float,
+    more: int = 0,
     start: FloatArray | None = None,
     most_products: int = 60,
     hopeless: Callable[[int, float], bool] | None = None,
@@ -116,6 +154,7 @@ def lead(
         mean: m, shape (p,).
         k: how many, 1 <= k <= p.
         tolerance: each residual has to fall below this share of its eigenvalue.
+        more: pairs beyond the k that are given where they came out on the way, to `NEAR`; they cost no product.
         start: columns near the leading space, shape (p, any), when they are known; random ones otherwise.
         most_products: blocks after which to stop with what was reached.
         hopeless: called after each block with products so far and how many more the progress so far suggests (inf:
@@ -147,10 +186,14 @@ def lead(
             columns = generator.standard_normal((size, block))
         if space.count + block > space.room < size:
             space.restart(k + block, mean, 2 * block)
+    found = []
+    for pairs, at in ((centered, None), (raw, mean)):
+        made = _pairs(pairs, _outside(space, probes, k, block, at))
+        found.append(_with_further(made, space.ritz(k + more, at), k, (enough or space.complete) and lag <= 1.0, space))
     square, error = probes.squared_norm(space)
     return Leading(
-        centered=_pairs(centered, _outside(space, probes, k, block, None)),
-        raw=_pairs(raw, _outside(space, probes, k, block, mean)),
+        centered=found[0],
+        raw=found[1],
         squared_norm=square,
         squared_norm_error=error,
         products=space.products,
@@ -218,3 +261,16 @@ def _pairs(ritz: Ritz, outside: float) -> Pairs:
         residual_norm=spectral_norm(residuals) if kept.any() else 0.0,
         outside=max(outside, rounding),
     )
+
+
+def _with_further(pairs: Pairs, wider: Ritz, k: int, reached: bool, space: RitzSpace) -> Pairs:
+    """The pairs with those behind them that came out on the way, and whether anything but rounding is left then."""
+    if len(pairs.eigenvalues) < min(k, len(wider.values)):
+        return replace(pairs, complete=reached)
+    values, rounding = wider.values[k:], rounding_of(wider.values, wider.vectors)
+    near = np.linalg.norm(wider.residuals[:, k:], axis=0) <= NEAR * values
+    known = near & (values > rounding)
+    count = len(known) if known.all() else int(np.argmin(known))
+    ended = values[count] <= rounding if count < len(values) else space.complete and space.count <= k + count
+    vectors = np.ascontiguousarray(wider.vectors[:, k : k + count])
+    return replace(pairs, further=values[:count], further_vectors=vectors, complete=bool(reached and ended))

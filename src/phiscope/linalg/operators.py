@@ -125,12 +125,14 @@ class ProductOperator(PositiveOperator):
         product: the operator times columns.
         total: its trace.
         square: its squared Frobenius norm.
+        entries: its diagonal, shape (p,); None when it is not known.
     """
 
     columns: int
     product: Product
     total: float
     square: float = math.nan
+    entries: FloatArray | None = None
 
     @property
     def size(self) -> int:
@@ -140,6 +142,16 @@ class ProductOperator(PositiveOperator):
     def trace(self) -> float:
         """Sum of the eigenvalues."""
         return self.total
+
+    def diagonal(self) -> FloatArray:
+        """Diagonal entries, shape (p,).
+
+        Raises:
+            InputError: they are not known.
+        """
+        if self.entries is None:
+            raise InputError("an operator that is known by its products needs its diagonal; pass entries=")
+        return self.entries
 
     def squared_norm(self) -> float:
         """Squared Frobenius norm; NaN when it is not known."""

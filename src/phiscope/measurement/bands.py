@@ -46,7 +46,10 @@ def band_of(
         MissingNumberError: leaving out a shard makes the curve undefined.
     """
     which = "centered" if centered else "raw"
-    value = getattr(getattr(measurement, which), curve)
+    spectrum = getattr(measurement, which)
+    held = len(spectrum.eigenvalues)
+    # A cluster that a cut goes through is one all the same, and its band that of all its eigenvalues.
+    value = spectrum.known_eigenvalues if curve == "eigenvalues" else getattr(spectrum, curve)
     without = [getattr(getattr(part, which), curve) for part in resampling.without_each]
     if any(part is None for part in without):
         raise MissingNumberError(f"the interval of {curve}", UNDEFINED)
@@ -62,8 +65,9 @@ def band_of(
     low, high = np.maximum(center - reach, 0.0), np.minimum(center + reach, ceiling)
     # Beyond 1 nothing can lie apart.
     gap = min(max(CLUSTER_GAP, BAND_ERRORS * relative_sampling_error(measurement.independent_samples)), 1.0)
-    unresolved = degenerate_clusters(getattr(measurement, which).eigenvalues, gap=gap)
-    return _over_clusters(curve, low, high, unresolved)
+    unresolved = degenerate_clusters(spectrum.known_eigenvalues, gap=gap)
+    low, high = _over_clusters(curve, low, high, unresolved)
+    return low[:held], high[:held]
 
 
 def has_room_for_bands(measurement: Measurement) -> bool:

@@ -126,7 +126,8 @@ class Reading:
     def _check_enough(self, name: str) -> None:
         """Refuse the interval of a number that few samples say too little about, with how many would do."""
         ratio, reason = SAMPLES_NEEDED.get(name, (0, ""))
-        kept = len(self.centered.eigenvalues)
+        # Of a cut spectrum those behind the cut count, too: all of them are known where there are shards.
+        kept = len(self.centered.known_eigenvalues)
         # Where the samples themselves are the limit, more of them may show as many directions as there are features.
         enough = ratio * (kept if kept < self.n_samples - 1 else self.n_features)
         if name.startswith("effective_dimension"):
@@ -139,7 +140,7 @@ class Reading:
         """Refuse the interval of a number that rests on which eigenvalue is the largest, where that is not known."""
         if name not in ("stable_rank", "stable_rank_centered"):
             return
-        values = (self.centered if name.endswith("centered") else self.raw).eigenvalues
+        values = (self.centered if name.endswith("centered") else self.raw).known_eigenvalues
         gap = 1 - float(values[1] / values[0]) if len(values) > 1 else 1.0
         reach = APART * relative_sampling_error(self.independent_samples)
         if gap <= reach:
@@ -281,7 +282,7 @@ class Reading:
         """Centered cumulative quality with eigenfunctions from one half of the samples and targets from the other.
 
         Args:
-            k: how many leading eigenfunctions; None takes all.
+            k: how many leading eigenfunctions, at most as many as there are; None takes all that are held.
 
         Returns:
             Shape (k,), at most 1; averages 0 for uninformative targets.
@@ -293,9 +294,9 @@ class Reading:
         """
         if self.centered.cumulative_quality is None or self.resampling is None:
             raise MissingNumberError("held-out quality", "it needs targets and the shards of samples")
-        most = len(self.centered.eigenvalues)
+        held, most = len(self.centered.eigenvalues), len(self.centered.known_eigenvalues)
         return held_out_quality(
-            self.resampling.shards, most if k is None else min(as_count(k, name="k", least=1), most)
+            self.resampling.shards, held if k is None else min(as_count(k, name="k", least=1), most)
         )
 
     def readout_curve(self, times: Any, *, centered: bool = True) -> FloatArray:
@@ -312,12 +313,14 @@ class Reading:
             Shape (T,), non-increasing, in squared target units.
 
         Raises:
-            MissingNumberError: there were no targets.
+            MissingNumberError: there were no targets, or only leading eigenfunctions are here.
             InputError: a time is negative or not finite.
 
         Source: arXiv:2410.04264 v1 (gradient flow of the head).
         """
         spectrum = self.centered if centered else self.raw
+        if spectrum.is_cut and self.target_squares is not None:
+            raise MissingNumberError("readout_curve", self._why_cut(spectrum))
         if spectrum.target_power is None or self.target_squares is None:
             raise MissingNumberError("readout_curve", self.absent.get("readout_r2", "no targets were given"))
         at = as_array(times, name="times").astype(np.float64).reshape(-1)
@@ -325,6 +328,12 @@ class Reading:
             raise InputError("times have to be finite and at least 0: learning rate times steps")
         square = float(self.target_squares[int(centered)])
         return np.maximum(readout.readout_loss(spectrum.eigenvalues, spectrum.target_power, square, at), 0.0)
+
+    def _why_cut(self, spectrum: Spectrum) -> str:
+        return (
+            f"it needs the whole spectrum, and this measurement holds the {len(spectrum.eigenvalues)} leading "
+            "eigenfunctions (k=...); measure without k="
+        )
 
     def discriminant_information(self, ridge: float = 0.0, *, shrinkage: float = 0.0) -> float:
         """tr((S' + r I)^-1 S_B) with S' = (1 - a) S + a tr(S)/p I; ridge and shrinkage 0 give the H-score.
@@ -337,14 +346,20 @@ class Reading:
             0..C - 1.
 
         Raises:
-            MissingNumberError: the targets were not classes.
+            MissingNumberError: the targets were not classes, or a ridge or shrinkage came and only leading
+                eigenfunctions are here.
             InputError: ridge or shrinkage outside their range.
 
         Source: Hou and Kung 2020; ridge 0: Bao et al. 2019 (H-score).
         """
         if not (math.isfinite(ridge) and ridge >= 0 and 0 <= shrinkage <= 1):
             raise InputError(f"ridge is {ridge} and shrinkage {shrinkage}, expected ridge >= 0 and 0 <= shrinkage <= 1")
-        self["discriminant_information"]
+        plain = self["discriminant_information"]
+        if self.centered.is_cut:
+            if ridge or shrinkage:
+                name = "discriminant information with a ridge or shrinkage"
+                raise MissingNumberError(name, self._why_cut(self.centered))
+            return plain
         values, quality = self.centered.eigenvalues, np.asarray(self.centered.quality)
         shrunk = (1 - shrinkage) * values + shrinkage * values.sum() / self.n_features
         return readout.discriminant_information(shrunk, quality * values, ridge)

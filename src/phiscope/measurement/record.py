@@ -17,7 +17,15 @@ from phiscope.measurement.bands import CURVES, kept_bands
 from phiscope.measurement.class_rows import ClassRows, class_rows_from
 from phiscope.measurement.methods import ROW, latex_header, latex_row, methods_text
 from phiscope.measurement.reading import Reading
-from phiscope.measurement.stored import check_array, check_facts, check_moments, evidence_from, part_from, spectrum_from
+from phiscope.measurement.stored import (
+    check_array,
+    check_facts,
+    check_moments,
+    checked_evidence,
+    evidence_from,
+    part_from,
+    spectrum_from,
+)
 from phiscope.metrics.regime import Regime, RegimeEvidence
 from phiscope.metrics.tables import html_table, text_table
 from phiscope.moments.jackknife import Estimate, Resampling
@@ -323,7 +331,11 @@ class Measurement(Reading):
         known["warnings"] = tuple(known["warnings"])
         known["effective_samples"] = facts.get("effective_samples")
         known["estimates"] = {name: part_from(path, Estimate, value, {}) for name, value in facts["estimates"].items()}
-        return cls(**known, evidence=evidence_from(path, facts["evidence"]))
+        evidence = evidence_from(path, facts["evidence"])
+        known["evidence"] = checked_evidence(evidence, known["centered"], known["provenance"])
+        if known["evidence"] is not evidence and known["evidence"].regime is None:
+            known["absent"] = {**known["absent"], "regime": known["evidence"].sentence()}
+        return cls(**known)
 
     def __str__(self) -> str:
         """The table a person reads."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phiscope.errors import RunFormatError
-from phiscope.metrics.regime import Regime, RegimeEvidence
+from phiscope.metrics.regime import Regime, RegimeEvidence, with_word
 from phiscope.moments.jackknife import Estimate
 from phiscope.spectrum.spectrum import Spectrum
 
@@ -51,13 +51,15 @@ def spectrum_from(path: str | PathLike[str], arrays: Arrays, name: str, n_featur
             raise RunFormatError(f"{path} has no usable {name}.{key}, expected {axes} axes; it is damaged")
     k = len(found["eigenvalues"])  # type: ignore[arg-type]
     stored = found["eigenvectors"].shape[1]  # type: ignore[union-attr]
-    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(found, (k,))
+    shapes: dict[str, tuple[int | None, ...]] = dict.fromkeys(found, (k,))
     shapes["eigenvectors"] = (n_features, min(stored, k))
+    shapes["following"] = (None,)
     for key, array in found.items():
         check_array(path, f"{name}.{key}", array, shapes[key])
-    rho = found["eigenvalues"]
-    if not (np.isfinite(rho) & (rho > 0)).all():  # type: ignore[operator, arg-type]
-        raise RunFormatError(f"{path} has {name}.eigenvalues that are not positive; it is damaged")
+    for key in ("eigenvalues", "following"):
+        rho = found[key]
+        if rho is not None and not (np.isfinite(rho) & (rho > 0)).all():
+            raise RunFormatError(f"{path} has {name}.{key} that are not positive; it is damaged")
     vectors = found["eigenvectors"]
     if not (np.abs(vectors) <= 1 + _ROUNDING).all():  # type: ignore[arg-type]
         raise RunFormatError(f"{path} has {name}.eigenvectors that are no unit vectors; it is damaged")
@@ -155,6 +157,27 @@ def evidence_from(path: str | PathLike[str], facts: Any) -> RegimeEvidence | Non
     numbers = {name: value for name, value in facts.items() if name not in (*texts, "intervals")}
     ends = {name: (float(low), float(high)) for name, (low, high) in intervals.items()}
     return replace(part_from(path, RegimeEvidence, numbers, _EVIDENCE_WORDS), intervals=ends, **texts)
+
+
+def checked_evidence(
+    evidence: RegimeEvidence | None, centered: Spectrum, provenance: Mapping[str, str]
+) -> RegimeEvidence | None:
+    """The evidence without a cliff that lies behind the end of a cut spectrum.
+
+    Until 0.2.0 rounding took the place of what nobody had computed, so that a cut at r always read "minimal". Such
+    files are known by bounds without what follows, and by the solver, which spectra that were cut afterwards lack.
+
+    Args:
+        evidence: of the file.
+        centered: the centered spectrum of the file.
+        provenance: of the file.
+    """
+    old = centered.eigenvalue_bounds is not None and centered.following is None and "solver" in provenance
+    if evidence is None or not evidence.output_rank or not old:
+        return evidence
+    count = len(centered.eigenvalues)
+    cliff = evidence.cliff if evidence.output_rank < count else None
+    return with_word(replace(evidence, n_leading=count, cliff=cliff))
 
 
 _EVIDENCE_WORDS: Mapping[str, tuple[str | None, ...]] = {

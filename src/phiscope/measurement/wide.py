@@ -17,7 +17,8 @@ import torch
 from phiscope.errors import ShapeError
 from phiscope.findings.dimensions import find_ratios
 from phiscope.findings.findings import Findings, warn_of_samples
-from phiscope.findings.outputs import OUTPUT_NUMBERS, find_output_numbers, find_regime, outputs_of
+from phiscope.findings.outputs import OUTPUT_NUMBERS, count_varying, find_output_numbers, find_regime, outputs_of
+from phiscope.findings.targets import target_squares
 from phiscope.findings.wide import find_target_numbers, refuse_the_rest, residual_share, warn_of_norm, warn_of_pairs
 from phiscope.inputs.arrays import as_count, as_head, as_share, as_targets, classes_of_head
 from phiscope.linalg.krylov import Leading, Pairs, rounding_of
@@ -25,6 +26,7 @@ from phiscope.linalg.products import product
 from phiscope.measurement.assemble import TOLERANCES
 from phiscope.measurement.record import Measurement
 from phiscope.metrics import SCALARS
+from phiscope.metrics.regime import TOLD_SHARE
 from phiscope.metrics.richness import low_rank_curve
 from phiscope.moments.array_table import doubts_about
 from phiscope.moments.row_table import RowTable
@@ -32,11 +34,14 @@ from phiscope.moments.wide import Sweeps, SweptMoments
 from phiscope.spectrum.eigensystem import BothSystems, Eigensystem
 from phiscope.spectrum.spans import Cut, Outputs, TargetSpans, target_spans
 from phiscope.spectrum.spectrum import Spectrum, both_spectra
-from phiscope.spectrum.wide import Limits, Solved, solve
+from phiscope.spectrum.wide import Limits, Solved, road_of, solve
 from phiscope.typing import AffineHead, FloatArray
 
 WHOLE = 2048
 """Up to this p the whole spectrum costs a second: all numbers are given and only the spectra are shortened."""
+
+UNASKED = 128
+"""Up to so many eigenfunctions are found although fewer were asked for, so that the regime does not hang on k."""
 
 
 def diagonalize_leading(
@@ -50,7 +55,8 @@ def diagonalize_leading(
 ) -> Measurement:
     """Diagonalize features that can be read again and again, but only for the leading k eigenfunctions.
 
-    Memory is about 12 k p doubles besides one block of rows, unless a matrix is formed; see `Limits`.
+    Memory is about 12 K p doubles besides one block of rows, unless a matrix is formed; see `Limits`. K is k, or r + 1
+    where the output rank r is k or more and below 128, so that the regime does not hang on k.
 
     Args:
         table: features, shape (n, p), with what belongs beside them.
@@ -86,18 +92,45 @@ def diagonalize_leading(
         raise ShapeError(f"outputs have C = {sweeps.n_outputs} columns but the head has {len(affine[0])} rows")
     moments = sweeps.moments()
     mean = moments.mean[: moments.n_features]
-    solved = solve(sweeps, mean, min(wanted, *sweeps.shape), limits or Limits())
-    square = solved.leading.squared_norm
-    moments = replace(moments, features=replace(moments.features, product=solved.product, square=square))
+    limits = limits or Limits()
+    road = road_of(sweeps, limits)
     found = Findings(warnings=[*doubts_about(goal)])
-    measured = _measured(found, moments, solved, affine, rank_tolerance)
+    features = replace(moments.features, product=road.product)
+    outputs = outputs_of(found, replace(moments, features=features), features, affine, Cut(tolerance=rank_tolerance))
+    sought, more = _looked_at(wanted, outputs, moments)
+    solved = solve(sweeps, mean, min(sought, *sweeps.shape), limits, road, more=more)
+    square = solved.leading.squared_norm
+    moments = replace(moments, features=replace(features, product=solved.product, square=square))
+    measured = _measured(found, moments, solved, wanted, outputs, affine, rank_tolerance)
     return replace(measured, provenance={**table.provenance(), **measured.provenance})
 
 
+def _looked_at(wanted: int, outputs: Outputs | None, moments: SweptMoments) -> tuple[int, int]:
+    """Eigenpairs to find, and how many further ones to take where they come out on the way.
+
+    With r + 1 of them the cliff is known, with 2 r k90 as far as it tells minimal from extended features, and with one
+    beyond those that are kept, whether anything follows.
+    """
+    rank = 0 if outputs is None else outputs.centered_span.rank
+    variances = moments.features.diagonal()
+    # The largest eigenvalue is not known yet: the largest variance is at most that, so that too many may count.
+    directions = min(count_varying(moments.features, variances.max(keepdims=True)), moments.n_samples - 1)
+    if rank + 1 > UNASKED or rank > TOLD_SHARE * directions:
+        return wanted, 1
+    sought = max(wanted, rank + 1 if rank else 0)
+    return sought, max(max(wanted + 1, min(2 * rank, UNASKED)) - sought, 0)
+
+
 def _measured(
-    found: Findings, moments: SweptMoments, solved: Solved, head: AffineHead | None, tolerance: float
+    found: Findings,
+    moments: SweptMoments,
+    solved: Solved,
+    k: int,
+    outputs: Outputs | None,
+    head: AffineHead | None,
+    tolerance: float,
 ) -> Measurement:
-    outputs = outputs_of(found, moments, moments.features, head, Cut(tolerance=tolerance))
+    leading = solved.leading.first(k)
     targets = target_spans(moments)
     raw, centered = _spectra(solved.leading, moments.mean[: moments.n_features], targets, outputs)
     norm = float(np.sqrt(moments.features.square))
@@ -109,51 +142,70 @@ def _measured(
         if len(centered.eigenvalues):
             rows = low_rank_curve(outputs.literal, norm, TOLERANCES)
             curve = np.array([(at, rank, np.nan if value is None else value) for at, rank, value in rows])
-    find_target_numbers(found, moments, centered, targets, head, norm)
+    find_target_numbers(found, moments, centered, len(solved.leading.centered.eigenvalues), targets, head, norm)
     find_ratios(found, moments, raw, centered)
-    refuse_the_rest(found, len(raw.eigenvalues))
-    evidence = find_regime(found, centered, outputs, norm, n_samples=moments.n_samples, n_varying=moments.n_features)
+    held = len(leading.raw.eigenvalues)
+    whole = not raw.is_cut and held == len(raw.eigenvalues)
+    refuse_the_rest(found, None if whole else held)
+    evidence = find_regime(
+        found,
+        centered,
+        outputs,
+        norm,
+        n_samples=moments.n_samples,
+        n_varying=count_varying(moments.features, centered.eigenvalues),
+    )
     warn_of_samples(found, moments)
-    warn_of_norm(found, moments, solved.leading)
-    warn_of_pairs(found, solved.leading)
+    warn_of_norm(found, moments, leading)
+    warn_of_pairs(found, leading)
+    return _record(
+        found,
+        moments,
+        raw=_cut(raw, k, leading.raw.bounds),
+        centered=_cut(centered, k, leading.centered.bounds),
+        n_outputs=moments.n_outputs or (None if head is None else len(head[0])),
+        rank_tolerance=tolerance,
+        tolerance_curve=curve,
+        evidence=evidence,
+        provenance=_provenance(moments, leading, solved.solver),
+    )
+
+
+def _record(found: Findings, moments: SweptMoments, **known: Any) -> Measurement:
     classes = moments.classes
     class_means = np.where((moments.group_weights > 0)[:, None], moments.group_means[:, : moments.n_features], np.nan)
     return Measurement(
         numbers={name: found.numbers[name] for name in SCALARS if name in found.numbers},
         absent={name: reason for name, reason in found.absent.items() if name not in found.numbers},
-        # A loss curve of some of the eigenfunctions would be mistaken for that of all.
-        raw=replace(raw, target_power=None),
-        centered=replace(centered, target_power=None),
         feature_mean=moments.mean[: moments.n_features],
         class_means=class_means if classes else None,
         class_weights=moments.group_weights / moments.weight if classes else None,
         n_samples=moments.n_samples,
+        effective_samples=moments.weight**2 / moments.squared_weight,
         n_features=moments.n_features,
-        n_outputs=moments.n_outputs or (None if head is None else len(head[0])),
         n_classes=len(moments.group_weights) if classes else None,
-        rank_tolerance=tolerance,
+        target_squares=target_squares(moments),
         warnings=tuple(found.warnings),
-        tolerance_curve=curve,
-        evidence=evidence,
-        provenance=_provenance(moments, solved),
+        **known,
     )
 
 
 def _spectra(
     leading: Leading, mean: FloatArray, targets: TargetSpans | None, outputs: Outputs | None
 ) -> tuple[Spectrum, Spectrum]:
-    raw, centered = (
-        Eigensystem(eigenvalues=pairs.eigenvalues, eigenvectors=pairs.eigenvectors)
-        for pairs in (leading.raw, leading.centered)
-    )
+    """Both spectra as far as the solver went, with `following` empty where nothing is left."""
+    known = [pairs.known for pairs in (leading.raw, leading.centered)]
+    raw, centered = (Eigensystem(eigenvalues=values, eigenvectors=vectors) for values, vectors in known)
     spectra = both_spectra(BothSystems(raw=raw, centered=centered, mean=mean), targets, outputs)
-    return (
-        replace(spectra[0], eigenvalue_bounds=leading.raw.bounds),
-        replace(spectra[1], eigenvalue_bounds=leading.centered.bounds),
-    )
+    made = [
+        # Bounds say that these are leading ones; `_cut` keeps those of the pairs that were asked for.
+        replace(spectrum, eigenvalue_bounds=pairs.bounds, following=np.zeros(0) if pairs.complete else None)
+        for spectrum, pairs in zip(spectra, (leading.raw, leading.centered), strict=True)
+    ]
+    return made[0], made[1]
 
 
-def _provenance(moments: SweptMoments, solved: Solved) -> dict[str, str]:
+def _provenance(moments: SweptMoments, leading: Leading, solver: str) -> dict[str, str]:
     mean = moments.mean[: moments.n_features]
     totals = {"raw": moments.features.trace() + float(product(mean, mean)), "centered": moments.features.trace()}
     told: dict[str, Callable[[Pairs, float], float]] = {
@@ -165,7 +217,7 @@ def _provenance(moments: SweptMoments, solved: Solved) -> dict[str, str]:
     }
     found = {
         f"{name}_{key}": f"{reader(pairs, totals[name]):.6g}"
-        for name, pairs in (("raw", solved.leading.raw), ("centered", solved.leading.centered))
+        for name, pairs in (("raw", leading.raw), ("centered", leading.centered))
         for key, reader in told.items()
     }
     return {
@@ -174,7 +226,7 @@ def _provenance(moments: SweptMoments, solved: Solved) -> dict[str, str]:
         "scipy": scipy.__version__,
         "torch": str(torch.__version__),
         "source": "arrays, read several times",
-        "solver": solved.solver,
+        "solver": solver,
         **found,
     }
 
@@ -192,17 +244,33 @@ def shortened(measurement: Measurement, k: int) -> Measurement:
 
 
 def _shortened(spectrum: Spectrum, k: int) -> Spectrum:
+    """A whole spectrum cut at k; the eigenvalues behind it stay known."""
+    bound = rounding_of(spectrum.eigenvalues, spectrum.eigenvectors)
+    return _cut(replace(spectrum, following=np.zeros(0)), k, np.full(len(spectrum.eigenvalues[:k]), bound))
+
+
+def _cut(spectrum: Spectrum, k: int, bounds: FloatArray) -> Spectrum:
+    """The k leading eigenfunctions of a spectrum.
+
+    Args:
+        spectrum: whole, which `following` of no length says, or a leading part.
+        k: how many to keep.
+        bounds: of the eigenvalues that are kept.
+    """
+
     def cut(values: FloatArray | None) -> FloatArray | None:
         return None if values is None else values[:k].copy()
 
-    vectors = np.ascontiguousarray(spectrum.eigenvectors[:, :k])
-    bound = rounding_of(spectrum.eigenvalues, spectrum.eigenvectors)
+    left_out = k < len(spectrum.eigenvalues) or spectrum.following is None
     return Spectrum(
         eigenvalues=spectrum.eigenvalues[:k].copy(),
-        eigenvectors=vectors,
+        eigenvectors=np.ascontiguousarray(spectrum.eigenvectors[:, :k]),
         quality=cut(spectrum.quality),
         utilization=cut(spectrum.utilization),
         cumulative_quality=cut(spectrum.cumulative_quality),
         cumulative_utilization=cut(spectrum.cumulative_utilization),
-        eigenvalue_bounds=np.full(len(spectrum.eigenvalues[:k]), bound),
+        # A loss curve of some of the eigenfunctions would be mistaken for that of all.
+        target_power=None if left_out else spectrum.target_power,
+        eigenvalue_bounds=bounds,
+        following=spectrum.eigenvalues[k:].copy() if k < len(spectrum.eigenvalues) else spectrum.following,
     )

@@ -62,11 +62,12 @@ class RegimeEvidence:
         output_rank: r, the number of independent centered outputs; 0 without outputs that vary.
         n_directions: p', the number of features (units) that vary, at most n - 1; not their rank, which collapse itself
             makes small.
-        k90: least k with Pihat(k) >= 0.9; None where it is never reached.
+        k90: least k with Pihat(k) >= 0.9; None where it is never reached, or not within `n_leading`.
         used_variance: U.
         relative_dimension: PR / r, the participation ratio for each independent output.
         dynamical_low_rank: D_LR = 1 - U sqrt(PR / r).
-        cliff: rho_r / rho_(r+1); where nothing follows but rounding, rounding takes the place of rho_(r+1).
+        cliff: rho_r / rho_(r+1); where nothing follows but rounding, rounding takes the place of rho_(r+1). None where
+            `n_leading` is r or less.
         collapse_distance: how unlike classes or targets the features are; None without targets.
         effective_dimension: D_eff, reported beside; it decides nothing.
         initial_kernel_similarity: S_init, or None when the initial feature map is not known.
@@ -74,6 +75,7 @@ class RegimeEvidence:
         initial_regime: the word that the initial state already read, where that is known.
         intervals: 95 % intervals of `used_variance` and `dynamical_low_rank`, where there are any.
         reason: why there are no numbers to decide by; empty otherwise.
+        n_leading: how many leading eigenfunctions were looked at, where more follow that were not; None where all were.
         rule: empty, or by which earlier rule the word of a stored record was found.
     """
 
@@ -92,6 +94,7 @@ class RegimeEvidence:
     initial_regime: Regime | None = None
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     reason: str = ""
+    n_leading: int | None = None
     rule: str = ""
 
     @property
@@ -184,8 +187,31 @@ class RegimeEvidence:
             )
         return f"{self.regime}: {self._numbers()}{self._because()}"
 
+    @property
+    def lacks_room(self) -> bool:
+        """Whether r is more than half of p', so that k90 could not tell minimal from extended features."""
+        return self.output_rank > TOLD_SHARE * self.n_directions
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether k90 or the cliff lies beyond the leading eigenfunctions that were looked at."""
+        return self.n_leading is not None and (self.k90 is None or self.cliff is None)
+
+    def _why_cut_short(self) -> str:
+        if self.cliff is None:
+            return (
+                f"the cliff rho_r / rho_(r+1) of output rank r = {self.output_rank} lies beyond the {self.n_leading} "
+                f"leading eigenfunctions that were computed; ask for k = {self.output_rank + 1} or more"
+            )
+        return (
+            f"the centered Pihat(k) does not reach {UTILIZATION_LEVEL:g} within the {self.n_leading} leading "
+            "eigenfunctions that were computed; ask for a larger k"
+        )
+
     def _why_not_told(self) -> str:
-        if self.k90 is None:
+        if self.is_cut_short and not self.lacks_room:
+            return self._why_cut_short()
+        if self.k90 is None and self.n_leading is None:
             return (
                 f"the centered Pihat(k) never reaches {UTILIZATION_LEVEL:g}: the outputs are not an affine function of "
                 "these features"
@@ -255,11 +281,12 @@ def decide_regime(
     k90: int | None,
     used_variance: float,
     dynamical_low_rank: float,
-    cliff: float,
+    cliff: float | None,
     collapse_distance: float | None = None,
     effective_dimension: float | None = None,
     initial_kernel_similarity: float | None = None,
     head_change: float | None = None,
+    n_leading: int | None = None,
 ) -> RegimeEvidence:
     """Decide the regime from named numbers, all of the centered spectrum.
 
@@ -269,14 +296,16 @@ def decide_regime(
     Args:
         output_rank: r = rank(Fc), at least 1.
         n_directions: p', the number of features that vary, at most n - 1.
-        k90: least k with Pihat(k) >= 0.9, at least 1; None where it is never reached: no word is given then.
+        k90: least k with Pihat(k) >= 0.9, at least 1; None where it is never reached, or not within the leading
+            eigenfunctions that were looked at: no word is given then.
         used_variance: U, 0..1.
         dynamical_low_rank: D_LR, 0..1.
-        cliff: rho_r / rho_(r+1), >= 1.
+        cliff: rho_r / rho_(r+1), >= 1; None where it lies beyond the leading eigenfunctions: no word is given then.
         collapse_distance: 0..1, None without targets.
         effective_dimension: D_eff; decides nothing.
         initial_kernel_similarity: S_init in 0..1, or None to skip the first test.
         head_change: norm(W - W_0) / norm(W_0), or None to skip the first test.
+        n_leading: how many leading eigenfunctions were looked at; None for all that there are.
 
     Returns:
         The regime with the numbers that decided.
@@ -304,6 +333,7 @@ def decide_regime(
         effective_dimension=effective_dimension,
         initial_kernel_similarity=initial_kernel_similarity,
         head_change=head_change,
+        n_leading=n_leading,
     )
     return with_word(numbers)
 
@@ -317,7 +347,7 @@ def _word(numbers: RegimeEvidence) -> Regime | None:
     similarity, change = numbers.initial_kernel_similarity, numbers.head_change
     if similarity is not None and change is not None and similarity >= FROZEN_SIMILARITY and change >= HEAD_MOVED:
         return "coefficient"
-    if numbers.k90 is None or numbers.output_rank > TOLD_SHARE * numbers.n_directions:
+    if numbers.k90 is None or numbers.is_cut_short or numbers.lacks_room:
         return None
     if not numbers.failed():
         return "minimal"

@@ -60,7 +60,8 @@ REGIME_TERMS = (
         "outputs are not an affine function of these features (the centered Π̂(k) never reaches 0.9, as in many early "
         "layers), or they are so many that k₉₀ cannot reach twice the output rank "
         f"(r > {TOLD_SHARE:g} p′, p′ the number of units that vary, at most n − 1). Read "
-        "D_LR beside its random head instead.",
+        "D_LR beside its random head instead. With k= of diagonalize, k₉₀ or the cliff may lie behind the leading "
+        "eigenfunctions that were computed: ask for more.",
         aliases=("regime cannot be told",),
         numbers=("regime", "dynamical_low_rank_centered", "dynamical_low_rank_random_head"),
         place="m.evidence.sentence()",

@@ -161,7 +161,7 @@ class Sweeps:
         pilot = means[int(np.argmax(group_weights))]
         mean = pilot + product(group_weights, means - pilot) / self.weight
         self._mean = mean[:p]
-        squares, total = np.zeros(self.n_groups), 0.0
+        squares, variances = np.zeros(self.n_groups), np.zeros(p)
         beside, cross = np.zeros((means.shape[1] - p,) * 2), np.zeros((p, means.shape[1] - p))
         for place, rows in self._blocks(*parts):
             groups, weights = self.groups[place], self.weights[place]
@@ -169,7 +169,7 @@ class Sweeps:
             squares += np.bincount(groups, weights * np.einsum("ij,ij->i", features, features), self.n_groups)
             rows -= mean
             rows *= self._shares[place, None]
-            total += float(np.einsum("ij,ij->", rows[:, :p], rows[:, :p]))
+            variances += np.einsum("ij,ij->j", rows[:, :p], rows[:, :p])
             beside += product(rows[:, p:].T, rows[:, p:])
             cross += product(rows[:, :p].T, rows[:, p:])
         group_means = means[:, :p]
@@ -185,7 +185,7 @@ class Sweeps:
             group_weights=group_weights,
             group_means=means,
             group_squares=squares,
-            features=ProductOperator(columns=p, product=self.product, total=total),
+            features=ProductOperator(columns=p, product=self.product, total=float(variances.sum()), entries=variances),
             within_features=ProductOperator(
                 columns=p,
                 product=lambda columns: self.product(columns, group_means),

@@ -112,6 +112,9 @@ class Spectrum:
             in squared target units; None without targets.
         eigenvalue_bounds: distance within which the true k-th eigenvalue lies, shape (K,); None where the whole
             spectrum was computed, to rounding. Only `phiscope.diagonalize(..., k=...)` sets it.
+        following: of a spectrum with `eigenvalue_bounds`, the eigenvalues that are known beyond the K that it holds,
+            shape (J,), descending, to 1 % or better; empty where nothing but rounding follows. None where nobody kept
+            them.
     """
 
     eigenvalues: FloatArray
@@ -122,6 +125,22 @@ class Spectrum:
     cumulative_utilization: FloatArray | None = None
     target_power: FloatArray | None = None
     eigenvalue_bounds: FloatArray | None = None
+    following: FloatArray | None = None
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether more eigenvalues follow the K that it holds, or may: then no sum over them is that over all."""
+        return self.eigenvalue_bounds is not None and (self.following is None or len(self.following) > 0)
+
+    @property
+    def has_all_vectors(self) -> bool:
+        """Whether every eigenvector is here: neither was the spectrum cut, nor did a file keep leading ones only."""
+        return not self.is_cut and self.eigenvectors.shape[1] == len(self.eigenvalues)
+
+    @property
+    def known_eigenvalues(self) -> FloatArray:
+        """The eigenvalues that it holds and those that are known to follow, shape (K + J,), descending."""
+        return self.eigenvalues if self.following is None else np.concatenate([self.eigenvalues, self.following])
 
     def __getstate__(self) -> dict[str, Any]:
         """With its eigenvectors, which may not have been formed yet."""

@@ -61,7 +61,36 @@ class Solved:
     solver: str
 
 
-def solve(sweeps: Sweeps, mean: FloatArray, k: int, limits: Limits) -> Solved:
+@dataclass(frozen=True, kw_only=True)
+class Road:
+    """How products with S are made before anything is solved.
+
+    Attributes:
+        matrix: S, or A A^T of fewer samples than features, where that is formed first; else None.
+        product: S times columns.
+        where: what it reads, in words.
+    """
+
+    matrix: FloatArray | None
+    product: Product
+    where: str
+
+
+def road_of(sweeps: Sweeps, limits: Limits) -> Road:
+    """The road to products with S that the width and the samples suggest.
+
+    Args:
+        sweeps: the samples; their means are known.
+        limits: what may be spent.
+    """
+    n, p = sweeps.shape
+    matrix = _formed(sweeps) if p <= limits.formed_first else None
+    if matrix is not None and n >= p:
+        return Road(matrix=matrix, product=PositiveOperator(matrix=matrix).apply, where="the formed covariance")
+    return Road(matrix=matrix, product=sweeps.product, where="the samples")
+
+
+def solve(sweeps: Sweeps, mean: FloatArray, k: int, limits: Limits, road: Road, *, more: int = 0) -> Solved:
     """Find the leading k eigenpairs of S and M by the solver that suits their number, the samples and the spectrum.
 
     LAPACK comes first where it surely costs less than the iteration would: for many pairs, or from the Gram matrices of
@@ -73,29 +102,28 @@ def solve(sweeps: Sweeps, mean: FloatArray, k: int, limits: Limits) -> Solved:
         mean: m, shape (p,).
         k: how many, at most n and p.
         limits: what may be spent.
+        road: from `road_of`.
+        more: how many beyond the k are given where that takes no further product, see `Pairs`.
     """
     n, p = sweeps.shape
-    matrix = _formed(sweeps) if p <= limits.formed_first else None
+    matrix, apply, where = road.matrix, road.product, road.where
     block, decomposed = _costs(sweeps, k, formed=matrix is not None)
     fits = 4 * 8 * min(n, p) ** 2 <= limits.memory
     if fits and decomposed <= (SLOW if n < p else QUICK) * block:
-        return _by_lapack(sweeps, mean, k, limits, matrix)
-    apply: Product = sweeps.product
-    where = "the samples"
-    if matrix is not None and n >= p:
-        apply, where = PositiveOperator(matrix=matrix).apply, "the formed covariance"
+        return _by_lapack(sweeps, mean, k, limits, matrix, more)
     leading = lead(
         apply,
         mean,
         k,
         tolerance=limits.tolerance,
+        more=more,
         most_products=limits.most_products,
         hopeless=lambda products, more: fits and max(products, more) * block > decomposed,
         seed=limits.seed,
     )
     words = f"block Krylov on {where}, {leading.products} products"
     if fits and not leading.reached:
-        solved = _by_lapack(sweeps, mean, k, limits, matrix)
+        solved = _by_lapack(sweeps, mean, k, limits, matrix, more)
         return replace(solved, solver=f"{solved.solver}, after {words}")
     if matrix is not None:
         leading = _with_norm(leading, matrix)
@@ -120,9 +148,12 @@ def _with_norm(leading: Leading, matrix: FloatArray) -> Leading:
     return replace(leading, squared_norm=PositiveOperator(matrix=matrix).squared_norm(), squared_norm_error=0.0)
 
 
-def _by_lapack(sweeps: Sweeps, mean: FloatArray, k: int, limits: Limits, matrix: FloatArray | None) -> Solved:
+def _by_lapack(
+    sweeps: Sweeps, mean: FloatArray, k: int, limits: Limits, matrix: FloatArray | None, more: int
+) -> Solved:
     """LAPACK's leading pairs, taken through the same products and bounds as any others."""
     (n, p), matrix = sweeps.shape, _formed(sweeps) if matrix is None else matrix
+    wanted, k = k, min(k + more, n, p)
     apply: Product = PositiveOperator(matrix=matrix).apply
     words = "LAPACK on the formed covariance"
     if n < p:
@@ -133,13 +164,14 @@ def _by_lapack(sweeps: Sweeps, mean: FloatArray, k: int, limits: Limits, matrix:
     centered, raw = (
         _known_beyond(each, value) for each, (_, value) in zip((found.centered, found.raw), pairs, strict=True)
     )
-    return Solved(leading=_with_norm(replace(found, centered=centered, raw=raw), matrix), product=apply, solver=words)
+    leading = replace(found, centered=centered, raw=raw).first(wanted)
+    return Solved(leading=_with_norm(leading, matrix), product=apply, solver=words)
 
 
 def _known_beyond(pairs: Pairs, value: float) -> Pairs:
     """Pairs with the (K+1)-th eigenvalue that LAPACK counted."""
     rounding = 10 * rounding_of(pairs.eigenvalues, pairs.eigenvectors)
-    return replace(pairs, outside=min(pairs.outside, max(value, 0.0) + rounding))
+    return replace(pairs, outside=min(pairs.outside, max(value, 0.0) + rounding), complete=value <= 0)
 
 
 Known = tuple[FloatArray, float]

@@ -16,7 +16,7 @@ from phiscope.linalg.products import product
 from phiscope.measurement.record import Measurement, as_measurement
 from phiscope.surgery.compensation import taken_over
 from phiscope.surgery.costs import losses_of, right_of
-from phiscope.surgery.material import Material, Ridge, Target, held_out_pair
+from phiscope.surgery.material import Material, Ridge, Target, all_pairs, held_out_pair
 from phiscope.surgery.scores import Rule, held_out_information, score_units
 from phiscope.typing import FloatArray, IntArray
 
@@ -244,7 +244,7 @@ class _Trial:
     def leading(self, count: int) -> Tried:
         """With the leading eigenfeatures."""
         m = self._measurement
-        vectors, rho = m.centered.eigenvectors, m.centered.eigenvalues
+        vectors, rho = all_pairs(m, "the change by what is dropped")
         read = product(self._weight, vectors)
         change = float(np.sum(rho[count : read.shape[1]] * np.sum(read[:, count:] ** 2, axis=0)))
         held = product(read[:, :count], vectors[:, :count].T)

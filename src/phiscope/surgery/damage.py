@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from phiscope.figures.paper.drawing import Drawing
 
 Of = Literal["single", "first", "last"]
-"""Which eigenfeatures are taken: the k-th alone, the first k, or all from the k-th on."""
+"""Which eigenfeatures are taken: the k-th alone, the first k, or all from the k-th on. Of a measurement that holds only
+leading ones "last" takes everything outside the first k - 1, which is the same on the samples that were measured."""
 
 Kind = Literal["remove", "replace", "shuffle"]
 """What stands in their place: their mean, noise of the same energy, or another sample's."""
@@ -136,7 +137,7 @@ def damage(
             of positions as samples, each by its own; of a flattened map, the map; of a first or last token, that one.
         maps: as `phiscope.measure_layers` was told.
         tokens: as `phiscope.measure_layers` was told.
-        k: which, from 1; None takes the leading 64 that there are.
+        k: which, from 1; None takes the leading 64 that the measurement holds.
         seed: of noise and shuffling.
         max_samples: samples to try it on; None = all.
         progress: a bar; None = when somebody watches.
@@ -148,7 +149,7 @@ def damage(
     Raises:
         UnknownNameError: another word for `of` or `kind`; there is no such layer.
         InputError: k beyond the eigenvectors; a measurement of another layer, or read in another way; data without
-            targets.
+            targets; "last" with "replace" where the measurement holds only leading eigenvectors.
 
     Source: phiscope's own; intervals of paired proportions by Agresti and Min 2005.
 
@@ -163,7 +164,8 @@ def damage(
     for value, known, what in ((of, get_args(Of), "of"), (kind, get_args(Kind), "kind")):
         if value not in known:
             raise UnknownNameError(what, str(value), known)
-    chosen, most = _places(as_measurement(measurement), k), measurement.centered.eigenvectors.shape[1]
+    chosen = _places(as_measurement(measurement), k)
+    _check_noise(measurement, of, kind)
     tried, noise = Tried(network=unwrapped(model), data=data, max_samples=max_samples), np.random.default_rng(seed)
     trial = (
         HeadTrial(tried, measurement)
@@ -174,10 +176,29 @@ def damage(
     results = []
     with bar_of(chosen.tolist(), shown=progress, desc="eigenfeatures", leave=False) as bar:
         for place in bar:
-            taken = {"single": [place - 1], "first": range(place), "last": range(place - 1, most)}[of]
-            after = trial.outputs(Edit(np.asarray(list(taken)), kind, noise))
+            after = trial.outputs(_edit(measurement, of, place, kind, noise))
             results.append(cost_of(before, after, trial.targets))
     return _summary(measurement, trial, chosen, before, results, of, kind)
+
+
+def _edit(measurement: Measurement, of: Of, place: int, kind: Kind, noise: np.random.Generator) -> Edit:
+    """The edit that takes the place-th eigenfeature, those up to it, or all from it on."""
+    spectrum = measurement.centered
+    if of == "last" and not spectrum.has_all_vectors:
+        return Edit(np.arange(0), kind, noise, spared=place - 1)
+    most = spectrum.eigenvectors.shape[1]
+    taken = {"single": [place - 1], "first": range(place), "last": range(place - 1, most)}[of]
+    return Edit(np.asarray(list(taken)), kind, noise)
+
+
+def _check_noise(measurement: Measurement, of: Of, kind: Kind) -> None:
+    """Refuse noise along eigenvectors that the measurement does not hold."""
+    spectrum = measurement.centered
+    if of == "last" and kind == "replace" and not spectrum.has_all_vectors:
+        raise InputError(
+            f'of="last" with kind="replace" needs every eigenvector for its noise, and the measurement holds the '
+            f'{spectrum.eigenvectors.shape[1]} leading ones; measure without k= and keep all, or pass kind="remove"'
+        )
 
 
 def _places(measurement: Measurement, k: Sequence[int] | None) -> IntArray:

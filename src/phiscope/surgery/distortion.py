@@ -39,7 +39,7 @@ class FeatureDistortion(nn.Module):
             matters. It is read at every step, held weakly, and not registered here.
         mode: see `Mode`.
         measurement: of the features, for "eigen".
-        k: which eigenfeatures, from 1, for "eigen"; None takes all that there are.
+        k: which eigenfeatures, from 1, for "eigen"; None takes all that the measurement holds.
         project: for "eigen": project them out of the samples that are hit, instead of adding noise along them.
         generator: of all random draws; None takes torch's own.
 

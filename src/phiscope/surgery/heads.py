@@ -12,6 +12,7 @@ from phiscope.errors import InputError
 from phiscope.inputs.arrays import as_head
 from phiscope.linalg.products import product, squared_lengths
 from phiscope.measurement.record import Measurement, as_measurement
+from phiscope.surgery.material import all_pairs
 
 
 class CompressedHead(nn.Sequential):
@@ -50,12 +51,12 @@ def compress_head(measurement: Measurement, head: Any, k: int) -> CompressedHead
     """Two layers that give what the head gives on the k leading centered eigenfeatures.
 
     Args:
-        measurement: of the head's features, with at least k eigenvectors.
+        measurement: of the head's features, with all its eigenvectors: the error is a sum over those that are dropped.
         head: (W, b), as arrays or tensors; their dtype and device are kept.
         k: eigenfeatures to read, 1..K.
 
     Raises:
-        InputError: k beyond the eigenvectors that there are.
+        InputError: k beyond the eigenvectors that there are, or not all are there.
         ShapeError: the head does not fit the features.
 
     Source: phiscope's own; the error is exact because eigenfeatures are uncorrelated.
@@ -91,13 +92,6 @@ def compress_head(measurement: Measurement, head: Any, k: int) -> CompressedHead
 
 
 def _dropped(measurement: Measurement, weight: np.ndarray, k: int) -> float:
-    """tr(W S W^T) less what the k leading eigenfeatures hold of it."""
-    spectrum = measurement.centered
-    held = product(weight, spectrum.eigenvectors)
-    shares = spectrum.eigenvalues[: held.shape[1]] * squared_lengths(held.T)
-    if held.shape[1] < len(spectrum.eigenvalues):
-        raise InputError(
-            f"the measurement holds {held.shape[1]} of {len(spectrum.eigenvalues)} eigenvectors, and the error of what "
-            "is dropped needs all; measure again, or observe with keep_eigenvectors=None"
-        )
-    return float(shares[k:].sum())
+    """The sum of rho_k norm^2(W v_k) over the dropped k: tr(W S W^T) less what the k leading eigenfeatures hold."""
+    vectors, rho = all_pairs(measurement, "the error of what is dropped")
+    return float((rho * squared_lengths(product(weight, vectors).T))[k:].sum())

@@ -79,19 +79,36 @@ def covariance_of(measurement: Measurement) -> FloatArray:
     """S of a measurement, from its eigenpairs.
 
     Raises:
-        InputError: it was stored with its leading eigenvectors only.
+        InputError: it holds its leading eigenvectors only.
+    """
+    vectors, rho = all_pairs(measurement, "the covariance")
+    scaled = vectors * np.sqrt(rho)
+    return product(scaled, scaled.T)
+
+
+def all_pairs(measurement: Measurement, what: str) -> tuple[FloatArray, FloatArray]:
+    """Every centered eigenvector as a column, and the eigenvalues.
+
+    Args:
+        measurement: of the features.
+        what: what needs all of them, for the message.
+
+    Raises:
+        InputError: it holds leading ones only.
     """
     spectrum = measurement.centered
     vectors, rho = spectrum.eigenvectors, spectrum.eigenvalues
+    if spectrum.is_cut:
+        raise InputError(
+            f"the measurement holds only the {len(rho)} leading eigenvalues (k=...), and {what} needs all of them; "
+            "measure without k="
+        )
     if vectors.shape[1] < len(rho):
         raise InputError(
-            f"the measurement holds {vectors.shape[1]} of {len(rho)} eigenvectors, and the covariance needs all; "
+            f"the measurement holds {vectors.shape[1]} of {len(rho)} eigenvectors, and {what} needs all; "
             "measure again, or observe with keep_eigenvectors=None"
         )
-    if spectrum.eigenvalue_bounds is not None:
-        raise InputError("the measurement holds only leading eigenvalues (k=...), and the covariance needs all of them")
-    scaled = vectors * np.sqrt(rho)
-    return product(scaled, scaled.T)
+    return vectors, rho
 
 
 def _label_target(measurement: Measurement) -> FloatArray:

@@ -37,25 +37,35 @@ from phiscope.typing import FloatArray, IntArray
 
 @dataclass(frozen=True)
 class Edit:
-    """What is done to the coefficients of some eigenfeatures.
+    """What is done to the coefficients of some eigenfeatures, or to all that is outside the first ones.
 
     Attributes:
-        taken: which, from 0.
-        kind: "remove", "replace" or "shuffle".
+        taken: which, from 0; all others where `spared` is set.
+        kind: "remove", "replace" or "shuffle"; not "replace" where `spared` is set.
         noise: of noise and shuffling.
+        spared: None, or so many leading eigenfeatures stay and everything outside their span is taken, also along
+            eigenvectors that nobody knows.
     """
 
     taken: IntArray
     kind: str
     noise: np.random.Generator
+    spared: int | None = None
 
     def change(self, coefficients: FloatArray, rho: FloatArray) -> FloatArray:
         """What is added to the coefficients of all samples, shape (n, len(taken))."""
         now = coefficients[:, self.taken]
-        if self.kind == "remove":
-            return -now
         if self.kind == "replace":
             return np.asarray(self.noise.standard_normal(now.shape) * np.sqrt(rho[self.taken]) - now)
+        return self._without(now)
+
+    def change_outside(self, outside: FloatArray) -> FloatArray:
+        """What is added to the part of all samples that lies outside the first `spared` eigenfeatures, same shape."""
+        return self._without(outside)
+
+    def _without(self, now: FloatArray) -> FloatArray:
+        if self.kind == "remove":
+            return -now
         return np.asarray(now[self.noise.permutation(len(now))] - now)
 
 
@@ -118,11 +128,16 @@ class HeadTrial(Trial):
         self._coefficients = product(whole - measurement.feature_mean, self._vectors)
         self._columns = product(weight, self._vectors).T
         self._outputs = product(whole, weight.T) + bias
+        self._away = self._outputs - (product(weight, measurement.feature_mean) + bias)
 
     def outputs(self, edit: Edit | None) -> FloatArray:
         """See `Trial.outputs`."""
         if edit is None:
             return self._outputs
+        if edit.spared is not None:
+            first = slice(edit.spared)
+            held = product(self._coefficients[:, first], self._columns[first])
+            return np.asarray(self._outputs + edit.change_outside(self._away - held))
         change = edit.change(self._coefficients, self._rho)
         return np.asarray(self._outputs + product(change, self._columns[edit.taken]))
 
@@ -202,8 +217,11 @@ class LayerTrial(Trial):
 
     def _added(self, edit: Edit, rows: Tensor) -> Tensor:
         m = self._measurement
-        vectors = m.centered.eigenvectors
-        change = edit.change(product(_array(rows) - m.feature_mean, vectors), m.centered.eigenvalues)
+        vectors, away = m.centered.eigenvectors, _array(rows) - m.feature_mean
+        if edit.spared is not None:
+            first = vectors[:, : edit.spared]
+            return torch.from_numpy(edit.change_outside(away - product(product(away, first), first.T)))
+        change = edit.change(product(away, vectors), m.centered.eigenvalues)
         return torch.from_numpy(product(change, vectors[:, edit.taken].T))
 
 

@@ -58,3 +58,22 @@ def test_a_restriction_is_drawn_as_it_is(parts):
         phiscope.measure(net, (data[0], torch.randn(400, 3))), (data[0], torch.randn(400, 3)), net
     )
     assert [part.name for part in restriction_sheet(values).parts] == ["loss"]
+
+
+def test_a_cut_through_a_cluster_is_shaded_up_to_the_cut():
+    x = np.random.default_rng(0).standard_normal((4000, 6)) * np.array([4.0, 2.0, 2.0, 2.0, 1.0, 0.5])
+    whole, cut = (measurement_sheet(phiscope.diagonalize(x, k=k), "spectrum").parts[0].shades for k in (None, 2))
+    assert whole == ((1, 4),)
+    assert cut == ((1, 2),)
+
+
+def test_the_level_of_the_whole_network_stands_beside_a_restriction(parts):
+    net, data, m = parts
+    with torch.no_grad():
+        features = net[:-1](data[0])
+    head = (net[-1].weight.detach(), net[-1].bias.detach())
+    found = phiscope.restrict(phiscope.diagonalize(features, targets=data[1], k=2), (features, data[1]), head)
+    accuracy, loss = restriction_sheet(found).parts
+    assert accuracy.lines[1].y == (found.network_accuracy,) * 2
+    assert loss.lines[1].y == (found.network_loss,) * 2
+    assert found.network_accuracy == pytest.approx(phiscope.restrict(m, data, net).accuracy[-1])

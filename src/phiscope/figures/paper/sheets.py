@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -192,15 +193,23 @@ def restriction_sheet(restriction: Restriction) -> Sheet:
         least = restriction.least_k()
         marks = () if least is None else (Mark(at=least, label=f"99 % of it at k = {least}", color=INK),)
         y = Axis(title="share right", low=0.0, high=1.04)
-        parts.append(Panel(name="accuracy", title="Accuracy", x=x, y=y, lines=(line,), marks=marks))
+        lines = (line, _unrestricted(k, restriction.network_accuracy))
+        parts.append(Panel(name="accuracy", title="Accuracy", x=x, y=y, lines=lines, marks=marks))
     line = Line(label="", x=k, y=tuple(restriction.loss.tolist()), color=OKABE_ITO[1])
     nats = "cross-entropy, nats" if restriction.accuracy is not None else "mean squared error"
-    parts.append(Panel(name="loss", title="Loss", x=x, y=Axis(title=nats, low=0.0), lines=(line,)))
+    lines = (line, _unrestricted(k, restriction.network_loss))
+    parts.append(Panel(name="loss", title="Loss", x=x, y=Axis(title=nats, low=0.0), lines=lines))
     caption = (
-        f"The trained head on the k leading {reading} eigenfunctions alone; at the right end it is the network itself. "
+        f"The trained head on the k leading {reading} eigenfunctions alone; dotted: the network without restriction. "
         f"n = {restriction.n_samples:,} samples. {MADE}"
     )
     return Sheet(name="restriction", headline="", parts=tuple(parts), caption=caption, across=2)
+
+
+def _unrestricted(k: tuple[float, ...], value: float | None) -> Line:
+    """The level of the head that reads everything."""
+    level = math.nan if value is None else value
+    return Line(label="", x=(k[0], k[-1]), y=(level, level), color=INK, dash="dotted")
 
 
 def headline(measurement: Measurement) -> str:
@@ -211,7 +220,8 @@ def headline(measurement: Measurement) -> str:
     evidence = measurement.evidence
     word = "regime cannot be told" if evidence.regime is None else f"{evidence.regime} regime"
     distance = "" if evidence.dynamical_low_rank is None else f", D_LR = {evidence.dynamical_low_rank:.3g}"
-    reached = "k90 never reached" if evidence.k90 is None else f"k90 = {evidence.k90}"
+    beyond = "k90 never reached" if evidence.n_leading is None else f"k90 above {evidence.n_leading}"
+    reached = beyond if evidence.k90 is None else f"k90 = {evidence.k90}"
     return f"{word}: {reached}, output rank r = {evidence.output_rank}{distance}; {facts}"
 
 
@@ -227,7 +237,10 @@ def _joined(raw: Panel, centered: Panel, measurement: Measurement) -> Panel:
     shades: tuple[tuple[int, int], ...] = ()
     if raw.name == "eigenvalues":
         n = measurement.independent_samples
-        shades = degenerate_clusters(measurement.centered.eigenvalues, n_samples=n)
+        # With what is known to follow a cut: its last eigenvalue may be as near to the next one.
+        drawn = len(measurement.centered.eigenvalues)
+        found = degenerate_clusters(measurement.centered.known_eigenvalues, n_samples=n)
+        shades = tuple((start, min(stop, drawn)) for start, stop in found if start < drawn)
     lines = (*raw.lines, *centered.lines)
     return replace(raw, lines=lines, marks=tuple(marks) if lines else (), shades=tuple(shades))
 
