@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from phiscope.reproduction.discoveries import grokking, laziness, richness
 from phiscope.reproduction.discoveries.observation import Observation, Observer
-from phiscope.reproduction.families import code, poor, regression, scaling
+from phiscope.reproduction.families import code, poor, regression, scaling, shuffled
 from phiscope.reproduction.family import Results
 from phiscope.reproduction.summary import FamilySummary
 
@@ -146,7 +146,7 @@ _ALL = (
     ),
     _Finding(
         family="shuffled",
-        title="Shuffled labels end less rich than true ones here, and by far not lazy.",
+        title="Without weight decay shuffled labels end less rich than true ones, and by far not lazy.",
         observe=richness.shuffled_labels,
     ),
     _Finding(
@@ -201,5 +201,12 @@ _ALL = (
         observe=laziness.rungs_of_clothes,
         medium=True,
         in_part=True,
+    ),
+    _Finding(
+        family="shuffled",
+        title="With weight decay shuffled labels end as rich as true ones by D_LR, as in the paper; without it not.",
+        observe=richness.decay_and_labels,
+        labels=tuple(label + ending for ending in ("", shuffled.FREE) for label in (shuffled.CLEAN, shuffled.SHUFFLED)),
+        medium=True,
     ),
 )
