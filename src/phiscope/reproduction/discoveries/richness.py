@@ -85,9 +85,9 @@ def decay_and_labels(results: Results) -> Observation:
     }
     text = (
         f"The means of shuffled and true labels differ by {abs(apart['']):.2g} with weight decay 5e-4 and by "
-        f"{abs(apart[shuffled.FREE]):.2g} without; the paper has 0.031 for true and 0.034 for shuffled labels, on other "
-        "pictures and with a weight decay it does not give. U and NC1 do not end alike: in D_LR = 1 - U sqrt(PR / r) the variance that "
-        "the outputs do not use lowers U and, spread over many directions, raises PR."
+        f"{abs(apart[shuffled.FREE]):.2g} without; the paper has 0.031 for true and 0.034 for shuffled labels, on "
+        "other pictures and with a weight decay it does not give. U and NC1 do not end alike: in D_LR = 1 - U "
+        "sqrt(PR / r) the variance that the outputs do not use lowers U and, spread over many directions, raises PR."
     )
     return Observation(
         text=text,
