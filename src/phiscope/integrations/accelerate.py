@@ -19,6 +19,7 @@ from phiscope.integrations.settings import kept_settings, optimizer_settings
 from phiscope.measurement.record import Measurement
 from phiscope.network.hooks import own_tensors
 from phiscope.network.isolation import unwrapped
+from phiscope.runs.units import read_moment
 
 
 class AccelerateObserver(ObservesFits):
@@ -109,6 +110,7 @@ class AccelerateObserver(ObservesFits):
         Returns:
             The measurement of the first split; None when none was due.
         """
+        epoch, step = read_moment(epoch, step)
         self._begin()
         if self._fit.record(epoch, step, scalars):
             self._stop = True

@@ -13,6 +13,7 @@ from phiscope.errors import InputError
 from phiscope.inputs.batches import known_length, peeked
 from phiscope.inputs.order import check_order
 from phiscope.inputs.prepared import unprepared
+from phiscope.inputs.settings import device_of
 from phiscope.measurement.assemble import measurement_of
 from phiscope.measurement.network_pass import Pass, PassOptions, batches_here, run_pass
 from phiscope.measurement.ranks import gather_ranks
@@ -119,7 +120,7 @@ def measure(
         targets=targets, max_samples=max_samples, progress=progress, total=known_length(data), precision=precision
     )
     crew = crew_of(ranks, data, model)
-    where = None if device is None else torch.device(device)
+    where = device_of(device)
 
     def run() -> Pass | None:
         batches = batches_here(crew, data, max_samples)
