@@ -22,7 +22,6 @@ from phiscope.runs.journal import Journal
 from phiscope.runs.lines import read_lines
 from phiscope.runs.lock import WriterLock
 from phiscope.runs.opening import begun, folder_of, free_index, now, refuse_existing, reopened
-from phiscope.runs.reading import STATUSES
 from phiscope.runs.units import read_epoch, read_moment, read_step
 from phiscope.version import __version__
 
@@ -328,7 +327,7 @@ def check_status(status: str) -> None:
     Raises:
         InputError: it is none of the three.
     """
-    if status not in STATUSES:
+    if status not in layout.STATUSES:
         raise InputError(f"a run ends 'completed', 'interrupted' or 'failed', got {status!r}")
 
 
