@@ -62,6 +62,16 @@ def with_article(word: str) -> str:
     return f"{'an' if as_vowel and not as_consonant else 'a'} {word}"
 
 
+def named_kind(value: object) -> str:
+    """What a value is, as a sentence says it: its class with the article.
+
+    Example:
+        >>> named_kind(3), named_kind([])
+        ('an int', 'a list')
+    """
+    return with_article(type(value).__name__)
+
+
 class InputError(PhiscopeError, ValueError):
     """The data handed in cannot be used as they are."""
 

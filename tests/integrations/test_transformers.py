@@ -283,3 +283,26 @@ def test_a_checkpoint_of_an_earlier_version_still_carries_where_the_run_stands(t
     trainer(tmp_path, again).train(resume_from_checkpoint=str(checkpoint))
     assert again.path == first.path
     assert phiscope.open_run(again.path).branches == (0, 1)
+
+
+class NeedsLabels(torch.nn.Module):
+    def __init__(self, needs):
+        super().__init__()
+        self.bert, self.needs = model(), needs
+
+    def forward(self, input_ids, attention_mask, labels=None):
+        logits = self.bert(input_ids=input_ids, attention_mask=attention_mask).logits
+        return {"loss": self.needs(logits, labels), "logits": logits}
+
+
+@pytest.mark.parametrize(
+    "needs",
+    [torch.nn.functional.cross_entropy, lambda logits, labels: logits.mean() * labels.ndim],
+    ids=["a TypeError", "an AttributeError"],
+)
+def test_a_model_that_needs_labels_is_one_sentence_beside_its_own(tmp_path, needs):
+    words = r"NeedsLabels.forward failed \(.*NoneType.*\), and phiscope measures without 'labels'; where the loss needs"
+    with pytest.raises(InputError, match=words) as caught:
+        trainer(tmp_path, TransformersObserver(run=tmp_path / "mine"), network=NeedsLabels(needs)).train()
+    assert isinstance(caught.value.__cause__, TypeError | AttributeError)
+    assert not (tmp_path / "mine").exists()

@@ -67,7 +67,7 @@ def test_splits_and_scalars(tmp_path):
         ([(0, ITEMS[0][1], {}, 1)], "item 0 is a tuple of 4"),
         ([*ITEMS, (11, {"accuracy": 0.5})], "item 4 holds a float for 'accuracy', expected a Measurement"),
         ([(0, ITEMS[0][1].to_dict())], "item 0 holds a float for"),
-        ([(0, np.eye(3))], "item 0 holds a ndarray for 'probe'"),
+        ([(0, np.eye(3))], "item 0 holds an ndarray for 'probe'"),
         (
             [(0, phiscope.measure_layers(nn.Sequential(nn.Linear(3, 2)), torch.randn(9, 3)))],
             "holds a Layers for 'probe'",

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from phiscope.distributed import Ranks, crew_of
-from phiscope.errors import InputError
+from phiscope.errors import InputError, named_kind
 from phiscope.inputs.batches import known_length, peeked
 from phiscope.inputs.order import check_order
 from phiscope.inputs.prepared import unprepared
@@ -104,7 +104,7 @@ def measure(
         3.0
     """
     if not isinstance(model, nn.Module):
-        raise InputError(f"model is a {type(model).__name__}; expected a torch.nn.Module (arrays go to diagonalize)")
+        raise InputError(f"model is {named_kind(model)}; expected a torch.nn.Module (arrays go to diagonalize)")
     data = unprepared(data)
     check_order(data, targets)
     choice = FeatureChoice(

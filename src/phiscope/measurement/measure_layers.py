@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from phiscope.distributed import crew_of
-from phiscope.errors import EmptyDataError, InputError
+from phiscope.errors import EmptyDataError, InputError, named_kind
 from phiscope.inputs.arrays import classes_of_head
 from phiscope.inputs.batches import batches_of, known_length, peeked
 from phiscope.inputs.order import check_order
@@ -103,7 +103,7 @@ def measure_layers(
         (['0', '3'], 3.0)
     """
     if not isinstance(model, nn.Module):
-        raise InputError(f"model is a {type(model).__name__}; expected a torch.nn.Module (arrays go to diagonalize)")
+        raise InputError(f"model is {named_kind(model)}; expected a torch.nn.Module (arrays go to diagonalize)")
     check_max_samples(max_samples)
     data = unprepared(data, split=False)
     check_order(data, targets)

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 from torch import Tensor, nn
 
-from phiscope.errors import AlertError, InputError, RunError
+from phiscope.errors import AlertError, InputError, RunError, named_kind
 from phiscope.measurement.record import Measurement
 from phiscope.network import FeatureMap
 from phiscope.network.batch import Batch
@@ -389,4 +389,4 @@ def as_number(name: str, value: Any) -> float:
     try:
         return float(value.detach() if isinstance(value, Tensor) else value)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"the scalar {name!r} is a {type(value).__name__}, not one number") from error
+        raise InputError(f"the scalar {name!r} is {named_kind(value)}, not one number") from error

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from phiscope.errors import InputError, with_article
+from phiscope.errors import InputError, named_kind
 from phiscope.inputs.arrays import as_count, as_share
 from phiscope.inputs.settings import check_max_samples, device_of
 from phiscope.observe.schedule import schedule
@@ -76,7 +76,7 @@ def check_initial(initial: Any, own: Mapping[str, Tensor]) -> None:
                 else f"initial has {name!r}, and the model has neither parameters nor buffers; pass initial=None"
             )
         if not isinstance(tensor, Tensor):
-            raise InputError(f"initial has {with_article(type(tensor).__name__)} for {name!r}, expected a tensor")
+            raise InputError(f"initial has {named_kind(tensor)} for {name!r}, expected a tensor")
         if tensor.shape != own[name].shape:
             raise InputError(
                 f"initial has {name!r} of shape {tuple(tensor.shape)}, expected {tuple(own[name].shape)} as in the "

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from phiscope.errors import InputError, RunExistsError
+from phiscope.errors import InputError, RunExistsError, named_kind
 from phiscope.measurement.record import Measurement
 from phiscope.runs import layout
 from phiscope.runs.opening import OWNED, check_class_names, check_header, folder_of
@@ -109,7 +109,7 @@ def _refuse_what_is_there(folder: Path) -> None:
 def _checked(items: Iterable[Any]) -> Iterator[_Item]:
     if isinstance(items, (str, bytes, Mapping, Measurement)) or not isinstance(items, Iterable):
         raise InputError(
-            f"a run came as a {type(items).__name__}, expected a list of (epoch, measurement), one for each record"
+            f"a run came as {named_kind(items)}, expected a list of (epoch, measurement), one for each record"
         )
     last = -math.inf
     for index, item in enumerate(items):
@@ -127,8 +127,7 @@ def _item(item: Any, index: int) -> _Item:
     if not isinstance(item, (tuple, list)) or len(item) not in (2, 3):
         size = f" of {len(item)}" if isinstance(item, (tuple, list)) else ""
         raise InputError(
-            f"item {index} is a {type(item).__name__}{size}, expected (epoch, measurement) or (epoch, measurement, "
-            "scalars)"
+            f"item {index} is {named_kind(item)}{size}, expected (epoch, measurement) or (epoch, measurement, scalars)"
         )
     epoch, measured, scalars = item if len(item) == 3 else (*item, {})
     try:
@@ -136,9 +135,7 @@ def _item(item: Any, index: int) -> _Item:
     except InputError as error:
         raise InputError(f"item {index}: {error}") from error
     if not isinstance(scalars, Mapping):
-        raise InputError(
-            f"item {index} has a {type(scalars).__name__} as scalars, expected a mapping from name to number"
-        )
+        raise InputError(f"item {index} has {named_kind(scalars)} as scalars, expected a mapping from name to number")
     layout.pack_numbers(scalars, f"item {index}: the scalar")
     return _Item(epoch=at, measurements=_by_split(measured, index), scalars=scalars)
 
@@ -149,7 +146,7 @@ def _by_split(measured: Any, index: int) -> Mapping[str, Measurement]:
     for split, measurement in by_split.items():
         if not isinstance(measurement, Measurement):
             raise InputError(
-                f"item {index} holds a {type(measurement).__name__} for {split!r}, expected a Measurement as "
+                f"item {index} holds {named_kind(measurement)} for {split!r}, expected a Measurement as "
                 "diagonalize or measure gives it, or {split: measurement}"
             )
         if not isinstance(split, str) or not split:

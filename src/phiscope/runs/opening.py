@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from phiscope.archive import writing
-from phiscope.errors import InputError, RunExistsError, RunFormatError, with_article
+from phiscope.errors import InputError, RunExistsError, RunFormatError, named_kind
 from phiscope.runs import alerts, layout
 from phiscope.runs.lines import Lines, read_lines
 from phiscope.version import __version__
@@ -45,9 +45,7 @@ def check_header(header: Any, owned: frozenset[str] = OWNED) -> None:
         InputError: it is no mapping, or says what phiscope finds by itself.
     """
     if header is not None and not isinstance(header, Mapping):
-        raise InputError(
-            f"header is {with_article(type(header).__name__)}, expected a mapping such as {{'title': 'my training'}}"
-        )
+        raise InputError(f"header is {named_kind(header)}, expected a mapping such as {{'title': 'my training'}}")
     taken = sorted(owned & {str(name) for name in header or ()})
     if taken:
         raise InputError(
