@@ -321,3 +321,13 @@ def test_a_step_in_a_tensor_or_an_array_is_read(tmp_path):
         for step in (5.0, np.int64(6), torch.tensor(7)):
             assert observer.record(epoch=torch.tensor(1.0), step=step) is not None
     assert [record.step for record in phiscope.open_run(tmp_path / "run").records] == [5, 6, 7]
+
+
+def test_a_row_that_is_not_finite_is_named_with_its_split(tmp_path):
+    bad = X.clone()
+    bad[3] = float("nan")
+    words = r"split 'b': features of batch 0 hold NaN or Inf \(first in sample 3\), .*; drop rows that hold NaN"
+    observer = phiscope.Observer(network(), {"a": (X, Y), "b": (bad, Y)}, run=tmp_path / "run")
+    with pytest.raises(NonFiniteError, match=words) as caught, observer:
+        observer.record(epoch=0)
+    assert (caught.value.where, caught.value.batch) == ("features", 0)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from phiscope.distributed import Ranks
-from phiscope.errors import EmptyDataError, InputError, PhiscopeError
+from phiscope.errors import EmptyDataError, InputError, NonFiniteError, PhiscopeError
 from phiscope.inputs.batches import batches_of, peeked
 from phiscope.inputs.settings import device_of
 from phiscope.measurement.assemble import measurement_of
@@ -256,7 +256,7 @@ class Observer(Recording):
         try:
             if self._due_now(position, step):
                 for name in self._splits:
-                    measurements[name], features = self._measured_split(name)
+                    measurements[name], features = self._named_split(name)
                     shown |= {} if features is None else {name: features}
                 self._measured += 1
         except PhiscopeError:
@@ -351,6 +351,15 @@ class Observer(Recording):
                 self._initial_words[name] = measured.regime
         extras = {name: one.extras(measurements[name]) for name, one in shown.items()}
         self._writer.append(position, step, numbers, measurements, extras)
+
+    def _named_split(self, name: str) -> tuple[Measurement, Shown | None]:
+        try:
+            return self._measured_split(name)
+        except NonFiniteError as error:
+            if len(self._splits) == 1:
+                raise
+            # Which of the data sets holds the row is the first thing to know.
+            raise NonFiniteError(f"split {name!r}: {error}", where=error.where, batch=error.batch) from error
 
     def _measured_split(self, name: str) -> tuple[Measurement, Shown | None]:
         data, gallery, crew = self._splits[name], self._galleries[name], self._watch.crews[name]

@@ -111,7 +111,7 @@ class Record:
             return read_arrays(layout.record_file(self.folder, self.index, split, ".extras"))[0]
 
     def _split(self, split: str | None) -> str:
-        splits = tuple(self.line["numbers"])
+        splits: tuple[str, ...] = tuple(self.line["numbers"])
         if not splits:
             raise RunError(
                 f"record {self.index} (epoch {self.epoch:g}) of {self.folder} holds scalars only; "
