@@ -327,7 +327,10 @@ def test_a_row_that_is_not_finite_is_named_with_its_split(tmp_path):
     bad = X.clone()
     bad[3] = float("nan")
     words = r"split 'b': features of batch 0 hold NaN or Inf \(first in sample 3\), .*; drop rows that hold NaN"
-    observer = phiscope.Observer(network(), {"a": (X, Y), "b": (bad, Y)}, run=tmp_path / "run")
+    splits = {"a": (X, Y), "b": (bad, Y)}
+    with pytest.raises(NonFiniteError, match="split 'b': features of this batch hold NaN or Inf"):
+        phiscope.Observer(network(), splits, run=tmp_path / "shown")
+    observer = phiscope.Observer(network(), splits, run=tmp_path / "run", gallery=0)
     with pytest.raises(NonFiniteError, match=words) as caught, observer:
         observer.record(epoch=0)
     assert (caught.value.where, caught.value.batch) == ("features", 0)

@@ -39,7 +39,7 @@ def device_of(device: Any) -> torch.device | None:
         found = torch.device(device)
         # Only asking for room says whether a device is there: a name may be known and no such card be built in.
         torch.empty(0, device=found)
-    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, TypeError, AssertionError) as error:
         reason = str(error).partition("\n")[0].rstrip(".")
         raise InputError(
             f"device={device!r} cannot be used here ({reason}), expected one that torch finds on this machine, such as "

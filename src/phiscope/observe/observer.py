@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from os import PathLike
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +39,8 @@ from phiscope.observe.schedule import schedule, steps_schedule
 from phiscope.observe.settings import check_initial, check_values
 from phiscope.runs import KEPT_EIGENVECTORS, RunWriter
 from phiscope.runs.units import read_moment
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -185,7 +187,7 @@ class Observer(Recording):
                 for name in self._splits
                 if initial is not None and apart is not None
             }
-            self._galleries = {name: self._kept_gallery(name) for name in self._splits}
+            self._galleries = {name: self._of_split(self._kept_gallery, name) for name in self._splits}
             self._listen(chosen, self._settings())
         except BaseException:
             self._writer.close()
@@ -256,7 +258,7 @@ class Observer(Recording):
         try:
             if self._due_now(position, step):
                 for name in self._splits:
-                    measurements[name], features = self._named_split(name)
+                    measurements[name], features = self._of_split(self._measured_split, name)
                     shown |= {} if features is None else {name: features}
                 self._measured += 1
         except PhiscopeError:
@@ -352,9 +354,9 @@ class Observer(Recording):
         extras = {name: one.extras(measurements[name]) for name, one in shown.items()}
         self._writer.append(position, step, numbers, measurements, extras)
 
-    def _named_split(self, name: str) -> tuple[Measurement, Shown | None]:
+    def _of_split(self, read: Callable[[str], T], name: str) -> T:
         try:
-            return self._measured_split(name)
+            return read(name)
         except NonFiniteError as error:
             if len(self._splits) == 1:
                 raise
