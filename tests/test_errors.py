@@ -10,6 +10,8 @@ from phiscope.errors import (
     MissingNumberError,
     NonFiniteError,
     UnknownNameError,
+    named_kind,
+    with_article,
 )
 
 
@@ -35,3 +37,9 @@ def test_errors_travel_between_processes_with_their_facts(error):
     assert type(back) is type(error)
     assert str(back) == str(error)
     assert vars(back) == vars(error)
+
+
+def test_a_word_has_its_article():
+    words = ["an int", "an ndarray", "an OrderedDict", "an Embedding", "a str", "a UniqueThing", "a NoneType", "a list"]
+    assert [with_article(word.split()[1]) for word in words] == words
+    assert (named_kind(3), named_kind(None)) == ("an int", "a NoneType")

@@ -158,6 +158,23 @@ def read_arrays(path: str | PathLike[str]) -> tuple[dict[str, NDArray[Any]], dic
     Raises:
         RunFormatError: there is no such file, it is damaged, or it is not from phiscope.
     """
+    with _opened(path) as (file, facts):
+        return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (no mapping)
+
+
+def check_arrays(path: str | PathLike[str]) -> None:
+    """Refuse a file that `read_arrays` could not read, by its beginning and its size; no array is read.
+
+    Raises:
+        RunFormatError: there is no such file, it is cut off or overwritten, or it is not from phiscope.
+    """
+    with _opened(path):
+        pass
+
+
+@contextmanager
+def _opened(path: str | PathLike[str]) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """The file, whose header fits its size, and the facts in it."""
     if not is_file(path):
         raise RunFormatError(f"{path} does not exist, expected a file written by phiscope; check the path")
     try:
@@ -166,7 +183,7 @@ def read_arrays(path: str | PathLike[str]) -> tuple[dict[str, NDArray[Any]], dic
             facts = parsed((file.metadata() or {})[_KEY].encode())
             if not isinstance(facts, dict):
                 raise RunFormatError(f"{path} has no facts in its header; it comes from another program")
-            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (no mapping)
+            yield file, facts
     except MemoryError as error:
         raise RunFormatError(f"{path} does not fit into memory") from error
     except _DAMAGE as error:

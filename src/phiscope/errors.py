@@ -49,6 +49,30 @@ def _restored(kind: type[PhiscopeError], args: tuple[Any, ...], state: dict[str,
     return error
 
 
+def with_article(word: str) -> str:
+    """A word of a sentence with its article, as the names of types need it.
+
+    Example:
+        >>> with_article("int"), with_article("list"), with_article("UniqueMapping"), with_article("ndarray")
+        ('an int', 'a list', 'a UniqueMapping', 'an ndarray')
+    """
+    # "a unit" and "a European", but "an unordered list"; the n of ndarray is spoken as a letter.
+    spoken = word.lower()
+    as_consonant = spoken.startswith(("uni", "use", "usu", "eu", "one"))
+    as_vowel = spoken.startswith(("a", "e", "i", "o", "u", "nd", "mlp", "lstm", "rnn", "fp", "nn."))
+    return f"{'an' if as_vowel and not as_consonant else 'a'} {word}"
+
+
+def named_kind(value: object) -> str:
+    """What a value is, as a sentence says it: its class with the article.
+
+    Example:
+        >>> named_kind(3), named_kind([])
+        ('an int', 'a list')
+    """
+    return with_article(type(value).__name__)
+
+
 class InputError(PhiscopeError, ValueError):
     """The data handed in cannot be used as they are."""
 

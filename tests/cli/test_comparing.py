@@ -6,7 +6,7 @@ import pytest
 
 import phiscope
 from phiscope.cli.comparing import comparison_text
-from small_runs import written_run
+from small_runs import measured, written_run
 
 
 def with_settings(folder, **settings):
@@ -59,3 +59,13 @@ def test_three_columns_have_no_difference(tmp_path):
     text = comparison_text(made)
     assert "difference" not in text
     assert "settings that differ" not in text
+
+
+def test_runs_that_share_no_split_are_said_to(tmp_path):
+    runs = [
+        phiscope.write_run(tmp_path / split, [(0, {split: measured(seed)})])
+        for seed, split in enumerate(("train", "val"))
+    ]
+    assert "The runs share no split (train; val): none of their numbers can be compared" in comparison_text(runs)
+    assert "share no split" not in comparison_text([runs[0], runs[0]])
+    assert "share no split" not in comparison_text([*runs, runs[0]])

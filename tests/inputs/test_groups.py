@@ -27,7 +27,7 @@ NAMES = np.array([f"image {i // 4}" for i in RNG.permutation(N)])
         (NAMES[:-1], ShapeError, "features have 240 samples but groups have 239"),
         (np.stack([NAMES, NAMES], axis=1), ShapeError, r"\(240, 2\), expected \(n,\).*make tuples"),
         ("image", InputError, "came as a str"),
-        (7, InputError, "came as a int"),
+        (7, InputError, "came as an int"),
         (np.array(7), ShapeError, r"shape \(\), expected \(n,\)"),
         ([[1]] * N, InputError, "unhashable type: 'list'"),
         ([{"a": 1}] * N, InputError, "cannot be told apart by name"),

@@ -171,3 +171,11 @@ def test_wrong_use_is_one_sentence(tmp_path):
     accelerator.prepare(DataLoader(TensorDataset(torch.randn(4, 5)), batch_size=2))
     with pytest.raises(InputError, match="2 of the 3 loaders that were prepared do not shuffle"):
         AccelerateObserver(accelerator, network, run=tmp_path / "a")
+
+
+def test_what_is_no_moment_is_refused(tmp_path):
+    accelerator, network, *_ = parts()
+    observer = AccelerateObserver(accelerator, network, run=tmp_path / "mine")
+    for moment in ({"epoch": "a"}, {"epoch": 0, "step": 1.5}):
+        with pytest.raises(InputError, match=r"epoch='a'|step=1.5"):
+            observer.record(**moment)

@@ -269,3 +269,115 @@ def test_several_validation_loaders_are_splits(tmp_path):
 def test_a_setting_that_is_none_is_refused_before_the_training():
     with pytest.raises(InputError, match="no setting 'everystep'; did you mean every_steps"):
         LightningObserver(run="x", everystep=3)
+
+
+def test_what_is_logged_between_two_records_stands_with_the_later_one(tmp_path):
+    observer = LightningObserver(run=tmp_path / "mine", every_steps=20)
+    fitted(made(), tmp_path, observer, max_epochs=5)
+    records = phiscope.open_run(observer.path).records
+    assert [record.step for record in records] == [0, 20, 30]
+    # Epochs of six steps: the validation at step 18 came before the record at 20, and long after that at 0.
+    assert records[0].scalars == {}
+    assert records[1].scalars["late"] == 2.0
+    assert {"train_loss", "val_loss"} <= set(records[1].scalars)
+
+
+class Validations(lightning.Callback):
+    """What each validation found, by the epochs trained then."""
+
+    def __init__(self):
+        self.found = {}
+
+    def on_validation_epoch_end(self, trainer, pl_module):
+        if not trainer.sanity_checking:
+            self.found[trainer.current_epoch + 1.0] = float(trainer.callback_metrics["val_loss"])
+
+
+def test_a_validation_counts_once(tmp_path):
+    truth, observer = Validations(), LightningObserver(run=tmp_path / "mine")
+    fitted(made(), tmp_path, truth, observer, max_epochs=5, check_val_every_n_epoch=2)
+    found = {record.epoch: record.scalars.get("val_loss") for record in phiscope.open_run(observer.path).records}
+    assert found == pytest.approx(
+        {0.0: None, 1.0: None, 2.0: truth.found[2.0], 3.0: None, 4.0: truth.found[4.0], 5.0: None}
+    )
+
+
+class SameEachTime(Lit):
+    def validation_step(self, batch, index):
+        self.log("val_loss", 0.5)
+        self.log("odd", float("nan"))
+
+
+def test_a_value_that_comes_again_counts_again(tmp_path):
+    observer = LightningObserver(run=tmp_path / "mine")
+    fitted(made(SameEachTime), tmp_path, observer, max_epochs=3, check_val_every_n_epoch=1)
+    records = phiscope.open_run(observer.path).records[1:]
+    assert [record.scalars["val_loss"] for record in records] == [0.5, 0.5, 0.5]
+    assert all("odd" in record.scalars for record in records)
+
+
+def test_epochs_are_those_trained_also_where_the_training_ends_within_one(tmp_path):
+    observer = LightningObserver(run=tmp_path / "mine")
+    fitted(made(), tmp_path, observer, max_epochs=-1, max_steps=9)
+    assert moments(observer.path) == [(0.0, 0), (1.0, 6), (1.5, 9)]
+    limited = LightningObserver(run=tmp_path / "limited")
+    fitted(made(), tmp_path, limited, limit_train_batches=3)
+    assert moments(limited.path) == [(0.0, 0), (1.0, 3), (2.0, 6)]
+
+
+@pytest.mark.parametrize(
+    ("saving", "settings", "expected"),
+    [
+        ({"every_n_train_steps": 8}, {}, [(0.0, 0), (1.0, 6), (2.0, 12), (3.0, 18)]),
+        (
+            {"every_n_train_steps": 8},
+            {"every_steps": 4},
+            [(0.0, 0), (0.667, 4), (1.333, 8), (2.0, 12), (2.667, 16), (3.0, 18)],
+        ),
+        # Written behind the validation, when Lightning does not count the epoch as over yet.
+        ({"monitor": "val_loss", "every_n_epochs": 2}, {}, [(0.0, 0), (1.0, 6), (2.0, 12), (3.0, 18)]),
+        ({"every_n_epochs": 2, "save_on_train_epoch_end": True}, {}, [(0.0, 0), (1.0, 6), (2.0, 12), (3.0, 18)]),
+    ],
+    ids=["within an epoch", "within an epoch, by steps", "behind the validation", "at the end"],
+)
+def test_a_resume_records_epochs_where_they_end(tmp_path, saving, settings, expected):
+    from lightning.pytorch.callbacks import ModelCheckpoint
+
+    keep = ModelCheckpoint(dirpath=tmp_path / "kept", save_top_k=-1, **saving)
+    first = LightningObserver(run=tmp_path / "mine", **settings)
+    fitted(made(), tmp_path, first, keep, enable_checkpointing=True)
+    (path,) = (tmp_path / "kept").iterdir()
+    again = LightningObserver(run=tmp_path / "mine", **settings)
+    fitted(made(), tmp_path, again, max_epochs=3, ckpt_path=path)
+    assert [(round(epoch, 3), step) for epoch, step in moments(again.path)] == expected
+
+
+def test_several_observers_in_one_trainer_go_on_in_their_own_runs(tmp_path):
+    from lightning.pytorch.callbacks import ModelCheckpoint
+
+    def several():
+        return LightningObserver(run=tmp_path / "a"), LightningObserver(run=tmp_path / "b", every_steps=4)
+
+    saving = ModelCheckpoint(dirpath=tmp_path, filename="{epoch}", save_top_k=-1)
+    fitted(made(), tmp_path, *several(), saving, enable_checkpointing=True)
+    one, other = several()
+    fitted(made(), tmp_path, one, other, max_epochs=3, ckpt_path=tmp_path / "epoch=1.ckpt")
+    assert (one.path.name, other.path.name) == ("a", "b")
+    assert [step for _, step in moments(one.path)] == [0, 6, 12, 18]
+    assert [step for _, step in moments(other.path)] == [0, 4, 8, 12, 16, 18]
+    assert str(tmp_path) not in one.state_key
+
+
+def test_a_checkpoint_of_an_earlier_version_still_carries_where_the_run_stands(tmp_path):
+    from lightning.pytorch.callbacks import ModelCheckpoint
+
+    saving = ModelCheckpoint(dirpath=tmp_path, filename="{epoch}", save_top_k=-1)
+    first = LightningObserver(run=tmp_path / "mine")
+    fitted(made(), tmp_path, first, saving, enable_checkpointing=True)
+    content = torch.load(tmp_path / "epoch=0.ckpt", weights_only=False)
+    content["callbacks"]["LightningObserver"] = content["callbacks"].pop(first.state_key)
+    torch.save(content, tmp_path / "old.ckpt")
+    again = LightningObserver(run=tmp_path / "mine")
+    fitted(made(), tmp_path, again, ckpt_path=tmp_path / "old.ckpt")
+    assert again.path == first.path
+    assert phiscope.open_run(again.path).branches == (0, 1)

@@ -250,3 +250,59 @@ def test_a_missing_library_is_one_sentence(monkeypatch):
     assert importlib.import_module
     with pytest.raises(AttributeError, match="no attribute 'JaxObserver'"):
         integrations.JaxObserver  # noqa: B018
+
+
+def test_several_observers_in_one_trainer_go_on_in_their_own_runs_and_hear_of_failures(tmp_path):
+    def several():
+        return TransformersObserver(run=tmp_path / "a"), TransformersObserver(run=tmp_path / "b", every_steps=4)
+
+    trainer(tmp_path, *several(), save_strategy="epoch").train()
+    text = (tmp_path / "out" / "checkpoint-6" / "trainer_state.json").read_text()
+    assert {name.partition("-")[0] for name in json.loads(text)["stateful_callbacks"]} >= {"phiscope:a", "phiscope:b"}
+    one, other = several()
+    network, made = model(), []
+    failing(network, ValueError("no bread"), made, step=14)
+    made.append(trainer(tmp_path, one, other, network=network, num_train_epochs=3))
+    with pytest.raises(ValueError, match="no bread"):
+        made[0].train(resume_from_checkpoint=str(tmp_path / "out" / "checkpoint-6"))
+    assert (one.path.name, other.path.name) == ("a", "b")
+    assert [step for _, step in moments(one.path)] == [0, 6, 12]
+    assert [step for _, step in moments(other.path)] == [0, 4, 6, 8, 12]
+    assert [phiscope.open_run(observer.path).status for observer in (one, other)] == ["failed", "failed"]
+
+
+def test_a_checkpoint_of_an_earlier_version_still_carries_where_the_run_stands(tmp_path):
+    first = TransformersObserver(run=tmp_path / "mine")
+    trainer(tmp_path, first, save_strategy="epoch").train()
+    checkpoint = tmp_path / "out" / "checkpoint-6"
+    state = json.loads((checkpoint / "trainer_state.json").read_text())
+    (key,) = (name for name in state["stateful_callbacks"] if name.startswith("phiscope"))
+    state["stateful_callbacks"]["phiscope"] = state["stateful_callbacks"].pop(key)
+    (checkpoint / "trainer_state.json").write_text(json.dumps(state))
+    again = TransformersObserver(run=tmp_path / "mine")
+    trainer(tmp_path, again).train(resume_from_checkpoint=str(checkpoint))
+    assert again.path == first.path
+    assert phiscope.open_run(again.path).branches == (0, 1)
+
+
+class NeedsLabels(torch.nn.Module):
+    def __init__(self, needs):
+        super().__init__()
+        self.bert, self.needs = model(), needs
+
+    def forward(self, input_ids, attention_mask, labels=None):
+        logits = self.bert(input_ids=input_ids, attention_mask=attention_mask).logits
+        return {"loss": self.needs(logits, labels), "logits": logits}
+
+
+@pytest.mark.parametrize(
+    "needs",
+    [torch.nn.functional.cross_entropy, lambda logits, labels: logits.mean() * labels.ndim],
+    ids=["a TypeError", "an AttributeError"],
+)
+def test_a_model_that_needs_labels_is_one_sentence_beside_its_own(tmp_path, needs):
+    words = r"NeedsLabels.forward failed \(.*NoneType.*\), and phiscope measures without 'labels'; where the loss needs"
+    with pytest.raises(InputError, match=words) as caught:
+        trainer(tmp_path, TransformersObserver(run=tmp_path / "mine"), network=NeedsLabels(needs)).train()
+    assert isinstance(caught.value.__cause__, TypeError | AttributeError)
+    assert not (tmp_path / "mine").exists()

@@ -127,7 +127,7 @@ def test_nothing_is_left_behind(error):
         ({"max_samples": 0}, "max_samples is 0"),
         ({"layers": []}, "layers is empty"),
         ({"layers": None}, "layers is a NoneType"),
-        ({"layers": 3}, "layers is a int"),
+        ({"layers": 3}, "layers is an int"),
         ({"layers": [3]}, "dotted layer names"),
     ],
 )

@@ -167,7 +167,7 @@ def test_restriction_of_chosen_features(encoder):
     ("choice", "error", "message"),
     [
         ({"features": "nope"}, UnknownNameError, "no layer named 'nope'"),
-        ({"features": 3}, InputError, "features is a int; expected a layer"),
+        ({"features": 3}, InputError, "features is an int; expected a layer"),
         ({"features": nn.ReLU()}, InputError, "not a layer of this model"),
         ({"features": "output.x"}, InputError, "holds 'output'"),
         ({"features": "1", "head": "0"}, ShapeError, r"p = 6 features"),

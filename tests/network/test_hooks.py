@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+import phiscope
 from phiscope.network.hooks import listening, own_tensors, replacing, stand_ins
 from untouched import untouched
 
@@ -78,3 +79,12 @@ def test_stand_ins_are_made_for_another_device_only(net):
     assert {tensor.device.type for tensor in copies.values()} == {"meta"}
     assert set(copies) == set(own_tensors(net))
     assert net[0].weight.device.type == "cpu"
+
+
+def test_a_type_error_of_the_model_itself_stays_its_own():
+    class Breaks(nn.Module):
+        def forward(self, x):
+            raise TypeError("no bread")
+
+    with pytest.raises(TypeError, match="no bread"):
+        phiscope.measure(nn.Sequential(Breaks(), nn.Linear(2, 2)), torch.zeros(4, 2))

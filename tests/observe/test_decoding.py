@@ -149,7 +149,7 @@ def test_what_cannot_be_decoded_is_said(tmp_path):
     ("decode", "match"),
     [
         ("utf-8", "decode is a str; expected a tokenizer"),
-        (7, "decode is a int"),
+        (7, "decode is an int"),
         (lambda ids: None, "decode returned a NoneType for"),
         (lambda ids: {}[3], "decode failed on .*KeyError"),
     ],
@@ -202,7 +202,7 @@ def test_class_names_of_every_kind(names, count, expected):
     ("names", "count", "match"),
     [
         ("abc", 3, "class_names is a str"),
-        (7, 3, "class_names is a int"),
+        (7, 3, "class_names is an int"),
         ({"a", "b"}, 2, "a set, which has no order"),
         ({"x": "y"}, 2, "keys are no classes"),
         (lambda c: "x", None, "how many classes there are is not known"),

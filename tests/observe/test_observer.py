@@ -291,3 +291,46 @@ def test_targets_of_the_callers_choice(tmp_path):
     with pytest.raises(InputError, match="come with each batch"):
         phiscope.PassiveObserver(net, [batch], run=tmp_path / "e", targets=y)
     assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [{"epoch": "a"}, {"epoch": float("nan")}, {"epoch": 0, "step": 1.5}, {"epoch": 0, "step": "t"}, {"step": True}],
+)
+@pytest.mark.parametrize("kind", ["record", "note", "is_due"])
+def test_what_is_no_moment_is_refused_before_anything_is_measured(tmp_path, monkeypatch, kind, moment):
+    observer = phiscope.Observer(network(), (X, Y), run=tmp_path / "run")
+    monkeypatch.setattr("phiscope.observe.observer.run_pass", None)  # nothing may be measured
+    with pytest.raises(InputError, match=r"epoch=|step="):
+        getattr(observer, kind)(**moment)
+    observer.close()
+    assert phiscope.open_run(tmp_path / "run").records == ()
+
+
+def test_a_record_whose_step_is_counted_and_missing_writes_nothing(tmp_path):
+    with (
+        pytest.raises(InputError, match="pass step= to record"),
+        phiscope.Observer(network(), (X, Y), run=tmp_path / "run", every_steps=5) as observer,
+    ):
+        observer.record(epoch=1, loss=1.0)
+    assert phiscope.open_run(tmp_path / "run").records == ()
+
+
+def test_a_step_in_a_tensor_or_an_array_is_read(tmp_path):
+    with phiscope.Observer(network(), (X, Y), run=tmp_path / "run", every_steps=1) as observer:
+        for step in (5.0, np.int64(6), torch.tensor(7)):
+            assert observer.record(epoch=torch.tensor(1.0), step=step) is not None
+    assert [record.step for record in phiscope.open_run(tmp_path / "run").records] == [5, 6, 7]
+
+
+def test_a_row_that_is_not_finite_is_named_with_its_split(tmp_path):
+    bad = X.clone()
+    bad[3] = float("nan")
+    words = r"split 'b': features of batch 0 hold NaN or Inf \(first in sample 3\), .*; drop rows that hold NaN"
+    splits = {"a": (X, Y), "b": (bad, Y)}
+    with pytest.raises(NonFiniteError, match="split 'b': features of this batch hold NaN or Inf"):
+        phiscope.Observer(network(), splits, run=tmp_path / "shown")
+    observer = phiscope.Observer(network(), splits, run=tmp_path / "run", gallery=0)
+    with pytest.raises(NonFiniteError, match=words) as caught, observer:
+        observer.record(epoch=0)
+    assert (caught.value.where, caught.value.batch) == ("features", 0)

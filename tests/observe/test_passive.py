@@ -258,3 +258,11 @@ def test_background_records_are_those_of_the_foreground(tmp_path):
     for a, b in zip(front.records, back.records, strict=True):
         assert a.measurement("probe").to_dict() == b.measurement("probe").to_dict()
         np.testing.assert_array_equal(a.extras("probe")["gallery_raw"], b.extras("probe")["gallery_raw"])
+
+
+def test_what_is_no_moment_is_refused_before_anything_is_measured(tmp_path):
+    with phiscope.PassiveObserver(network(), batches(), run=tmp_path / "run") as observer:
+        for moment in ({"epoch": "a"}, {"epoch": 0, "step": 1.5}):
+            with pytest.raises(InputError, match=r"epoch='a'|step=1.5"):
+                observer.record(**moment)
+    assert phiscope.open_run(tmp_path / "run").records == ()

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from phiscope.runs import RunWriter, open_run
-from phiscope.runs.lines import SHOWN_WARNINGS, on_branch, read_lines
+from phiscope.runs.layout import SHOWN_WARNINGS
+from phiscope.runs.lines import on_branch, read_lines
 
 GOOD = {"index": 0, "epoch": 0.0, "step": None, "seconds": 0.0, "scalars": {}, "numbers": {}}
 

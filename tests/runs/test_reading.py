@@ -1,13 +1,16 @@
 """Reading runs back: every number and array, damage, versions."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import phiscope
+from phiscope.cli import run_command
 from phiscope.errors import InputError, RunError, RunFormatError, UnknownNameError
 from phiscope.runs import RunWriter, open_run, reading
+from phiscope.runs.glance import glance
 from small_runs import measured
 
 
@@ -145,3 +148,93 @@ def test_the_cache_sees_a_file_that_was_written_anew(writer, measurement):
     other.save(writer.path / "records" / "000000.train.safetensors")
     assert record.measurement("train").to_dict() == other.to_dict() != before.to_dict()
     assert reading._load_measurement.cache_info().maxsize == 32
+
+
+def _halved(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _zeroed(path):
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+DAMAGES = {"deleted": Path.unlink, "halved": _halved, "zeroed": _zeroed}
+
+
+@pytest.fixture
+def with_arrays(writer):
+    """Three records of two splits, with what a gallery's samples give, and the gallery."""
+    writer.save_gallery("train", np.arange(12.0).reshape(4, 3))
+    for epoch in range(3):
+        values = {"train": {"gallery_raw": np.ones((4, 2)), "gallery_centered": np.ones((4, 2))}}
+        writer.append(epoch, None, {"loss": 1.0}, {"train": measured(epoch), "test": measured(epoch + 9)}, values)
+    writer.finish()
+    return writer.path
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize("index", [0, 2])
+@pytest.mark.parametrize("kind", ["train", "test", "train.extras"])
+def test_one_damaged_record_takes_nothing_else_away(with_arrays, index, kind, damage):
+    path = with_arrays / "records" / f"00000{index}.{kind}.safetensors"
+    damage(path)
+    run = open_run(with_arrays)
+    (warning,) = run.warnings
+    assert warning.startswith(f"record {index} is left out: {path}")
+    assert [bool(record.splits) for record in run.records] == [number != index for number in range(3)]
+    assert [record.scalars for record in run.records] == [{"loss": 1.0}] * 3
+    # Asked for by name, the numbers are there, and of the arrays it is said what to do.
+    assert run.records[index].numbers("train")["effective_dimension"] > 0
+    split, _, extras = kind.partition(".")
+    with pytest.raises(RunFormatError, match="copy this file of the run back from where it is whole"):
+        getattr(run.records[index], extras or "measurement")(split)
+
+
+@pytest.mark.parametrize("kind", ["train", "test", "train.extras"])
+def test_page_comparison_and_figures_go_on_without_a_damaged_record(with_arrays, tmp_path, kind):
+    _halved(with_arrays / "records" / f"000002.{kind}.safetensors")
+    run = open_run(with_arrays)
+    assert "record 2 is left out" in phiscope.report([run], tmp_path / "page.html").read_text()
+    assert run_command(["compare", str(with_arrays), str(with_arrays)]) == 0
+    run.figure("spectrum")
+    run.to_xarray()
+
+
+@pytest.mark.parametrize("damage", [_halved, _zeroed])
+def test_a_damaged_gallery_takes_nothing_else_away(with_arrays, tmp_path, damage):
+    damage(with_arrays / "gallery.train.safetensors")
+    run = open_run(with_arrays)
+    (warning,) = run.warnings
+    assert warning.startswith("the gallery of 'train' is left out: ")
+    assert [record.splits for record in run.records] == [("train", "test")] * 3
+    phiscope.report([run], tmp_path / "page.html")
+    with pytest.raises(RunFormatError, match="copy this file of the run back"):
+        run.gallery("train")
+
+
+def test_damage_of_many_records_is_said_in_short(writer):
+    for epoch in range(25):
+        writer.append(epoch, None, {}, {"train": measured()})
+    for path in (writer.path / "records").iterdir():
+        path.unlink()
+    warnings = open_run(writer.path).warnings
+    assert len(warnings) == 21
+    assert warnings[-1] == "5 more records are left out like these"
+
+
+def test_a_list_of_runs_looks_at_no_file_of_a_record(with_arrays, monkeypatch):
+    monkeypatch.setattr("phiscope.runs.layout.check_arrays", None)
+    assert len(glance(with_arrays).run.records) == 3
+
+
+def test_a_run_that_goes_on_keeps_the_damaged_record_in_its_place(with_arrays):
+    _halved(with_arrays / "records" / "000001.train.safetensors")
+    writer = RunWriter.create(with_arrays, {}, resume=True)
+    writer.append(3, None, {}, {"train": measured()})
+    writer.finish()
+    assert [(record.index, bool(record.splits)) for record in open_run(with_arrays).records] == [
+        (0, True),
+        (1, False),
+        (2, True),
+        (3, True),
+    ]

@@ -1,11 +1,25 @@
 """A run that counts optimizer steps says steps, and never calls a step an epoch."""
 
+import math
+from contextlib import contextmanager
+
+import numpy as np
 import pytest
+import torch
 
 import phiscope
+from phiscope.errors import InputError
 from phiscope.figures import history_sections
-from phiscope.runs.units import at_words, unit_of
+from phiscope.runs import RunWriter
+from phiscope.runs.units import at_words, read_epoch, read_moment, read_step, unit_of
 from small_runs import written_run
+
+
+@contextmanager
+def writing_to(folder):
+    writer = RunWriter.create(folder, {"name": "mine"})
+    yield writer
+    writer.close()
 
 
 @pytest.mark.parametrize(
@@ -75,3 +89,45 @@ def test_a_record_without_its_step_is_one_sentence(tmp_path, parts):
         pytest.raises(phiscope.errors.InputError, match="every_steps counts optimizer steps; pass step="),
     ):
         observer.record(epoch=1)
+
+
+@pytest.mark.parametrize(
+    "step", [5, 5.0, np.float64(5), np.int64(5), np.array([5]), torch.tensor(5), torch.tensor([5.0])]
+)
+def test_a_whole_step_is_read_whatever_holds_it(tmp_path, step):
+    assert type(read_step(step)) is int
+    with writing_to(tmp_path / "run") as writer:
+        writer.append(1.0, step, {"loss": 1.0}, {})
+        writer.note(1.0, step, {"late": 2.0})
+    (record,) = phiscope.open_run(tmp_path / "run").records
+    assert (record.step, record.scalars) == (5, {"loss": 1.0, "late": 2.0})
+
+
+NO_STEPS = [1.5, True, np.True_, torch.tensor(True), "t", "5", math.nan, math.inf, 2**60, torch.ones(2), [5], 5j]
+
+
+@pytest.mark.parametrize("step", NO_STEPS, ids=repr)
+def test_what_is_no_step_is_refused_before_anything_is_written(tmp_path, step):
+    with writing_to(tmp_path / "run") as writer:
+        for act in (writer.append, writer.note):
+            with pytest.raises(InputError, match=r"step=.*, expected a whole number: the optimizer steps"):
+                act(1.0, step, {"loss": 1.0}, *[{}] * (act == writer.append))
+    assert phiscope.open_run(tmp_path / "run").records == ()
+
+
+@pytest.mark.parametrize("epoch", [2, 2.0, np.float32(2), np.int64(2), torch.tensor(2.0), torch.tensor([2])])
+def test_an_epoch_is_read_whatever_holds_it(epoch):
+    assert type(read_epoch(epoch)) is float
+    assert read_moment(epoch, None) == (2.0, None)
+
+
+@pytest.mark.parametrize(
+    "epoch", ["a", "3", True, math.nan, math.inf, -math.inf, 1e300, torch.ones(2), None, 1j], ids=repr
+)
+def test_what_is_no_epoch_is_refused_before_anything_is_written(tmp_path, epoch):
+    with (
+        writing_to(tmp_path / "run") as writer,
+        pytest.raises(InputError, match=r"epoch=.*, expected a finite number: the epochs trained so far"),
+    ):
+        writer.append(epoch, None, {"loss": 1.0}, {})
+    assert phiscope.open_run(tmp_path / "run").records == ()

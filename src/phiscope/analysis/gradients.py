@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from phiscope.errors import InputError, NonFiniteError, ShapeError
+from phiscope.inputs.settings import device_of
 from phiscope.measurement.record import Measurement
 from phiscope.network import FeatureChoice, FeatureMap, feature_map_of
 from phiscope.network.batch import Batch
@@ -96,7 +97,7 @@ def input_gradients(
     """
     places = _places(k, measurement, centered)
     model = unwrapped(model)
-    where = None if device is None else torch.device(device)
+    where = device_of(device)
     first = (inputs, None) if isinstance(inputs, (tuple, list)) else inputs
     with isolated(model, device=where):
         feature_map = feature_map_of(model, first, FeatureChoice(features=features, head=head), device=where)

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import log_softmax
 from torch import nn
 
-from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError, TargetError
+from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError, TargetError, named_kind
 from phiscope.inputs.arrays import as_head, as_rows, as_targets, classes_of_head
 from phiscope.inputs.batches import batches_of, peeked
 from phiscope.inputs.order import check_order
@@ -192,7 +192,7 @@ def _over(
     for batch in batches:
         if not isinstance(batch, (tuple, list)) or len(batch) != 2:
             raise InputError(
-                f"a batch of samples is a {type(batch).__name__}, expected the pair (features, targets), or an "
+                f"a batch of samples is {named_kind(batch)}, expected the pair (features, targets), or an "
                 "iterable of such pairs"
             )
         features, targets = batch

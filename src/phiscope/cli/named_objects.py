@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from phiscope.errors import InputError, UnknownNameError
+from phiscope.errors import InputError, UnknownNameError, named_kind
 
 
 def made_by(name: str, what: str) -> Any:
@@ -61,5 +61,5 @@ def model_by(name: str) -> nn.Module:
     """
     model = made_by(name, "MODEL")
     if not isinstance(model, nn.Module):
-        raise InputError(f"{name} gave a {type(model).__name__}, expected a torch.nn.Module")
+        raise InputError(f"{name} gave {named_kind(model)}, expected a torch.nn.Module")
     return model

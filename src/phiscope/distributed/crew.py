@@ -13,7 +13,7 @@ from torch.utils.data import DistributedSampler
 
 from phiscope.distributed.exchange import Exchange, ProcessGroupExchange, as_facts, raise_first, told_by_all
 from phiscope.distributed.lockstep import in_step, is_sharded
-from phiscope.errors import InputError
+from phiscope.errors import InputError, named_kind
 
 Ranks = Literal["auto", "merge", "local"] | Any
 """What `ranks=` takes: a word, or a torch process group whose ranks merge."""
@@ -99,7 +99,7 @@ def crew_of(ranks: Ranks, data: Any, model: nn.Module) -> Crew:
         raise InputError(f"ranks={ranks!r}; expected 'auto', 'merge', 'local' or a torch process group")
     if not dist.is_available() or not dist.is_initialized():
         if group is not None:
-            raise InputError(f"ranks is a {type(group).__name__}, but torch.distributed is not initialized")
+            raise InputError(f"ranks is {named_kind(group)}, but torch.distributed is not initialized")
         return Crew()
     exchange = ProcessGroupExchange(group)
     if exchange.size < 1:

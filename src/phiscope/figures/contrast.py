@@ -68,7 +68,7 @@ def contrast_of(runs: Sequence[Run]) -> Contrast:
         settings=tuple((name, tuple(texts)) for name, texts in differing.items() if alone or name not in SEEDS),
         recorded=_recorded(groups),
         measured={split: _measured(split, groups) for split in dict.fromkeys(s for run in runs for s in run.splits)},
-        notes=_notes(groups),
+        notes=(*_apart(runs), *_notes(groups)),
     )
 
 
@@ -80,6 +80,18 @@ def _labels(groups: Sequence[Group]) -> tuple[str, ...]:
         label = group.label if names.count(group.label) == 1 else str(group.runs[0].path)
         labels.append(label if len(group.runs) == 1 else f"{label} ({len(group.runs)} seeds)")
     return tuple(labels)
+
+
+def _apart(runs: Sequence[Run]) -> tuple[str, ...]:
+    """A sentence where no split was measured in more than one run, so that no number stands beside another."""
+    measured = [{split for record in run.records for split in record.splits} for run in runs]
+    some = sorted(set().union(*measured))
+    if len(runs) < 2 or any(sum(split in splits for splits in measured) > 1 for split in some):
+        return ()
+    known = f" ({'; '.join(', '.join(sorted(splits)) or 'none' for splits in measured)})"
+    return (
+        f"The runs share no split{known}: none of their numbers can be compared; measure one of the same name in each.",
+    )
 
 
 def _notes(groups: Sequence[Group]) -> tuple[str, ...]:

@@ -14,4 +14,5 @@
     prepared.py loaders that accelerate or Lightning have prepared, as the loaders they were made of
     progress.py a bar for people who watch; no line and no thread for those who do not
     rows.py     arrays of rows that are read piece by piece and never loaded as a whole
+    settings.py settings that many functions take by the same name
 """

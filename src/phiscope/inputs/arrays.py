@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phiscope.errors import InputError, NonFiniteError, ReachError, ShapeError, TargetError
+from phiscope.errors import InputError, NonFiniteError, ReachError, ShapeError, TargetError, named_kind
 from phiscope.inputs.packed import missing_error, missing_in, packing_of
 from phiscope.typing import FloatArray
 
@@ -99,7 +99,7 @@ def _refuse_missing(data: Any, name: str) -> None:
         return
     rows = missing_in(np.ma.MaskedArray(np.zeros(data.shape), np.asarray(data.isna())))
     if rows.any():
-        place = f"a {type(data).__name__}"
+        place = f"{named_kind(data)}"
         raise missing_error(name, count=int(rows.sum()), first=int(rows.argmax()), total=len(rows), place=place)
 
 
@@ -228,7 +228,7 @@ def as_head(head: Any, n_features: int) -> tuple[FloatArray, FloatArray]:
         InputError: the head is not a pair, or holds NaN or Inf.
     """
     if not isinstance(head, (tuple, list)) or len(head) != 2:
-        raise InputError(f"head is a {type(head).__name__}, expected the pair (W, b) with W (C, p) and b (C,) or None")
+        raise InputError(f"head is {named_kind(head)}, expected the pair (W, b) with W (C, p) and b (C,) or None")
     weight = as_array(head[0], name="head weight").astype(np.float64)
     if weight.ndim != 2 or weight.shape[1] != n_features or len(weight) == 0:
         raise ShapeError(
@@ -334,7 +334,7 @@ def brief(value: Any) -> str:
     """
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple):
-        return f"a {type(value).__name__} of shape {tuple(shape)}"
+        return f"{named_kind(value)} of shape {tuple(shape)}"
     text = " ".join(repr(value).split())
     return text if len(text) <= 100 else f"{text[:97]}..."
 

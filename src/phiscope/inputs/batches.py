@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from phiscope.errors import EmptyDataError, InputError, ShapeError
+from phiscope.errors import EmptyDataError, InputError, ShapeError, named_kind
 from phiscope.inputs.parts import (
     as_tensor,
     check_no_targets,
@@ -72,8 +72,7 @@ def _batches(data: Any) -> Iterator[Any]:
         yield from data
     else:
         raise InputError(
-            f"data is a {type(data).__name__}; expected a DataLoader, a Dataset, (x, y) tensors or an iterable "
-            "of batches"
+            f"data is {named_kind(data)}; expected a DataLoader, a Dataset, (x, y) tensors or an iterable of batches"
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phiscope.errors import InputError, ShapeError
+from phiscope.errors import InputError, ShapeError, named_kind
 from phiscope.inputs.arrays import flat
 from phiscope.inputs.packed import is_hdf5, is_zarr, missing_error
 from phiscope.inputs.rows import Rows, as_row_source
@@ -68,7 +68,7 @@ def _names(data: Any) -> NDArray[Any]:
     if hasattr(data, "__array__"):
         return np.asanyarray(flat(data))
     if isinstance(data, (str, bytes)) or not isinstance(data, Iterable):
-        raise InputError(f"groups came as a {type(data).__name__}, expected one name for each row, shape (n,)")
+        raise InputError(f"groups came as {named_kind(data)}, expected one name for each row, shape (n,)")
     entries = [_plain_entry(entry) for entry in data]
     names = np.empty(len(entries), dtype=object)
     names[:] = entries

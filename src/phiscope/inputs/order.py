@@ -8,7 +8,7 @@ from typing import Any
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, SequentialSampler
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
-from phiscope.errors import InputError
+from phiscope.errors import InputError, named_kind, with_article
 from phiscope.inputs.parts import check_same_index, is_frame
 
 _INSIDE = ("base_dataloader", "dataloader", "loader", "iterable", "dl")
@@ -61,13 +61,13 @@ def doubt_about_order(data: Any) -> str:
             return doubt_about_order(inner)
     if isinstance(data, Iterator) or (hasattr(data, "with_format") and hasattr(data, "column_names")):
         return ""
-    return f"a {type(data).__name__} is no DataLoader of torch, and reads in an order of its own"
+    return f"{named_kind(data)} is no DataLoader of torch, and reads in an order of its own"
 
 
 def _of_loader(loader: DataLoader[Any]) -> str:
     kind = type(loader)
     if kind.__iter__ is not DataLoader.__iter__ and not kind.__module__.startswith(_KNOWN_COLLATORS):
-        return f"a {kind.__name__} iterates in its own way"
+        return f"{with_article(kind.__name__)} iterates in its own way"
     sampler = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
     return _of_parts(sampler, loader.collate_fn) or _of_workers(loader, loader.dataset)
 
@@ -78,7 +78,7 @@ def _of_parts(sampler: Any, collate: Any) -> str:
     name = type(sampler).__name__
     # torch's stand-in where an iterable data set decides itself.
     if type(sampler) is not SequentialSampler and name != "_InfiniteConstantSampler":
-        return f"the loader draws them with a {name}"
+        return f"the loader draws them with {with_article(name)}"
     origin = getattr(collate, "__module__", None) or type(collate).__module__
     if not f"{origin}.".startswith(_KNOWN_COLLATORS):
         called = getattr(collate, "__name__", type(collate).__name__)

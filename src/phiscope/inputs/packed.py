@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phiscope.errors import InputError
+from phiscope.errors import InputError, named_kind
 
 _FILLS = ("_FillValue", "missing_value")
 _NAMES = ("scale_factor", "add_offset", *_FILLS, "_Unsigned")
@@ -96,7 +96,7 @@ def packing_of(data: Any, *, place: str) -> Packing | None:
     )
     if packing.scaled and dtype.kind == "f" and _is_xarray(data):
         raise InputError(
-            f"{place} is a {type(data).__name__} of {dtype} that carries scale_factor or add_offset, and whether they "
+            f"{place} is {named_kind(data)} of {dtype} that carries scale_factor or add_offset, and whether they "
             "are applied already cannot be told; open it with mask_and_scale=True, or take them out of its attrs"
         )
     return packing if packing != Packing() else None

@@ -12,13 +12,14 @@ from torch import nn
 from torch.utils.data import RandomSampler
 
 from phiscope.distributed.lockstep import is_sharded
-from phiscope.errors import InputError
+from phiscope.errors import InputError, named_kind
 from phiscope.inputs.prepared import unprepared
 from phiscope.integrations.fit import ObservesFits, Start, observer_signature
 from phiscope.integrations.settings import kept_settings, optimizer_settings
 from phiscope.measurement.record import Measurement
 from phiscope.network.hooks import own_tensors
 from phiscope.network.isolation import unwrapped
+from phiscope.runs.units import read_moment
 
 
 class AccelerateObserver(ObservesFits):
@@ -68,9 +69,9 @@ class AccelerateObserver(ObservesFits):
         **settings: Any,
     ) -> None:
         if not isinstance(accelerator, Accelerator):
-            raise InputError(f"accelerator is a {type(accelerator).__name__}; expected the accelerate.Accelerator")
+            raise InputError(f"accelerator is {named_kind(accelerator)}; expected the accelerate.Accelerator")
         if not isinstance(model, nn.Module):
-            raise InputError(f"model is a {type(model).__name__}; expected the torch.nn.Module that is trained")
+            raise InputError(f"model is {named_kind(model)}; expected the torch.nn.Module that is trained")
         self._accelerator = accelerator
         self._model = model
         words: dict[str, str] = {}
@@ -109,6 +110,7 @@ class AccelerateObserver(ObservesFits):
         Returns:
             The measurement of the first split; None when none was due.
         """
+        epoch, step = read_moment(epoch, step)
         self._begin()
         if self._fit.record(epoch, step, scalars):
             self._stop = True

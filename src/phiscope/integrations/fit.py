@@ -9,7 +9,7 @@ import os
 import sys
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -24,9 +24,9 @@ from phiscope.errors import InputError, NonFiniteError, PhiscopeError
 from phiscope.integrations.folders import folder_of, free_folder, last_folder
 from phiscope.measurement.record import Measurement
 from phiscope.observe import Alert, Observer
-from phiscope.observe.probes import check_settings
 from phiscope.observe.recording import as_number, how_it_ended
 from phiscope.observe.schedule import schedule, steps_schedule
+from phiscope.observe.settings import check_settings, check_values
 from phiscope.runs import open_run
 
 _TAKEN = frozenset({"model", "probe_data", "run", "resume", "trackers", "header"})
@@ -66,6 +66,9 @@ class Choices:
             InputError: a setting that observers do not have, or whose value cannot be used.
         """
         check_settings(settings, {row.name for row in _KNOWN}, "an observer")
+        check_values({**settings, "run": run, "header": header})
+        # What gives its epochs once would have none left for the observer.
+        settings = {name: list(value) if isinstance(value, Iterator) else value for name, value in settings.items()}
         if settings.get("every_steps") is None:
             schedule(settings.get("every", "epoch"))
         else:

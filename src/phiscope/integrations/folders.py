@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from phiscope.archive import is_file
 from phiscope.errors import InputError, RunError
@@ -57,6 +59,41 @@ def last_folder(run: str | os.PathLike[str], trial: str | None = None) -> Path:
             return folder if last is None else last
         last = folder
     raise AssertionError  # the numbers do not end
+
+
+def key_of(run: str | os.PathLike[str]) -> str:
+    """A name by which checkpoints tell the runs of several observers apart.
+
+    The path itself is not in it: people publish checkpoints.
+
+    Example:
+        >>> key_of("/home/me/runs/mine"), key_of("runs/mine") == key_of("runs/./mine")
+        ('mine-12412ab3', True)
+    """
+    place = os.path.normpath(os.fspath(run))
+    return f"{os.path.basename(place)}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
+
+
+def state_under(key: str, old: str, states: Mapping[Any, Any]) -> Any:
+    """The state of one observer in a checkpoint, None where there is none that must be its own.
+
+    Args:
+        key: of this observer, ``old`` with a colon and its run's key behind it.
+        old: the key of earlier versions, which knew one observer.
+        states: by key, of all callbacks.
+
+    Example:
+        >>> state_under("x:a", "x", {"x:a": 1, "x:b": 2}), state_under("x:a", "x", {"x": 3})
+        (1, 3)
+        >>> state_under("x:a", "x", {"x:moved": 4, "other": 5}), state_under("x:a", "x", {"x:b": 2, "x:c": 3})
+        (4, None)
+    """
+    for known in (key, old):
+        if known in states:
+            return states[known]
+    # A run that was moved has another key; of one alone it is sure whose state it is, and the run's id says the rest.
+    others = [name for name in states if isinstance(name, str) and name.startswith(f"{old}:")]
+    return states[others[0]] if len(others) == 1 else None
 
 
 def _folders(run: str | os.PathLike[str], trial: str | None) -> Iterator[Path]:

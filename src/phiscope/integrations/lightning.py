@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import nn
+from torch import Tensor, nn
 
 from phiscope.errors import InputError
 from phiscope.integrations.fit import ObservesFits, Start, observer_signature
+from phiscope.integrations.folders import key_of, state_under
 from phiscope.integrations.settings import kept_settings, optimizer_settings
 from phiscope.observe.recording import how_it_ended
 
 AVERAGING = ("StochasticWeightAveraging", "WeightAveraging", "EMAWeightAveraging")
 """Callbacks of Lightning that keep an averaged copy of the weights."""
+
+OLD_KEY = "LightningObserver"
+"""Where in a checkpoint the observer's state stood when a Trainer could have one observer only."""
 
 
 class LightningObserver(ObservesFits, Callback):  # type: ignore[misc]  # the base is not checked here
@@ -51,6 +56,7 @@ class LightningObserver(ObservesFits, Callback):  # type: ignore[misc]  # the ba
         self.module = module
         self._state: dict[str, Any] | None = None
         self._step = -1
+        self._taken: dict[str, tuple[Tensor, float]] = {}
 
     __signature__ = observer_signature(last=inspect.Parameter("module", inspect.Parameter.KEYWORD_ONLY, default=None))
 
@@ -61,6 +67,7 @@ class LightningObserver(ObservesFits, Callback):  # type: ignore[misc]  # the ba
         probe_data = self._fit.choices.probe_data
         if probe_data is None:
             probe_data, facts["data"] = validation_data(trainer, pl_module)
+        self._taken, self._step = {}, -1
         with _quiet(pl_module):
             self._fit.begin(
                 Start(
@@ -72,7 +79,10 @@ class LightningObserver(ObservesFits, Callback):  # type: ignore[misc]  # the ba
                 )
             )
             self._state = None
-            self._record(trainer, float(trainer.current_epoch))
+            epoch, between = epochs_trained(trainer)
+            # Inside of an epoch no record stands where records stand at epochs; the next is at its end.
+            if not between or self._fit.choices.by_steps:
+                self._record(trainer, epoch)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -80,7 +90,7 @@ class LightningObserver(ObservesFits, Callback):  # type: ignore[misc]  # the ba
         """Record at a step that is due."""
         if trainer.global_step == self._step or not self._fit.choices.by_steps:
             return
-        epoch = trainer.current_epoch + (batch_idx + 1) / trainer.num_training_batches
+        epoch, _ = epochs_trained(trainer)
         if self._fit.due(epoch, trainer.global_step):
             with _quiet(pl_module):
                 self._record(trainer, epoch)
@@ -88,10 +98,10 @@ class LightningObserver(ObservesFits, Callback):  # type: ignore[misc]  # the ba
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the epoch, with what was logged during it and its validation."""
         if self._fit.choices.by_steps and not _is_last(trainer):
-            self._fit.wait(trainer.callback_metrics)
+            self._fit.wait(self._news(trainer))
             return
         with _quiet(pl_module):
-            self._record(trainer, float(trainer.current_epoch + 1))
+            self._record(trainer, epoch_at_its_end(trainer))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take what was logged after the record of the last epoch."""
@@ -112,19 +122,74 @@ class LightningObserver(ObservesFits, Callback):  # type: ignore[misc]  # the ba
         state = self._fit.state()
         return {} if state is None else {"observer": state}
 
+    @property
+    def state_key(self) -> str:
+        """Where in a checkpoint the state stands: by the run, so that a Trainer may have several observers."""
+        return f"{OLD_KEY}:{key_of(self._fit.choices.run)}"
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Find the state where Lightning does not look: under the key of earlier versions, or of a moved run."""
+        found = state_under(self.state_key, OLD_KEY, checkpoint.get("callbacks") or {})
+        if found is not None:
+            self.load_state_dict(found)
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint when the training begins."""
         self._state = state_dict.get("observer")
 
     def _record(self, trainer: Trainer, epoch: float) -> None:
         self._step = trainer.global_step
-        if self._fit.record(epoch, trainer.global_step, trainer.callback_metrics):
+        if self._fit.record(epoch, trainer.global_step, self._news(trainer)):
             trainer.should_stop = True
 
     def _hear(self, trainer: Trainer) -> None:
-        last = None if self._fit.observer is None else self._fit.last
-        if last is not None:
-            self._fit.hear(trainer.callback_metrics, *last)
+        """Scalars join the last record when nothing was trained since; else they wait for the next."""
+        last = self._fit.last
+        if last is not None and trainer.global_step == self._step:
+            self._fit.hear(self._news(trainer), *last)
+        else:
+            self._fit.wait(self._news(trainer))
+
+    def _news(self, trainer: Trainer) -> dict[str, Tensor]:
+        """What was logged since this was asked last: Lightning goes on to show the values of earlier validations."""
+        known = self._taken
+        shown = {name: (value, float(value)) for name, value in trainer.callback_metrics.items() if value.numel() == 1}
+        # A value that was logged anew lies elsewhere in memory, as the one before is still held here; a metric that
+        # adds up in place lies where it did and has moved.
+        self._taken = shown
+        return {
+            name: value
+            for name, (value, number) in shown.items()
+            if name not in known or value.data_ptr() != known[name][0].data_ptr() or not _same(number, known[name][1])
+        }
+
+
+def _same(one: float, other: float) -> bool:
+    return one == other or (math.isnan(one) and math.isnan(other))
+
+
+def epochs_trained(trainer: Trainer) -> tuple[float, bool]:
+    """Epochs trained so far, the share of the one that runs included, and whether this is between two ends of epochs.
+
+    Args:
+        trainer: before or during an epoch; not at its end, see `epoch_at_its_end`.
+    """
+    # Not trainer.current_epoch: where a checkpoint was written at the end of an epoch's validation, Lightning counts
+    # that epoch as over only once it has gone on.
+    epochs, batches = trainer.fit_loop.epoch_progress.current, trainer.fit_loop.epoch_loop.batch_progress.current
+    if epochs.started == epochs.processed:
+        return float(epochs.processed), False
+    # Of data without a length no share is known.
+    epoch = epochs.processed + batches.processed / trainer.num_training_batches
+    return epoch, 0 < batches.processed < trainer.num_training_batches
+
+
+def epoch_at_its_end(trainer: Trainer) -> float:
+    """Epochs trained so far when Lightning ends one; `max_steps` or an alert may end it before its last batch."""
+    loop = trainer.fit_loop.epoch_loop
+    epochs, batches = trainer.fit_loop.epoch_progress.current.processed, loop.batch_progress.current.processed
+    whole = loop.batch_progress.is_last_batch or math.isinf(trainer.num_training_batches)
+    return float(epochs) if whole else epochs - 1 + min(batches / trainer.num_training_batches, 1.0)
 
 
 def network_of(pl_module: LightningModule, chosen: nn.Module | str | None) -> nn.Module:

@@ -13,11 +13,12 @@ from phiscope.errors import InputError
 from phiscope.inputs.prepared import unprepared
 from phiscope.integrations.callers import in_callers
 from phiscope.integrations.fit import Fit, ObservesFits, Start, observer_signature, whole
+from phiscope.integrations.folders import key_of, state_under
 from phiscope.integrations.settings import changed_fields, optimizer_settings
 from phiscope.observe.recording import how_it_ended
 
 KEY = "phiscope"
-"""Where in a checkpoint's trainer_state.json the observer's state stands."""
+"""Where in a checkpoint's trainer_state.json an observer's state stands, with the run's key behind it."""
 
 
 class TransformersObserver(ObservesFits, TrainerCallback):  # type: ignore[misc]  # the base is not checked here
@@ -54,8 +55,12 @@ class TransformersObserver(ObservesFits, TrainerCallback):  # type: ignore[misc]
     def on_init_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Hear of exceptions, which the Trainer keeps from its callbacks."""
         trainer = _trainer()
-        if trainer is not None and "train" not in vars(trainer):
-            trainer.train = partial(_train, trainer, self._fit)
+        there = None if trainer is None else vars(trainer).get("train")
+        if isinstance(there, partial) and there.func is _train:
+            # A Trainer may have several observers; each hears.
+            there.args[1].append(self._fit)
+        elif trainer is not None and there is None:
+            trainer.train = partial(_train, trainer, [self._fit])
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -74,7 +79,7 @@ class TransformersObserver(ObservesFits, TrainerCallback):  # type: ignore[misc]
                 facts=facts,
                 trackers=_reporting(trainer),
                 trial=trial,
-                state=state.stateful_callbacks.get(KEY) if state.global_step else None,
+                state=state_under(self._key, KEY, state.stateful_callbacks) if state.global_step else None,
             )
         )
         epoch = whole(state.epoch or 0.0)
@@ -128,7 +133,11 @@ class TransformersObserver(ObservesFits, TrainerCallback):  # type: ignore[misc]
         # Not by `ExportableState`, with which the Trainer would replace this callback by one without its settings.
         told = self._fit.state() if self._fit.is_open else None
         if told is not None:
-            state.stateful_callbacks[KEY] = told
+            state.stateful_callbacks[self._key] = told
+
+    @property
+    def _key(self) -> str:
+        return f"{KEY}:{key_of(self._fit.choices.run)}"
 
 
 def _trainer() -> Trainer | None:
@@ -140,11 +149,12 @@ def _trainer() -> Trainer | None:
     return found
 
 
-def _train(trainer: Trainer, fit: Fit, *args: Any, **kwargs: Any) -> Any:
+def _train(trainer: Trainer, fits: list[Fit], *args: Any, **kwargs: Any) -> Any:
     try:
         return type(trainer).train(trainer, *args, **kwargs)
     except BaseException as error:
-        fit.end(*how_it_ended(error))
+        for fit in fits:
+            fit.end(*how_it_ended(error))
         raise
 
 

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from phiscope.distributed import Ranks, crew_of
-from phiscope.errors import InputError
+from phiscope.errors import InputError, named_kind
 from phiscope.inputs.batches import known_length, peeked
 from phiscope.inputs.order import check_order
 from phiscope.inputs.prepared import unprepared
+from phiscope.inputs.settings import device_of
 from phiscope.measurement.assemble import measurement_of
 from phiscope.measurement.network_pass import Pass, PassOptions, batches_here, run_pass
 from phiscope.measurement.ranks import gather_ranks
@@ -103,7 +104,7 @@ def measure(
         3.0
     """
     if not isinstance(model, nn.Module):
-        raise InputError(f"model is a {type(model).__name__}; expected a torch.nn.Module (arrays go to diagonalize)")
+        raise InputError(f"model is {named_kind(model)}; expected a torch.nn.Module (arrays go to diagonalize)")
     data = unprepared(data)
     check_order(data, targets)
     choice = FeatureChoice(
@@ -119,7 +120,7 @@ def measure(
         targets=targets, max_samples=max_samples, progress=progress, total=known_length(data), precision=precision
     )
     crew = crew_of(ranks, data, model)
-    where = None if device is None else torch.device(device)
+    where = device_of(device)
 
     def run() -> Pass | None:
         batches = batches_here(crew, data, max_samples)

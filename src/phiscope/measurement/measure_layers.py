@@ -10,12 +10,13 @@ import torch
 from torch import nn
 
 from phiscope.distributed import crew_of
-from phiscope.errors import EmptyDataError, InputError
+from phiscope.errors import EmptyDataError, InputError, named_kind
 from phiscope.inputs.arrays import classes_of_head
 from phiscope.inputs.batches import batches_of, known_length, peeked
 from phiscope.inputs.order import check_order
 from phiscope.inputs.prepared import unprepared
 from phiscope.inputs.progress import bar_of
+from phiscope.inputs.settings import check_max_samples, device_of
 from phiscope.measurement.layer_moments import HeadRows, LayerMoments
 from phiscope.measurement.layers import Layers
 from phiscope.moments.shards import LAYERS_SHARD_MEMORY, shards_for_all
@@ -102,9 +103,8 @@ def measure_layers(
         (['0', '3'], 3.0)
     """
     if not isinstance(model, nn.Module):
-        raise InputError(f"model is a {type(model).__name__}; expected a torch.nn.Module (arrays go to diagonalize)")
-    if max_samples is not None and (isinstance(max_samples, bool) or max_samples < 1):
-        raise InputError(f"max_samples is {max_samples}; expected a positive integer or None")
+        raise InputError(f"model is {named_kind(model)}; expected a torch.nn.Module (arrays go to diagonalize)")
+    check_max_samples(max_samples)
     data = unprepared(data, split=False)
     check_order(data, targets)
     wanted = ReadingChoice(maps=maps, tokens=tokens, channels=channels, max_features=max_features)
@@ -112,7 +112,7 @@ def measure_layers(
         features=features, outputs=outputs, head=head, reading=wanted, padding=padding, next_token=next_token
     )
     model = unwrapped(model)
-    where = None if device is None else torch.device(device)
+    where = device_of(device)
 
     def run() -> _Pass:
         first, batches = peeked(batches_of(data))

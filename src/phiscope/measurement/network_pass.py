@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from phiscope.distributed import Crew
-from phiscope.errors import EmptyDataError, InputError
+from phiscope.errors import EmptyDataError
 from phiscope.inputs.arrays import as_array, as_head, check_reach, classes_of_head
 from phiscope.inputs.batches import batches_of, peeked
 from phiscope.inputs.progress import bar_of
+from phiscope.inputs.settings import check_max_samples
 from phiscope.metrics.movement import relative_change
 from phiscope.moments.accumulator import MomentAccumulator
 from phiscope.moments.gathered import Gathered
@@ -143,8 +144,7 @@ class PassOptions:
     precision: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.max_samples is not None and (isinstance(self.max_samples, bool) or self.max_samples < 1):
-            raise InputError(f"max_samples is {self.max_samples}; expected a positive integer or None")
+        check_max_samples(self.max_samples)
         if self.precision != "auto":
             check_precision(self.precision)
 

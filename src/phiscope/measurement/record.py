@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from phiscope.archive import read_record, write_arrays
-from phiscope.errors import InputError, NonFiniteError, ShapeError
+from phiscope.errors import InputError, NonFiniteError, ShapeError, named_kind
 from phiscope.inputs.arrays import as_count, as_rows
 from phiscope.inputs.columns import told_columns
 from phiscope.measurement.bands import CURVES, kept_bands
@@ -380,5 +380,5 @@ def as_measurement(value: Any, *, name: str = "measurement") -> Measurement:
         InputError: it is something else.
     """
     if not isinstance(value, Measurement):
-        raise InputError(f"{name} is a {type(value).__name__}; expected a Measurement, as measure or diagonalize gives")
+        raise InputError(f"{name} is {named_kind(value)}; expected a Measurement, as measure or diagonalize gives")
     return value

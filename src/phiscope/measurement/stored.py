@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from phiscope.errors import RunFormatError
+from phiscope.errors import RunFormatError, with_article
 from phiscope.metrics.regime import Regime, RegimeEvidence, with_word
 from phiscope.moments.jackknife import Estimate
 from phiscope.spectrum.spectrum import Spectrum
@@ -206,18 +206,20 @@ def part_from(
         RunFormatError: no mapping, a field is missing, or one is no finite number and no known word.
     """
     if not isinstance(facts, dict):
-        raise RunFormatError(f"{path} has a {kind.__name__} that is no mapping; it is damaged")
+        raise RunFormatError(f"{path} has {with_article(kind.__name__)} that is no mapping; it is damaged")
     known: dict[str, Any] = {}
     for row in fields(kind):
         if row.name not in facts:
             if row.default is MISSING and row.default_factory is MISSING:
-                raise RunFormatError(f"{path} has a {kind.__name__} without {row.name}; it is damaged")
+                raise RunFormatError(f"{path} has {with_article(kind.__name__)} without {row.name}; it is damaged")
             continue
         value = facts[row.name]
         # Without fields of its own to say so, a number may be absent where the dataclass has a default.
         allowed = value in words[row.name] if row.name in words else _is_number(value) or value == row.default
         if not allowed:
-            raise RunFormatError(f"{path} has a {kind.__name__} whose {row.name} is {value!r:.60}; it is damaged")
+            raise RunFormatError(
+                f"{path} has {with_article(kind.__name__)} whose {row.name} is {value!r:.60}; it is damaged"
+            )
         known[row.name] = value
     return kind(**known)
 

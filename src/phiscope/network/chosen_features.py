@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from phiscope.errors import HeadError, InputError, ShapeError, UnknownNameError
+from phiscope.errors import HeadError, InputError, ShapeError, UnknownNameError, named_kind
 from phiscope.network.batch import Batch
 from phiscope.network.feature_map import batch_on, split_on
 from phiscope.network.hooks import Caller, cut_off
@@ -263,7 +263,7 @@ def _source(model: nn.Module, calls: list[ModuleCall], answer: Any, wanted: Any,
     elif isinstance(wanted, str):
         name = unwrapped_name(wanted, named)
     else:
-        raise InputError(f'{role} is a {type(wanted).__name__}; expected a layer, its dotted name, or "output"')
+        raise InputError(f'{role} is {named_kind(wanted)}; expected a layer, its dotted name, or "output"')
     if name == "" or (name.split(".")[0] == OUTPUT and (name == OUTPUT or name not in named)):
         return _of_output(model, calls, answer, name, role)
     ran = [one for one in calls if one.key == name] or [one for one in calls if one.module is named.get(name)]
@@ -283,7 +283,7 @@ def _of_output(model: nn.Module, calls: list[ModuleCall], answer: Any, name: str
     found = next((place for place in places if tuple(map(str, place))[: len(wanted)] == wanted), None)
     if found is None:
         listed = ", ".join(repr(".".join((OUTPUT, *map(str, place)))) for place in places) or "no tensor"
-        raise InputError(f"{role}={name!r}: the model returned a {type(answer).__name__} that holds {listed}")
+        raise InputError(f"{role}={name!r}: the model returned {named_kind(answer)} that holds {listed}")
     return ModuleCall(
         name=".".join((OUTPUT, *map(str, found))),
         module=model,
@@ -308,7 +308,7 @@ def _given(model: nn.Module, head: Any, width: int) -> GivenHead:
         return _given_matrix(model, (module.weight, None), width, called=f"{name} ({type(module).__name__}, tied)")
     if linear_kind(module) is None:
         raise HeadError(
-            f"head {name!r} is a {type(module).__name__}, not a linear layer; expected one, an embedding, or (W, b)"
+            f"head {name!r} is {named_kind(module)}, not a linear layer; expected one, an embedding, or (W, b)"
         )
     called = f"{name} ({type(module).__name__})"
     if isinstance(module, nn.Linear) and isinstance(module.weight, nn.Parameter):

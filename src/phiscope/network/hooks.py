@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from phiscope.errors import InputError
 from phiscope.network.batch import Batch
 from phiscope.network.isolation import placement
 from phiscope.network.linear_layers import channels_back, channels_last, is_keras, named_layers, weight_and_bias
@@ -54,7 +56,18 @@ class Caller:
     tensors: Mapping[str, Tensor] | None = None
 
     def __call__(self, batch: Batch) -> Any:
-        """Return the model's output."""
+        """Return the model's output.
+
+        Raises:
+            InputError: the model fails, and it may be for want of the labels.
+        """
+        try:
+            return self._called(batch)
+        except (TypeError, AttributeError) as error:
+            _refuse_for_labels(self.model, batch, error)
+            raise
+
+    def _called(self, batch: Batch) -> Any:
         kwargs = dict(batch.kwargs)
         if self.tensors is None:
             return self.model(*batch.args, **kwargs)
@@ -62,6 +75,16 @@ class Caller:
             with _exchanged(self.model, self.tensors):
                 return self.model(*batch.args, **kwargs)
         return torch.func.functional_call(self.model, dict(self.tensors), batch.args, kwargs)
+
+
+def _refuse_for_labels(model: nn.Module, batch: Batch, error: Exception) -> None:
+    """Say beside the model's own error that it was called without labels, where it has a place for them."""
+    key = batch.target_key
+    if key is not None and key in inspect.signature(model.forward).parameters and key not in batch.kwargs:
+        raise InputError(
+            f"{type(model).__name__}.forward failed ({error}), and phiscope measures without {key!r}; where the loss "
+            f"needs them, compute it only if {key} is not None"
+        ) from error
 
 
 @contextmanager

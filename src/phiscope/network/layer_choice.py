@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from phiscope.errors import InputError, UnknownNameError
+from phiscope.errors import InputError, UnknownNameError, named_kind
 from phiscope.network.layer_calls import ModuleCall, has_weights, is_leaf
 from phiscope.network.linear_layers import is_keras, named_layers, unwrapped_name
 from phiscope.network.rows import FeatureMap
@@ -59,7 +59,7 @@ def choose(model: nn.Module, calls: list[ModuleCall], layers: str | Iterable[str
         outside = [one for one in inner if one.module not in within]
         return Choice(calls=tuple(_auto(model, outside, head)), with_head=True, required=frozenset(), left_out={})
     if not isinstance(layers, Iterable):
-        raise InputError(f"layers is a {type(layers).__name__}; expected 'auto', or layer names or patterns")
+        raise InputError(f"layers is {named_kind(layers)}; expected 'auto', or layer names or patterns")
     wanted = [layers] if isinstance(layers, str) else list(layers)
     if not wanted:
         raise InputError("layers is empty; expected 'auto', or at least one layer name or pattern")

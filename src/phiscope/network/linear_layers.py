@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from phiscope.errors import HeadError, InputError, UnknownNameError
+from phiscope.errors import HeadError, InputError, UnknownNameError, named_kind
 
 LinearKind = Literal["linear", "conv1x1", "probed"]
 
@@ -37,7 +37,7 @@ def layer_of(model: nn.Module, given: nn.Module | str, setting: str) -> nn.Modul
             raise UnknownNameError("layer", given, [name for name in named if name])
         return named[given]
     if not isinstance(given, nn.Module) or not any(module is given for module in named.values()):
-        raise InputError(f"{setting} is a {type(given).__name__} that is no layer of this {type(model).__name__}")
+        raise InputError(f"{setting} is {named_kind(given)} that is no layer of this {type(model).__name__}")
     return given
 
 
@@ -173,14 +173,12 @@ def _probed(module: nn.Module, taken: Tensor) -> tuple[Tensor, Tensor | None, bo
         told = module.forward(asked)
     except Exception as error:  # a layer of any library, on inputs that it may not expect
         raise HeadError(
-            f"a {type(module).__name__} cannot be asked for its matrix ({type(error).__name__}: {error}); expected a "
+            f"{named_kind(module)} cannot be asked for its matrix ({type(error).__name__}: {error}); expected a "
             "linear layer as head, or (W, b)"
         ) from error
     told = channels_last(module, told) if isinstance(told, Tensor) and told.ndim == asked.ndim else told
     if not isinstance(told, Tensor) or told.shape[:-1] != channels_last(module, asked).shape[:-1]:
-        raise HeadError(
-            f"a {type(module).__name__} does not give one row for each row; expected a linear layer as head"
-        )
+        raise HeadError(f"{named_kind(module)} does not give one row for each row; expected a linear layer as head")
     rows = told.detach().reshape(width + 2, -1)
     weight, bias = (rows[1:-1] - rows[0]).T.contiguous(), rows[0].clone()
     rest = (rows[-1] - bias - weight.sum(1)).abs()

@@ -150,7 +150,13 @@ class FeatureMap(ABC):
 def check_finite(features: Tensor, index: int | None) -> None:
     """Refuse features of a network that has diverged, with a NonFiniteError."""
     if not bool(torch.isfinite(features).all()):
-        raise NonFiniteError(f"features {at_batch(index)} hold NaN or Inf", where="features", batch=index)
+        first = int(torch.isfinite(features.flatten(1)).all(dim=1).int().argmin())
+        raise NonFiniteError(
+            f"features {at_batch(index)} hold NaN or Inf (first in sample {first}), expected finite numbers; drop rows "
+            "that hold NaN if the inputs do, else the training probably diverged",
+            where="features",
+            batch=index,
+        )
 
 
 def at_batch(index: int | None) -> str:

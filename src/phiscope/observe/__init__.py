@@ -4,6 +4,7 @@
 
     schedule.py   when to measure: every epoch, every k-th, at named epochs, at logarithmic distance
     observer.py   `Observer`: measures a probe set and appends to a run
+    settings.py   the settings of observers, checked before anything is measured or written
     probes.py     the probe data of an observer by split, and what a run that goes on knows of them
     passive.py    `PassiveObserver`: measures the training's own batches in their own forward passes
     recording.py  what both share: cost, header, late words, checkpoints, how a training ended

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phiscope.errors import InputError
+from phiscope.errors import InputError, named_kind
 
 BEFORE, AFTER = 24, 12
 """Tokens of a text that are shown before and after the one that is marked."""
@@ -43,7 +43,7 @@ class Decoder:
         found = own if callable(own) and not isinstance(decode, (str, bytes)) else decode
         if not callable(found):
             raise InputError(
-                f"decode is a {type(decode).__name__}; expected a tokenizer with .decode, or a function that makes "
+                f"decode is {named_kind(decode)}; expected a tokenizer with .decode, or a function that makes "
                 "text of a list of token ids"
             )
         self._decode: Callable[[Any], Any] = found
@@ -59,7 +59,7 @@ class Decoder:
         except Exception as error:
             raise InputError(f"decode failed on {sample!r:.80}: {type(error).__name__}: {error}") from error
         if not isinstance(text, str):
-            raise InputError(f"decode returned a {type(text).__name__} for {sample!r:.80}; expected text")
+            raise InputError(f"decode returned {named_kind(text)} for {sample!r:.80}; expected text")
         # Half of a surrogate pair, which a cut between tokens can leave, has no form in UTF-8.
         return text.encode("utf-8", "replace").decode("utf-8")
 
@@ -125,7 +125,7 @@ def class_names_of(names: Any, n_classes: int | None) -> list[str] | None:
         return [str(name) for name in _in_order(names)]
     if (not callable(names) and not callable(getattr(names, "decode", None))) or isinstance(names, str):
         raise InputError(
-            f"class_names is a {type(names).__name__}; expected a list, a mapping from class to name, a function of a "
+            f"class_names is {named_kind(names)}; expected a list, a mapping from class to name, a function of a "
             "class, or a tokenizer with .decode"
         )
     if n_classes is None:

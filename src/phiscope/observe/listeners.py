@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from phiscope.errors import AlertError, InputError, RunWriteError, UnknownNameError
+from phiscope.errors import AlertError, InputError, RunWriteError, UnknownNameError, named_kind
 from phiscope.measurement.record import Measurement
 from phiscope.observe.alerts import Alert, Guard
 from phiscope.observe.ranks import Writer
@@ -301,7 +301,7 @@ def guards_of(alerts: Iterable[Alert], splits: Iterable[str]) -> tuple[Guard, ..
     alerts = [alerts] if isinstance(alerts, Alert) else list(alerts)
     for alert in alerts:
         if not isinstance(alert, Alert):
-            raise InputError(f"alerts= takes phiscope.Alert, got a {type(alert).__name__}")
+            raise InputError(f"alerts= takes phiscope.Alert, got {named_kind(alert)}")
         if alert.split is not None and alert.split not in names:
             raise UnknownNameError("split", alert.split, names)
     return tuple(Guard(alert, names[0] if alert.split is None else alert.split) for alert in alerts)

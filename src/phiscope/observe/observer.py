@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from os import PathLike
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from phiscope.distributed import Ranks
-from phiscope.errors import EmptyDataError, InputError, PhiscopeError
+from phiscope.errors import EmptyDataError, InputError, NonFiniteError, PhiscopeError
 from phiscope.inputs.batches import batches_of, peeked
+from phiscope.inputs.settings import device_of
 from phiscope.measurement.assemble import measurement_of
 from phiscope.measurement.network_pass import Pass, PassOptions, batches_here, run_pass
 from phiscope.measurement.ranks import gather_ranks
@@ -31,12 +32,15 @@ from phiscope.observe.decoding import Decoder
 from phiscope.observe.desk import OnError
 from phiscope.observe.gallery import NO_IDS, Gallery, Shown, kept_gallery
 from phiscope.observe.looks import NO_LOOKS, can_look
-from phiscope.observe.probes import initial_words, named_splits
+from phiscope.observe.probes import initial_state, initial_words, named_splits
 from phiscope.observe.ranks import SilentWriter, Writer, watch_of
 from phiscope.observe.recording import Recording, as_numbers, header_of, leave_nothing
 from phiscope.observe.schedule import schedule, steps_schedule
+from phiscope.observe.settings import check_initial, check_values
 from phiscope.runs import KEPT_EIGENVECTORS, RunWriter
-from phiscope.runs.initial import load_initial, save_initial
+from phiscope.runs.units import read_moment
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -144,6 +148,7 @@ class Observer(Recording):
     alerts: Iterable[Alert] = ()
 
     def __post_init__(self) -> None:
+        check_values(vars(self))
         self._begin(background=self.background, on_error=self.on_error)
         self._schedule = schedule(self.every) if self.every_steps is None else steps_schedule(self.every_steps)
         self._asked: float | None = None
@@ -157,7 +162,7 @@ class Observer(Recording):
             next_token=self.next_token,
         )
         self._decoder = None if self.decode is None else Decoder(self.decode)
-        self._where = None if self.device is None else torch.device(self.device)
+        self._where = device_of(self.device)
         self._splits = named_splits(self.probe_data, self.targets)
         self._watch = watch_of(self.ranks, self._splits, self._network)
         if not self._watch.idle:
@@ -182,7 +187,7 @@ class Observer(Recording):
                 for name in self._splits
                 if initial is not None and apart is not None
             }
-            self._galleries = {name: self._kept_gallery(name) for name in self._splits}
+            self._galleries = {name: self._of_split(self._kept_gallery, name) for name in self._splits}
             self._listen(chosen, self._settings())
         except BaseException:
             self._writer.close()
@@ -203,10 +208,11 @@ class Observer(Recording):
 
         Raises:
             NonFiniteError: the features have become NaN or Inf; the scalars are stored all the same.
-            InputError: the observer is closed, or a scalar is not a number.
+            InputError: the observer is closed, a scalar or the epoch is not a number, or the step no whole one.
             RunError: the record cannot be written, and on_error is "raise".
         """
         self._check_open()
+        epoch, step = self._checked_moment(epoch, step)
         if self._watch.idle:
             self._asked = None if step is None else float(step)
             return None
@@ -225,16 +231,20 @@ class Observer(Recording):
             epoch: epochs trained so far.
             step: optimizer steps so far.
         """
+        epoch, step = read_moment(epoch, step)
         at = step if self.every_steps is not None or epoch is None else epoch
         if at is None:
             raise InputError("is_due() got no moment; pass epoch=, or step= with every_steps")
         return self._schedule.due_since(self._asked, float(at))
 
-    def _due_now(self, position: float, step: int | None) -> bool:
-        if self.every_steps is None:
-            return self._schedule.due(position)
-        if step is None:
+    def _checked_moment(self, epoch: Any, step: Any) -> tuple[float | None, int | None]:
+        if self.every_steps is not None and step is None:
             raise InputError("every_steps counts optimizer steps; pass step= to record()")
+        return read_moment(epoch, step)
+
+    def _due_now(self, position: float, step: int | None) -> bool:
+        if step is None or self.every_steps is None:
+            return self._schedule.due(position)
         due = self._schedule.due_since(self._asked, step)
         self._asked = float(step)
         return due
@@ -248,7 +258,7 @@ class Observer(Recording):
         try:
             if self._due_now(position, step):
                 for name in self._splits:
-                    measurements[name], features = self._measured_split(name)
+                    measurements[name], features = self._of_split(self._measured_split, name)
                     shown |= {} if features is None else {name: features}
                 self._measured += 1
         except PhiscopeError:
@@ -264,8 +274,7 @@ class Observer(Recording):
         return {name: getattr(self, name) for name in names}
 
     def _check_initial(self) -> None:
-        if isinstance(self.initial, str) and self.initial != "now":
-            raise InputError(f"initial={self.initial!r}; expected 'now', tensors by name, or None")
+        check_initial(self.initial, own_tensors(self._network))
         if self._watch.crew.sharded and isinstance(self.initial, Mapping):
             raise InputError("FSDP holds the weights in parts, which no others can stand in for; pass initial=None")
 
@@ -273,31 +282,13 @@ class Observer(Recording):
         """The state that features are compared with; the writing rank knows it, and lends it to the others."""
         if self.initial is None or self._watch.crew.sharded:
             return None
-        known = self._watch.crew.attempt(self._known_initial, self._network)
+        own = own_tensors(self._network)
+        task = partial(initial_state, self._writer, own, self.initial, resume=self.resume)
+        known = self._watch.crew.attempt(task, self._network)
         if self.resume and self._watch.crew.exchange is not None:
             known = self._watch.crew.exchange.lent(known, 0)
-            known = (
-                None if known is None else {name: tensor.to(self._device_of(name)) for name, tensor in known.items()}
-            )
+            known = None if known is None else {name: tensor.to(own[name].device) for name, tensor in known.items()}
         return known
-
-    def _known_initial(self) -> Mapping[str, Tensor] | None:
-        own = own_tensors(self._network)
-        writer = self._writer
-        stored = load_initial(writer.path, own) if self.resume and isinstance(writer, RunWriter) else None
-        if isinstance(self.initial, Mapping):
-            known = {name: tensor.detach().clone() for name, tensor in self.initial.items()}
-        elif stored is not None or (isinstance(writer, RunWriter) and writer.n_records):
-            # Where a run kept nothing, its model has moved since: it must not pass for the initial one.
-            return stored
-        else:
-            known = {name: tensor.clone() for name, tensor in own.items()}
-        if isinstance(writer, RunWriter) and not writer.n_records:
-            save_initial(writer.path, known)
-        return known
-
-    def _device_of(self, name: str) -> torch.device:
-        return own_tensors(self._network)[name].device
 
     def _taken_apart(self) -> tuple[FeatureMap, Batch] | None:
         """The network on a first batch; None on a rank that has none."""
@@ -362,6 +353,15 @@ class Observer(Recording):
                 self._initial_words[name] = measured.regime
         extras = {name: one.extras(measurements[name]) for name, one in shown.items()}
         self._writer.append(position, step, numbers, measurements, extras)
+
+    def _of_split(self, read: Callable[[str], T], name: str) -> T:
+        try:
+            return read(name)
+        except NonFiniteError as error:
+            if len(self._splits) == 1:
+                raise
+            # Which of the data sets holds the row is the first thing to know.
+            raise NonFiniteError(f"split {name!r}: {error}", where=error.where, batch=error.batch) from error
 
     def _measured_split(self, name: str) -> tuple[Measurement, Shown | None]:
         data, gallery, crew = self._splits[name], self._galleries[name], self._watch.crews[name]

@@ -31,7 +31,9 @@ from phiscope.observe.desk import OnError
 from phiscope.observe.listeners import Chosen
 from phiscope.observe.ranks import SilentWriter, Writer, watch_of
 from phiscope.observe.recording import Recording, as_numbers, header_of, leave_nothing
+from phiscope.observe.settings import check_values
 from phiscope.runs import KEPT_EIGENVECTORS, RunWriter
+from phiscope.runs.units import read_moment
 
 _MOVING = (
     "the features were gathered from {} forward passes of the training while the weights changed{}; they are not "
@@ -117,6 +119,7 @@ class PassiveObserver(Recording):
     alerts: Iterable[Alert] = ()
 
     def __post_init__(self) -> None:
+        check_values(vars(self))
         self._begin(background=self.background, on_error=self.on_error)
         if self.targets is not None and not callable(self.targets):
             raise InputError("targets of a passive observer come with each batch; pass None or a function of the batch")
@@ -213,10 +216,11 @@ class PassiveObserver(Recording):
 
         Raises:
             EmptyDataError: only one sample has passed.
-            InputError: the observer is closed, or a scalar is not a number.
+            InputError: the observer is closed, a scalar or the epoch is not a number, or the step no whole one.
             RunError: the record cannot be written, and on_error is "raise".
         """
         self._check_open()
+        epoch, step = read_moment(epoch, step)
         if self._watch.idle:
             return None
         numbers = as_numbers(scalars)

@@ -1,10 +1,11 @@
-"""The probe data of an observer by split, and what a run that goes on knows of them."""
+"""The probe data of an observer by split, the state it began with, and what a run that goes on knows of them."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from torch import Tensor
 
 from phiscope.errors import InputError
 from phiscope.inputs.order import check_order
@@ -12,27 +13,9 @@ from phiscope.inputs.prepared import unprepared
 from phiscope.metrics.regime import Regime
 from phiscope.observe.ranks import Writer
 from phiscope.runs import RunWriter, open_run
+from phiscope.runs.initial import load_initial, save_initial
 
 _MODEL_INPUTS = frozenset({"labels", "input_ids", "pixel_values", "attention_mask", "inputs_embeds", "input_values"})
-
-
-def check_settings(settings: Iterable[str], known: Iterable[str], of: str) -> None:
-    """Refuse a setting that observers do not have, and offer the nearest.
-
-    Args:
-        settings: names that were given.
-        known: names that there are.
-        of: whose settings, as "an observer".
-
-    Raises:
-        InputError: one of them is not known.
-    """
-    names = sorted(known)
-    for name in settings:
-        if name not in names:
-            nearest = difflib.get_close_matches(name, names, n=1)
-            offer = f"did you mean {nearest[0]}?" if nearest else f"expected some of {', '.join(names)}"
-            raise InputError(f"{of} has no setting {name!r}; {offer}")
 
 
 def named_splits(probe_data: Any, targets: Any = None) -> dict[str, Any]:
@@ -66,3 +49,28 @@ def initial_words(writer: Writer) -> dict[str, Regime | None]:
     records = open_run(writer.path).records
     measured = {} if not records else {name: records[0].measurement(name) for name in records[0].splits}
     return {name: one.regime for name, one in measured.items() if one.evidence is not None and one.evidence.is_start}
+
+
+def initial_state(
+    writer: Writer, own: Mapping[str, Tensor], given: Mapping[str, Tensor] | str | None, *, resume: bool
+) -> Mapping[str, Tensor] | None:
+    """The state that features are compared with, kept in a run that begins; None where a run that goes on kept none.
+
+    Args:
+        writer: of the run.
+        own: parameters and buffers as they are now.
+        given: the observer's ``initial``, not None.
+        resume: whether a run may be there.
+    """
+    stored = load_initial(writer.path, own) if resume and isinstance(writer, RunWriter) else None
+    if isinstance(given, Mapping):
+        # What is not given is as it is now: a run whose state lacks tensors could not be resumed.
+        known = {name: given.get(name, tensor).detach().clone() for name, tensor in own.items()}
+    elif stored is not None or (isinstance(writer, RunWriter) and writer.n_records):
+        # Where a run kept nothing, its model has moved since: it must not pass for the initial one.
+        return stored
+    else:
+        known = {name: tensor.clone() for name, tensor in own.items()}
+    if isinstance(writer, RunWriter) and not writer.n_records:
+        save_initial(writer.path, known)
+    return known

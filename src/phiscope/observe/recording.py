@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 from torch import Tensor, nn
 
-from phiscope.errors import AlertError, InputError, RunError
+from phiscope.errors import AlertError, InputError, RunError, named_kind
 from phiscope.measurement.record import Measurement
 from phiscope.network import FeatureMap
 from phiscope.network.batch import Batch
@@ -23,6 +23,8 @@ from phiscope.observe.decoding import class_names_of
 from phiscope.observe.desk import OnError, desk_for
 from phiscope.observe.listeners import Chosen, Listeners, chosen_listeners, listeners_of
 from phiscope.observe.ranks import Watch, Writer
+from phiscope.runs.opening import check_class_names
+from phiscope.runs.units import read_moment
 from phiscope.runs.writing import check_status
 from phiscope.trackers import is_own
 
@@ -109,7 +111,9 @@ def header_of(
     own = dict(own or {})
     if own.get("class_names") is not None:
         with isolated(network):
-            own["class_names"] = class_names_of(own["class_names"], feature_map.rows(batch).n_outputs)
+            n_outputs = feature_map.rows(batch).n_outputs
+        own["class_names"] = class_names_of(own["class_names"], n_outputs)
+        check_class_names(own["class_names"], n_outputs)
     targets = batch.targets
     first = next((value for value in (*batch.args, *batch.kwargs.values()) if isinstance(value, Tensor)), None)
     shape = None if first is None else list(first.shape[1:])
@@ -180,9 +184,10 @@ class Recording:
             scalars: numbers, such as eval_loss=0.2; a name that is there already gets the new value.
 
         Raises:
-            InputError: the observer is closed, or a scalar is not a number.
+            InputError: the observer is closed, a scalar or the epoch is not a number, or the step no whole one.
         """
         self._check_open()
+        epoch, step = read_moment(epoch, step)
         if self._watch.idle:
             return
         numbers = as_numbers(scalars)
@@ -384,4 +389,4 @@ def as_number(name: str, value: Any) -> float:
     try:
         return float(value.detach() if isinstance(value, Tensor) else value)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"the scalar {name!r} is a {type(value).__name__}, not one number") from error
+        raise InputError(f"the scalar {name!r} is {named_kind(value)}, not one number") from error

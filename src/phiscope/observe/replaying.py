@@ -20,8 +20,8 @@ from phiscope.network.hooks import own_tensors
 from phiscope.network.isolation import unwrapped
 from phiscope.observe.checkpoints import Checkpoint, checkpoints_of
 from phiscope.observe.observer import Observer
-from phiscope.observe.probes import check_settings
 from phiscope.observe.ranks import SilentWriter, Writer
+from phiscope.observe.settings import check_settings, check_values
 from phiscope.observe.weights import borrowed, fitted, weights_in
 from phiscope.runs import Run, open_run
 from phiscope.runs.initial import load_initial
@@ -79,7 +79,7 @@ def replay(
         >>> [record.epoch for record in replay(net, f"{folder}/*.pt", probe, folder / "run").records]
         [0.0, 1.0]
     """
-    _check(settings, jobs)
+    _check(settings, run, jobs)
     found = checkpoints_of(checkpoints)
     there = _there(Path(run), found)
     left = [one for one in found if _place(one) not in there]
@@ -95,8 +95,9 @@ def replay(
     return open_run(run)
 
 
-def _check(settings: Mapping[str, Any], jobs: int) -> None:
+def _check(settings: Mapping[str, Any], run: Any, jobs: int) -> None:
     check_settings(settings, {row.name for row in dataclasses.fields(Observer)} - _FIXED, "a replay")
+    check_values({**settings, "run": run})
     if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
         raise InputError(f"jobs={jobs!r}; expected a number of processes, 1 or more")
     if jobs > 1:

@@ -57,12 +57,14 @@ class Schedule:
         return _last_logarithmic(now) > before
 
 
-def schedule(every: str | int | Iterable[float]) -> Schedule:
+def schedule(every: str | int | Iterable[float], *, name: str = "every", otherwise: str = "epochs") -> Schedule:
     """Read a schedule.
 
     Args:
         every: "epoch" = always; a number k = at multiples of k; "log" = 0, 1, 2, 3, 5, 10, 20, 30, 50, 100, ...;
             an iterable of epochs = exactly at these.
+        name: of the setting, for the error.
+        otherwise: what else it may be, for the error.
 
     Raises:
         InputError: something else.
@@ -81,7 +83,8 @@ def schedule(every: str | int | Iterable[float]) -> Schedule:
         chosen = list(every)
         if all(isinstance(epoch, (int, float)) for epoch in chosen):
             return Schedule(chosen=frozenset(float(epoch) for epoch in chosen))
-    raise InputError(f"every={every!r} is no schedule; expected 'epoch', 'log', a positive integer or epochs")
+    kinds = "'log', a positive integer" if name == "every_steps" else "'epoch', 'log', a positive integer"
+    raise InputError(f"{name}={every!r} is no schedule; expected {kinds} or {otherwise}")
 
 
 def steps_schedule(every_steps: str | int | Iterable[float]) -> Schedule:
@@ -96,12 +99,7 @@ def steps_schedule(every_steps: str | int | Iterable[float]) -> Schedule:
     """
     if every_steps == "epoch":
         raise InputError("every_steps='epoch' counts no steps; expected 'log', a positive integer or steps")
-    try:
-        return schedule(every_steps)
-    except InputError as error:
-        raise InputError(
-            f"every_steps={every_steps!r} is no schedule; expected 'log', a positive integer or steps"
-        ) from error
+    return schedule(every_steps, name="every_steps", otherwise="steps")
 
 
 def _last_logarithmic(moment: float) -> float:

@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from phiscope.errors import InputError
+from phiscope.errors import InputError, named_kind
 
 NESTS = ("state_dict", "model_state_dict", "model", "module", "net", "network", "weights", "params")
 """Under these names a training's own file keeps the network's weights."""
@@ -147,7 +147,7 @@ def _torch_content(path: Path) -> Mapping[str, Any]:
         # Mapped: only what is looked at is read. Files older than torch 1.6 cannot be.
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     if not isinstance(content, Mapping):
-        raise InputError(f"{path} holds a {type(content).__name__}, not weights by name; save model.state_dict()")
+        raise InputError(f"{path} holds {named_kind(content)}, not weights by name; save model.state_dict()")
     return content
 
 

@@ -318,7 +318,7 @@ def _scalars(run: Run) -> dict[str, list[float | None]]:
 
 def sample_data(run: Run, split: str) -> dict[str, Any] | None:
     """The gallery samples of one split: one picture, or words; None when the run kept none."""
-    gallery = run.gallery(split)
+    gallery = None if split in run.damaged_galleries else run.gallery(split)
     if gallery is None or not len(gallery.inputs):
         return None
     images = as_images(gallery.inputs) if run.header.get("image", True) and gallery.words is None else None

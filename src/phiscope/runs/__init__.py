@@ -15,7 +15,7 @@
     initial.py  the network at its start, kept in the run
     gallery.py  the samples that eigenfunctions are shown on
     groups.py   runs that differ only by their seed, as one
-    units.py    whether a run counts its records in epochs, in optimizer steps, or in widths
+    units.py    epochs and steps as they are handed in; whether a run counts epochs, optimizer steps, or widths
     alerts.py   what led to an alert, kept with the run
     lock.py     one writer at a time; a kill lets go
     dataset.py  a run as one labelled xarray data set

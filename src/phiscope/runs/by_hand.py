@@ -10,10 +10,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from phiscope.errors import InputError, RunExistsError
+from phiscope.errors import InputError, RunExistsError, named_kind
 from phiscope.measurement.record import Measurement
 from phiscope.runs import layout
+from phiscope.runs.opening import OWNED, check_class_names, check_header, folder_of
 from phiscope.runs.reading import Run, open_run
+from phiscope.runs.units import AXIS, read_epoch
 from phiscope.runs.writing import RunWriter
 
 SPLIT = "probe"
@@ -60,14 +62,17 @@ def write_run(
         >>> [record.epoch for record in run.records], run.status
         ([0.0, 1.0, 2.0], 'completed')
     """
-    _refuse_what_is_there(Path(path))
+    check_header(header, OWNED - {AXIS})  # a sweep says what its records count
+    _refuse_what_is_there(folder_of(path))
     checked = _checked(items)
     if not isinstance(items, Iterator):
         checked = iter(list(checked))
     first = next(checked, None)
     if first is None:
         raise InputError("a run came without any measurement; pass at least one (epoch, measurement)")
-    writer = RunWriter.create(path, _header(first) | dict(header or {}), keep_eigenvectors=keep_eigenvectors)
+    whole = _header(first) | dict(header or {})
+    check_class_names(whole["class_names"], next(iter(first.measurements.values())).n_outputs)
+    writer = RunWriter.create(path, whole, keep_eigenvectors=keep_eigenvectors)
     try:
         for item in chain([first], checked):
             writer.append(item.epoch, None, item.scalars, item.measurements)
@@ -104,7 +109,7 @@ def _refuse_what_is_there(folder: Path) -> None:
 def _checked(items: Iterable[Any]) -> Iterator[_Item]:
     if isinstance(items, (str, bytes, Mapping, Measurement)) or not isinstance(items, Iterable):
         raise InputError(
-            f"a run came as a {type(items).__name__}, expected a list of (epoch, measurement), one for each record"
+            f"a run came as {named_kind(items)}, expected a list of (epoch, measurement), one for each record"
         )
     last = -math.inf
     for index, item in enumerate(items):
@@ -122,25 +127,17 @@ def _item(item: Any, index: int) -> _Item:
     if not isinstance(item, (tuple, list)) or len(item) not in (2, 3):
         size = f" of {len(item)}" if isinstance(item, (tuple, list)) else ""
         raise InputError(
-            f"item {index} is a {type(item).__name__}{size}, expected (epoch, measurement) or (epoch, measurement, "
-            "scalars)"
+            f"item {index} is {named_kind(item)}{size}, expected (epoch, measurement) or (epoch, measurement, scalars)"
         )
     epoch, measured, scalars = item if len(item) == 3 else (*item, {})
-    if isinstance(epoch, (bool, str, bytes)) or not _is_finite(epoch):
-        raise InputError(f"item {index} has epoch {epoch!r}, expected a finite number: the epochs trained so far")
-    if not isinstance(scalars, Mapping):
-        raise InputError(
-            f"item {index} has a {type(scalars).__name__} as scalars, expected a mapping from name to number"
-        )
-    layout.pack_numbers(scalars, f"item {index}: the scalar")
-    return _Item(epoch=float(epoch), measurements=_by_split(measured, index), scalars=scalars)
-
-
-def _is_finite(epoch: Any) -> bool:
     try:
-        return math.isfinite(epoch)
-    except (TypeError, ValueError, OverflowError):
-        return False
+        at = read_epoch(epoch)
+    except InputError as error:
+        raise InputError(f"item {index}: {error}") from error
+    if not isinstance(scalars, Mapping):
+        raise InputError(f"item {index} has {named_kind(scalars)} as scalars, expected a mapping from name to number")
+    layout.pack_numbers(scalars, f"item {index}: the scalar")
+    return _Item(epoch=at, measurements=_by_split(measured, index), scalars=scalars)
 
 
 def _by_split(measured: Any, index: int) -> Mapping[str, Measurement]:
@@ -149,7 +146,7 @@ def _by_split(measured: Any, index: int) -> Mapping[str, Measurement]:
     for split, measurement in by_split.items():
         if not isinstance(measurement, Measurement):
             raise InputError(
-                f"item {index} holds a {type(measurement).__name__} for {split!r}, expected a Measurement as "
+                f"item {index} holds {named_kind(measurement)} for {split!r}, expected a Measurement as "
                 "diagonalize or measure gives it, or {split: measurement}"
             )
         if not isinstance(split, str) or not split:

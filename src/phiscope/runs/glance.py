@@ -48,7 +48,7 @@ def glance(folder: Path, before: Glance | None = None) -> Glance:
     header = layout.read_header(folder)
     known = None if before is None or before.lines is None else read_appended(folder, before.lines, lightened)
     lines = read_lines(folder, lightened) if known is None else known
-    run = run_of(folder, header, lines, () if before is None else before.run.records)
+    run = run_of(folder, header, lines, () if before is None else before.run.records, looks=False)
     # A run that is being written may have ended, but one that has ended seldom goes on.
     return Glance(run=run, lines=lines if run.status == UNFINISHED else None)
 

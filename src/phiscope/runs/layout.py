@@ -6,11 +6,12 @@ import json
 import math
 import os
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from phiscope.archive import is_file, parsed, read_bytes, write_atomically, writing
+from phiscope.archive import check_arrays, is_file, parsed, read_bytes, write_atomically, writing
 from phiscope.errors import InputError, RunFormatError
 
 FORMAT_VERSION = 2
@@ -28,6 +29,15 @@ LARGEST_TEXT = 2**26
 
 KEPT_EIGENVECTORS = 64
 """So many leading eigenvectors of each operator a run keeps unless told otherwise: all that a picture shows."""
+
+SHOWN_WARNINGS = 20
+"""So many records that cannot be read are named; the others are counted."""
+
+MOST_SPLITS = 1000
+"""So many splits a header may name."""
+
+STATUSES = ("completed", "interrupted", "failed")
+"""How a run may end: by itself, stopped by somebody, or by an error."""
 
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -129,6 +139,67 @@ def read_header(folder: Path) -> dict[str, Any]:
             f"{FORMAT_VERSION}: upgrade phiscope to open it"
         )
     return header
+
+
+def header_problems(header: dict[str, Any]) -> list[str]:
+    """Take out of a header what cannot be used; return what it was, in sentences."""
+    problems = []
+    for key in ("splits", "class_names", "input_shape"):
+        value = header.get(key)
+        if value is not None and not (isinstance(value, list) and all(isinstance(name, str | int) for name in value)):
+            problems.append(f"{key} in {HEADER} is {value!r:.40}, expected a list of names; it is left out")
+            header[key] = None
+        elif key == "splits" and value is not None and len(value) > MOST_SPLITS:
+            problems.append(f"{HEADER} names {len(value)} splits; only those that were measured are shown")
+            header[key] = None
+    return problems
+
+
+_END = {"status": str, "reason": str, "results": dict}
+
+
+def read_end(folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """How a run ended, and what of it cannot be read; a run whose end is damaged still has its records."""
+    path = folder / END
+    try:
+        end = read_object(path) if path.exists() or path.is_symlink() else {}
+    except RunFormatError as error:
+        return {}, [f"how the run ended is not known: {error}"]
+    wrong = [key for key, kind in _END.items() if key in end and not isinstance(end[key], kind)]
+    if end.get("status", STATUSES[0]) not in STATUSES:
+        wrong.append("status")
+    found = {key: value for key, value in end.items() if key not in wrong}
+    return found, [f"{key} in {END} is damaged; it is left out" for key in dict.fromkeys(wrong)]
+
+
+def damage_of(path: Path) -> str:
+    """What is wrong with a file of arrays, by its beginning and its size; empty where nothing is."""
+    try:
+        check_arrays(path)
+    except RunFormatError as error:
+        return str(error)
+    return ""
+
+
+def in_short(sentences: list[str]) -> list[str]:
+    """Sentences about files of one kind, which may be thousands; so many as a reader takes in, and how many more."""
+    more = len(sentences) - SHOWN_WARNINGS
+    return sentences if more <= 0 else [*sentences[:SHOWN_WARNINGS], f"{more} more records are left out like these"]
+
+
+@contextmanager
+def restorable() -> Iterator[None]:
+    """Say of a file that cannot be read what is to be done.
+
+    Raises:
+        RunFormatError: that of the block, with it.
+    """
+    try:
+        yield
+    except RunFormatError as error:
+        raise RunFormatError(
+            f"{error}; copy this file of the run back from where it is whole, the others can be read without it"
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -30,10 +30,6 @@ FARTHEST = 2**53
 """No index, step, epoch or branch lies beyond."""
 
 
-SHOWN_WARNINGS = 20
-"""So many lines that cannot be read are named; the others are counted."""
-
-
 _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
@@ -87,9 +83,10 @@ def read_lines(folder: Path, lighten: Lighten = _whole_line) -> Lines:
         return Lines()
     size = content.rfind(b"\n") + 1
     records, notes, bad = _read(content[:size], lighten)
-    warnings = [f"line {n} of {layout.LINES} cannot be read; that record is left out" for n in bad[:SHOWN_WARNINGS]]
-    if len(bad) > SHOWN_WARNINGS:
-        warnings.append(f"{len(bad) - SHOWN_WARNINGS} more lines of {layout.LINES} cannot be read")
+    shown = layout.SHOWN_WARNINGS
+    warnings = [f"line {n} of {layout.LINES} cannot be read; that record is left out" for n in bad[:shown]]
+    if len(bad) > shown:
+        warnings.append(f"{len(bad) - shown} more lines of {layout.LINES} cannot be read")
     if size < len(content):
         warnings.insert(0, f"the last line of {layout.LINES} was torn while it was written; that record is left out")
     warnings += _apply(notes, records)

@@ -6,13 +6,14 @@ import importlib.metadata
 import os
 import platform
 import uuid
+import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from phiscope.archive import writing
-from phiscope.errors import InputError, RunExistsError, RunFormatError
+from phiscope.errors import InputError, RunExistsError, RunFormatError, named_kind
 from phiscope.runs import alerts, layout
 from phiscope.runs.lines import Lines, read_lines
 from phiscope.version import __version__
@@ -20,10 +21,54 @@ from phiscope.version import __version__
 
 def folder_of(path: str | os.PathLike[str]) -> Path:
     """The folder that a path names; a path that names none is refused."""
-    text = os.fspath(path)
-    if not text or "\0" in text:
-        raise InputError(f"run={text!r} names no folder; give the run a folder of its own, such as 'runs/mine'")
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise InputError(f"run={path!r:.60} names no folder; give the run a folder of its own, such as 'runs/mine'")
     return Path(text)
+
+
+OWNED = frozenset(
+    {"format_version", "id", "phiscope_version", "torch_version", "python_version", "platform", "created", "axis"}
+    | {"splits", "initial_parameters", "input_shape", "image", "passive"}
+)
+"""What phiscope itself says in a header, and reads there again."""
+
+
+def check_header(header: Any, owned: frozenset[str] = OWNED) -> None:
+    """Refuse what cannot be told about a run, before anything is measured.
+
+    Args:
+        header: as a user gave it; None tells nothing.
+        owned: names that it may not have.
+
+    Raises:
+        InputError: it is no mapping, or says what phiscope finds by itself.
+    """
+    if header is not None and not isinstance(header, Mapping):
+        raise InputError(f"header is {named_kind(header)}, expected a mapping such as {{'title': 'my training'}}")
+    taken = sorted(owned & {str(name) for name in header or ()})
+    if taken:
+        raise InputError(
+            f"header has {', '.join(map(repr, taken))}, which phiscope writes itself and reads again; leave it out, or "
+            "give it another name"
+        )
+
+
+def check_class_names(names: Any, n_outputs: int | None) -> None:
+    """Warn of names that cannot be those of the classes: they are shown in order, so that all may be wrong.
+
+    Args:
+        names: as a list, or None.
+        n_outputs: C; None where there are no outputs.
+    """
+    # One output stands for two classes.
+    wrong = names is not None and n_outputs is not None and len(names) not in (n_outputs, 2 if n_outputs == 1 else -1)
+    if wrong:
+        warnings.warn(
+            f"class_names has {len(names)} names and the model {n_outputs} outputs; names are taken in the order of "
+            "the classes, and others stand without one: pass one name for each",
+            stacklevel=2,
+        )
 
 
 def refuse_existing(folder: Path, resume: bool) -> bool:

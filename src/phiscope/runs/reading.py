@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from phiscope.archive import read_arrays
+from phiscope.archive import is_file, read_arrays
 from phiscope.errors import RunError, RunFormatError, UnknownNameError
 from phiscope.measurement.record import Measurement
 from phiscope.runs import layout
@@ -29,14 +29,6 @@ UNFINISHED = "running or killed"
 """Status of a run that has not said how it ended."""
 
 
-MOST_SPLITS = 1000
-"""So many splits a header may name."""
-
-
-STATUSES = ("completed", "interrupted", "failed")
-"""How a run may end: by itself, stopped by somebody, or by an error."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """One moment of a training: the caller's scalars and what was measured on each split.
@@ -47,9 +39,10 @@ class Record:
         step: optimizer steps so far, or None when not counted.
         seconds: seconds since the run began.
         scalars: what the caller recorded, by name, late notes included.
-        splits: the splits measured at this record; empty when only scalars were recorded.
+        splits: the splits measured at this record; empty when only scalars were recorded, or a file is damaged.
         branch: the branch of the run on which it was recorded; 0 unless a training went on from an earlier checkpoint.
         unit: what the run's moments are counted in, "epoch", "step" or "width"; see `at`.
+        damage: what is wrong with a file of this record, in words; empty where nothing is.
     """
 
     index: int
@@ -62,6 +55,7 @@ class Record:
     line: Mapping[str, Any] = field(repr=False)
     branch: int = 0
     unit: Unit = "epoch"
+    damage: str = ""
 
     @property
     def at(self) -> float:
@@ -80,7 +74,8 @@ class Record:
             RunFormatError: the file is missing or damaged.
         """
         path = layout.record_file(self.folder, self.index, self._split(split))
-        return _load_measurement(path, _changed(path))
+        with layout.restorable():
+            return _load_measurement(path, _changed(path))
 
     def numbers(self, split: str | None = None) -> dict[str, float]:
         """Every scalar of one split by its name; opens no file.
@@ -112,18 +107,20 @@ class Record:
         split = self._split(split)
         if split not in self.line.get("extras", ()):
             return {}
-        return read_arrays(layout.record_file(self.folder, self.index, split, ".extras"))[0]
+        with layout.restorable():
+            return read_arrays(layout.record_file(self.folder, self.index, split, ".extras"))[0]
 
     def _split(self, split: str | None) -> str:
-        if not self.splits:
+        splits: tuple[str, ...] = tuple(self.line["numbers"])
+        if not splits:
             raise RunError(
                 f"record {self.index} (epoch {self.epoch:g}) of {self.folder} holds scalars only; "
                 "nothing was measured at it"
             )
         if split is None:
-            return self.splits[0]
-        if split not in self.splits:
-            raise UnknownNameError("split", split, self.splits)
+            return splits[0]
+        if split not in splits:
+            raise UnknownNameError("split", split, splits)
         return split
 
 
@@ -142,6 +139,7 @@ class Run:
         warnings: what a reader has to know, such as a record torn by a kill, or an alert that fired.
         branches: numbers of all branches in the order they began; a resume from an earlier checkpoint begins one.
         shown: the branch whose line of training ``records`` is; the last one unless `branch` gave another.
+        damaged_galleries: splits whose gallery cannot be read; pages do without.
     """
 
     path: Path
@@ -154,6 +152,7 @@ class Run:
     branches: tuple[int, ...] = (0,)
     shown: int = 0
     lines: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    damaged_galleries: frozenset[str] = frozenset()
 
     @property
     def alerts(self) -> tuple[Mapping[str, Any], ...]:
@@ -174,7 +173,7 @@ class Run:
         """
         if number not in self.branches:
             raise UnknownNameError("branch", str(number), map(str, self.branches))
-        records = tuple(_record(self.path, line, self.unit) for line in on_branch(self.lines, number))
+        records = tuple(_record(self.path, line, self.unit, looks=True) for line in on_branch(self.lines, number))
         return replace(self, records=records, shown=number)
 
     @property
@@ -216,7 +215,8 @@ class Run:
         Raises:
             RunFormatError: the file is damaged.
         """
-        return read_gallery(layout.gallery_file(self.path, split))
+        with layout.restorable():
+            return read_gallery(layout.gallery_file(self.path, split))
 
     def figure(
         self, name: str, *, epoch: float | None = None, split: str | None = None, k: tuple[int, int] = (1, 2)
@@ -311,7 +311,9 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     return run_of(folder, header, read_lines(folder))
 
 
-def run_of(folder: Path, header: dict[str, Any], read: Lines, before: Iterable[Record] = ()) -> Run:
+def run_of(
+    folder: Path, header: dict[str, Any], read: Lines, before: Iterable[Record] = (), *, looks: bool = True
+) -> Run:
     """The run that a header and lines make, with how it ended and what alerts there are by now.
 
     Args:
@@ -319,18 +321,25 @@ def run_of(folder: Path, header: dict[str, Any], read: Lines, before: Iterable[R
         header: what its header file says; what cannot be used is taken out.
         read: its lines.
         before: records made earlier; those whose line is the same object are taken as they are.
+        looks: at the files of records and galleries, so that what is damaged is left out.
     """
-    warnings = _header_problems(header)
-    end, problems = _end(folder)
+    warnings = layout.header_problems(header)
+    end, problems = layout.read_end(folder)
     alerts, unread = read_alerts(folder)
     problems += [*unread, *(f"alert: {alert['sentence']}" for alert in alerts)]
     shown = read.records[-1]["branch"] if read.records else 0
     unit = unit_of(header, read.records)
     made = {id(record.line): record for record in before if record.unit == unit}
+    lines = on_branch(read.records, shown)
+    records = tuple(made.get(id(line)) or _record(folder, line, unit, looks=looks) for line in lines)
+    galleries = _damaged_galleries(folder, header, lines) if looks else {}
+    problems += layout.in_short([f"record {one.index} is left out: {one.damage}" for one in records if one.damage])
+    problems += [f"the gallery of {split!r} is left out: {damage}" for split, damage in galleries.items()]
     return Run(
         path=folder,
         header=header,
-        records=tuple(made.get(id(line)) or _record(folder, line, unit) for line in on_branch(read.records, shown)),
+        records=records,
+        damaged_galleries=frozenset(galleries),
         status=end.get("status", UNFINISHED),
         reason=end.get("reason", ""),
         results=end.get("results", {}),
@@ -341,50 +350,32 @@ def run_of(folder: Path, header: dict[str, Any], read: Lines, before: Iterable[R
     )
 
 
-def _header_problems(header: dict[str, Any]) -> list[str]:
-    """Take out of a header what cannot be used; return what it was, in sentences."""
-    problems = []
-    for key in ("splits", "class_names", "input_shape"):
-        value = header.get(key)
-        if value is not None and not (isinstance(value, list) and all(isinstance(name, str | int) for name in value)):
-            problems.append(f"{key} in {layout.HEADER} is {value!r:.40}, expected a list of names; it is left out")
-            header[key] = None
-        elif key == "splits" and value is not None and len(value) > MOST_SPLITS:
-            problems.append(f"{layout.HEADER} names {len(value)} splits; only those that were measured are shown")
-            header[key] = None
-    return problems
-
-
-_END = {"status": str, "reason": str, "results": dict}
-
-
-def _end(folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """How a run ended, and what of it cannot be read; a run whose end is damaged still has its records."""
-    path = folder / layout.END
-    try:
-        end = layout.read_object(path) if path.exists() or path.is_symlink() else {}
-    except RunFormatError as error:
-        return {}, [f"how the run ended is not known: {error}"]
-    wrong = [key for key, kind in _END.items() if key in end and not isinstance(end[key], kind)]
-    if end.get("status", STATUSES[0]) not in STATUSES:
-        wrong.append("status")
-    found = {key: value for key, value in end.items() if key not in wrong}
-    return found, [f"{key} in {layout.END} is damaged; it is left out" for key in dict.fromkeys(wrong)]
-
-
-def _record(folder: Path, line: Mapping[str, Any], unit: Unit) -> Record:
+def _record(folder: Path, line: Mapping[str, Any], unit: Unit, *, looks: bool) -> Record:
+    files = [layout.record_file(folder, line["index"], split) for split in line["numbers"]]
+    files += [layout.record_file(folder, line["index"], split, ".extras") for split in line["extras"]]
+    damage = next(filter(None, map(layout.damage_of, files)), "") if looks else ""
     return Record(
         index=line["index"],
         epoch=line["epoch"],
         step=line["step"],
         seconds=line["seconds"],
         scalars=line["scalars"],
-        splits=tuple(line["numbers"]),
+        splits=() if damage else tuple(line["numbers"]),
+        damage=damage,
         folder=folder,
         line=line,
         branch=line["branch"],
         unit=unit,
     )
+
+
+def _damaged_galleries(folder: Path, header: Mapping[str, Any], lines: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """What is wrong with the galleries, by split."""
+    measured = (split for line in lines for split in line["numbers"])
+    splits = dict.fromkeys([*map(str, header.get("splits") or ()), *measured])
+    files = {split: layout.gallery_file(folder, split) for split in splits}
+    found = {split: layout.damage_of(path) for split, path in files.items() if is_file(path)}
+    return {split: damage for split, damage in found.items() if damage}
 
 
 # A page asks for the same record several times; a long run must not stay in memory as a whole.

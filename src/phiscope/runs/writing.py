@@ -22,7 +22,7 @@ from phiscope.runs.journal import Journal
 from phiscope.runs.lines import read_lines
 from phiscope.runs.lock import WriterLock
 from phiscope.runs.opening import begun, folder_of, free_index, now, refuse_existing, reopened
-from phiscope.runs.reading import STATUSES
+from phiscope.runs.units import read_epoch, read_moment, read_step
 from phiscope.version import __version__
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -128,10 +128,11 @@ class RunWriter:
             with_bands: make the bands of this record now, whether or not it will be the last.
 
         Raises:
-            InputError: a scalar is not a number, or an array cannot be stored.
+            InputError: the epoch or a scalar is not a number, the step no whole one, or an array cannot be stored.
             RunWriteError: the disk is full, or the folder gone or read-only.
             RunLockedError: somebody else writes this run.
         """
+        epoch, step = read_epoch(epoch), None if step is None else read_step(step)
         self._check_place()
         extras = extras or {}
         place = self._line.place(epoch, step)
@@ -144,7 +145,7 @@ class RunWriter:
             **({"absorbs": [moment.index for moment in early]} if early else {}),
         }
         place = replace(place, moments=tuple(moment for moment in place.moments if moment not in early))
-        moment = Moment(self.n_records, float(epoch), step)
+        moment = Moment(self.n_records, epoch, step)
         text = self._text(
             place,
             moment,
@@ -171,16 +172,17 @@ class RunWriter:
             scalars: the caller's numbers.
 
         Raises:
-            InputError: a scalar is not a number, or neither epoch nor record is there.
+            InputError: a scalar, the epoch or the step is not a number, or neither epoch nor record is there.
             RunWriteError: see `append`.
             RunLockedError: see `append`.
         """
+        epoch, step = read_moment(epoch, step)
         self._check_place()
         packed = layout.pack_numbers(scalars, "the scalar")
         last = self._line.last
         if epoch is None and last is None:
             raise InputError("a note came before any record and says no epoch; pass epoch=")
-        at = float(epoch) if epoch is not None else last.epoch if last is not None else 0.0
+        at = epoch if epoch is not None else last.epoch if last is not None else 0.0
         moment = self._line.known(at, step)
         if moment is not None and moment.early is None:
             self._journal.append(layout.to_text({"note": moment.index, "scalars": packed}, "a note"), _nothing)
@@ -325,7 +327,7 @@ def check_status(status: str) -> None:
     Raises:
         InputError: it is none of the three.
     """
-    if status not in STATUSES:
+    if status not in layout.STATUSES:
         raise InputError(f"a run ends 'completed', 'interrupted' or 'failed', got {status!r}")
 
 

@@ -251,7 +251,6 @@ def _header(study: Study, data: StudyData, network: StudyNetwork, epochs: int, s
         "model": type(study.network).__name__.removesuffix("Settings"),
         "data": data.description,
         "class_names": None if data.class_names is None else list(data.class_names),
-        "initial_parameters": sum(parameter.numel() for parameter in network.parameters()),
         "settings": {**study.settings(), "epochs": epochs, "seed": seed},
     }
 

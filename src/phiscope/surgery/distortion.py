@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from phiscope.errors import InputError, UnknownNameError
+from phiscope.errors import InputError, UnknownNameError, named_kind
 from phiscope.measurement.record import Measurement, as_measurement
 
 Mode = Literal["block", "element", "channel", "eigen"]
@@ -239,7 +239,7 @@ def _checked(consumer: nn.Module) -> nn.Module:
     weight = getattr(consumer, "weight", None)
     if not isinstance(weight, Tensor) or weight.ndim < 2:
         raise InputError(
-            f"consumer is a {type(consumer).__name__}; expected the nn.Linear or convolution that reads the map"
+            f"consumer is {named_kind(consumer)}; expected the nn.Linear or convolution that reads the map"
         )
     return consumer
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from phiscope.errors import InputError
+from phiscope.errors import InputError, named_kind
 from phiscope.network.layer_calls import Place
 from phiscope.network.layer_reading import LayerReading
 from phiscope.network.output_layout import tensor_at
@@ -99,6 +99,6 @@ def _put(output: Any, place: Place, tensor: Tensor, key: str) -> Any:
     if type(output) is dict:
         return {**output, first: _put(output[first], rest, tensor, key)}
     raise InputError(
-        f"layer {key!r} returns a {type(output).__name__}, which cannot be put together again with another tensor; "
+        f"layer {key!r} returns {named_kind(output)}, which cannot be put together again with another tensor; "
         "name a layer inside it that returns a tensor"
     )

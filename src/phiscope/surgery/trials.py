@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phiscope.errors import EmptyDataError, InputError
+from phiscope.errors import EmptyDataError, InputError, named_kind
 from phiscope.inputs.batches import batches_of, peeked
 from phiscope.linalg.products import product
 from phiscope.measurement.record import Measurement
@@ -246,7 +246,7 @@ def _planned(tried: Tried, layer: nn.Module, call: str, choice: ReadingChoice) -
 
 def _call_of(calls: list[ModuleCall], layer: nn.Module, call: str) -> ModuleCall:
     if not calls:
-        raise InputError(f"the layer, a {type(layer).__name__}, does not run in the first batch")
+        raise InputError(f"the layer, {named_kind(layer)}, does not run in the first batch")
     keys = [one.key for one in calls]
     wanted = f"{calls[0].name}@{call}" if call else calls[0].name
     if wanted not in keys:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phiscope.errors import InputError
+from phiscope.errors import InputError, named_kind
 from phiscope.inputs.batches import batches_of, peeked
 from phiscope.linalg.products import squared_lengths
 from phiscope.measurement.measure import measure
@@ -145,10 +145,10 @@ def _linear(module: nn.Module, what: str) -> nn.Linear:
         return module
     if isinstance(module, nn.modules.conv._ConvNd):
         raise InputError(
-            f"the {what} is a {type(module).__name__}: channels are scored (score_units of what "
+            f"the {what} is {named_kind(module)}: channels are scored (score_units of what "
             "phiscope.measure_layers gives), but only units of nn.Linear are removed here"
         )
-    raise InputError(f"the {what} is a {type(module).__name__}; expected an nn.Linear")
+    raise InputError(f"the {what} is {named_kind(module)}; expected an nn.Linear")
 
 
 def _before(network: nn.Module, reader: nn.Module) -> nn.Module:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phiscope.errors import EmptyDataError, InputError, NonFiniteError
+from phiscope.errors import EmptyDataError, InputError, NonFiniteError, named_kind
 from phiscope.network.batch import BatchReader
 from phiscope.network.hooks import Caller, LayerCall, listening
 from phiscope.network.isolation import isolated, placement, unwrapped
@@ -114,7 +114,7 @@ def _only_linear(model: nn.Module) -> dict[str, nn.Module]:
         if linear_kind(module) == "linear":
             linear[name] = module
         elif own and not any(name.startswith(f"{other}.") for other in linear):
-            raise InputError(f"{name or 'the model'!r} is a {type(module).__name__}, and {SCOPE}")
+            raise InputError(f"{name or 'the model'!r} is {named_kind(module)}, and {SCOPE}")
     if len(linear) < 2:
         raise InputError(f"{type(model).__name__} has {len(linear)} linear layers, expected two or more: {SCOPE}")
     return linear
@@ -124,7 +124,7 @@ def _normal_rows(linear: Mapping[str, nn.Module]) -> Tensor:
     first = next(iter(linear.values()))
     width = getattr(first, "in_features", None)
     if not isinstance(width, int):
-        raise InputError(f"how many inputs a {type(first).__name__} takes cannot be read; pass inputs=")
+        raise InputError(f"how many inputs {named_kind(first)} takes cannot be read; pass inputs=")
     return torch.randn(64, width, generator=torch.Generator().manual_seed(0))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError
+from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError, named_kind
 from phiscope.inputs.arrays import as_array
 from phiscope.metrics.movement import kernel_distance, squared_parameter_norm
 from phiscope.network.batch import Batch, BatchReader
@@ -123,7 +123,7 @@ def _blockwise(jacobian: Jacobian, n: int, size: int, product: str) -> FloatArra
 def _first_output(output: Any) -> Tensor:
     for _, tensor in tensors_in(output):
         return tensor
-    raise InputError(f"the model returns a {type(output).__name__} without a floating tensor, expected outputs f(x)")
+    raise InputError(f"the model returns {named_kind(output)} without a floating tensor, expected outputs f(x)")
 
 
 def _width(model: nn.Module, batch: Batch) -> int:

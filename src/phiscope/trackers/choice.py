@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from phiscope.errors import InputError, MissingDependencyError, UnknownNameError
+from phiscope.errors import InputError, MissingDependencyError, UnknownNameError, named_kind
 from phiscope.trackers.mlflow import mlflow_of, open_mlflow
 from phiscope.trackers.tensorboard import TensorBoard, open_tensorboard
 from phiscope.trackers.tracker import Called, LoggerTracker, Place, Tracker
@@ -83,7 +83,7 @@ def _given(one: Any) -> Opening:
     tracker = one if isinstance(one, Tracker) else _of_client(one)
     if tracker is None:
         raise InputError(
-            f"a {type(one).__name__} is no tracker; expected a name ({', '.join(NAMES)}), a SummaryWriter, a run of "
+            f"{named_kind(one)} is no tracker; expected a name ({', '.join(NAMES)}), a SummaryWriter, a run of "
             "wandb, MLflow or Trackio, (MlflowClient, run_id), a logger of Lightning, a phiscope.trackers.Tracker, or "
             "a function of (numbers, at)"
         )
