@@ -24,6 +24,7 @@ MADE = {
     "RunWriteError": lambda kind: kind("text", path="runs/a/header.json", reason="No space left on device"),
     "HeadError": lambda kind: kind("text", candidates=("a", "b")),
 }
+MADE["ReachError"] = MADE["NonFiniteError"]
 MADE["NoHeadError"] = MADE["AmbiguousHeadError"] = MADE["HeadError"]
 
 

@@ -66,7 +66,7 @@ def test_damaged_evidence_is_refused(changed):
 
 @pytest.mark.parametrize("bad", [[], {"value": 1.0}, {"value": 1.0, "error": "x", "freedom": 3}])
 def test_damaged_estimates_are_refused(bad):
-    with pytest.raises(RunFormatError, match="m has a Estimate"):
+    with pytest.raises(RunFormatError, match="m has an Estimate"):
         part_from("m", Estimate, bad, {})
 
 

@@ -234,7 +234,7 @@ def test_logits_come_first():
         ("body.1", "Tanh, not a linear layer"),
         ("body", r"inside it are 'body\.0'"),
         (nn.Linear(6, 3), "not a layer of this model"),
-        (3, "head is a int"),
+        (3, "head is an int"),
     ],
 )
 def test_a_wrong_choice_says_what_to_do(head, message):
@@ -249,7 +249,7 @@ def test_a_model_without_linear_layers():
 
 
 def test_an_output_without_tensors():
-    with pytest.raises(HeadError, match="returned a int without"):
+    with pytest.raises(HeadError, match="returned an int without"):
         phiscope.split(Net(lambda net, phi, z: 3), X)
 
 

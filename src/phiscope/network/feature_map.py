@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from phiscope.errors import HeadError, InputError, NonFiniteError
 from phiscope.inputs.arrays import check_reach
 from phiscope.inputs.batches import batches_of, peeked
+from phiscope.inputs.settings import device_of
 from phiscope.network.batch import Batch, BatchReader, with_targets
 from phiscope.network.head import FoundHead, Head, find_head, not_linear
 from phiscope.network.hooks import Caller, LayerCall, listening, replacing, stand_ins
@@ -246,7 +247,7 @@ def split(
         ('2', (5, 3))
     """
     model = unwrapped(model)
-    where = None if device is None else torch.device(device)
+    where = device_of(device)
     with isolated(model, data=data, device=where):
         first, _ = peeked(batches_of(data))
         return split_on(model, first, head=head, device=where)

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from phiscope.errors import AmbiguousHeadError, EmptyDataError, HeadError, NoHeadError
+from phiscope.errors import AmbiguousHeadError, EmptyDataError, HeadError, NoHeadError, named_kind, with_article
 from phiscope.network.batch import Batch
 from phiscope.network.hooks import Caller, LayerCall, listening, replacing
 from phiscope.network.linear_layers import LinearKind, linear_kind, linear_layers, named_layers, unwrapped_name
@@ -216,7 +216,7 @@ def _output_tensors(output: Any, size: int, *, chosen: bool) -> Outputs:
     tensors = [(place, tensor) for place, tensor in tensors_in(output) if tensor.ndim > 0 or size == 1]
     if not tensors and not chosen:
         single = any(True for _ in tensors_in(output))
-        what = f"a single number for {size} inputs (a loss?)" if single else f"a {type(output).__name__}"
+        what = f"a single number for {size} inputs (a loss?)" if single else named_kind(output)
         what = "complex numbers," if isinstance(output, Tensor) and output.is_complex() else what
         raise HeadError(
             f"the model returned {what} without a floating tensor of outputs; expected a tensor, or a tuple, mapping "
@@ -302,7 +302,7 @@ def _chosen(model: nn.Module, layers: Mapping[str, nn.Module], head: nn.Module |
             )
     else:
         raise NoHeadError(
-            f"head is a {type(head).__name__}; expected a layer, its dotted name, or (W, b) with W of shape (C, p)",
+            f"head is {named_kind(head)}; expected a layer, its dotted name, or (W, b) with W of shape (C, p)",
             candidates=layers,
         )
     module = named[name]
@@ -326,7 +326,7 @@ def not_linear(name: str, module: nn.Module, layers: Sequence[str], why: str = "
     inside = [layer for layer in layers if layer and (not name or layer.startswith(name + "."))]
     hint = f"inside it are {_listed(inside[-_SHOWN:])}" if inside else "choose a linear layer"
     return NoHeadError(
-        f"layer {name!r} is a {class_of(module)}, not a linear layer or 1x1 convolution{why}; {hint}",
+        f"layer {name!r} is {with_article(class_of(module))}, not a linear layer or 1x1 convolution{why}; {hint}",
         candidates=inside,
     )
 

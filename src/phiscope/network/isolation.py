@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from phiscope.errors import InputError
+from phiscope.errors import InputError, named_kind
 from phiscope.network.state import KeptParameters, PlainState, Undo, generator_undo, generators_of
 
 
@@ -42,7 +42,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
         True
     """
     if not isinstance(model, nn.Module):
-        raise InputError(f"model is a {type(model).__name__}; expected a torch.nn.Module")
+        raise InputError(f"model is {named_kind(model)}; expected a torch.nn.Module")
     wrappers = (
         nn.DataParallel,
         nn.parallel.DistributedDataParallel,
