@@ -100,7 +100,7 @@ class Answer(dict):
 
 def test_an_answer_that_cannot_be_put_together_again_is_refused():
     one = reading("vectors", "as it is", 5, at={"place": ("hidden",)})
-    with pytest.raises(InputError, match="returns a Answer, which cannot be put together again"):
+    with pytest.raises(InputError, match="returns an Answer, which cannot be put together again"):
         Editor(reading=one, mask=None, owner=None, change=lambda rows: -rows).output(Answer(hidden=seeded(3, 5)))
 
 
