@@ -160,3 +160,32 @@ def test_wrong_use_is_one_sentence():
     conv = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3))
     with pytest.raises(InputError, match="channels are scored"):
         remove_units(conv, (torch.randn(50, 1, 4, 4), torch.arange(50) % 3), keep=3)
+
+
+class Texts(nn.Module):
+    """A block of a transformer: its feed-forward answers at each token, the network once for a text."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.up, self.down = nn.Embedding(20, 8), nn.Linear(8, 16), nn.Linear(16, 8)
+        self.norm, self.head = nn.LayerNorm(8), nn.Linear(8, 3)
+
+    def forward(self, ids):
+        tokens = self.words(ids)
+        return self.head(self.norm(tokens + self.down(nn.functional.gelu(self.up(tokens)))).mean(1))
+
+
+@pytest.mark.parametrize("max_samples", [None, 70])
+def test_a_feed_forward_of_tokens_is_cut_by_its_outputs_with_labels_of_texts(max_samples):
+    torch.manual_seed(0)
+    net, ids, y = Texts().eval(), torch.randint(20, (300, 5)), torch.arange(300) % 3
+    made = remove_units(net, (ids, y), keep=8, layer="up", consumer="down", target="outputs", max_samples=max_samples)
+    assert made.predicted == pytest.approx(made.measured["consumer_change"], rel=1e-4)
+    # Accuracy is of texts.
+    right = (net(ids[:max_samples]).argmax(1) == y[:max_samples]).double().mean()
+    assert made.measured["accuracy_before"] == pytest.approx(float(right))
+    unlabeled = remove_units(net, ids, keep=8, layer="up", consumer="down", target="outputs", max_samples=max_samples)
+    assert unlabeled.kept.tolist() == made.kept.tolist()
+    assert "accuracy" not in unlabeled.measured
+    with pytest.raises(InputError, match=r'at which the consumer answers.*pass target="outputs"'):
+        remove_units(net, (ids, y), keep=8, layer="up", consumer="down")

@@ -134,7 +134,7 @@ def weight_and_bias(module: nn.Module, taken: Tensor) -> tuple[Tensor, Tensor | 
     """
     layer: Any = module
     matrix = _matrix(module)
-    own = _computes_its_own(module)
+    own = computes_its_own(module)
     if own or linear_kind(module) in (None, "probed"):
         weight, bias, linear = _probed(module, taken)
         # A layer that ends in a softmax of its own keeps a matrix all the same; whether it is one is checked on data.
@@ -199,7 +199,7 @@ def _matrix(module: nn.Module) -> Tensor | None:
         kernel = getattr(layer.kernel, "value", layer.kernel)
         return kernel if isinstance(kernel, Tensor) else None
     weight = getattr(module, "weight", None)
-    known = isinstance(module, nn.Linear) and not _computes_its_own(module)
+    known = isinstance(module, nn.Linear) and not computes_its_own(module)
     known = known or _is_conv1d(module) or _is_geometric(module)
     # Not asked for two axes: between passes FSDP holds the matrix flattened and in parts.
     return weight if known and isinstance(weight, Tensor) else None
@@ -218,7 +218,7 @@ def _is_transposed(module: nn.Module) -> bool:
     return _is_conv1d(module) or is_keras(module)
 
 
-def _computes_its_own(module: nn.Module) -> bool:
+def computes_its_own(module: nn.Module) -> bool:
     """Whether a class derived from torch's does something else with the weight: scales, standardizes, quantizes it."""
     if isinstance(module, nn.modules.conv._ConvNd):
         plain: Any = next((kind for kind in _POINTWISE if isinstance(module, kind)), None)
