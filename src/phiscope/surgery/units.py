@@ -93,6 +93,7 @@ def remove_units(
     Source: arXiv:2005.13796 v1 for the choice; the compensation is phiscope's own.
 
     Example:
+        >>> import torch
         >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
         >>> x = torch.randn(200, 4)
         >>> smaller = remove_units(net, (x, torch.arange(200) % 2), keep=3)
