@@ -168,3 +168,29 @@ def test_a_network_that_cannot_be_copied():
     net.handle = (one for one in range(3))
     with pytest.raises(InputError, match="this Sequential cannot be copied"):
         remove_units(net, data, keep=5)
+
+
+class Mute(nn.Module):
+    def __deepcopy__(self, memo):
+        raise MemoryError
+
+    def forward(self, x):
+        return x
+
+
+class Picky(nn.Module):
+    """Raises what is its own where the width is another."""
+
+    def forward(self, x):
+        if x.shape[1] != 20:
+            raise KeyError(x.shape[1])
+        return x
+
+
+def test_what_a_network_raises_of_its_own_is_one_sentence():
+    net, data = trained(Mute())
+    with pytest.raises(InputError, match=r"cannot be copied \(MemoryError: without a word\)"):
+        remove_units(net, data, keep=5)
+    net, data = trained(Picky())
+    with pytest.raises(InputError, match=r"the smaller network does not run: .*\(KeyError: 5\)"):
+        remove_units(net, data, keep=5)
