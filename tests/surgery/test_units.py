@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from phiscope.errors import InputError, UnknownNameError
+from phiscope.errors import InputError, TargetError, UnknownNameError
 from phiscope.surgery import remove_units
 
 
@@ -187,5 +187,18 @@ def test_a_feed_forward_of_tokens_is_cut_by_its_outputs_with_labels_of_texts(max
     unlabeled = remove_units(net, ids, keep=8, layer="up", consumer="down", target="outputs", max_samples=max_samples)
     assert unlabeled.kept.tolist() == made.kept.tolist()
     assert "accuracy" not in unlabeled.measured
-    with pytest.raises(InputError, match=r'at which the consumer answers.*pass target="outputs"'):
+    with pytest.raises(InputError, match=r"one for each place at which it answers.*pass target="):
         remove_units(net, (ids, y), keep=8, layer="up", consumer="down")
+
+
+def test_a_consumer_of_fewer_outputs_than_there_are_classes():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 3), nn.Tanh(), nn.Linear(3, 7))
+    data = (torch.randn(300, 6), torch.arange(300) % 7)
+    with pytest.raises(InputError, match=r"of no more classes than it has outputs.*pass target="):
+        remove_units(net, data, keep=4, layer="0", consumer="2")
+    made = remove_units(net, data, keep=4, layer="0", consumer="2", target="outputs")
+    assert made.predicted == pytest.approx(made.measured["consumer_change"], rel=1e-4)
+    assert 0 <= made.measured["accuracy"] <= 1
+    with pytest.raises(TargetError, match="run from 5 to 11"):
+        remove_units(net, (data[0], data[1] + 5), keep=2)

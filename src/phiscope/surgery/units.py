@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from phiscope.errors import InputError, ShapeError
+from phiscope.errors import InputError, ShapeError, TargetError
 from phiscope.inputs.batches import batches_of, peeked
 from phiscope.inputs.settings import check_max_samples
 from phiscope.linalg.products import squared_lengths
@@ -158,12 +158,14 @@ def _measured(
     targets = _no_targets if target == "outputs" else None
     try:
         return measure(network, data, head=reader, targets=targets, max_samples=max_samples)
-    except ShapeError as error:
+    except (ShapeError, TargetError) as error:
+        # Both speak of the layer that reads as of the network's head, which a named consumer need not be.
         if not named or target == "outputs":
             raise
         raise InputError(
-            "the targets are not one for each place at which the consumer answers, as a text's label is not one for "
-            'each of its tokens; pass target="outputs", which keeps what the consumer answers and needs no targets'
+            "the targets are not what the consumer's answers could be held against: one for each place at which it "
+            "answers (a text's label is not one for each of its tokens), of no more classes than it has outputs; pass "
+            'target="outputs", which keeps what the consumer answers and needs no targets'
         ) from error
 
 
