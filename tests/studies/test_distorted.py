@@ -47,7 +47,7 @@ def test_each_module_reads_the_layer_behind_it():
     net = network()
     modules = distort(net, "distortion", probability=0.2, block=0.4, strength=5.0).modules
     convolutions = [part for part in net.features.modules() if isinstance(part, nn.Conv2d)]
-    assert [module._consumer() for module in modules] == [convolutions[2], net.head]
+    assert [module._consumer.layer for module in modules] == [convolutions[2], net.head]
 
 
 def test_the_same_seed_gives_the_same_training():

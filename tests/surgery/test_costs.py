@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from phiscope.errors import NonFiniteError, ShapeError, TargetError
 from phiscope.surgery.costs import clustering, cost_of, losses_of, paired_means, paired_proportions, right_of
 
 
@@ -22,6 +23,37 @@ def test_losses_are_torchs():
     values = torch.randn(50, 4, dtype=torch.float64)
     assert losses_of(logits.numpy(), values.numpy()) == pytest.approx(((logits - values) ** 2).sum(dim=1).numpy())
     assert right_of(logits.numpy(), values.numpy()) is None
+
+
+def test_targets_of_every_form_are_the_same_targets():
+    torch.manual_seed(0)
+    logits, y = np.random.default_rng(0).standard_normal((50, 4)), np.arange(50) % 4
+    for told in (y[:, None], y.astype(np.uint8), torch.from_numpy(y), y.tolist()):
+        assert right_of(logits, told).tolist() == right_of(logits, y).tolist()
+        assert losses_of(logits, told).tolist() == losses_of(logits, y).tolist()
+    one, sign = logits[:, :1], y > 1
+    assert losses_of(one, sign).tolist() == losses_of(one, sign.astype(int)).tolist()
+    assert losses_of(one, one[:, 0] + 1.0) == pytest.approx(1.0)
+
+
+def test_targets_that_do_not_fit_the_outputs_are_refused():
+    """Labels of other classes were wrong answers or an IndexError, values of other columns numpy's ValueError."""
+    logits, y = np.zeros((6, 3)), np.arange(6) % 3
+    for told in (y + 5, y - 100, np.where(y == 0, -100, y)):
+        for judge in (right_of, losses_of):
+            with pytest.raises(TargetError, match="expected class indices from 0 to 2"):
+                judge(logits, told)
+    with pytest.raises(TargetError, match="expected class indices from 0 to 1"):
+        right_of(logits[:, :1], y)
+    for told in (y.astype(float), np.zeros((6, 2))):
+        with pytest.raises(ShapeError, match=r"value\(s\) a sample and the network has 3 outputs"):
+            losses_of(logits, told)
+    with pytest.raises(ShapeError, match="targets have 5 rows for outputs of 6 samples"):
+        right_of(logits, y[:5])
+    with pytest.raises(TargetError, match=r"targets have shape \(6, 2\)"):
+        right_of(logits, np.zeros((6, 2), dtype=int))
+    with pytest.raises(NonFiniteError, match="targets hold NaN or Inf"):
+        losses_of(logits[:, :1], np.full(6, np.nan))
 
 
 def test_a_cost_is_of_the_same_samples():

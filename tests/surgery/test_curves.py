@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import phiscope
-from phiscope.errors import InputError, ShapeError
+from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError, TargetError
 from phiscope.figures.kept import kept_sheets
 from phiscope.figures.paper.surgery_sheets import curves_sheet
 from phiscope.runs.groups import reach_of
@@ -127,6 +127,52 @@ def test_wrong_use_is_one_sentence(parts):
             made(parts, counts=counts)
     with pytest.raises(ShapeError, match=r"expected \(n, 14\)"):
         cut_curves(m, (net[2].weight, net[2].bias), (features[:, :5], y))
+
+
+def test_targets_are_read_as_measure_reads_them(parts):
+    """Labels (n, 1) once were compared with answers (n,)."""
+    net, _, _, m, (features, y) = parts
+    head, settings = (net[2].weight, net[2].bias), {"counts": [3], "rules": [("greedy", "labels")]}
+    whole = cut_curves(m, head, (features, y), **settings)
+    for told in (y[:, None], y.tolist(), y.numpy().astype(np.uint8)):
+        found = cut_curves(m, head, (features, told), **settings)
+        assert found.whole.tolist() == whole.whole.tolist()
+        assert found.curves[0].accuracy.tolist() == whole.curves[0].accuracy.tolist()
+
+
+def test_samples_that_cannot_be_judged_are_one_sentence(parts):
+    net, _, _, m, (features, y) = parts
+    head = (net[2].weight, net[2].bias)
+    holed = features.clone()
+    holed[7, 2] = torch.nan
+    for samples, error, words in (
+        ((holed, y), NonFiniteError, r"features of the samples hold NaN or Inf \(first in sample 7\)"),
+        ((features, y + 7), TargetError, "run from 7 to 9"),
+        ((features, y - 100), TargetError, "expected class indices from 0 to 2"),
+        ((features, y.double()), ShapeError, "has 3 outputs"),
+        ((features, y[:3]), ShapeError, "and 3 targets"),
+        ((features[:0], y[:0]), EmptyDataError, "no sample came"),
+        (features, InputError, r"expected the pair \(features, targets\)"),
+    ):
+        with pytest.raises(error, match=words):
+            cut_curves(m, head, samples, counts=[3])
+    value = phiscope.diagonalize(features, targets=features[:, 0])
+    one = (net[2].weight[:1], net[2].bias[:1])
+    for constant in (torch.ones(len(y)), torch.full((len(y),), 0.1)):
+        with pytest.raises(TargetError, match="all the same, so no share of their variance"):
+            cut_curves(value, one, (features, constant), counts=[3])
+    with pytest.raises(NonFiniteError, match="targets of the samples hold NaN"):
+        cut_curves(value, one, (features, torch.full((len(y),), torch.nan)), counts=[3])
+
+
+def test_rules_and_counts_of_another_form_are_one_sentence(parts):
+    for rules in (["greedy"], "greedy", [("greedy",)], 3):
+        with pytest.raises(InputError, match=r"expected pairs of rule and target, as \[\('greedy', 'labels'\)"):
+            made(parts, rules=rules, counts=[3])
+    for counts in (5, [[1], [2, 3]], [True], "3"):
+        with pytest.raises(InputError, match="expected numbers of units from 1 to 14"):
+            made(parts, counts=counts)
+    assert made(parts, counts=np.array([8, 3]), rules=[["greedy", "labels"]]).kept.tolist() == [3, 8]
 
 
 def test_the_curve_of_eigenfeatures_needs_all_of_them():

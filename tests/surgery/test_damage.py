@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import phiscope
-from phiscope.errors import InputError, UnknownNameError
+from phiscope.errors import InputError, TargetError, UnknownNameError
 from phiscope.surgery import damage
 
 
@@ -131,9 +131,16 @@ def test_wrong_use_is_one_sentence(parts):
         damage(net, (x, y), m, of="singel")
     with pytest.raises(UnknownNameError, match="kind"):
         damage(net, (x, y), m, kind="delete")
-    for k in ([0], [9], [1.5], [], 3.0):
-        with pytest.raises((InputError, TypeError)):
+    for k in ([0], [9], [1.5], [], 3.0, 3, "12", [True], [[1], [2, 3]]):
+        with pytest.raises(InputError, match="expected numbers of eigenfeatures from 1 to 7"):
             damage(net, (x, y), m, k=k)
+    with pytest.raises(TargetError, match=r"run from 5 to 7.*expected class indices from 0 to 2"):
+        damage(net, (x, y + 5), m, k=[1])
+    with pytest.raises(InputError, match="seed is -1"):
+        damage(net, (x, y), m, k=[1], seed=-1)
+    with pytest.raises(InputError, match="max_samples is 0"):
+        damage(net, (x, y), m, k=[1], max_samples=0)
+    assert damage(net, (x, y), m, k=torch.tensor([2, 1])).k.tolist() == [2, 1]
     with pytest.raises(InputError, match="damage needs targets"):
         damage(net, [x], m)
     with pytest.raises(InputError, match=r"layer '1' gives \(256, 10\), 10 features .* and the measurement has 8"):

@@ -2,6 +2,8 @@
 
 import copy
 import gc
+import io
+import pickle
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from torch import nn
 import phiscope
 from phiscope.errors import InputError, UnknownNameError
 from phiscope.surgery import FeatureDistortion
-from phiscope.surgery.distortion import seed_rate
+from phiscope.surgery.distortion import _toward_channels, seed_rate
 
 MODES = ("block", "element", "channel")
 
@@ -104,7 +106,187 @@ def test_the_consumer_is_held_weakly_and_not_registered():
     assert distort(x).abs().max() > 50 * strong
     del consumer
     gc.collect()
+    # It once went on with a constant in place of the weights.
+    with pytest.raises(InputError, match=r"the consumer, a Linear, is gone.*set_consumer\(layer\)"):
+        distort(x)
+    assert distort.eval()(x) is x
+    distort.train().set_consumer(other := nn.Linear(6, 2))
     assert torch.isfinite(distort(x)).all()
+    assert distort._consumer.layer is other
+    distort.set_consumer(None)
+    assert torch.isfinite(distort(x)).all()
+
+
+def network(consumer=None):
+    torch.manual_seed(0)
+    consumer = consumer or nn.Conv2d(4, 5, 3)
+    distort = FeatureDistortion(0.5, block=2, consumer=consumer, generator=seeded())
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.ReLU(), distort), consumer).train()
+
+
+def saved(net):
+    file = io.BytesIO()
+    torch.save(net, file)
+    file.seek(0)
+    return torch.load(file, weights_only=False)
+
+
+COPIES = {
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda net: pickle.loads(pickle.dumps(net)),  # noqa: S301  its own bytes
+    "torch.save": saved,
+    "twice": lambda net: copy.deepcopy(saved(net)),
+}
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_a_copied_network_reads_its_own_consumer(how):
+    """A copy read the original's layer, a pickle was a TypeError of weakref."""
+    net = network()
+    made, x = COPIES[how](net), torch.randn(2, 3, 8, 8)
+    assert made[1][1]._consumer.layer is made[2] is not net[2]
+    with torch.no_grad():
+        made[2].weight.mul_(1000)
+    for one in (net, made):
+        one[1][1].generator.manual_seed(1)
+    held = net[:2](x)
+    assert (made[:2](x) - held).abs().max() > 50 * held.abs().max()
+    del net
+    gc.collect()
+    assert torch.isfinite(made(x)).all()
+    # The copy's module alone keeps nothing of the copy's network alive.
+    alone = made[1][1]
+    del made, one
+    gc.collect()
+    with pytest.raises(InputError, match="the consumer, a Conv2d, is gone"):
+        alone(torch.randn(2, 4, 6, 6))
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_a_module_that_is_copied_alone_says_that_its_consumer_did_not_come_along(how):
+    net = network()
+    alone, x = COPIES[how](net[1][1]), torch.randn(2, 4, 6, 6)
+    with pytest.raises(InputError, match="copied or loaded without it"):
+        alone(x)
+    alone.set_consumer(net[2])
+    assert torch.isfinite(alone(x)).all()
+    assert copy.copy(net[1][1])._consumer.layer is net[2]
+    bare = COPIES[how](FeatureDistortion(0.5, block=2)).train()
+    assert torch.isfinite(bare(x)).all()
+
+
+def test_a_consumer_that_went_before_the_copy_is_gone_in_it():
+    distort = FeatureDistortion(0.5, block=2, consumer=nn.Conv2d(4, 5, 3)).train()
+    gc.collect()
+    for how in COPIES.values():
+        with pytest.raises(InputError, match="the consumer, a Conv2d, is gone"):
+            how(distort)(torch.randn(2, 4, 6, 6))
+
+
+def by_gradient(layer, given, channel):
+    """Weights from one channel to every output, a row for each: what reads it is what its gradient is."""
+    given = given.clone().requires_grad_(True)
+    rows = []
+    for place in range(layer(given).shape[1]):
+        (made,) = torch.autograd.grad(layer(given)[:, place].flatten(1)[0, -1], given)
+        rows.append(made[0, channel].flatten())
+    return torch.stack(rows)
+
+
+GROUPED = {
+    "transposed": nn.ConvTranspose2d(4, 6, 1, bias=False),
+    "square": nn.ConvTranspose2d(4, 4, 1, bias=False),
+    "transposed, grouped": nn.ConvTranspose2d(4, 6, 1, groups=2, bias=False),
+    "plain": nn.Conv2d(4, 6, 1, bias=False),
+    "grouped": nn.Conv2d(4, 8, 1, groups=2, bias=False),
+    "depthwise": nn.Conv2d(4, 4, 1, groups=4, bias=False),
+    "one dimension": nn.Conv1d(4, 6, 1, groups=2, bias=False),
+}
+
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_channels_are_read_where_the_layer_reads_them(name):
+    """Pointwise, so that an output's gradient at a channel is the weight between them, found without its layout."""
+    layer = GROUPED[name]
+    x = torch.randn(1, 4, *[1] * (2 if isinstance(layer, nn.ConvTranspose2d | nn.Conv2d) else 1))
+    most = _toward_channels(layer, x.shape)
+    assert most.shape == (4, 1)
+    for channel in range(4):
+        weights = by_gradient(layer, x, channel)[:, 0]
+        # Outputs of other groups do not read this channel; only those that do count.
+        reads = weights[weights != 0]
+        assert float(most[channel]) == pytest.approx(float(reads.max()))
+
+
+@pytest.mark.parametrize(
+    ("layer", "positions"),
+    [(nn.Conv2d(4, 8, 3, groups=2), 9), (nn.ConvTranspose2d(4, 6, (2, 3), groups=2), 6), (nn.Linear(4 * 36, 5), 36)],
+)
+def test_each_kernel_position_has_its_own_largest_weight(layer, positions):
+    most = _toward_channels(layer, torch.Size((2, 4, 6, 6)))
+    assert most.shape == (4, positions)
+    weight = layer.weight.detach()
+    if isinstance(layer, nn.Linear):
+        assert most[1].tolist() == weight[:, 36:72].amax(0).tolist()
+    elif isinstance(layer, nn.ConvTranspose2d):
+        assert most[2].tolist() == weight[2].amax(0).flatten().tolist()
+    else:
+        # The third channel is the first of the second group, which the last four outputs read.
+        assert most[2].tolist() == weight[4:, 0].amax(0).flatten().tolist()
+
+
+def test_a_linear_layer_reads_the_map_flattened_pooled_or_in_channels():
+    x = torch.randn(3, 4, 6, 6)
+    for width, positions in ((4, 1), (16, 4), (36, 9), (144, 36)):
+        assert _toward_channels(nn.Linear(width, 2), x.shape).shape == (4, positions)
+        assert torch.isfinite(FeatureDistortion(0.5, block=2, consumer=nn.Linear(width, 2)).train()(x)).all()
+    for consumer, shape in (
+        (nn.Linear(6, 2), (3, 4, 6, 6)),
+        (nn.Linear(288, 2), (3, 4, 6, 6)),
+        (nn.Linear(8, 2), (3, 4, 8)),
+        (nn.Linear(8, 2), (3, 4)),
+        (nn.Conv2d(8, 8, 3, groups=2), (3, 4, 6, 6)),
+        (nn.ConvTranspose2d(5, 4, 3), (3, 4, 6, 6)),
+    ):
+        distort = FeatureDistortion(0.5, block=2, consumer=consumer).train()
+        with pytest.raises(InputError, match="channels and the map has 4; pass the layer that reads it"):
+            distort(torch.randn(*shape))
+
+
+def test_consumers_of_other_libraries_and_lazy_ones():
+    class Conv1D(nn.Module):
+        """As transformers has it: the weight is (p, C)."""
+
+        def __init__(self):
+            super().__init__()
+            self.nf, self.weight = 3, nn.Parameter(torch.randn(5, 3))
+
+    one = Conv1D()
+    assert _toward_channels(one, torch.Size((2, 5)))[:, 0].tolist() == one.weight.detach().amax(1).tolist()
+    with pytest.raises(InputError, match="consumer is an Embedding"):
+        FeatureDistortion(consumer=nn.Embedding(5, 4))
+    lazy = nn.LazyConv2d(5, 3)
+    distort, x = FeatureDistortion(0.5, block=2, consumer=lazy).train(), torch.randn(2, 4, 6, 6)
+    with pytest.raises(InputError, match="is lazy and has no weights yet"):
+        distort(x)
+    lazy(x)
+    assert torch.isfinite(distort(x)).all()
+
+
+def test_numbers_of_numpy_are_numbers():
+    m = phiscope.diagonalize(np.random.default_rng(0).standard_normal((60, 4)))
+    x = torch.randn(5, 4)
+    for k in (np.array([1, 2]), [np.int64(1), 2], (1, 2), torch.tensor([1, 2])):
+        made = FeatureDistortion(np.float32(1.0), mode="eigen", measurement=m, k=k, project=True).train()
+        assert made.vectors.shape == (4, 2)
+        assert torch.isfinite(made(x)).all()
+    assert FeatureDistortion(np.float32(0.5), block=np.int64(2), strength=np.float64(1)).block == 2
+    FeatureDistortion().set_progress(np.float32(0.5))
+    for wrong in (3, [0], [5], [1.5], [True], []):
+        with pytest.raises(InputError, match="expected numbers of eigenfeatures from 1 to 4"):
+            FeatureDistortion(mode="eigen", measurement=m, k=wrong)
+    with pytest.raises(InputError, match=r"k=\[2, 2\] names an eigenfeature twice"):
+        FeatureDistortion(mode="eigen", measurement=m, k=[2, 2])
 
 
 def test_mixed_precision_and_shapes():

@@ -74,3 +74,12 @@ def test_a_cut_spectrum_has_no_sum_over_all_that_is_dropped(parts, k, tmp_path):
     # A k that cuts nothing off changes nothing.
     whole = compress_head(phiscope.diagonalize(features, k=12), pair, k)
     assert whole.predicted_error == pytest.approx(compress_head(m, pair, k).predicted_error)
+
+
+def test_a_number_of_numpy_is_a_number():
+    m, head = phiscope.diagonalize(np.random.default_rng(0).standard_normal((60, 4))), (np.eye(2, 4), None)
+    assert compress_head(m, head, np.int64(3)).k == 3
+    assert type(compress_head(m, head, np.int64(3)).k) is int
+    for wrong in (np.int64(0), np.float64(3), np.bool_(True), "3"):
+        with pytest.raises(InputError, match="expected a number of eigenfeatures from 1 to 4"):
+            compress_head(m, head, wrong)

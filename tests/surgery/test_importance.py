@@ -180,3 +180,10 @@ def test_scores_that_do_not_fit_a_parameter():
         importance_scores([1.0, 2], torch.zeros(3, 2), dim=2)
     with pytest.raises(InputError, match="expected numbers from 0 up"):
         importance_scores([-1.0, 2], torch.zeros(2, 2))
+
+
+@pytest.mark.parametrize("given", [lambda m: m, lambda m: score_units(m), lambda m: [m], lambda m: None])
+def test_layers_come_by_their_names(given):
+    m = phiscope.diagonalize(np.random.default_rng(0).standard_normal((60, 4)), targets=np.arange(60) % 2)
+    with pytest.raises(InputError, match=r"expected what phiscope\.measure_layers gives, or a mapping"):
+        as_importance(given(m))

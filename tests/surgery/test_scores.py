@@ -181,3 +181,11 @@ def test_the_total_ends_where_its_range_does(target):
     if target == "classes":
         assert 0 < totals[0] <= 2
     assert totals[1] == pytest.approx(totals[0] * (1 if target == "classes" else 100))
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, None, "a", True])
+def test_a_seed_is_a_whole_number(seed):
+    m = phiscope.diagonalize(np.random.default_rng(0).standard_normal((60, 4)), targets=np.arange(60) % 2)
+    with pytest.raises(InputError, match="seed is"):
+        score_units(m, rule="random", seed=seed)
+    assert sorted(score_units(m, rule="random", seed=np.int64(2)).order.tolist()) == [0, 1, 2, 3]

@@ -164,3 +164,56 @@ def test_a_layer_that_does_not_run(conv):
     m = phiscope.measure(net, data)
     with pytest.raises(InputError, match="the layer, a Linear, does not run"):
         damage(Skips(), data, m, layer="idle")
+
+
+def layered():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 8), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3)).double().eval()
+    return net, (torch.randn(200, 6, dtype=torch.float64), torch.arange(200) % 3)
+
+
+def test_a_measurement_of_another_layer_is_refused():
+    """All are of width 8, so that nothing but their names tells them apart."""
+    net, data = layered()
+    layers, m = phiscope.measure_layers(net, data, ["0", "1"]), phiscope.measure(net, data)
+    with pytest.raises(InputError, match=r"is of '1 \(Linear\), output', .* taken from '0 \(Linear\)"):
+        damage(net, data, layers["1"], layer="0", k=[1])
+    with pytest.raises(InputError, match=r"is of '0 \(Linear\), output', .*what the head '3 \(Linear\)' reads"):
+        damage(net, data, layers["0"], k=[1])
+    with pytest.raises(InputError, match=r"is of '3 \(Linear\), input', .* taken from '1 \(Linear\)"):
+        damage(net, data, m, layer="1", k=[1])
+    for features in ("1", net[1]):
+        chosen = phiscope.measure(net, data, features=features)
+        with pytest.raises(InputError, match=r"is of '1 \(Linear\), output'"):
+            damage(net, data, chosen, k=[1])
+        assert damage(net, data, chosen, layer="1", k=[1]).k.tolist() == [1]
+    with pytest.raises(InputError, match="the measurement is of '2 "):
+        damage(net, data, phiscope.measure_layers(net, data, ["2"])["2"], k=[1])
+
+
+def test_what_the_head_reads_may_be_what_a_layer_gives():
+    net, data = layered()
+    by_head = damage(net, data, phiscope.measure(net, data), k=[1, 2])
+    by_layer = damage(net, data, phiscope.measure(net, data), layer="2", k=[1, 2])
+    assert by_layer.loss_added == pytest.approx(by_head.loss_added)
+    last = phiscope.measure_layers(net, data, ["1"])
+    entry = last[last.head] if last.head in last else phiscope.measure_layers(net, data, "auto")["3"]
+    assert damage(net, data, entry, k=[1, 2]).loss_added == pytest.approx(by_head.loss_added)
+
+
+def test_arrays_have_no_name_and_parametrized_layers_keep_theirs():
+    net, data = layered()
+    features = net[:3](data[0]).detach()
+    by_head = damage(net, data, phiscope.measure(net, data), k=[1])
+    assert damage(net, data, phiscope.diagonalize(features), k=[1]).loss_added == pytest.approx(by_head.loss_added)
+    assert damage(net, data, phiscope.diagonalize(features), layer="2", k=[1]).k.tolist() == [1]
+    m = phiscope.measure(net, data)
+    torch.nn.utils.parametrizations.weight_norm(net[3])
+    assert damage(net, data, m, k=[1]).loss_added == pytest.approx(by_head.loss_added)
+
+
+def test_the_call_of_a_layer_is_part_of_its_name():
+    net, data = Reader().double().eval(), texts()
+    layers = phiscope.measure_layers(net, data, ["step"])
+    with pytest.raises(InputError, match=r"call 1 of 2.*call 2 of 2"):
+        damage(net, data, layers["step@1"], layer="step@2", k=[1])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from phiscope.errors import InputError, UnknownNameError
+from phiscope.errors import InputError, TargetError, UnknownNameError
 from phiscope.surgery import remove_units
 
 
@@ -160,3 +160,45 @@ def test_wrong_use_is_one_sentence():
     conv = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3))
     with pytest.raises(InputError, match="channels are scored"):
         remove_units(conv, (torch.randn(50, 1, 4, 4), torch.arange(50) % 3), keep=3)
+
+
+class Texts(nn.Module):
+    """A block of a transformer: its feed-forward answers at each token, the network once for a text."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.up, self.down = nn.Embedding(20, 8), nn.Linear(8, 16), nn.Linear(16, 8)
+        self.norm, self.head = nn.LayerNorm(8), nn.Linear(8, 3)
+
+    def forward(self, ids):
+        tokens = self.words(ids)
+        return self.head(self.norm(tokens + self.down(nn.functional.gelu(self.up(tokens)))).mean(1))
+
+
+@pytest.mark.parametrize("max_samples", [None, 70])
+def test_a_feed_forward_of_tokens_is_cut_by_its_outputs_with_labels_of_texts(max_samples):
+    torch.manual_seed(0)
+    net, ids, y = Texts().eval(), torch.randint(20, (300, 5)), torch.arange(300) % 3
+    made = remove_units(net, (ids, y), keep=8, layer="up", consumer="down", target="outputs", max_samples=max_samples)
+    assert made.predicted == pytest.approx(made.measured["consumer_change"], rel=1e-4)
+    # Accuracy is of texts.
+    right = (net(ids[:max_samples]).argmax(1) == y[:max_samples]).double().mean()
+    assert made.measured["accuracy_before"] == pytest.approx(float(right))
+    unlabeled = remove_units(net, ids, keep=8, layer="up", consumer="down", target="outputs", max_samples=max_samples)
+    assert unlabeled.kept.tolist() == made.kept.tolist()
+    assert "accuracy" not in unlabeled.measured
+    with pytest.raises(InputError, match=r"one for each place at which it answers.*pass target="):
+        remove_units(net, (ids, y), keep=8, layer="up", consumer="down")
+
+
+def test_a_consumer_of_fewer_outputs_than_there_are_classes():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 3), nn.Tanh(), nn.Linear(3, 7))
+    data = (torch.randn(300, 6), torch.arange(300) % 7)
+    with pytest.raises(InputError, match=r"of no more classes than it has outputs.*pass target="):
+        remove_units(net, data, keep=4, layer="0", consumer="2")
+    made = remove_units(net, data, keep=4, layer="0", consumer="2", target="outputs")
+    assert made.predicted == pytest.approx(made.measured["consumer_change"], rel=1e-4)
+    assert 0 <= made.measured["accuracy"] <= 1
+    with pytest.raises(TargetError, match="run from 5 to 11"):
+        remove_units(net, (data[0], data[1] + 5), keep=2)

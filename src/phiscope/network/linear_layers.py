@@ -79,6 +79,20 @@ def is_keras(module: nn.Module) -> bool:
     return any(kind.__module__.partition(".")[0] == "keras" for kind in type(module).__mro__)
 
 
+def is_conv1d(module: nn.Module) -> bool:
+    """Say whether a module is transformers' Conv1D, a linear layer that keeps W^T (p, C); torch's is something else."""
+    return type(module).__name__ == "Conv1D" and hasattr(module, "nf")
+
+
+def computes_its_own(module: nn.Module) -> bool:
+    """Whether a class derived from torch's does something else with the weight: scales, standardizes, quantizes it."""
+    if isinstance(module, nn.modules.conv._ConvNd):
+        plain: Any = next((kind for kind in _POINTWISE if isinstance(module, kind)), None)
+        same = plain is not None and type(module)._conv_forward is plain._conv_forward
+        return not (same and type(module).forward is plain.forward)
+    return isinstance(module, nn.Linear) and type(module).forward is not nn.Linear.forward
+
+
 def linear_kind(module: nn.Module) -> LinearKind | None:
     """Say whether a module is a linear layer that can be a head.
 
@@ -134,7 +148,7 @@ def weight_and_bias(module: nn.Module, taken: Tensor) -> tuple[Tensor, Tensor | 
     """
     layer: Any = module
     matrix = _matrix(module)
-    own = _computes_its_own(module)
+    own = computes_its_own(module)
     if own or linear_kind(module) in (None, "probed"):
         weight, bias, linear = _probed(module, taken)
         # A layer that ends in a softmax of its own keeps a matrix all the same; whether it is one is checked on data.
@@ -199,15 +213,10 @@ def _matrix(module: nn.Module) -> Tensor | None:
         kernel = getattr(layer.kernel, "value", layer.kernel)
         return kernel if isinstance(kernel, Tensor) else None
     weight = getattr(module, "weight", None)
-    known = isinstance(module, nn.Linear) and not _computes_its_own(module)
-    known = known or _is_conv1d(module) or _is_geometric(module)
+    known = isinstance(module, nn.Linear) and not computes_its_own(module)
+    known = known or is_conv1d(module) or _is_geometric(module)
     # Not asked for two axes: between passes FSDP holds the matrix flattened and in parts.
     return weight if known and isinstance(weight, Tensor) else None
-
-
-def _is_conv1d(module: nn.Module) -> bool:
-    # transformers' Conv1D is a linear layer that keeps W^T (p, C); torch's Conv1d is something else.
-    return type(module).__name__ == "Conv1D" and hasattr(module, "nf")
 
 
 def _is_geometric(module: nn.Module) -> bool:
@@ -215,16 +224,7 @@ def _is_geometric(module: nn.Module) -> bool:
 
 
 def _is_transposed(module: nn.Module) -> bool:
-    return _is_conv1d(module) or is_keras(module)
-
-
-def _computes_its_own(module: nn.Module) -> bool:
-    """Whether a class derived from torch's does something else with the weight: scales, standardizes, quantizes it."""
-    if isinstance(module, nn.modules.conv._ConvNd):
-        plain: Any = next((kind for kind in _POINTWISE if isinstance(module, kind)), None)
-        same = plain is not None and type(module)._conv_forward is plain._conv_forward
-        return not (same and type(module).forward is plain.forward)
-    return isinstance(module, nn.Linear) and type(module).forward is not nn.Linear.forward
+    return is_conv1d(module) or is_keras(module)
 
 
 _POINTWISE = (nn.Conv1d, nn.Conv2d, nn.Conv3d)

@@ -7,10 +7,12 @@
     greedy.py    the exact order of removal, one unit at a time
     importance.py  `as_importance`: the scores for Torch-Pruning, and `importance_scores` for torch.nn.utils.prune
     units.py     `remove_units`: a smaller network, with what the rest can take over
+    cutting.py   a copy of a network with units cut out of its layers, and the check that nothing else changed
     compensation.py  what the layer that reads units takes over from those that go
     curves.py    `cut_curves`: what is left over how many units are kept, for every rule
     costs.py     what an intervention costs, sample by sample, with intervals
     damage.py    `damage`: what the network loses without eigenfeatures
+    samples.py   the samples that a network is judged on, read as measurements read them
     trials.py    outputs of a network under an intervention, at the head's input or at any layer
     editing.py   a layer's output with its features changed, wherever they were read from
     distortion.py  `FeatureDistortion`: a module that distorts feature maps in training

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import log_softmax
 from torch import Tensor
 
+from phiscope.errors import NonFiniteError, ShapeError, TargetError
+from phiscope.inputs.arrays import as_targets, classes_of_head
 from phiscope.linalg.products import squared_lengths
 from phiscope.network.rows import Rows
 from phiscope.typing import FloatArray, IntArray
@@ -43,25 +46,61 @@ def cost_of(before: FloatArray, after: FloatArray, targets: Any) -> Cost:
     return Cost(right_before=rights[0], right_after=rights[1], added=added, change=change)
 
 
-def _is_classes(targets: Any) -> bool:
-    return bool(np.issubdtype(np.asarray(targets).dtype, np.integer))
-
-
 def right_of(outputs: FloatArray, targets: Any) -> FloatArray | None:
-    """1 where the answer is right, 0 where it is wrong; None where targets are values."""
-    if not _is_classes(targets):
+    """1 where the answer is right, 0 where it is wrong; None where targets are values.
+
+    Raises:
+        ShapeError: targets are no class or row of values for each sample.
+        TargetError: classes that the outputs do not have.
+    """
+    told = _fitting(outputs, targets)
+    if not _is_classes(told):
         return None
     answer = outputs.argmax(axis=1) if outputs.shape[1] > 1 else (outputs[:, 0] > 0).astype(int)
-    return np.asarray(answer == targets, dtype=np.float64)
+    return np.asarray(answer == told, dtype=np.float64)
 
 
 def losses_of(outputs: FloatArray, targets: Any) -> FloatArray:
-    """Cross-entropy in nats of each sample, or squared error summed over outputs."""
-    if not _is_classes(targets):
-        return squared_lengths(outputs - np.asarray(targets, dtype=np.float64).reshape(outputs.shape))
+    """Cross-entropy in nats of each sample, or squared error summed over outputs.
+
+    Raises:
+        ShapeError: targets are no class or row of values for each sample.
+        TargetError: classes that the outputs do not have.
+    """
+    told = _fitting(outputs, targets)
+    if not _is_classes(told):
+        return squared_lengths(outputs - told)
     if outputs.shape[1] == 1:
-        return np.asarray(np.logaddexp(0.0, np.where(targets == 1, -outputs[:, 0], outputs[:, 0])))
-    return np.asarray(-log_softmax(outputs, axis=1)[np.arange(len(outputs)), targets])
+        return np.asarray(np.logaddexp(0.0, np.where(told == 1, -outputs[:, 0], outputs[:, 0])))
+    return np.asarray(-log_softmax(outputs, axis=1)[np.arange(len(outputs)), told])
+
+
+def _is_classes(told: NDArray[Any]) -> bool:
+    return bool(np.issubdtype(told.dtype, np.integer))
+
+
+def _fitting(outputs: FloatArray, targets: Any) -> NDArray[Any]:
+    """Targets as classes (n,) or values of the outputs' shape, that these outputs can be held against."""
+    told = as_targets(targets)
+    n, width = outputs.shape
+    if len(told) != n:
+        raise ShapeError(f"targets have {len(told)} rows for outputs of {n} samples; expected one for each sample")
+    if _is_classes(told):
+        most = classes_of_head(width)
+        if n and not (told.min() >= 0 and told.max() < most):
+            raise TargetError(
+                f"integer targets run from {told.min()} to {told.max()}, and {width} output(s) tell {most} classes "
+                f"apart; expected class indices from 0 to {most - 1}: relabel them, or drop samples that do not count"
+            )
+        return told
+    if told.shape != outputs.shape:
+        raise ShapeError(
+            f"float targets have {told.shape[1]} value(s) a sample and the network has {width} outputs; expected one "
+            "value for each output, or classes as integers (n,)"
+        )
+    if not np.isfinite(told).all():
+        raise NonFiniteError("targets hold NaN or Inf, expected finite ones; leave those samples out", where="targets")
+    return told
 
 
 def paired_proportions(

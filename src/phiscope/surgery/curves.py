@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
-from phiscope.errors import InputError, MissingNumberError, ShapeError
-from phiscope.inputs.arrays import as_head, as_rows
+from phiscope.errors import EmptyDataError, InputError, MissingNumberError, NonFiniteError, ShapeError, TargetError
+from phiscope.inputs.arrays import as_head, as_rows, as_targets, brief, check_reach
+from phiscope.inputs.settings import numbers_of
 from phiscope.linalg.products import product
 from phiscope.measurement.record import Measurement, as_measurement
 from phiscope.surgery.compensation import taken_over
@@ -146,8 +148,8 @@ def cut_curves(
     Args:
         measurement: of the head's features, with targets where a rule asks for labels; rules decide by it.
         head: (W, b), as arrays or tensors.
-        samples: features (n, p) and targets of the samples that accuracy is read on; others than those of the
-            measurement are fairer.
+        samples: features (n, p) and targets of the samples that accuracy is read on, integers (n,) as classes or
+            floats (n, C) as values; others than those of the measurement are fairer.
         rules: pairs of rule and target, see `score_units`.
         counts: numbers of units to keep; None takes ten from 1 to p.
         ridge: see `score_units`; also of the compensation.
@@ -157,8 +159,10 @@ def cut_curves(
         A curve for each rule and compensation, and one of the leading eigenfeatures.
 
     Raises:
-        InputError: counts outside 1..p; see `score_units`.
-        ShapeError: head, features and measurement do not fit.
+        InputError: counts outside 1..p, rules that are no pairs; see `score_units`.
+        ShapeError: head, features, targets and measurement do not fit.
+        NonFiniteError: features or targets hold NaN or Inf.
+        TargetError: labels that the head does not have, or values that are all the same.
 
     Source: arXiv:2005.13796 for the scores; the picture is phiscope's own.
 
@@ -172,12 +176,8 @@ def cut_curves(
         [[1.0]]
     """
     weight, bias = as_head(head, as_measurement(measurement).n_features)
-    features, targets = as_rows(samples[0], name="features", letter="p").astype(np.float64), _targets(samples[1])
-    if features.shape[1] != measurement.n_features or len(features) != len(targets):
-        raise ShapeError(
-            f"samples have {features.shape} features and {len(targets)} targets; expected "
-            f"(n, {measurement.n_features}) and n"
-        )
+    _check_rules(rules)
+    features, targets = _read(samples, measurement.n_features)
     kept = _counts(counts, measurement.n_features)
     trial = _Trial(measurement, weight, bias, features, targets, ridge)
     curves = []
@@ -193,17 +193,45 @@ def cut_curves(
     return CutCurves(kept=kept, curves=tuple(curves), whole=whole, n_samples=len(features))
 
 
-def _targets(targets: Any) -> Any:
-    return np.asarray(targets.detach().cpu() if hasattr(targets, "detach") else targets)
+def _check_rules(rules: Any) -> None:
+    pairs = isinstance(rules, Sequence) and not isinstance(rules, str)
+    if not pairs or not all(isinstance(one, tuple | list) and len(one) == 2 for one in rules):
+        raise InputError(
+            f"rules={brief(rules)}; expected pairs of rule and target, as [('greedy', 'labels'), ('random', 'labels')]"
+        )
+
+
+def _read(samples: Any, p: int) -> tuple[FloatArray, NDArray[Any]]:
+    """Features (n, p) and targets as classes (n,) or values (n, c)."""
+    if not isinstance(samples, tuple | list) or len(samples) != 2:
+        raise InputError(f"samples is {brief(samples)}; expected the pair (features, targets)")
+    features = as_rows(samples[0], name="features", letter="p").astype(np.float64)
+    targets = as_targets(samples[1])
+    if features.shape[1] != p or len(features) != len(targets):
+        raise ShapeError(f"samples have {features.shape} features and {len(targets)} targets; expected (n, {p}) and n")
+    if not len(features):
+        raise EmptyDataError("no sample came; check that the samples are not empty")
+    for one, name in ((features, "features"), (targets, "targets")):
+        finite = np.isfinite(one).reshape(len(one), -1).all(axis=1)
+        if not finite.all():
+            raise NonFiniteError(
+                f"{name} of the samples hold NaN or Inf (first in sample {int(finite.argmin())}), expected finite "
+                "numbers; leave such samples out",
+                where=name,
+            )
+    check_reach(float(np.abs(features).max()), name="features of the samples")
+    if targets.ndim == 2 and not np.ptp(targets, axis=0).any():
+        raise TargetError(
+            "targets of the samples are all the same, so no share of their variance can be told; pass samples whose "
+            "targets differ, or classes as integers"
+        )
+    return features, targets
 
 
 def _counts(counts: Sequence[int] | None, p: int) -> IntArray:
     if counts is None:
         return np.unique(np.geomspace(1, p, min(POINTS, p)).round().astype(np.int64))
-    kept = np.unique(np.asarray(list(counts)))
-    if not len(kept) or not np.issubdtype(kept.dtype, np.integer) or kept[0] < 1 or kept[-1] > p:
-        raise InputError(f"counts={list(counts)!r:.60}; expected numbers of units from 1 to {p}")
-    return kept.astype(np.int64)
+    return np.unique(numbers_of(counts, name="counts", of="numbers of units", most=p))
 
 
 Tried = tuple[float, float, float]

@@ -17,12 +17,14 @@ from torch import nn
 
 from phiscope.errors import InputError, UnknownNameError
 from phiscope.inputs.progress import bar_of
+from phiscope.inputs.settings import check_max_samples, check_seed, numbers_of
 from phiscope.measurement.record import Measurement, as_measurement
 from phiscope.network.isolation import unwrapped
 from phiscope.network.layer_plan import ReadingChoice
 from phiscope.network.layer_reading import Maps, Tokens
 from phiscope.surgery.costs import Cost, cost_of, losses_of, paired_means, paired_proportions, right_of
-from phiscope.surgery.trials import Edit, HeadTrial, LayerTrial, Trial, Tried
+from phiscope.surgery.samples import Tried
+from phiscope.surgery.trials import Edit, HeadTrial, LayerTrial, Trial
 from phiscope.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -148,8 +150,10 @@ def damage(
 
     Raises:
         UnknownNameError: another word for `of` or `kind`; there is no such layer.
-        InputError: k beyond the eigenvectors; a measurement of another layer, or read in another way; data without
-            targets; "last" with "replace" where the measurement holds only leading eigenvectors.
+        InputError: k beyond the eigenvectors; a measurement of another layer, by the name in its provenance (one of
+            arrays has none), or read in another way; data without targets; "last" with "replace" where the measurement
+            holds only leading eigenvectors.
+        TargetError: labels that the network's outputs do not have.
 
     Source: phiscope's own; intervals of paired proportions by Agresti and Min 2005.
 
@@ -164,6 +168,8 @@ def damage(
     for value, known, what in ((of, get_args(Of), "of"), (kind, get_args(Kind), "kind")):
         if value not in known:
             raise UnknownNameError(what, str(value), known)
+    check_seed(seed)
+    check_max_samples(max_samples)
     chosen = _places(as_measurement(measurement), k)
     _check_noise(measurement, of, kind)
     tried, noise = Tried(network=unwrapped(model), data=data, max_samples=max_samples), np.random.default_rng(seed)
@@ -205,12 +211,9 @@ def _places(measurement: Measurement, k: Sequence[int] | None) -> IntArray:
     most = measurement.centered.eigenvectors.shape[1]
     if not most:
         raise InputError("the measurement holds no eigenvectors; measure again, or observe with keep_eigenvectors=None")
-    places = np.arange(1, min(most, MOST) + 1) if k is None else np.asarray(list(k))
-    if places.ndim != 1 or not len(places) or not np.issubdtype(places.dtype, np.integer):
-        raise InputError(f"k={k!r:.60}; expected numbers of eigenfeatures, from 1")
-    if places.min() < 1 or places.max() > most:
-        raise InputError(f"k={k!r:.60}; expected numbers from 1 to {most}, the eigenvectors that there are")
-    return places.astype(np.int64)
+    if k is None:
+        return np.arange(1, min(most, MOST) + 1)
+    return numbers_of(k, name="k", of="numbers of eigenfeatures", most=most)
 
 
 def _summary(

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import weakref
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from phiscope.errors import InputError, UnknownNameError, named_kind
+from phiscope.inputs.settings import numbers_of
 from phiscope.measurement.record import Measurement, as_measurement
+from phiscope.network.linear_layers import is_conv1d
 
 Mode = Literal["block", "element", "channel", "eigen"]
 """What is distorted together: blocks of a map, single numbers, whole channels, or eigenfeatures."""
@@ -35,8 +40,10 @@ class FeatureDistortion(nn.Module):
             at the rate at which the expected coverage is q.
         block: side of a block, for "block".
         strength: a; 0 puts zeros in place, which is DropBlock.
-        consumer: the layer that reads the map (nn.Linear or a convolution): its weights say how much each channel
-            matters. It is read at every step, held weakly, and not registered here.
+        consumer: the layer that reads the map: its weights say how much each channel matters. A convolution, also a
+            transposed or grouped one, or an nn.Linear that reads the map's channels, the flattened map, or what
+            pooling leaves of it (channels first, as flatten gives them). It is read at every step, held weakly, and not
+            registered here: a network that is copied or pickled takes it along, this module alone does not.
         mode: see `Mode`.
         measurement: of the features, for "eigen".
         k: which eigenfeatures, from 1, for "eigen"; None takes all that the measurement holds.
@@ -79,14 +86,14 @@ class FeatureDistortion(nn.Module):
             raise UnknownNameError("mode", str(mode), get_args(Mode))
         if not _is_number(probability) or not 0 <= probability <= 1:
             raise InputError(f"probability={probability!r}; expected a share from 0 to 1")
-        if not isinstance(block, int) or isinstance(block, bool) or block < 1:
+        if not isinstance(block, int | np.integer) or isinstance(block, bool) or block < 1:
             raise InputError(f"block={block!r}; expected a side of 1 or more")
         if not _is_number(strength) or strength < 0:
             raise InputError(f"strength={strength!r}; expected a number from 0 up")
-        self.probability, self.block, self.strength, self.mode = float(probability), block, float(strength), mode
+        self.probability, self.block, self.strength, self.mode = float(probability), int(block), float(strength), mode
         self.project = project
         self.generator = generator
-        self._consumer = None if consumer is None else weakref.ref(_checked(consumer))
+        self.set_consumer(consumer)
         self.register_buffer("progress", torch.ones(()))
         self.hit_share = torch.zeros(())
         if mode == "eigen":
@@ -97,14 +104,22 @@ class FeatureDistortion(nn.Module):
             raise InputError('mode="eigen" needs the measurement whose eigenfeatures are distorted; pass measurement=')
         spectrum = as_measurement(measurement).centered
         most = spectrum.eigenvectors.shape[1]
-        places = list(range(1, most + 1)) if k is None else list(k)
-        if not places or not all(isinstance(place, int) and 1 <= place <= most for place in places):
-            raise InputError(f"k={k!r:.60}; expected numbers of eigenfeatures from 1 to {most}")
-        index = [place - 1 for place in places]
+        places = range(1, most + 1) if k is None else numbers_of(k, name="k", of="numbers of eigenfeatures", most=most)
+        index = [int(place) - 1 for place in places]
+        if len(set(index)) < len(index):
+            raise InputError(f"k={[place + 1 for place in index]} names an eigenfeature twice; expected each once")
         vectors = torch.from_numpy(spectrum.eigenvectors[:, index].copy())
         self.register_buffer("vectors", vectors.float())
         self.register_buffer("scales", torch.from_numpy(spectrum.eigenvalues[index].copy()).sqrt().float())
         self.register_buffer("mean", torch.from_numpy(measurement.feature_mean.copy()).float())
+
+    def set_consumer(self, consumer: nn.Module | None) -> None:
+        """Name the layer that reads the map, also after another one took its place; None for a constant strength.
+
+        Raises:
+            InputError: it is no nn.Linear and no convolution.
+        """
+        self._consumer = None if consumer is None else _Consumer(_checked(consumer))
 
     def set_progress(self, progress: float) -> None:
         """Say how far the training is, 0..1: q rises linearly to its value; without a call it is there from the start.
@@ -167,11 +182,9 @@ class FeatureDistortion(nn.Module):
 
     def _channel_strength(self, x: Tensor) -> Tensor:
         """How much each channel matters to the consumer, with a random sign for each kernel position, shape (Ch,)."""
-        consumer = None if self._consumer is None else self._consumer()
-        if consumer is None:
+        if self._consumer is None:
             return torch.full((x.shape[1],), UNKNOWN_STRENGTH, device=x.device)
-        weight: Any = consumer.weight
-        most = weight.detach().float().amax(dim=0).reshape(weight.shape[1], -1)
+        most = _toward_channels(self._consumer.layer, x.shape)
         if len(most) != x.shape[1]:
             raise InputError(
                 f"the consumer reads {len(most)} channels and the map has {x.shape[1]}; pass the layer that reads it"
@@ -235,9 +248,83 @@ def seed_rate(q: float, size: tuple[int, int], sides: tuple[int, int]) -> float:
     return q if size == sides else (low + high) / 2
 
 
+class _Consumer:
+    """The layer that reads a map, held weakly; copied and pickled along with the network that holds both.
+
+    Attributes:
+        kind: its class, in words.
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        self._held = weakref.ref(layer)
+        self.kind = named_kind(layer)
+
+    @property
+    def layer(self) -> nn.Module:
+        """The layer.
+
+        Raises:
+            InputError: it is gone.
+        """
+        found = self._held()
+        if found is None:
+            raise InputError(
+                f"the consumer, {self.kind}, is gone: it was replaced or deleted, or this module was copied or loaded "
+                "without it; name the layer that reads the map with set_consumer(layer)"
+            )
+        return found
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Consumer:
+        # The copy of a network holds the copy of the layer, which the memo gives it; a copy of the module alone does
+        # not, so that the layer's copy is gone at once, which is said when it is asked for.
+        return self._of(copy.deepcopy(self._held(), memo))
+
+    def __copy__(self) -> _Consumer:
+        return self._of(self._held())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Pickle keeps one object for the layer, here and in the network.
+        return _unpickled, (self._held(), self.kind)
+
+    def _of(self, layer: nn.Module | None) -> _Consumer:
+        return _unpickled(layer, self.kind)
+
+
+def _unpickled(layer: nn.Module | None, kind: str) -> _Consumer:
+    # Without its layer it is what is left when the layer has gone.
+    made = _Consumer(nn.Identity() if layer is None else layer)
+    made.kind = kind
+    return made
+
+
+def _toward_channels(consumer: nn.Module, shape: torch.Size) -> Tensor:
+    """The largest weight, with its sign, that reads each channel at each kernel position, shape (Ch, positions)."""
+    layer: Any = consumer
+    if is_lazy(layer.weight):
+        raise InputError(
+            f"the consumer, {named_kind(consumer)}, is lazy and has no weights yet; run the network once in evaluation "
+            "mode before training"
+        )
+    weight = layer.weight.detach().float()
+    if isinstance(consumer, nn.modules.conv._ConvTransposeNd):
+        # (in, out / groups, ...): whatever the groups are, a row holds all that reads a channel.
+        return torch.as_tensor(weight.amax(dim=1).flatten(1))
+    if isinstance(consumer, nn.modules.conv._ConvNd):
+        # (out, in / groups, ...): a channel is read by the outputs of its own group.
+        grouped = weight.reshape(consumer.groups, -1, *weight.shape[1:]).amax(dim=1)
+        return torch.as_tensor(grouped.reshape(consumer.in_channels, -1))
+    most = weight.amax(dim=1 if is_conv1d(consumer) else 0)[:, None]
+    channels, positions = shape[1], math.prod(shape[2:])
+    each, rest = divmod(len(most), channels)
+    # On the last axis of (B, Ch, L) a layer of width L reads positions, not the flattened map.
+    along = len(shape) == 3 and len(most) == shape[2]
+    if len(shape) > 2 and 1 < each <= positions and not rest and not along:
+        return torch.as_tensor(most.reshape(channels, each))
+    return torch.as_tensor(most)
+
+
 def _checked(consumer: nn.Module) -> nn.Module:
-    weight = getattr(consumer, "weight", None)
-    if not isinstance(weight, Tensor) or weight.ndim < 2:
+    if not isinstance(consumer, nn.Linear | nn.modules.conv._ConvNd) and not is_conv1d(consumer):
         raise InputError(
             f"consumer is {named_kind(consumer)}; expected the nn.Linear or convolution that reads the map"
         )
@@ -245,4 +332,5 @@ def _checked(consumer: nn.Module) -> nn.Module:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    numbers = int | float | np.integer | np.floating
+    return isinstance(value, numbers) and not isinstance(value, bool) and math.isfinite(value)

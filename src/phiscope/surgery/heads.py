@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from phiscope.errors import InputError
-from phiscope.inputs.arrays import as_head
+from phiscope.inputs.arrays import as_head, brief
 from phiscope.linalg.products import product, squared_lengths
 from phiscope.measurement.record import Measurement, as_measurement
 from phiscope.surgery.material import all_pairs
@@ -71,8 +71,9 @@ def compress_head(measurement: Measurement, head: Any, k: int) -> CompressedHead
     weight, bias = as_head(head, as_measurement(measurement).n_features)
     spectrum = measurement.centered
     most = spectrum.eigenvectors.shape[1]
-    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= most:
-        raise InputError(f"k={k!r}; expected a number of eigenfeatures from 1 to {most}")
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= most:
+        raise InputError(f"k={brief(k)}; expected a number of eigenfeatures from 1 to {most}")
+    k = int(k)
     vectors, mean = spectrum.eigenvectors[:, :k], measurement.feature_mean
     read = product(weight, vectors)
     first, second = nn.Linear(len(mean), k), nn.Linear(k, len(weight))

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phiscope.errors import InputError, MissingDependencyError, UnknownNameError
+from phiscope.errors import InputError, MissingDependencyError, UnknownNameError, named_kind
 from phiscope.measurement.layers import Layers
 from phiscope.measurement.record import Measurement
 from phiscope.surgery.material import Ridge, Target
@@ -73,6 +73,11 @@ def as_importance(
     for word, known, what in ((reduction, get_args(Reduction), "reduction"), (missing, get_args(Missing), "missing")):
         if word not in known:
             raise UnknownNameError(what, str(word), known)
+    if not isinstance(layers, Mapping):
+        raise InputError(
+            f"as_importance got {named_kind(layers)}; expected what phiscope.measure_layers gives, or a mapping from "
+            "the layers' dotted names to measurements or scores, as {'bn1': m}"
+        )
     if not layers:
         raise InputError("as_importance needs the scores of at least one layer, and there are none")
     last = layers.head if isinstance(layers, Layers) else None

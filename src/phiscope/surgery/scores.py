@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from phiscope.errors import InputError, MissingNumberError, UnknownNameError
+from phiscope.inputs.settings import check_seed
 from phiscope.linalg.positive import cholesky_factor, inverse_of, solve_positive
 from phiscope.linalg.products import product, squared_lengths
 from phiscope.measurement.record import Measurement
@@ -134,7 +135,7 @@ def score_units(
 
     Raises:
         UnknownNameError: there is no such rule.
-        InputError: a ridge below 0; the measurement lacks targets or eigenvectors; a rule needs the head.
+        InputError: a ridge or seed below 0; the measurement lacks targets or eigenvectors; a rule needs the head.
 
     Source: arXiv:2005.13796 v1 (discriminant information, gradient rule); exact and greedy losses and the outputs'
     variant are phiscope's own.
@@ -149,6 +150,7 @@ def score_units(
     """
     if rule not in RULES:
         raise UnknownNameError("rule", str(rule), RULES)
+    check_seed(seed)
     material = material_of(measurement, target, head)
     matrix, added = regularized(material.covariance, material.n_samples, ridge)
     factor = cholesky_factor(matrix)

@@ -5,10 +5,11 @@ At the head's input outputs follow from coefficients; elsewhere the network runs
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,22 +17,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phiscope.errors import EmptyDataError, InputError, named_kind
+from phiscope.errors import InputError, named_kind
 from phiscope.inputs.batches import batches_of, peeked
 from phiscope.linalg.products import product
 from phiscope.measurement.record import Measurement
-from phiscope.network import FeatureChoice, FeatureMap, feature_map_of
+from phiscope.network import FeatureChoice, feature_map_of
 from phiscope.network.batch import Batch, answered
 from phiscope.network.hooks import Ear
 from phiscope.network.isolation import isolated
 from phiscope.network.layer_calls import ModuleCall, module_calls
 from phiscope.network.layer_plan import ReadingChoice, plan_reading
-from phiscope.network.layer_reading import LayerReading, mask_of
+from phiscope.network.layer_reading import LayerReading, layers_listened, mask_of
 from phiscope.network.linear_layers import layer_of
-from phiscope.network.rows import Rows
-from phiscope.network.samples import samples_of, units_of
 from phiscope.surgery.costs import outputs_of
 from phiscope.surgery.editing import Editor
+from phiscope.surgery.samples import Parts, Tried, samples_of_trial
 from phiscope.typing import FloatArray, IntArray
 
 
@@ -69,19 +69,8 @@ class Edit:
         return np.asarray(now[self.noise.permutation(len(now))] - now)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tried:
-    """What a trial is made on.
-
-    Attributes:
-        network: unwrapped.
-        data: samples with targets.
-        max_samples: so many; None = all.
-    """
-
-    network: nn.Module
-    data: Any
-    max_samples: int | None
+SAME = 1e-5
+"""Largest relative difference between two readings of the same features."""
 
 
 class Trial(ABC):
@@ -111,19 +100,27 @@ class HeadTrial(Trial):
         super().__init__()
         self._vectors, self._rho = measurement.centered.eigenvectors, measurement.centered.eigenvalues
         features, weight, bias = [], np.empty(0), np.zeros(1)
-        parts = _Parts()
-        for rows, goal, units in _samples(tried):
+        parts = Parts()
+        head = ""
+        for told, targets in samples_of_trial(tried):
+            rows, head = told.rows, told.head
             if rows.weight is None:
                 raise InputError("these features have no head, so nothing can be lost; pass layer=")
             weight, bias = _array(rows.weight), np.zeros(1) if rows.bias is None else _array(rows.bias)
             features.append(_array(rows.features))
-            parts.add(goal, units)
+            parts.add(targets, told.units)
         self.targets, self.units = parts.whole()
         whole = np.concatenate(features)
         if whole.shape[1] != measurement.n_features:
             raise InputError(
                 f"the head reads {whole.shape[1]} features and the measurement has {measurement.n_features}; pass the "
                 "measurement of this head's input, or layer="
+            )
+        measured = place_of(measurement)
+        if measured is not None and _untyped(measured) != _untyped(f"{head}, input"):
+            raise InputError(
+                f"the measurement is of {measured!r}, and eigenfeatures are taken from what the head {head!r} reads; "
+                "pass the measurement of this head's input, or name the measured layer with layer="
             )
         self._coefficients = product(whole - measurement.feature_mean, self._vectors)
         self._columns = product(weight, self._vectors).T
@@ -175,16 +172,25 @@ class LayerTrial(Trial):
                 f"the measurement read this layer as '{measured}', here it is '{self.reading}'; pass maps= or tokens= "
                 "as for phiscope.measure_layers"
             )
+        place = place_of(m)
+        if place is None or _untyped(place) == _untyped(str(reading)):
+            return
+        # What the head reads may be what this layer gives, under another name: then it is the same measurement.
+        if _untyped(place) != _head_that_reads(self._tried, reading):
+            raise InputError(
+                f"the measurement is of {place!r}, and eigenfeatures are taken from {str(reading)!r}; pass the "
+                "measurement of this layer from phiscope.measure_layers, or layer= the measured one"
+            )
 
     def outputs(self, edit: Edit | None) -> FloatArray:
         """See `Trial.outputs`."""
-        answers, parts = [], _Parts()
-        for rows, goal, units in _samples(self._tried, partial(self._changed, edit)):
-            made = outputs_of(rows)
+        answers, parts = [], Parts()
+        for told, targets in samples_of_trial(self._tried, partial(self._changed, edit)):
+            made = outputs_of(told.rows)
             if made is None:
                 raise InputError("the outputs of this network cannot be read, so nothing can be lost")
             answers.append(_array(made))
-            parts.add(goal, units)
+            parts.add(targets, told.units)
         self.targets, self.units = parts.whole()
         return np.concatenate(answers)
 
@@ -244,6 +250,47 @@ def _planned(tried: Tried, layer: nn.Module, call: str, choice: ReadingChoice) -
     )
 
 
+def place_of(measurement: Measurement) -> str | None:
+    """Where the features of a measurement are, as its provenance says; None where it does not, as of arrays.
+
+    Example:
+        >>> from phiscope.measurement.measure import measure
+        >>> net = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
+        >>> place_of(measure(net, torch.randn(50, 4)))
+        '2 (Linear), input'
+    """
+    told = measurement.provenance
+    place = told.get("layer") or told.get("features")
+    if place:
+        return str(place)
+    head = told.get("head", "")
+    # A matrix that the caller gave has no name.
+    return f"{head}, input" if head and not head.startswith("(W, b)") else None
+
+
+def _untyped(place: str) -> str:
+    """A place without the class of its layer: a parametrized layer is another class at the same place."""
+    return re.sub(r" \(\w+\)", "", place, count=1)
+
+
+def _head_that_reads(tried: Tried, reading: LayerReading) -> str | None:
+    """The head's input as a place, where it is what the layer gives on the first batch; else None."""
+    first, _ = peeked(batches_of(tried.data))
+    with isolated(tried.network, data=tried.data):
+        feature_map = feature_map_of(tried.network, first, FeatureChoice(), device=None)
+        batch = feature_map.reader()(first)
+        mask = mask_of(batch)
+        with layers_listened(tried.network, [reading], mask, batch.owner) as heard:
+            rows = feature_map.rows(batch, index=0)
+        given, _ = reading.rows(heard.told(reading, 0), rows.leading, batch.size, mask)
+    head = feature_map.described().get("head")
+    if head is None or given.shape != rows.features.shape:
+        return None
+    read = rows.features.to(given)
+    same = torch.allclose(given, read, rtol=SAME, atol=SAME * float(read.abs().max()))
+    return _untyped(f"{head}, input") if same else None
+
+
 def _call_of(calls: list[ModuleCall], layer: nn.Module, call: str) -> ModuleCall:
     if not calls:
         raise InputError(f"the layer, {named_kind(layer)}, does not run in the first batch")
@@ -252,61 +299,6 @@ def _call_of(calls: list[ModuleCall], layer: nn.Module, call: str) -> ModuleCall
     if wanted not in keys:
         raise InputError(f"there is no call {wanted!r} in a pass; expected layer= one of {', '.join(map(repr, keys))}")
     return calls[keys.index(wanted)]
-
-
-class _Parts:
-    """Targets of all batches, and which input each comes from."""
-
-    def __init__(self) -> None:
-        self._targets: list[Any] = []
-        self._units: list[Any] = []
-        self._inputs = 0
-
-    def add(self, targets: Tensor, units: Tensor) -> None:
-        self._targets.append(targets.numpy())
-        self._units.append(self._inputs + units.numpy())
-        self._inputs += 1 + int(units.max()) if len(units) else 0
-
-    def whole(self) -> tuple[Any, IntArray]:
-        if not sum(map(len, self._targets)):
-            raise EmptyDataError("no sample came; check that the data are not empty")
-        return np.concatenate(self._targets), np.concatenate(self._units)
-
-
-def _no_change(batch: Batch) -> AbstractContextManager[None]:
-    return nullcontext()
-
-
-def _samples(
-    tried: Tried, around: Callable[[Batch], AbstractContextManager[None]] = _no_change
-) -> Iterator[tuple[Rows, Tensor, Tensor]]:
-    """Rows of each batch with targets and inputs of each, in eval mode; `around` goes around these passes alone."""
-    count, feature_map = 0, None
-    for index, raw in enumerate(batches_of(tried.data)):
-        with isolated(tried.network, data=tried.data):
-            feature_map = feature_map or feature_map_of(tried.network, raw, FeatureChoice(), device=None)
-            batch = feature_map.reader()(raw)
-            with around(batch):
-                rows = feature_map.rows(batch, index=index)
-            batch = answered(batch, rows.leading)
-        kept, targets, units = _that_count(feature_map, batch, rows)
-        room = len(kept) if tried.max_samples is None else min(len(kept), tried.max_samples - count)
-        kept, count = kept[:room].to(rows.features.device), count + room
-        outputs = None if rows.outputs is None else rows.outputs[kept]
-        yield (
-            replace(rows, features=rows.features[kept], outputs=outputs, leading=(room,)),
-            targets[:room],
-            units[:room],
-        )
-        if tried.max_samples is not None and count >= tried.max_samples:
-            return
-
-
-def _that_count(feature_map: FeatureMap, batch: Batch, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
-    chosen = samples_of(batch, rows, feature_map)
-    if chosen.targets is None:
-        raise InputError("damage needs targets; pass (x, y) batches or a mapping with labels")
-    return chosen.rows, chosen.targets.detach().cpu(), units_of(rows, batch)[chosen.rows]
 
 
 def _array(tensor: Tensor) -> FloatArray:
