@@ -171,6 +171,6 @@ def recognized(before: FloatArray, after: FloatArray) -> tuple[str, ...]:
 
 
 def _are_alike(values: FloatArray, after: FloatArray) -> bool:
-    # Single precision rounds at 6e-8, and somebody's own erf may err by ten of it. Of the largest value: a bound that does
-    # not shrink with the values calls everything small the identity, and one that grows with h calls zero an erf.
+    # Single precision rounds at 6e-8, and somebody's own erf may err by ten of it. Of the largest value: a bound that
+    # does not shrink with the values calls everything small the identity, and one that grows with h calls zero an erf.
     return bool(np.abs(values - after).max(initial=0.0) <= 1e-6 * np.abs(values).max(initial=0.0))

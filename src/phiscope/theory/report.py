@@ -306,8 +306,8 @@ def _check_spread(name: str, *kernels: FloatArray) -> None:
     spread = min(map(kernel_spread, kernels))
     if spread <= LEAST_SPREAD:
         raise InputError(
-            f"behind {name!r} the kernel is the same for all inputs but for {spread:.1g} of it, which is rounding beside "
-            "what biases give; expected inputs that differ as much as those the network was trained on"
+            f"behind {name!r} the kernel is the same for all inputs but for {spread:.1g} of it, which is rounding "
+            "beside what biases give; expected inputs that differ as much as those the network was trained on"
         )
 
 
