@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from phiscope.errors import InputError
 
 
@@ -71,15 +73,15 @@ def schedule(every: str | int | Iterable[float]) -> Schedule:
         >>> [epoch for epoch in range(10) if schedule(4).due(epoch)]
         [0, 4, 8]
     """
-    if every == "epoch":
+    if isinstance(every, str) and every == "epoch":
         return Schedule(always=True)
-    if every == "log":
+    if isinstance(every, str) and every == "log":
         return Schedule()
-    if isinstance(every, int) and not isinstance(every, bool) and every >= 1:
-        return Schedule(step=every)
+    if isinstance(every, int | np.integer) and not isinstance(every, bool) and every >= 1:
+        return Schedule(step=int(every))
     if isinstance(every, Iterable) and not isinstance(every, (str, bytes)):
         chosen = list(every)
-        if all(isinstance(epoch, (int, float)) for epoch in chosen):
+        if all(isinstance(epoch, int | float | np.integer | np.floating) for epoch in chosen):
             return Schedule(chosen=frozenset(float(epoch) for epoch in chosen))
     raise InputError(f"every={every!r} is no schedule; expected 'epoch', 'log', a positive integer or epochs")
 
@@ -94,7 +96,7 @@ def steps_schedule(every_steps: str | int | Iterable[float]) -> Schedule:
         >>> steps_schedule(500).due(1000)
         True
     """
-    if every_steps == "epoch":
+    if isinstance(every_steps, str) and every_steps == "epoch":
         raise InputError("every_steps='epoch' counts no steps; expected 'log', a positive integer or steps")
     try:
         return schedule(every_steps)
