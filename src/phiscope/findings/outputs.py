@@ -135,6 +135,7 @@ def find_regime(
         initial_kernel_similarity=found.numbers.get("initial_kernel_similarity"),
         head_change=head_change,
         n_leading=len(values) if spectrum.is_cut else None,
+        nothing_follows=rank >= len(values) and not spectrum.is_cut,
     )
     if evidence.regime is None:
         found.refuse(("regime",), evidence.sentence())
