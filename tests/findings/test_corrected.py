@@ -86,6 +86,9 @@ def test_samples_orthogonal_to_each_other_leave_nothing_to_correct(measured):
     for name in RATIOS:
         assert name in m.to_dict()
         assert "too few samples" in m.absent[f"{name}_corrected"]
+        # No interval of nothing: it was 40 to 40.
+        with pytest.raises(phiscope.errors.MissingNumberError):
+            m.interval(name)
     assert not [text for text in m.warnings if "corrected for n" in text]
 
 
