@@ -107,12 +107,20 @@ def test_features_of_a_chosen_layer() -> None:
     assert np.allclose(by_name.gradients, by_head.gradients, atol=1e-5)
 
 
-@pytest.mark.parametrize("k", [0, 9, (0,), (1, 9), "1", True, ()])
+@pytest.mark.parametrize("k", [0, 9, (0,), (1, 9), "1", True, (), 1.5, (1.5,), (True,), None, {1: 1}, np.float64(2)])
 def test_an_eigenfunction_that_is_not_there_is_refused(k: object) -> None:
     net = nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 3))
     x = torch.randn(30, 6)
     with pytest.raises(InputError, match="expected how many"):
         input_gradients(net, x[:3], measure(net, x), k=k)  # type: ignore[arg-type]
+
+
+def test_places_may_be_numbers_of_numpy() -> None:
+    net = nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 3))
+    x = torch.randn(30, 6)
+    measured = measure(net, x)
+    assert input_gradients(net, x[:3], measured, k=np.int64(2)).k == (1, 2)
+    assert input_gradients(net, x[:3], measured, k=np.array([1, 3])).k == (1, 3)
 
 
 def test_norms_are_of_embeddings() -> None:

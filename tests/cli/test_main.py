@@ -300,6 +300,8 @@ def test_report_writes_the_page_where_told(capsys, tmp_path):
 def test_figure_prints_its_path_and_caption(capsys, tmp_path):
     run = written_run(tmp_path / "mine", "mine")
     assert run_command(["figure", str(run), "why", "-o", str(tmp_path / "why.svg"), "--columns", "1"]) == 0
+    assert run_command(["figure", str(run), "why", "-o", str(tmp_path / "new" / "why.svg")]) == 0
+    assert run_command(["report", str(run), "-o", str(tmp_path / "newer" / "why.html")]) == 0
     printed = capsys.readouterr().out
     assert f"figure: {tmp_path / 'why.svg'}\n" in printed
     assert "caption: " in printed

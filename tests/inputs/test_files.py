@@ -73,6 +73,9 @@ def test_a_head_from_files(tmp_path, capsys):
     assert numbers == pytest.approx(phiscope.diagonalize(features, head=(W, b), targets=labels).to_dict())
     assert run_command(["measure", *options, *head[2:]]) == 2
     assert "--bias belongs to --head" in capsys.readouterr().err
+    outputs = ["--outputs", as_npy(tmp_path, "o", features @ W.T)]
+    assert run_command(["measure", *options, *head, *outputs]) == 2
+    assert "--outputs and --head both say what the outputs are" in capsys.readouterr().err
 
 
 def _unusable(folder):

@@ -344,3 +344,10 @@ def test_a_file_from_before_is_not_believed_about_what_it_had_cut_off(tmp_path, 
         assert loaded.absent["regime"] == loaded.evidence.sentence()
     else:
         assert loaded.regime == invented.regime == "intermediate"
+
+
+def test_outputs_are_compared_with_the_head():
+    x, (W, b), y, _ = data(n=120)
+    outputs = x @ W.T + b
+    assert not [text for text in leading(x, 3, outputs, (W, b), y).warnings if "not head(features)" in text]
+    assert [text for text in leading(x, 3, outputs, (W, b + 1), y).warnings if "not head(features)" in text]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -98,3 +99,17 @@ def test_what_has_no_order_is_one_sentence(tmp_path, case):
     given, sentence = REFUSED[case]
     with pytest.raises(InputError, match=sentence):
         checkpoints_of(given(tmp_path))
+
+
+@pytest.mark.parametrize("epoch", [3, 3.0, np.int64(3), np.float32(3), np.uint8(3)])
+def test_an_epoch_is_any_number(tmp_path, epoch):
+    torch.save({"w": torch.ones(1)}, tmp_path / "x.pt")
+    (found,) = checkpoints_of([(epoch, tmp_path / "x.pt")])
+    assert (found.epoch, type(found.epoch)) == (3.0, float)
+
+
+@pytest.mark.parametrize("epoch", [True, "3", None, float("nan"), float("inf"), 1j])
+def test_what_is_no_epoch_is_refused(tmp_path, epoch):
+    torch.save({"w": torch.ones(1)}, tmp_path / "x.pt")
+    with pytest.raises(InputError, match="a checkpoint is a path or"):
+        checkpoints_of([(epoch, tmp_path / "x.pt")])

@@ -1,5 +1,6 @@
 """When a record is due."""
 
+import numpy as np
 import pytest
 
 from phiscope.errors import InputError
@@ -17,6 +18,8 @@ from phiscope.observe import schedule
         (range(0, 12, 6), [0, 6]),
         ("log", [0, 1, 2, 3, 5, 10]),
         ([], []),
+        (np.int64(5), [0, 5, 10]),
+        (np.array([0, 3, 7]), [0, 3, 7]),
     ],
 )
 def test_due(every, due):

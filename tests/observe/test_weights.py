@@ -1,7 +1,9 @@
 """What lies in a checkpoint, and how it fits: every form that people save, and what is refused."""
 
+import contextlib
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -167,3 +169,48 @@ def test_a_borrowed_network_has_its_own_weights_again():
         diverted()
     after = net.state_dict(keep_vars=True)
     assert all(after[name] is tensor and torch.equal(tensor, value) for name, (tensor, value) in before.items())
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "the file is empty"),
+        (b"junk", "is no checkpoint"),
+        (b"ab", "is no checkpoint"),
+        (b"hello world\n", "is no checkpoint"),
+        (b"epoch,loss\n1,0.5\n", "is no checkpoint"),
+        (b"{}", "is no checkpoint"),
+    ],
+)
+@pytest.mark.parametrize("read", [weights_in, facts_of])
+def test_a_file_that_is_no_checkpoint_is_called_so(tmp_path, read, content, words):
+    """It was struct's own error, "cannot be read: " and nothing more, or "cannot be read: 101"."""
+    path = tmp_path / "x.pt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=f"cannot be read: .*{words}"):
+        read(path)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_no_damage_is_a_traceback(tmp_path):
+    rng, path = np.random.default_rng(0), tmp_path / "x.pt"
+    for new in (True, False):
+        torch.save({"model": STATE, "epoch": 1}, path, _use_new_zipfile_serialization=new)
+        good = np.frombuffer(path.read_bytes(), np.uint8)
+        for _ in range(60):
+            bad = good[: rng.integers(len(good))].copy() if rng.random() < 0.5 else good.copy()
+            if len(bad):
+                bad[rng.integers(len(bad), size=3)] = rng.integers(256, size=3)
+            path.write_bytes(bad.tobytes())
+            # What still can be read is fine.
+            with contextlib.suppress(InputError):
+                facts_of(path), weights_in(path)
+
+
+def test_a_damaged_state_of_the_trainer_is_one_sentence(tmp_path):
+    (tmp_path / "trainer_state.json").write_text("{")
+    with pytest.raises(InputError, match=r"trainer_state\.json cannot be read"):
+        facts_of(tmp_path)
+    torch.save({"pytorch-lightning_version": "2", "loops": None}, tmp_path / "x.ckpt")
+    with pytest.raises(InputError, match="cannot be read"):
+        facts_of(tmp_path / "x.ckpt")

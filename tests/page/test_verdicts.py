@@ -44,6 +44,16 @@ def test_since_when_a_word_holds(words: list[str | None], said: str) -> None:
 def test_what_became_of_a_number() -> None:
     assert lowness_words([0.2, 0.7]) == "rose from 0.2 to 0.7"
     assert lowness_words([0.2, None]) == ""
+    # A value that had no time to move did not stay anywhere.
+    assert lowness_words([0.4713]) == "is 0.4713"
+    assert lowness_words([0.471, 0.9, 0.475]) == "stayed near 0.475"
+    assert lowness_words([None]) == ""
+
+
+def test_the_only_record_is_told_as_what_it_is(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", Recipe(epochs=(0,), **SMALL))
+    assert happened(run).lowness.startswith("is ")
+    assert happened(run).since == "at epoch 0, the only record"
 
 
 def test_the_sentence_of_a_run(tmp_path: Path) -> None:

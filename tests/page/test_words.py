@@ -33,6 +33,36 @@ def test_gauges_stay_on_their_scale() -> None:
             assert all(start <= end for _, start, end in gauge.zones)
 
 
+def test_where_nothing_follows_there_is_no_ratio_to_say() -> None:
+    """Of 40 features and 40 outputs there is no 41st eigenvalue, and rounding in its place made a cliff of 3e13."""
+    from phiscope.page.words import cliff_words
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 40))
+    every = phiscope.diagonalize(x, head=(np.eye(40), None), targets=x).evidence
+    some = phiscope.diagonalize(x, head=(np.eye(40)[:5], None), targets=x).evidence
+    # Collapsed features have rank r as well: what decides is the number, as before.
+    y = np.arange(200) % 4
+    means = rng.normal(size=(4, 40))
+    collapsed = phiscope.diagonalize(means[y], head=(means, None), targets=y)
+    assert cliff_words(every) == ("ρ₄₀ / ρ₄₁", "nothing follows")
+    assert "cliff where nothing follows" in collapsed.evidence.sentence()
+    assert cliff_words(collapsed.evidence)[1] == "nothing follows"
+    assert collapsed.evidence.cliff > 1e9
+    assert not some.nothing_follows
+    assert float(cliff_words(some)[1]) == pytest.approx(some.cliff, rel=1e-3)
+    for evidence in (every, collapsed.evidence):
+        (gauge,) = [one for one in gauges(evidence) if one.symbol.startswith("ρ")]
+        assert (gauge.value, gauge.meaning, gauge.at) == ("nothing follows", "what the outputs need", 100)
+
+
+def test_nothing_follows_is_kept_with_a_measurement(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 5))
+    measured = phiscope.diagonalize(x, head=(np.eye(5), None), targets=x)
+    measured.save(tmp_path / "m.safetensors")
+    assert phiscope.Measurement.load(tmp_path / "m.safetensors").evidence.nothing_follows
+
+
 def test_words_about_runs(tmp_path: Path) -> None:
     a = write_run(tmp_path / "a", Recipe(epochs=(0,), header={"name": "same"}))
     b = write_run(tmp_path / "b", Recipe(epochs=(0,), header={"name": "same", "model": "another"}))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 import phiscope
 from phiscope import diagonalize
@@ -214,3 +215,35 @@ def test_values_that_vary_by_their_last_digit_are_constant(k):
     m = diagonalize(x, targets=7 + 1e-6 * noise, **given)
     assert 0 < m["target_alignment"] < 1
     assert "nrc3" in m
+
+
+SHIFT = 100 * np.random.default_rng(3).normal(size=300)
+COLUMNS = np.column_stack([SHIFT, np.random.default_rng(4).normal(size=(300, 7))])
+THREE = np.arange(300) % 3
+
+
+@pytest.mark.parametrize("rows", [300, 7])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("read", [np.asarray, torch.as_tensor], ids=["numpy", "torch"])
+def test_outputs_are_rounded_as_they_came(rows, dtype, read):
+    """Apart by constants up to single precision: what is left is its rounding, which was two directions."""
+    outputs = (SHIFT[:, None] + [0.0, 0.3, 0.7]).astype(dtype)
+    m = diagonalize(COLUMNS[:rows], read(outputs[:rows]), targets=THREE[:rows])
+    assert m["output_rank"] == 0
+    assert "differ from one another by constants only" in m.absent["used_variance"]
+    # Control: ten times the rounding of the outputs is a difference; a formed covariance of doubles sees 3e-8 of them.
+    step = 1000 * max(float(np.finfo(dtype).eps), 1e-7) * np.random.default_rng(5).normal(size=(300, 3))
+    apart = diagonalize(COLUMNS[:rows], read((outputs + step).astype(dtype)[:rows]), targets=THREE[:rows])
+    assert apart["output_rank"] == 2
+
+
+def test_outputs_of_every_table_are_rounded_as_they_came(tmp_path):
+    outputs = (SHIFT[:, None] + [0.0, 0.3, 0.7]).astype(np.float32)
+    np.save(tmp_path / "o.npy", outputs)
+    stored = np.load(tmp_path / "o.npy", mmap_mode="r")
+    assert diagonalize(COLUMNS, stored, targets=THREE)["output_rank"] == 0
+    wide = np.hstack([COLUMNS, np.random.default_rng(6).normal(size=(300, 2100))])
+    assert diagonalize(wide, outputs, targets=THREE, k=4)["output_rank"] == 0
+    chunked = pytest.importorskip("dask.array", reason="dask is not installed: pip install 'phiscope[dask]'")
+    parts = [chunked.from_array(part, chunks=(100, *part.shape[1:])) for part in (COLUMNS, outputs, THREE)]
+    assert diagonalize(parts[0], parts[1], targets=parts[2])["output_rank"] == 0

@@ -81,6 +81,21 @@ def test_activations_are_recognized_by_what_they_do():
     assert recognized(np.abs(h), np.abs(h)) == ("relu", "identity")
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1e-7, 1e-3, 1e6])
+def test_the_scale_of_preactivations_does_not_matter(scale):
+    """Everything below 1e-6 was the identity, whatever led from one to the other."""
+    h = scale * np.random.default_rng(0).normal(size=(5, 7))
+    for name, one in ACTIVATIONS.items():
+        assert recognized(h, one.value(h)) == (name,)
+        assert recognized(h.astype(np.float32), one.value(h).astype(np.float32)) == (name,)
+    assert recognized(h, 0.5 * h) == ()
+    assert recognized(h, 0 * h) == ()
+
+
+def test_preactivations_that_are_zero_tell_nothing():
+    assert recognized(np.zeros((2, 3)), np.zeros((2, 3))) == ("erf", "relu", "identity")
+
+
 @pytest.mark.parametrize("name", ["tanh", "", None, 3, ["erf"]])
 def test_others_are_refused_by_name(name):
     with pytest.raises(InputError, match="the theory knows erf, relu, identity and no other"):

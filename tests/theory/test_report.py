@@ -154,3 +154,27 @@ def test_bad_input_is_one_sentence():
         net[0].bias.fill_(-100.0)
     with pytest.raises(InputError, match="the layer '0' is zero on all inputs"):
         kernel_report(net, X, Y)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-7, 1e-12])
+def test_a_network_without_biases_reads_the_same_of_inputs_of_any_scale(scale):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 30, bias=False), nn.ReLU(), nn.Linear(30, 1, bias=False)).double()
+    whole, found = (kernel_report(net, factor * X.double(), Y) for factor in (1.0, scale))
+    assert found.activation == "relu"
+    assert found.layers[0].rescale == pytest.approx(whole.layers[0].rescale, rel=1e-9)
+    assert found.layers[0].alignment_gain == pytest.approx(whole.layers[0].alignment_gain, rel=1e-6)
+
+
+@pytest.mark.parametrize("inputs", [1e-10 * X, 1e-30 * X, torch.ones(12, 6), 1 + 1e-9 * X.double()])
+def test_inputs_that_cannot_be_told_apart_are_refused_in_words(inputs):
+    """What biases give is all that there is: the centered kernel is zero, and it was divided by."""
+    net = network(20, 1).to(inputs.dtype)
+    with pytest.raises(InputError, match="the kernel is the same for all inputs"):
+        kernel_report(net, inputs, Y)
+
+
+def test_targets_far_from_zero_are_targets_as_well():
+    net = network(20, 1)
+    near, far = (kernel_report(net, X, shift + Y.double()).layers[0].alignment_gain for shift in (0.0, 1e9))
+    assert far == pytest.approx(near, rel=1e-5)

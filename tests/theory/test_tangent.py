@@ -189,6 +189,13 @@ def test_what_has_no_tangent_kernel_is_refused_without_a_trace():
         tangent_kernel(nn.Linear(3, 2), x[:0])
     with pytest.raises(InputError, match="block is 0"):
         tangent_kernel(nn.Linear(3, 2), x, block=0)
+    for block in (2.5, "2", True):
+        with pytest.raises(InputError, match=r"block is .*expected a whole number"):
+            tangent_kernel(nn.Linear(3, 2), x, block=block)
+    with pytest.raises(InputError, match="pass inputs alone, without targets"):
+        tangent_kernel(nn.Linear(3, 2), (x, torch.arange(4)))
+    with pytest.raises(InputError, match="Linear does not take one sample of these inputs"):
+        tangent_kernel(nn.Linear(5, 2), x)
     with pytest.raises(NonFiniteError, match="samples 0 to 3"):
         tangent_kernel(nn.Linear(3, 2), x * np.nan)
 
@@ -206,3 +213,17 @@ def test_recurrent_layers_are_refused_in_one_sentence():
         warnings.simplefilter("ignore")
         with pytest.raises(InputError, match="recurrent"):
             tangent_kernel(nn.LSTM(3, 4, batch_first=True), torch.randn(5, 4, 3))
+
+
+@pytest.mark.parametrize("layer", [nn.BatchNorm1d, nn.BatchNorm2d])
+def test_a_network_that_mixes_samples_is_refused(layer):
+    """In eval mode, too: torch said "more than 1 value per channel" of one, and of pictures nothing at all."""
+    wide = layer is nn.BatchNorm2d
+    first = nn.Conv2d(1, 4, 1) if wide else nn.Linear(3, 4)
+    model = nn.Sequential(first, layer(4, track_running_stats=False), nn.Flatten(), nn.LazyLinear(2))
+    x = torch.randn(5, 1, 3, 3) if wide else torch.randn(5, 3)
+    model(x)
+    with untouched(model), pytest.raises(InputError, match=r"'1' is a .* without running statistics"):
+        tangent_kernel(model, x)
+    model[1] = layer(4)
+    assert tangent_kernel(model, x).shape == (5, 5)

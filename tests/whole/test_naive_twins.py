@@ -90,6 +90,25 @@ def test_outputs_that_are_not_the_head_are_noticed():
     assert [text for text in m.warnings if "not head(features)" in text]
 
 
+@pytest.mark.parametrize("wrong", ["bias", "no bias", "unrelated", "half precision"])
+def test_answers_are_compared_besides_covariances(wrong):
+    """Another bias, or what has nothing to do with the features, leaves the covariances as they are."""
+    rng = np.random.default_rng(7)
+    X, W, b = rng.normal(size=(400, 5)), rng.normal(size=(3, 5)), np.array([1.0, -2.0, 0.5])
+    outputs, bias = X @ W.T + b, b
+    if wrong == "unrelated":
+        whole = np.column_stack([np.ones(400), X])
+        noise = rng.normal(size=(400, 3))
+        outputs = outputs + noise - whole @ np.linalg.lstsq(whole, noise, rcond=None)[0]
+    elif wrong == "half precision":
+        outputs = outputs.astype(np.float16)
+    else:
+        bias = None if wrong == "no bias" else b + np.array([0.0, 0.0, 1.0])
+    found = [phiscope.diagonalize(X, outputs, head=(W, bias), k=k).warnings for k in (None, 2)]
+    warned = [[text for text in texts if "not head(features)" in text] for texts in found]
+    assert [len(texts) for texts in warned] == ([0, 0] if wrong == "half precision" else [1, 1])
+
+
 @pytest.mark.parametrize("case", ["n > p", "n < p", "several targets", "C > n", "imbalance"])
 def test_integer_weights_are_repeated_samples(case):
     data = dict(CASES[case])

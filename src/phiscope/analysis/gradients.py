@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -172,8 +172,18 @@ def _gradient(function: Tensor, leaf: Tensor) -> NDArray[np.float64]:
 
 def _places(k: int | Sequence[int], measurement: Measurement, centered: bool) -> tuple[int, ...]:
     stored = measurement.spectrum(centered=centered).eigenvectors.shape[1]
-    whole = isinstance(k, int) and not isinstance(k, bool)
-    places = tuple(range(1, k + 1)) if whole else () if isinstance(k, (bool, str, Mapping)) else tuple(k)  # type: ignore[operator, arg-type]
-    if not places or not all(isinstance(place, int) and 1 <= place <= stored for place in places):
-        raise InputError(f"k={k!r}; expected how many, or which, of the {stored} eigenfunctions that are stored")
-    return places
+    wrong = f"k={k!r:.80}; expected how many, or which, of the {stored} eigenfunctions that are stored"
+    if isinstance(k, int | np.integer) and not isinstance(k, bool):
+        places = tuple(range(1, int(k) + 1))
+    elif isinstance(k, Iterable) and not isinstance(k, (str, bytes, Mapping)):
+        places = tuple(k)
+    else:
+        raise InputError(wrong)
+    if not places or not all(_is_place(place, stored) for place in places):
+        raise InputError(wrong)
+    return tuple(map(int, places))
+
+
+def _is_place(value: object, stored: int) -> bool:
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return whole and 1 <= int(value) <= stored  # type: ignore[call-overload]

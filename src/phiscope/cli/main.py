@@ -138,6 +138,8 @@ def _measure(chosen: Namespace) -> int:
 
     if chosen.bias is not None and chosen.head is None:
         raise ArgumentError(None, "--bias belongs to --head, which is missing")
+    if chosen.head is not None and chosen.outputs is not None:
+        raise ArgumentError(None, "--outputs and --head both say what the outputs are; give one of the two")
     files = open_parts({name: chosen[name] for name in PARTS if chosen[name] is not None})
     head = [None if chosen[name] is None else open_array(chosen[name], name=name) for name in ("head", "bias")]
     measurement = diagonalize_table(

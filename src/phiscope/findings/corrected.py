@@ -71,6 +71,17 @@ class Pieces:
 
 NAMES = tuple(row.name for row in fields(Pieces))
 
+DENOMINATORS = ("square", "target", "raw_square")
+"""Corrected squared norms that ratios divide by; `projection` is not corrected, and a trace is next to unbiased."""
+
+LEAST_LEFT = 4.0
+"""A squared norm is known where the correction leaves more than so many n-th parts of it.
+
+Leaving out one of G shards takes away what is linear in 1 / n. Of a covariance it keeps tr(S)^2 / n^2 * G / (G - 1),
+and tr(S)^2 / n is nearly all that was measured where next to nothing is left: of four n-th parts a quarter is that
+rest. Of samples that are orthogonal to each other nothing but that rest, or rounding, is left.
+"""
+
 
 def pieces_of(moments: Moments, covariance: PositiveOperator, outputs: Outputs | None) -> Pieces:
     """The parts of every corrected ratio; no eigendecomposition of S."""
@@ -161,6 +172,7 @@ def correct(
     # The projection's own norm is a rank, up to the constant's share; correcting it would only add noise.
     projection = NAMES.index("projection")
     central[projection] = whole[projection]
+    _forget_unknown(central, whole, total, len(shards))
     spread = pseudo_values(whole, without, shares) - central
     spread[:, projection] = 0.0
     known = np.isfinite(central)
@@ -171,6 +183,15 @@ def correct(
             pseudo = value + spread[:, known] @ _gradient(statistic, central)[known]
             estimates[name] = estimate(value, pseudo, shares)
     return estimates
+
+
+def _forget_unknown(central: FloatArray, whole: FloatArray, total: Moments, n_shards: int) -> None:
+    """NaN in place of squared norms of which the correction leaves nothing that is known."""
+    n = total.weight**2 / total.squared_weight
+    share = LEAST_LEFT / n * n_shards / (n_shards - 1)
+    for index in map(NAMES.index, DENOMINATORS):
+        if central[index] <= share * whole[index]:
+            central[index] = math.nan
 
 
 def _gradient(statistic: Ratio, at: FloatArray) -> FloatArray:
@@ -216,7 +237,10 @@ def _why_not_corrected(found: Findings, name: str, n_shards: int) -> str:
         return found.absent[name]
     if n_shards < HALVES:
         return f"it is made from at least {HALVES} shards of samples, and there were {max(n_shards, 1)}"
-    return "the estimate of a squared norm is not positive: too few samples for these features"
+    return (
+        f"the correction for n leaves at most {LEAST_LEFT:g}/n of a squared norm, which may be nothing at all: too "
+        "few samples for these features or targets"
+    )
 
 
 def _corrections(

@@ -9,7 +9,7 @@ import numpy as np
 
 from phiscope.findings.findings import NO_SPREAD, Findings
 from phiscope.linalg.operators import PositiveOperator
-from phiscope.linalg.products import frobenius_norm
+from phiscope.linalg.products import frobenius_norm, product
 from phiscope.metrics import alignment, richness
 from phiscope.metrics.random_head import random_head_distance
 from phiscope.metrics.regime import (
@@ -135,6 +135,7 @@ def find_regime(
         initial_kernel_similarity=found.numbers.get("initial_kernel_similarity"),
         head_change=head_change,
         n_leading=len(values) if spectrum.is_cut else None,
+        nothing_follows=rank >= len(values) and not spectrum.is_cut,
     )
     if evidence.regime is None:
         found.refuse(("regime",), evidence.sentence())
@@ -212,7 +213,10 @@ def find_random_head(found: Findings, centered: Spectrum, rank: int) -> None:
 
 
 HEAD_DISAGREES = 1e-3
-"""From this relative difference on, outputs and head(features) are reported as two different things."""
+"""From this relative difference of covariances on, outputs and head(features) are reported as two different things."""
+
+ANSWERS_DISAGREE = 1e-2
+"""The same for the root mean square of outputs minus head(features), which has the rounding of half precision in it."""
 
 
 def outputs_of(
@@ -229,11 +233,28 @@ def outputs_of(
             return None
         return affine_outputs(covariance, mean, head, cut, differences=are_differences(moments, len(head[0])))
     if head is not None:
-        measured, expected = moments.cross_covariance("outputs"), covariance.apply(head[0].T)
-        distance, size = frobenius_norm(measured - expected), frobenius_norm(expected)
-        if distance > HEAD_DISAGREES * size:
-            found.warnings.append(
-                f"the outputs are not head(features) (covariances differ by {distance / max(size, 1e-300):.2g}, "
-                "relative); spans were taken from the outputs, NC3 from the head"
-            )
+        _warn_of_disagreement(found, moments, covariance, head)
     return measured_outputs(moments, cut)
+
+
+def _warn_of_disagreement(found: Findings, moments: Moments, covariance: PositiveOperator, head: AffineHead) -> None:
+    """Compare outputs with head(features): how they go along with features, and the answers themselves.
+
+    Covariances alone do not see another bias, nor a part of the outputs that has nothing to do with the features.
+    """
+    weight, bias = head
+    measured, expected = moments.cross_covariance("outputs"), covariance.apply(weight.T)
+    distance, size = frobenius_norm(measured - expected), frobenius_norm(expected)
+    covariances = distance / max(size, 1e-300)
+    mean = moments.mean[moments.columns("outputs")]
+    trace = moments.covariance("outputs").trace()
+    # E norm^2(f - W phi - b), its part that varies and that of the means. Rounding may leave the first below 0.
+    varies = trace - 2 * float(np.sum(weight.T * measured)) + float(np.sum(weight.T * expected))
+    shift = mean - product(weight, moments.mean[: moments.n_features]) - (0.0 if bias is None else bias)
+    apart = math.sqrt(max(varies, 0.0) + float(product(shift, shift)))
+    answers = apart / max(math.sqrt(trace + float(product(mean, mean))), 1e-300)
+    if covariances > HEAD_DISAGREES or answers > ANSWERS_DISAGREE:
+        found.warnings.append(
+            f"the outputs are not head(features) (they differ by {answers:.2g} of their size, covariances by "
+            f"{covariances:.2g}); spans were taken from the outputs, NC3 from the head"
+        )

@@ -164,3 +164,18 @@ class ProductOperator(PositiveOperator):
     def apply(self, vectors: FloatArray) -> FloatArray:
         """The operator times column vectors of shape (p, k)."""
         return self.product(vectors)
+
+    def plus_outer(self, vector: FloatArray) -> ProductOperator:
+        """The operator plus v v^T for a vector of shape (p,), known by its products as well."""
+        size, along = float(product(vector, vector)), float(product(vector, self.product(vector[:, None])[:, 0]))
+        return ProductOperator(
+            columns=self.columns,
+            product=lambda vectors: self.product(vectors) + np.outer(vector, product(vector, vectors)),
+            total=self.total + size,
+            square=self.square + 2 * along + size**2,
+            entries=None if self.entries is None else self.entries + vector**2,
+        )
+
+    def lower(self) -> FloatArray:
+        """A new p x p array, columns contiguous: the operator times every unit vector."""
+        return np.asfortranarray(self.product(np.eye(self.columns)))

@@ -44,7 +44,8 @@ def diagonalize(
             Zarr arrays are read block by block, Dask arrays chunk by chunk on the connected cluster; none of them is
             ever in memory as a whole. The same holds for outputs, targets and weights.
         outputs: f(x) before the softmax, shape (n, C).
-        head: the pair (W, b) with W (C, p) and b (C,) or None; outputs are then W phi + b.
+        head: the pair (W, b) with W (C, p) and b (C,) or None; outputs are then W phi + b. Beside outputs, spans are
+            those of the outputs and NC3 is the head's, with a warning where W phi + b is something else.
         targets: integers (n,) are classes, floats (n,) or (n, c) are regression values.
         weights: non-negative sample weights, shape (n,); only their ratios matter.
         groups: names of what was sampled independently, shape (n,), where several rows come from one sample (positions

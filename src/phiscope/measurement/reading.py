@@ -110,6 +110,9 @@ class Reading:
             raise MissingNumberError(f"the interval of {plain}", NO_INTERVAL[plain])
         if self.resampling is None or not self.resampling.enough:
             raise MissingNumberError(f"the interval of {plain}", self._why_no_interval())
+        if f"{plain}_corrected" in self.absent:
+            # What says nothing of the population corrected part by part says nothing as a whole either.
+            raise MissingNumberError(f"the interval of {plain}", self.absent[f"{plain}_corrected"])
         self._check_order(plain)
         self._check_enough(plain)
         if plain == "readout_r2_held_out":

@@ -77,6 +77,7 @@ class RegimeEvidence:
         reason: why there are no numbers to decide by; empty otherwise.
         n_leading: how many leading eigenfunctions were looked at, where more follow that were not; None where all were.
         rule: empty, or by which earlier rule the word of a stored record was found.
+        nothing_follows: whether nothing but rounding follows rho_r, so that `cliff` is no ratio of eigenvalues.
     """
 
     regime: Regime | None
@@ -96,6 +97,7 @@ class RegimeEvidence:
     reason: str = ""
     n_leading: int | None = None
     rule: str = ""
+    nothing_follows: bool = False
 
     @property
     def is_start(self) -> bool:
@@ -223,9 +225,10 @@ class RegimeEvidence:
         )
 
     def _numbers(self) -> str:
+        cliff = "where nothing follows" if self.nothing_follows else _short(self.cliff)
         return (
             f"k90 = {self.k90} for output rank r = {self.output_rank}, U = {_short(self.used_variance)}, cliff "
-            f"{_short(self.cliff)}, D_LR = {_short(self.dynamical_low_rank)}"
+            f"{cliff}, D_LR = {_short(self.dynamical_low_rank)}"
         )
 
     def _because(self) -> str:
@@ -287,6 +290,7 @@ def decide_regime(
     initial_kernel_similarity: float | None = None,
     head_change: float | None = None,
     n_leading: int | None = None,
+    nothing_follows: bool = False,
 ) -> RegimeEvidence:
     """Decide the regime from named numbers, all of the centered spectrum.
 
@@ -306,6 +310,7 @@ def decide_regime(
         initial_kernel_similarity: S_init in 0..1, or None to skip the first test.
         head_change: norm(W - W_0) / norm(W_0), or None to skip the first test.
         n_leading: how many leading eigenfunctions were looked at; None for all that there are.
+        nothing_follows: whether rounding took the place of rho_(r+1); decides nothing.
 
     Returns:
         The regime with the numbers that decided.
@@ -334,6 +339,7 @@ def decide_regime(
         initial_kernel_similarity=initial_kernel_similarity,
         head_change=head_change,
         n_leading=n_leading,
+        nothing_follows=nothing_follows,
     )
     return with_word(numbers)
 

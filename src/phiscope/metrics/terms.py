@@ -69,7 +69,8 @@ REGIME_TERMS = (
     Term(
         name="cliff",
         meaning="ρ_r / ρ_(r+1) of the centered spectrum: how many times the weakest feature that the outputs need is "
-        f"stronger than the next one. Minimal asks for {MINIMAL_CLIFF:g} at least.",
+        f"stronger than the next one. Minimal asks for {MINIMAL_CLIFF:g} at least. Where nothing but rounding follows, "
+        "rounding takes the place of ρ_(r+1), and pages say that nothing follows.",
         aliases=("spectral gap", "gap", "ρ_r / ρ_(r+1)", "fall behind what the outputs need"),
         numbers=("eigenvalues", "output_rank", "regime"),
         place="m.evidence.cliff",

@@ -38,8 +38,14 @@ def kernel_rotate(kernel: FloatArray, reference: FloatArray) -> float:
         >>> kernel_rotate(3 * np.eye(2), np.eye(2)), kernel_rotate(np.diag([1.0, 0.0]), np.diag([0.0, 1.0]))
         (0.0, 1.0)
     """
+    kernel = _scaled(kernel)
     rest = kernel - kernel_rescale(kernel, reference) * reference
     return min(float(np.sqrt(np.vdot(rest, rest) / np.vdot(kernel, kernel))), 1.0)
+
+
+def _scaled(kernel: FloatArray) -> FloatArray:
+    """The kernel in units of its largest entry: squares of small ones would be zero."""
+    return np.asarray(kernel / float(np.abs(kernel).max()))
 
 
 def centered_alignment(first: FloatArray, second: FloatArray) -> float:
@@ -55,7 +61,7 @@ def centered_alignment(first: FloatArray, second: FloatArray) -> float:
         >>> centered_alignment(np.eye(3), 2 * np.eye(3) + 5).__round__(12)
         1.0
     """
-    a, b = (_centered(one) for one in (first, second))
+    a, b = (_centered(_scaled(one)) for one in (first, second))
     sizes = math.sqrt(float(np.vdot(a, a))) * math.sqrt(float(np.vdot(b, b)))
     return min(max(float(np.vdot(a, b)) / sizes, -1.0), 1.0)
 
@@ -63,6 +69,21 @@ def centered_alignment(first: FloatArray, second: FloatArray) -> float:
 def _centered(kernel: FloatArray) -> FloatArray:
     columns = kernel - kernel.mean(axis=0)
     return np.asarray(columns - columns.mean(axis=1, keepdims=True))
+
+
+def kernel_spread(kernel: FloatArray) -> float:
+    """norm of the centered kernel / norm K: the share of it that tells the samples apart; 0..1.
+
+    Args:
+        kernel: K, shape (P, P), not zero.
+
+    Example:
+        >>> kernel_spread(np.ones((3, 3))), kernel_spread(np.array([[1.0, -1.0], [-1.0, 1.0]]))
+        (0.0, 1.0)
+    """
+    scaled = _scaled(kernel)
+    centered = _centered(scaled)
+    return float(np.sqrt(np.vdot(centered, centered) / np.vdot(scaled, scaled)))
 
 
 def alignment_gain(kernel: FloatArray, reference: FloatArray, targets: FloatArray) -> float:
@@ -78,7 +99,8 @@ def alignment_gain(kernel: FloatArray, reference: FloatArray, targets: FloatArra
         >>> alignment_gain(y @ y.T, np.eye(2) + y @ y.T, y)
         0.0
     """
-    goal = row_products(np.ascontiguousarray(targets))
+    # Centered before the product: the kernel of targets far from zero has no digits left for their differences.
+    goal = row_products(np.ascontiguousarray(targets - targets.mean(axis=0)))
     return centered_alignment(kernel, goal) - centered_alignment(reference, goal)
 
 

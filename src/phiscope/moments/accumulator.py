@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,9 +25,9 @@ from phiscope.inputs.arrays import (
 from phiscope.moments.dealing import Deal, Dealer
 from phiscope.moments.device_scatter import DeviceScatter
 from phiscope.moments.labels import Labels
-from phiscope.moments.moments import Layout, Moments
+from phiscope.moments.moments import DOUBLE_EPS, Layout, Moments
 from phiscope.moments.pilots import Pilots
-from phiscope.moments.precision import PRECISIONS, check_precision, check_range, has_double, reach_of
+from phiscope.moments.precision import PRECISIONS, check_precision, check_range, eps_of, has_double, reach_of
 from phiscope.moments.scatter import Scatter
 from phiscope.moments.shards import HALVES, MOST_SHARD_MEMORY, ShardMoments, Streams, outgrown, shards_for
 from phiscope.typing import FloatArray, IntArray
@@ -94,6 +95,7 @@ class MomentAccumulator:
         self._shard_memory = shard_memory
         self._reach: dict[str, float] = {}
         self._lightest, self._heaviest = math.inf, 0.0
+        self._output_eps = DOUBLE_EPS
         self._labels = Labels(self._num_classes)
         self._layout: Layout | None = None
         self._batches = self._first_shards = 0
@@ -127,7 +129,7 @@ class MomentAccumulator:
         """
         phi = self._rows(features, name="features", letter="p")
         parts = [phi]
-        out = None if outputs is None else self._rows(outputs, name="outputs", letter="C")
+        out = None if outputs is None else self._answers(outputs)
         goal = None if targets is None else as_targets(targets)
         weight = as_weights(weights, len(phi), batch=self._batches)
         for name, part in (("outputs", out), ("targets", goal)):
@@ -177,6 +179,10 @@ class MomentAccumulator:
     def _rows(self, data: Any, *, name: str, letter: str) -> Any:
         stays = self._device is not None and isinstance(data, torch.Tensor)
         return as_row_tensor(data, name=name, letter=letter) if stays else as_rows(data, name=name, letter=letter)
+
+    def _answers(self, outputs: Any) -> Any:
+        self._output_eps = max(self._output_eps, eps_of(outputs))
+        return self._rows(outputs, name="outputs", letter="C")
 
     def _check_layout(self, layout: Layout) -> None:
         if self._layout is None:
@@ -288,5 +294,5 @@ class MomentAccumulator:
 
     def _both(self, *, consume: bool) -> tuple[Moments, Sequence[Moments]]:
         streams = self._check_enough()
-        total = self._labels.on(streams.total(consume=consume))
+        total = replace(self._labels.on(streams.total(consume=consume)), output_eps=self._output_eps)
         return total, streams.shards(self._labels, total, consume=consume)

@@ -22,6 +22,9 @@ from phiscope.typing import FloatArray, IntArray
 GROUPS_BESIDE = 4
 """Up to a share of 1 / 4 of the columns, groups stay rows beside the scatter within them."""
 
+DOUBLE_EPS = float(np.finfo(np.float64).eps)
+"""Relative rounding of double precision, in which all moments are kept."""
+
 Layout = tuple[int, int, int, bool]
 """Columns of features, outputs and regression targets, and whether the targets are classes."""
 
@@ -51,6 +54,7 @@ class Moments:
         labels: the class of each group, shape (K,), where only classes that occur have one; None where group k is
             class k.
         num_classes: number of classes, where there are labels.
+        output_eps: relative rounding of the outputs as they came, that of the coarsest batch.
     """
 
     n_samples: int
@@ -70,6 +74,7 @@ class Moments:
     row_weights: FloatArray | None = None
     labels: IntArray | None = None
     num_classes: int | None = None
+    output_eps: float = DOUBLE_EPS
 
     @property
     def layout(self) -> Layout:
@@ -298,8 +303,10 @@ def merge(first: Moments, second: Moments) -> Moments:
         a, b = _kept(first), _kept(second)
         rows, groups, weights = (np.concatenate(part) for part in zip(a, b, strict=True))
         joined = moments_from_rows(first.layout, rows, groups, weights, len(first.group_counts))
-        return replace(joined, labels=first.labels, num_classes=first.num_classes)
-    return _merge_folded(fold(first), fold(second))
+        joined = replace(joined, labels=first.labels, num_classes=first.num_classes)
+    else:
+        joined = _merge_folded(fold(first), fold(second))
+    return replace(joined, output_eps=max(first.output_eps, second.output_eps))
 
 
 def _merge_folded(first: Moments, second: Moments) -> Moments:

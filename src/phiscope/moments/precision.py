@@ -155,3 +155,17 @@ def _norm(part: NDArray[Any]) -> float | None:
     with np.errstate(over="ignore", invalid="ignore"):
         square = float(squared_lengths(part.reshape(len(part), -1)).sum())
     return math.sqrt(square) if 1e-10 < square < 1e30 else None
+
+
+def eps_of(data: Any) -> float:
+    """Relative rounding of floats as they came; of anything else that of double precision.
+
+    Example:
+        >>> eps_of(np.ones(2)), eps_of(np.ones(2, np.float32)), eps_of([1, 2]) == eps_of(np.ones(2, int))
+        (2.220446049250313e-16, 1.1920928955078125e-07, True)
+    """
+    dtype, double = getattr(data, "dtype", None), float(np.finfo(np.float64).eps)
+    if isinstance(dtype, torch.dtype):
+        return max(torch.finfo(dtype).eps, double) if dtype.is_floating_point else double
+    # Wider floats are read as double.
+    return max(float(np.finfo(dtype).eps), double) if isinstance(dtype, np.dtype) and dtype.kind == "f" else double

@@ -21,6 +21,7 @@ from phiscope.linalg.operators import PositiveOperator, ProductOperator
 from phiscope.linalg.products import add_scatter, mirror, product, row_products
 from phiscope.moments.accumulator import MOST_CLASSES
 from phiscope.moments.moments import Moments
+from phiscope.moments.precision import eps_of
 from phiscope.typing import FloatArray, IntArray
 
 BLOCK_BYTES = 2**27
@@ -172,7 +173,6 @@ class Sweeps:
             variances += np.einsum("ij,ij->j", rows[:, :p], rows[:, :p])
             beside += product(rows[:, p:].T, rows[:, p:])
             cross += product(rows[:, :p].T, rows[:, p:])
-        group_means = means[:, :p]
         return SweptMoments(
             n_samples=self.n_samples,
             weight=self.weight,
@@ -185,10 +185,11 @@ class Sweeps:
             group_weights=group_weights,
             group_means=means,
             group_squares=squares,
+            output_eps=eps_of(self._outputs),
             features=ProductOperator(columns=p, product=self.product, total=float(variances.sum()), entries=variances),
             within_features=ProductOperator(
                 columns=p,
-                product=lambda columns: self.product(columns, group_means),
+                product=lambda columns: self.product(columns, means[:, :p]),
                 total=float(squares.sum()) / self.weight,
             ),
             beside=beside,

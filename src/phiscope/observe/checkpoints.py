@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from phiscope.errors import InputError
 from phiscope.observe.weights import facts_of
@@ -77,12 +80,18 @@ def _pairs(given: Any) -> Iterable[tuple[float | None, Path]]:
     if isinstance(given, str | os.PathLike):
         given = [given]
     for one in given.items() if isinstance(given, Mapping) else given:
-        if isinstance(one, tuple) and len(one) == 2 and isinstance(one[0], int | float):
+        if isinstance(one, tuple) and len(one) == 2 and _is_epoch(one[0]) and isinstance(one[1], str | os.PathLike):
             yield float(one[0]), Path(one[1])
         elif isinstance(one, str | os.PathLike):
             yield from ((None, path) for path in _matching(os.fspath(one)))
         else:
             raise InputError(f"a checkpoint is a path or (epoch, path), got {one!r:.80}")
+
+
+def _is_epoch(value: Any) -> bool:
+    """A finite number, of NumPy as well."""
+    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return real and math.isfinite(value)
 
 
 def _matching(text: str) -> list[Path]:

@@ -11,6 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from phiscope.errors import InputError, MissingDependencyError, NonFiniteError, RunExistsError
@@ -98,7 +99,7 @@ def replay(
 def _check(settings: Mapping[str, Any], run: Any, jobs: int) -> None:
     check_settings(settings, {row.name for row in dataclasses.fields(Observer)} - _FIXED, "a replay")
     check_values({**settings, "run": run})
-    if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
+    if not isinstance(jobs, int | np.integer) or isinstance(jobs, bool) or jobs < 1:
         raise InputError(f"jobs={jobs!r}; expected a number of processes, 1 or more")
     if jobs > 1:
         try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from phiscope.errors import InputError
 
 
@@ -73,15 +75,15 @@ def schedule(every: str | int | Iterable[float], *, name: str = "every", otherwi
         >>> [epoch for epoch in range(10) if schedule(4).due(epoch)]
         [0, 4, 8]
     """
-    if every == "epoch":
+    if isinstance(every, str) and every == "epoch":
         return Schedule(always=True)
-    if every == "log":
+    if isinstance(every, str) and every == "log":
         return Schedule()
-    if isinstance(every, int) and not isinstance(every, bool) and every >= 1:
-        return Schedule(step=every)
+    if isinstance(every, int | np.integer) and not isinstance(every, bool) and every >= 1:
+        return Schedule(step=int(every))
     if isinstance(every, Iterable) and not isinstance(every, (str, bytes)):
         chosen = list(every)
-        if all(isinstance(epoch, (int, float)) for epoch in chosen):
+        if all(isinstance(epoch, int | float | np.integer | np.floating) for epoch in chosen):
             return Schedule(chosen=frozenset(float(epoch) for epoch in chosen))
     kinds = "'log', a positive integer" if name == "every_steps" else "'epoch', 'log', a positive integer"
     raise InputError(f"{name}={every!r} is no schedule; expected {kinds} or {otherwise}")
@@ -97,7 +99,7 @@ def steps_schedule(every_steps: str | int | Iterable[float]) -> Schedule:
         >>> steps_schedule(500).due(1000)
         True
     """
-    if every_steps == "epoch":
+    if isinstance(every_steps, str) and every_steps == "epoch":
         raise InputError("every_steps='epoch' counts no steps; expected 'log', a positive integer or steps")
     return schedule(every_steps, name="every_steps", otherwise="steps")
 

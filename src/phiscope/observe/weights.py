@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -62,13 +63,15 @@ def facts_of(path: Path) -> Facts:
     """
     if path.is_dir():
         state = path / "trainer_state.json"
-        found = json.loads(state.read_text(encoding="utf-8")) if state.is_file() else {}
+        with _reading(state):
+            found = json.loads(state.read_text(encoding="utf-8")) if state.is_file() else {}
         return _facts(found if isinstance(found, dict) else {})
     if path.suffix == ".safetensors":
         with _reading(path), safe_open(path, framework="pt") as file:
             return _facts({name: _number(value) for name, value in (file.metadata() or {}).items()})
     content = _torch_content(path)
-    return _lightning_facts(content) if "pytorch-lightning_version" in content else _facts(content)
+    with _reading(path):
+        return _lightning_facts(content) if "pytorch-lightning_version" in content else _facts(content)
 
 
 def _number(text: str) -> float | None:
@@ -151,20 +154,53 @@ def _torch_content(path: Path) -> Mapping[str, Any]:
     return content
 
 
+_DAMAGES = (
+    OSError,
+    RuntimeError,
+    SafetensorError,
+    ValueError,
+    LookupError,
+    EOFError,
+    AttributeError,
+    AssertionError,
+    TypeError,
+    UnpicklingError,
+    struct.error,
+    zipfile.BadZipFile,
+)
+"""What reading a damaged or foreign file ends in."""
+
+
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
-    except UnpicklingError as error:
+    except _DAMAGES as error:
         refused = re.search(r"Unsupported (?:global|class): GLOBAL ([\w.]+)|Unsupported class ([\w.]+)", str(error))
-        what = f" ({next(name for name in refused.groups() if name)})" if refused else ""
-        raise InputError(
-            f"{path} holds more than tensors and plain values{what}, which is not loaded because it could run code; "
-            "save model.state_dict() alone, or allow the class with torch.serialization.add_safe_globals"
-        ) from error
-    except (OSError, RuntimeError, SafetensorError, ValueError, LookupError, EOFError, AttributeError) as error:
-        reason = str(error).partition("\n")[0][:200]
-        raise InputError(f"the checkpoint {path} cannot be read: {reason}") from error
+        if isinstance(error, UnpicklingError) and (refused or _is_pickled(path)):
+            what = f" ({next(name for name in refused.groups() if name)})" if refused else ""
+            raise InputError(
+                f"{path} holds more than tensors and plain values{what}, which is not loaded because it could run "
+                "code; save model.state_dict() alone, or allow the class with torch.serialization.add_safe_globals"
+            ) from error
+        raise InputError(f"the checkpoint {path} cannot be read: {_why(path, error)}") from error
+
+
+def _is_pickled(path: Path) -> bool:
+    """Whether a file begins as torch and pickle write them, so that only its content is refused."""
+    with path.open("rb") as file:
+        return file.read(1) == b"\x80" or zipfile.is_zipfile(path)
+
+
+def _why(path: Path, error: Exception) -> str:
+    if path.is_file() and path.stat().st_size == 0:
+        return "the file is empty; save it again"
+    said = str(error).partition("\n")[0][:200]
+    # What these say is about bytes, such as "101" for a key of that number.
+    if not said or isinstance(error, (LookupError, UnpicklingError, TypeError, AssertionError, struct.error)):
+        kind = f"{type(error).__name__}{': ' * bool(said)}{said}"
+        return f"what it holds is no checkpoint ({kind}); expected a file of torch, Lightning or safetensors"
+    return said
 
 
 def _is_state(value: Any) -> bool:

@@ -76,7 +76,7 @@ def happened(run: Run, *, served: bool = False) -> Happened:
         since="" if regime is None else since_words(course, split),
         meaning=_meaning(regime, evidence),
         answers=answers,
-        lowness=lowness_words([record.numbers(split).get(LOWNESS) for record in (course[0], course[-1])]),
+        lowness=lowness_words([record.numbers(split).get(LOWNESS) for record in course]),
         where=f"{split}, {moment_words(course[-1])}",
     )
 
@@ -103,17 +103,17 @@ def since_words(course: Sequence[Record], split: str) -> str:
     return f"since {moment_words(course[first])}, {before or 'no word'} before"
 
 
-def lowness_words(ends: Sequence[float | None]) -> str:
-    """What became of a number between the first record and the last.
+def lowness_words(values: Sequence[float | None]) -> str:
+    """What became of a number between the first record and the last; of a single one, what it is.
 
     Example:
-        >>> lowness_words([0.479, 0.0306]), lowness_words([0.5, 0.51]), lowness_words([None, 0.2])
+        >>> lowness_words([0.479, 0.0306]), lowness_words([0.5, 0.51]), lowness_words([0.2])
         ('fell from 0.479 to 0.0306', 'stayed near 0.51', 'is 0.2')
     """
-    first, last = ends
+    first, last = values[0], values[-1]
     if last is None:
         return ""
-    if first is None:
+    if first is None or len(values) == 1:
         return f"is {number_words(last)}"
     if abs(first - last) < STILL:
         return f"stayed near {last:.3g}"

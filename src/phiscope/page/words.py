@@ -170,7 +170,7 @@ def _cliff_gauge(evidence: RegimeEvidence) -> Gauge:
     symbol, shown = cliff_words(evidence)
     return Gauge(
         symbol=symbol,
-        meaning="fall behind what the outputs need",
+        meaning="what the outputs need" if evidence.nothing_follows else "fall behind what the outputs need",
         value=shown,
         at=_percent(round(100 * math.log(max(value, 1.0)) / top, 2)),
         zones=(("none", 0.0, edge), ("minimal", edge, 100.0)),
@@ -219,9 +219,14 @@ def reference_words(first: Measurement, last: Measurement) -> tuple[str, str]:
 
 
 def cliff_words(evidence: RegimeEvidence) -> tuple[str, str]:
-    """How far the centered spectrum falls behind the features that the outputs need: (``"ρ₉ / ρ₁₀"``, ``"41"``)."""
+    """How far the centered spectrum falls behind the features that the outputs need: (``"ρ₉ / ρ₁₀"``, ``"41"``).
+
+    Where nothing but rounding follows there is no number to say: ``"nothing follows"``.
+    """
     k, below = evidence.output_rank, str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
-    return f"ρ{k} / ρ{k + 1}".translate(below), number_words(evidence.cliff)
+    return f"ρ{k} / ρ{k + 1}".translate(below), "nothing follows" if evidence.nothing_follows else number_words(
+        evidence.cliff
+    )
 
 
 def status_words(run: Run) -> str:

@@ -176,7 +176,9 @@ def measured_outputs(moments: Moments, cut: Cut) -> Outputs:
         # Every sample is rounded to the last digit of its own size. Besides, entries of a formed Fc are rounded to
         # that of the largest of them, which a large common shift makes: C x C such errors shift no eigenvalue by more
         # than C eps max_i Fc_ii, which is at most C eps rho_1(Fc).
-        rounding = (size * eps) ** 2 * (covariance.trace() + float(product(mean, mean)))
+        # Outputs that came in single precision bring that rounding with them, as noise of so much variance at most.
+        coarse = moments.output_eps if moments.output_eps > eps else 0.0
+        rounding = ((size * eps) ** 2 + coarse**2) * (covariance.trace() + float(product(mean, mean)))
         rounding += 0.0 if covariance.matrix is None else size * eps * float(covariance.diagonal().max())
     return _outputs(
         covariance=covariance,

@@ -13,7 +13,7 @@ from phiscope.inputs.arrays import as_count
 from phiscope.linalg.products import product, row_products
 from phiscope.measurement.gram import diagonalize_kernel, kernel_features
 from phiscope.measurement.record import Measurement
-from phiscope.metrics.width import alignment_gain, kernel_rescale, kernel_rotate
+from phiscope.metrics.width import alignment_gain, kernel_rescale, kernel_rotate, kernel_spread
 from phiscope.theory.fully_connected import FullyConnected, read_network
 from phiscope.theory.infinite_width import infinite_kernels
 from phiscope.theory.most_probable import MapKernels, map_kernels
@@ -32,6 +32,10 @@ RANDOM_NETWORKS = 40
 
 BY_CHANCE = (0.025, 0.975)
 """Ends of the interval of these rotations."""
+
+
+LEAST_SPREAD = 1e-12
+"""A kernel has 16 digits; where what tells the inputs apart is a smaller share of it, hardly any of them are left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,6 +288,7 @@ def _layer(
     measured = setting.weight_variances[index] / phi.shape[1] * row_products(phi) + setting.bias_variances[index]
     if not phi.any():
         raise InputError(f"the layer {network.layers[index - 1].name!r} is zero on all inputs and has no kernel")
+    _check_spread(network.layers[index - 1].name, measured, wide)
     probable = None if theory is None else theory.kernels[index]
     return LayerKernels(
         name=network.layers[index - 1].name,
@@ -295,6 +300,15 @@ def _layer(
         expected=None if probable is None else movement_of(probable, wide, values),
         by_chance=chance,
     )
+
+
+def _check_spread(name: str, *kernels: FloatArray) -> None:
+    spread = min(map(kernel_spread, kernels))
+    if spread <= LEAST_SPREAD:
+        raise InputError(
+            f"behind {name!r} the kernel is the same for all inputs but for {spread:.1g} of it, which is rounding "
+            "beside what biases give; expected inputs that differ as much as those the network was trained on"
+        )
 
 
 def movement_of(kernel: FloatArray, reference: FloatArray, values: FloatArray) -> Movement:

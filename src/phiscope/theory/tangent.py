@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError, named_kind
-from phiscope.inputs.arrays import as_array
+from phiscope.inputs.arrays import as_array, as_count
 from phiscope.metrics.movement import kernel_distance, squared_parameter_norm
 from phiscope.network.batch import Batch, BatchReader
 from phiscope.network.isolation import isolated, placement, unwrapped
@@ -47,7 +47,8 @@ def tangent_kernel(model: nn.Module, inputs: Any, *, block: int | None = None) -
         Shape (n, n), float64, positive semidefinite; `phiscope.diagonalize_kernel` takes it.
 
     Raises:
-        InputError: no trainable parameter, no floating output, or a model that `torch.func` cannot differentiate.
+        InputError: no trainable parameter, no floating output, a model that `torch.func` cannot differentiate or that
+            mixes the samples of a batch, or inputs that it does not take.
         EmptyDataError: no sample.
         NonFiniteError: NaN or Inf in a gradient.
 
@@ -84,9 +85,9 @@ def full_tangent_kernel(model: nn.Module, inputs: Any, *, block: int | None = No
 
 
 def _kernel(model: nn.Module, inputs: Any, block: int | None, product: str) -> FloatArray:
-    if block is not None and block < 1:
-        raise InputError(f"block is {block}, expected how many samples to differentiate at once, at least 1")
+    block = None if block is None else as_count(block, name="block")
     model = unwrapped(model)
+    _check_apart(model)
     device, dtype = placement(model)
     batch = BatchReader(model=model, device=device, dtype=dtype).inputs(inputs)
     if batch.size == 0:
@@ -126,10 +127,28 @@ def _first_output(output: Any) -> Tensor:
     raise InputError(f"the model returns {named_kind(output)} without a floating tensor, expected outputs f(x)")
 
 
+def _check_apart(model: nn.Module) -> None:
+    """Refuse layers that mix samples also in eval mode: a sample's gradient would hang on which others come with it."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
+            raise InputError(
+                f"{name or 'the model'!r} is a {type(module).__name__} without running statistics, which mixes the "
+                "samples of a batch also in eval mode; expected a model that answers each sample on its own, as with "
+                "track_running_stats=True"
+            )
+
+
 def _width(model: nn.Module, batch: Batch) -> int:
     """Number of outputs of one sample."""
     args, kwargs = _cut(batch, 0, 1)
-    output = _first_output(model(*args, **kwargs))
+    try:
+        output = _first_output(model(*args, **kwargs))
+    except (TypeError, RuntimeError, ValueError) as error:
+        several = "; a tuple is several inputs of the model: pass inputs alone, without targets" * (len(args) > 1)
+        raise InputError(
+            f"{type(model).__name__} does not take one sample of these inputs "
+            f"({(str(error).splitlines() or [''])[0][:200]}){several}"
+        ) from error
     if output.ndim == 0 or output.shape[0] != 1 or output.numel() == 0:
         raise InputError(
             f"one sample in gave an output of shape {tuple(output.shape)}, expected the sample on the first axis"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from phiscope.trackers.tracker import Pixels, Place, Settings, Tracker
+from phiscope.trackers.tracker import Pixels, Place, Settings, Tracker, spelled
 
 DATABASE = "mlflow.db"
 """File in the run's folder, where no tracking server or database was set; ``mlflow ui`` opens it."""
@@ -17,6 +16,12 @@ LARGEST_BATCH = 1000
 
 LONGEST_PARAMETER = 500
 """So many letters every MLflow keeps of a parameter."""
+
+_NAMES = r"\w\-. :/"
+"""In names of metrics and parameters MLflow takes these, with letters of every alphabet."""
+
+_PICTURES = r"A-Za-z0-9_\-. /"
+"""In those of pictures fewer: they are names of files."""
 
 _ENDS = {"completed": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
@@ -42,7 +47,7 @@ class MLflow(Tracker):
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        rows = [Metric(_allowed(name), float(value), now, at) for name, value in numbers.items()]
+        rows = [Metric(spelled(name, _NAMES), float(value), now, at) for name, value in numbers.items()]
         for start in range(0, len(rows), LARGEST_BATCH):
             self._client.log_batch(self._run_id, metrics=rows[start : start + LARGEST_BATCH])
 
@@ -51,24 +56,19 @@ class MLflow(Tracker):
         from mlflow.entities import Param
 
         there = self._client.get_run(self._run_id).data.params
-        text = {_allowed(f"phiscope/{name}"): str(value)[:LONGEST_PARAMETER] for name, value in settings.items()}
+        text = {spelled(f"phiscope/{name}", _NAMES): str(value)[:LONGEST_PARAMETER] for name, value in settings.items()}
         new = [Param(name, value) for name, value in text.items() if name not in there]
         if new:
             self._client.log_batch(self._run_id, params=new)
 
     def picture(self, name: str, pixels: Pixels, at: int) -> None:
         """An image among the artifacts."""
-        self._client.log_image(self._run_id, pixels, key=_allowed(name), step=at)
+        self._client.log_image(self._run_id, pixels, key=spelled(name, _PICTURES), step=at)
 
     def close(self, status: str) -> None:
         """End a run of our own."""
         if self._own:
             self._client.set_terminated(self._run_id, _ENDS[status])
-
-
-def _allowed(name: str) -> str:
-    """MLflow takes letters, digits, and a few signs."""
-    return re.sub(r"[^\w\-. :/]", "_", name, flags=re.ASCII)
 
 
 def open_mlflow(place: Place) -> MLflow:

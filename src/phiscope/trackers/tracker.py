@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -74,6 +75,25 @@ class Tracker(ABC):
 
     def close(self, status: str) -> None:  # noqa: B027 -- not every tracker has an end
         """Let go; the status is "completed", "interrupted" or "failed"."""
+
+
+def spelled(name: str, allowed: str) -> str:
+    """A name in the letters that a tracker takes: two names never become one, and names of such letters stay.
+
+    Args:
+        name: the name; "/" parts it.
+        allowed: what may stand in a class of a regular expression.
+
+    Returns:
+        Every other letter as ``_x`` with its number in Unicode and ``_``, such as ``_x23_`` for "#".
+
+    Example:
+        >>> [spelled(name, "A-Za-z0-9_/") for name in ("a/test_loss", "a #1", "a @1", "a_x23_1")]
+        ['a/test_loss', 'a_x20__x23_1', 'a_x20__x40_1', 'a_x5F_x23_1']
+    """
+    # What would read like such a number is spelled as well, and so is what changes a path: two slashes, "." and "..".
+    other = rf"[^{allowed}]|_(?=x[0-9A-F])|/(?=/|$)|(?<=/)\.{{1,2}}(?=/|$)"
+    return re.sub(other, lambda found: "".join(f"_x{ord(letter):X}_" for letter in found.group()), name)
 
 
 class Called(Tracker):

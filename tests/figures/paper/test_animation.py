@@ -47,8 +47,10 @@ def test_wrong_use_is_one_sentence(run, tmp_path):
         animated(run, "spectrum", tmp_path / "a.pdf")
     with pytest.raises(InputError, match="above 0"):
         animated(run, "spectrum", tmp_path / "a.gif", seconds=0)
+    (tmp_path / "file").write_text("no folder")
     with pytest.raises(phiscope.errors.RunWriteError, match="cannot be written"):
-        animated(run, "spectrum", tmp_path / "nowhere" / "a.gif")
+        animated(run, "spectrum", tmp_path / "file" / "a.gif")
+    assert animated(run, "spectrum", tmp_path / "new" / "deep" / "a.gif").exists()
     single = phiscope.open_run(written_run(tmp_path / "single", "single", epochs=1))
     with pytest.raises(RunError, match="a movement takes two"):
         animated(single, "spectrum", Path("a.gif"))

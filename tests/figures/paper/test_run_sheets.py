@@ -143,8 +143,14 @@ def test_saving_says_what_cannot_be(run, tmp_path):
         figure.save(tmp_path / "figure.docx")
     with pytest.raises(InputError, match="a figure is 1 or 2 columns wide"):
         figure.save(tmp_path / "figure.pdf", columns=3)
+    (tmp_path / "file").write_text("no folder")
     with pytest.raises(phiscope.errors.RunWriteError, match="cannot be written"):
-        figure.save(tmp_path / "nowhere" / "figure.pdf")
+        figure.save(tmp_path / "file" / "figure.pdf")
+    # Folders are made, as for a page; not for an ending that is none.
+    assert figure.save(tmp_path / "new" / "deep" / "figure.pdf").exists()
+    with pytest.raises(InputError, match="ends in no format"):
+        figure.save(tmp_path / "other" / "figure.docx")
+    assert not (tmp_path / "other").exists()
     figure.axes[0].set_title("mine")
     assert b"mine" in figure.save(tmp_path / "as-it-is.svg").read_bytes()
     assert b"<dc:description>" in (tmp_path / "as-it-is.svg").read_bytes()

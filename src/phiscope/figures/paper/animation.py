@@ -43,7 +43,7 @@ def animated(
     Args:
         run: opened.
         name: one of `MOVING`.
-        path: ends in .gif, .png, .apng or .webp.
+        path: ends in .gif, .png, .apng or .webp; folders above it are made.
         split: None takes the first.
         columns: 1 or 2, the width; None takes the figure's own.
         seconds: of each picture.
@@ -82,6 +82,7 @@ def animated(
     lasting[-1] *= LAST
     first, *others = pictures
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         first.save(
             path,
             format=FORMATS[path.suffix.lower()],

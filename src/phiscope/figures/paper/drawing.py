@@ -63,7 +63,7 @@ class Drawing(Figure):
         """Write it for a paper: vector graphics where the format has them, letters as letters, the caption inside.
 
         Args:
-            path: its ending is the format: .pdf, .svg, .png, .eps, ...
+            path: its ending is the format: .pdf, .svg, .png, .eps, ...; folders above it are made.
             columns: 1 or 2: drawn anew, 85 or 178 mm wide with 8 pt type; None writes it as it is, with whatever was
                 changed in its axes.
 
@@ -88,6 +88,7 @@ class Drawing(Figure):
         if kind not in known:
             raise InputError(f"{target.name!r} ends in no format that matplotlib writes; known are {', '.join(known)}")
         try:
+            target.parent.mkdir(parents=True, exist_ok=True)
             with rc_context({**STYLE, "savefig.bbox": None}):
                 whole.savefig(target, dpi=300, metadata=_inside(kind, whole.caption))
         except OSError as error:
