@@ -7,21 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from cut_networks import trained
 from phiscope.errors import InputError, TargetError, UnknownNameError
 from phiscope.surgery import remove_units
-
-
-def trained(*between, seed=0):
-    torch.manual_seed(seed)
-    x = torch.randn(600, 6)
-    y = (x[:, 0] > 0).long() + (x[:, 1] > 0).long()
-    net = nn.Sequential(nn.Linear(6, 20), *between, nn.ReLU(), nn.Linear(20, 3))
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
-    for _ in range(60):
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(net(x), y).backward()
-        optimizer.step()
-    return net, (x, y)
 
 
 @pytest.mark.parametrize("compensate", [True, False])
