@@ -482,3 +482,24 @@ def test_the_question_to_a_loss_leaves_the_configuration_alone():
     with pytest.raises(phiscope.errors.ShapeError):
         phiscope.measure(net, [batch])
     assert config.problem_type is None
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("script", [torch.jit.script, lambda part: torch.jit.trace(part, X)], ids=["script", "trace"])
+@pytest.mark.parametrize("switching", [False, True])
+def test_parts_of_torchscript_are_left_as_they_are(script, switching):
+    net = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
+    wanted = phiscope.measure(net, (X, Y)).to_dict()
+    whole = (_Loud if switching else nn.Sequential)(script(net[:2]), net[2])
+    before = {name: value.clone() for name, value in whole.state_dict().items()}
+    assert phiscope.measure(whole, (X, Y)).to_dict() == pytest.approx(wanted, rel=1e-5)
+    assert phiscope.measure_layers(whole, (X, Y))
+    assert all(torch.equal(before[name], value) for name, value in whole.state_dict().items())
+    assert whole.training
+
+
+class _Loud(nn.Sequential):
+    """A change of mode of its own around parts that have none."""
+
+    def train(self, mode=True):
+        return super().train(mode)

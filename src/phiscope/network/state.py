@@ -268,8 +268,10 @@ def _value_of(parameter: nn.Parameter, copied: Tensor | None) -> Undo:
 def _places(model: nn.Module, parts: set[int]) -> Iterator[Undo]:
     """Which parameters each module holds; of parts of what switches, also modules and buffers, and nothing new."""
     for module in model.modules():
-        if hasattr(module, "_hf_hook"):
-            continue  # Weights that are kept elsewhere between passes are new objects after each.
+        # TorchScript has fixed parts and no dictionaries of them; weights that are kept elsewhere between passes are
+        # new objects after each.
+        if isinstance(module, torch.jit.ScriptModule) or hasattr(module, "_hf_hook"):
+            continue
         whole = id(module) in parts
         for space in (module._parameters, module._modules, module._buffers) if whole else (module._parameters,):
             yield _entries_of(space, whole)
