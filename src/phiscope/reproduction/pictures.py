@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from phiscope.errors import MissingDependencyError
-from phiscope.figures.palette import run_color
+from phiscope.figures.palette import OKABE_ITO, run_color
 from phiscope.reproduction.family import Condition, Results
 from phiscope.reproduction.outcome import Outcome
 from phiscope.typing import FloatArray
@@ -64,16 +64,18 @@ def _draw_group(axes: Sequence[Axes], results: Results, members: Sequence[Condit
     from_known = results.scale == "medium" and medium is not None and medium.from_known
     for index, condition in enumerate(members):
         done = [outcome for outcome in results.outcomes(condition.label) if outcome is not None and outcome.points]
-        color = run_color(index)
-        _draw_curves(axes[0], done, number, "train", color, condition.label, from_known=from_known)
-        _draw_curves(axes[1], done, quality, "test", color, condition.label)
+        color, turn = run_color(index), index // len(OKABE_ITO)
+        # Past the last color they come again, with dashes and squares.
+        look = {"color": color, "linestyle": "--" if turn else "-"}
+        _draw_curves(axes[0], done, number, "train", look, condition.label, from_known=from_known)
+        _draw_curves(axes[1], done, quality, "test", look, condition.label)
         x, y = results.values(condition.label, number), results.values(condition.label, quality, "test")
-        axes[2].plot(x, y, "o", color=color, markersize=5, alpha=0.85)
+        axes[2].plot(x, y, "s" if turn else "o", color=color, markersize=5, alpha=0.85)
     title = f"{group}: " if group else ""
     words = "test R²" if quality.endswith("r2") else "test accuracy"
     for panel, head in zip(
         axes,
-        (f"{title}D_LR (train{', once known by heart' * from_known})", words, f"{words} against D_LR"),
+        (f"{title}D_LR (train)", words, f"{words} against D_LR"),
         strict=True,
     ):
         panel.set_title(head, fontsize=9.5, loc="left")
@@ -85,6 +87,8 @@ def _draw_group(axes: Sequence[Axes], results: Results, members: Sequence[Condit
     if from_known:
         axes[0].set_xscale("linear")  # all of it lies in the last decade
         axes[0].set_xlim(left=0)
+        axes[0].set_xlabel("steps, from where all samples are known")
+        axes[0].locator_params(axis="x", nbins=5)
     axes[2].set_xlabel("D_LR at the end")
     axes[0].set_ylim(bottom=0)
     if not quality.endswith("r2"):
@@ -104,19 +108,26 @@ def _numbers(members: Sequence[Condition]) -> tuple[str, str]:
 
 
 def _draw_curves(
-    panel: Any, done: Sequence[Outcome], name: str, split: str, color: str, label: str, *, from_known: bool = False
+    panel: Any,
+    done: Sequence[Outcome],
+    name: str,
+    split: str,
+    look: Mapping[str, str],
+    label: str,
+    *,
+    from_known: bool = False,
 ) -> None:
     curves = [_curve(outcome, name, split, from_known=from_known) for outcome in done]
     for steps, values in curves:
-        panel.plot(steps, values, color=color, linewidth=0.7, alpha=0.45)
+        panel.plot(steps, values, **look, linewidth=0.7, alpha=0.45)
     if not curves:
         return
     steps = curves[0][0]
     if all(np.array_equal(steps, other) for other, _ in curves):
-        panel.plot(steps, np.mean([values for _, values in curves], axis=0), color=color, linewidth=2, label=label)
+        panel.plot(steps, np.mean([values for _, values in curves], axis=0), **look, linewidth=2, label=label)
     else:
         # A seed that diverged has fewer points, one that knows its samples later too; there is no mean to draw.
-        panel.plot(*curves[0], color=color, linewidth=2, label=f"{label} (first seed)")
+        panel.plot(*curves[0], **look, linewidth=2, label=f"{label} (first seed)")
 
 
 def _curve(outcome: Outcome, name: str, split: str, *, from_known: bool = False) -> tuple[FloatArray, FloatArray]:

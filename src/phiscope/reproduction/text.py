@@ -84,7 +84,7 @@ def markdown_page(
         medium: of the families that have a medium scale, shown beside the others.
     """
     beside = {summary.family.name: summary for summary in medium}
-    parts = [_HEAD, conditions_text([*summaries, *medium]), "", "## Scoreboard", ""]
+    parts = [_HEAD, conditions_text([*summaries, *medium]), *_without_full(summaries), "", "## Scoreboard", ""]
     parts += [*_table(*scoreboard(summaries, medium)), ""]
     if medium:
         parts += [medium_text(medium), ""]
@@ -129,6 +129,16 @@ def medium_text(medium: Sequence[FamilySummary]) -> str:
         f"Medium scale (Fashion-MNIST, {planned:.1f} core hours planned on a quiet machine): {done}. Families {told}. "
         f"A claim is judged when all its conditions have every seed.{counted}"
     )
+
+
+def _without_full(summaries: Sequence[FamilySummary]) -> list[str]:
+    if any(summary.scale == "full" for summary in summaries):
+        return []
+    return [
+        "",
+        "Not run: full scale, the paper's own data sets at full width, which takes a GPU and their files "
+        "(`phiscope reproduce --scale full --data FOLDER`).",
+    ]
 
 
 _HEAD = """# The paper, reproduced
