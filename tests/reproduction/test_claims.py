@@ -92,7 +92,7 @@ def test_claims_never_disappear_and_say_what_diverged():
     assert (found.verdict, found.ours) == ("not run", "–")
     assert "b" in found.why
     found = claim.judged(results_of(LOW, HIGH, diverged=2))
-    assert found.verdict == "premise not met"
+    assert found.verdict == "not reproduced"
     assert "2 of 3 seeds of b diverged" in found.why
     everything = Claim(sentence="s", paper="p", labels=(), judge=is_less("d", "a", "b"))
     assert everything.judged(results_of(LOW, HIGH, missing=1)).verdict == "not run"

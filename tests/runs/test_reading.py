@@ -238,3 +238,22 @@ def test_a_run_that_goes_on_keeps_the_damaged_record_in_its_place(with_arrays):
         (2, True),
         (3, True),
     ]
+
+
+def test_numbers_of_a_damaged_record_are_compared_like_all_others(tmp_path):
+    """The file of the last record is gone, the line that has its numbers is not."""
+    runs = []
+    for name in ("a", "b"):
+        with phiscope.Observer(net(), (X, Y), run=tmp_path / name) as observer:
+            for epoch in range(3):
+                observer.record(epoch=epoch)
+        runs.append(tmp_path / name)
+    whole = contrast_of([open_run(path) for path in runs])
+    (runs[0] / "records" / "000002.data.safetensors").unlink()
+    last = open_run(runs[0]).records[-1]
+    assert (last.splits, last.measured) == ((), ("data",))
+    damaged = contrast_of([open_run(path) for path in runs])
+    assert damaged.measured["data"][0][:2] == whole.measured["data"][0][:2]
+    for index in range(2):
+        (runs[0] / "records" / f"00000{index}.data.safetensors").unlink()
+    assert not [note for note in contrast_of([open_run(path) for path in runs]).notes if "share no split" in note]

@@ -84,7 +84,7 @@ def _labels(groups: Sequence[Group]) -> tuple[str, ...]:
 
 def _apart(runs: Sequence[Run]) -> tuple[str, ...]:
     """A sentence where no split was measured in more than one run, so that no number stands beside another."""
-    measured = [{split for record in run.records for split in record.splits} for run in runs]
+    measured = [{split for record in run.records for split in record.measured} for run in runs]
     some = sorted(set().union(*measured))
     if len(runs) < 2 or any(sum(split in splits for splits in measured) > 1 for split in some):
         return ()
@@ -164,9 +164,11 @@ def _difference(name: str, split: str, last: Sequence[Sequence[Record]], found: 
 
 
 def _joint_reach(records: Sequence[Record], name: str, split: str) -> float | None:
-    """Half the interval of a difference of two numbers from separate samples; None where one has no interval."""
+    """Half the interval of a difference of two numbers from separate samples; None where one has no interval or no file."""
     halves = []
     for record in records:
+        if record.damage:
+            return None
         try:
             low, high = record.measurement(split).interval(name)
         except MissingNumberError:

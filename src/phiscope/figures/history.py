@@ -209,7 +209,7 @@ def _collect_split(found: dict[str, list[Line]], source: _Source, records: Seque
     """Add what was measured on one split."""
     points: dict[str, list[tuple[float, float | None]]] = {}
     for record in records:
-        numbers = record.numbers(split) if split in record.line["numbers"] else {}
+        numbers = record.numbers(split) if split in record.measured else {}
         for name, value in numbers.items():
             points.setdefault(name, []).append((record.at, value))
     for name, rows in points.items():

@@ -76,7 +76,7 @@ class LastValues:
         scalars: dict[str, float] = {}
         for record in run.records:
             scalars |= record.scalars
-            for split in record.splits:
+            for split in record.measured:
                 last[split] = record
                 ever.setdefault(split, {}).update(dict.fromkeys(record.line["numbers"][split]))
         for split in (split for split in run.splits if split in last):

@@ -306,7 +306,7 @@ def _numbers(run: Run) -> dict[str, dict[str, list[float | None]]]:
     tables: dict[str, dict[str, list[float | None]]] = {}
     for split in run.splits:
         # Numbers stand in the lines: a damaged file takes pictures away, and not these.
-        rows = [record.numbers(split) if split in record.line["numbers"] else {} for record in run.records]
+        rows = [record.numbers(split) if split in record.measured else {} for record in run.records]
         names = [name for name in dict.fromkeys(n for row in rows for n in row) if name in DEFINITIONS]
         tables[split] = {name: [finite(row.get(name), 4) for row in rows] for name in names}
     return tables

@@ -96,6 +96,9 @@ class Claim:
             return Judgement(verdict="not run", ours="–", why=why)
         found = self.judge(results)
         diverged = results.diverged(labels)
+        if diverged and found.verdict == "premise not met":
+            # A training that blew up is a failure of the claim, not of what it presupposes.
+            found = replace(found, verdict="not reproduced")
         seeds = len(results.seeds)
         told = "; ".join(f"{count} of {seeds} seeds of {label} diverged" for label, count in diverged.items())
         return replace(found, why=f"{found.why}; {told}") if told else found

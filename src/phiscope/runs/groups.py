@@ -119,7 +119,7 @@ def seed_of(run: Run) -> Any:
 
 def last_of(run: Run, split: str) -> Record | None:
     """The last record that measured a split."""
-    return next((record for record in reversed(run.records) if split in record.splits), None)
+    return next((record for record in reversed(run.records) if split in record.measured), None)
 
 
 def spread_of(values: Sequence[float], low: float = -math.inf, high: float = math.inf) -> Spread:

@@ -62,6 +62,11 @@ class Record:
         """Where it stands on the axis of time: its epoch (a sweep's width), or its step where the run counts steps."""
         return self.epoch if self.unit != "step" or self.step is None else float(self.step)
 
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The splits with numbers, which stand in the run's lines, whether or not the files beside can be read."""
+        return tuple(self.line["numbers"])
+
     def measurement(self, split: str | None = None) -> Measurement:
         """The whole measurement of one split, read from its file when first asked for.
 
@@ -111,7 +116,7 @@ class Record:
             return read_arrays(layout.record_file(self.folder, self.index, split, ".extras"))[0]
 
     def _split(self, split: str | None) -> str:
-        splits: tuple[str, ...] = tuple(self.line["numbers"])
+        splits = self.measured
         if not splits:
             raise RunError(
                 f"record {self.index} (epoch {self.epoch:g}) of {self.folder} holds scalars only; "
@@ -200,7 +205,7 @@ class Run:
         """Every split measured in this run, in the header's order."""
         seen = dict.fromkeys(str(split) for split in self.header.get("splits") or ())
         for record in self.records:
-            seen.update(dict.fromkeys(record.splits))
+            seen.update(dict.fromkeys(record.measured))
         return tuple(seen)
 
     @functools.cached_property  # a vocabulary is long
