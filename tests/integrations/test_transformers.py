@@ -295,14 +295,31 @@ class NeedsLabels(torch.nn.Module):
         return {"loss": self.needs(logits, labels), "logits": logits}
 
 
+def loss_of_its_own(logits, labels):
+    if labels is not None:
+        loss = logits.mean()
+    return loss
+
+
+def refused(logits, labels):
+    raise ValueError("labels is None")
+
+
 @pytest.mark.parametrize(
     "needs",
-    [torch.nn.functional.cross_entropy, lambda logits, labels: logits.mean() * labels.ndim],
-    ids=["a TypeError", "an AttributeError"],
+    [
+        torch.nn.functional.cross_entropy,
+        lambda logits, labels: logits.mean() * labels.ndim,
+        loss_of_its_own,
+        refused,
+    ],
+    ids=["a TypeError", "an AttributeError", "an UnboundLocalError", "a ValueError"],
 )
 def test_a_model_that_needs_labels_is_one_sentence_beside_its_own(tmp_path, needs):
-    words = r"NeedsLabels.forward failed \(.*NoneType.*\), and phiscope measures without 'labels'; where the loss needs"
+    words = (
+        r"NeedsLabels.forward failed \(.*(None|loss).*\), and phiscope measures without 'labels'; where the loss needs"
+    )
     with pytest.raises(InputError, match=words) as caught:
         trainer(tmp_path, TransformersObserver(run=tmp_path / "mine"), network=NeedsLabels(needs)).train()
-    assert isinstance(caught.value.__cause__, TypeError | AttributeError)
+    assert isinstance(caught.value.__cause__, TypeError | AttributeError | UnboundLocalError | ValueError)
     assert not (tmp_path / "mine").exists()

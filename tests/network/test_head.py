@@ -215,6 +215,19 @@ def test_two_heads_need_a_choice():
     assert phiscope.split(net, X, head="right")[1].name == "right"
 
 
+def test_an_actor_and_a_critic_beside_a_number_of_the_first_need_a_choice():
+    """The entropy follows the logits as well, which makes their layer no inner one."""
+
+    def merge(logits, value):
+        return logits, torch.distributions.Categorical(logits=logits).entropy(), value
+
+    net = two_heads(merge)
+    with pytest.raises(AmbiguousHeadError) as caught:
+        phiscope.split(net, X)
+    assert caught.value.candidates == ("left", "right")
+    assert phiscope.split(net, X, head="left")[1].weight.shape == (3, 4)
+
+
 def test_parts_of_the_output_that_are_not_read_are_named():
     net = two_heads(lambda a, b: {"auxiliary": a, "logits": b})
     assert phiscope.measure(net, X).provenance["not_read"] == "output['auxiliary'] (9, 3)"

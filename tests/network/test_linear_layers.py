@@ -1,5 +1,7 @@
 """Which layers are linear, and their weights as one matrix."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch import nn
@@ -65,3 +67,77 @@ def test_a_transposed_linear_layer():
 )
 def test_what_counts_as_linear(layer, kind):
     assert linear_kind(layer) == kind
+
+
+class Scaled(nn.Linear):
+    """Takes another argument, so that it cannot be asked with one."""
+
+    def forward(self, x, scale):
+        return scale * nn.functional.linear(x, self.weight, self.bias)
+
+
+class Adapted(nn.Linear):
+    """A linear layer with a low-rank adapter that is left out now and then (here never), and counts its calls."""
+
+    def __init__(self):
+        super().__init__(6, 3)
+        self.down, self.up = nn.Parameter(torch.randn(2, 6)), nn.Parameter(torch.randn(3, 2))
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        kept = torch.rand(()) >= 0
+        self.calls += 1
+        return super().forward(x) + kept * (x @ self.down.T @ self.up.T)
+
+
+class WithAnswer(nn.Module):
+    """A body and a head that is called as somebody says."""
+
+    def __init__(self, head, call):
+        super().__init__()
+        self.body, self.head, self.call = nn.Sequential(nn.Linear(4, 6), nn.Tanh()), head, call
+
+    def forward(self, x):
+        return self.call(self.head, self.body(x))
+
+
+def test_a_layer_that_cannot_be_asked_is_compared_with_its_weight():
+    plain = WithAnswer(Scaled(6, 3), lambda head, phi: head(phi, 1.0))
+    head = phiscope.split(plain, X)[1]
+    assert torch.equal(head.weight, plain.head.weight)
+    twice = WithAnswer(Scaled(6, 3), lambda head, phi: head(phi, 2.0))
+    with pytest.raises(HeadError):
+        phiscope.split(twice, X)
+
+
+def test_a_convolution_on_one_map_of_a_named_layer_is_asked_in_its_own_dimensions():
+    class Own(nn.Conv2d):
+        def forward(self, x):
+            return super().forward(x) + 0.0
+
+    net = WithAnswer(Own(6, 3, 1), lambda head, phi: head(phi[:, :, None, None]).flatten(1))
+    phi = net.body(X).detach()
+    measured = phiscope.measure(net, X, features="body", head="head")
+    by_hand = phiscope.diagonalize(phi, head=(net.head.weight.detach().flatten(1), net.head.bias.detach()))
+    assert measured["dynamical_low_rank"] == pytest.approx(by_hand["dynamical_low_rank"], rel=1e-5)
+
+
+def test_asking_a_layer_within_a_training_changes_no_random_number(tmp_path):
+    def trained(observed):
+        torch.manual_seed(0)
+        net = WithAnswer(Adapted(), lambda head, phi: head(phi))
+        labels = torch.arange(len(X)) % 3
+        step = torch.optim.SGD(net.parameters(), lr=0.1)
+        observer = phiscope.PassiveObserver(net, (X, labels), run=tmp_path / "r") if observed else None
+        for _ in range(3):
+            step.zero_grad()
+            with observer.batch((X, labels)) if observer else nullcontext():
+                loss = nn.functional.cross_entropy(net(X), labels)
+            loss.backward()
+            step.step()
+        if observer:
+            assert observer.record(epoch=0)["output_rank"] == 2
+            observer.close()
+        return [*net.state_dict().values(), torch.get_rng_state()]
+
+    assert all(torch.equal(a, b) for a, b in zip(trained(False), trained(True), strict=True))

@@ -125,3 +125,47 @@ def test_labels_that_repeat_the_inputs_are_warned_of():
     assert any("repeat the inputs" in warning for warning in measured.warnings)
     measured = phiscope.measure(Plain(), (words, words.flip(1)))
     assert not any("repeat the inputs" in warning for warning in measured.warnings)
+
+
+class Sounds(nn.Module):
+    """Answers at every second position."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.head = nn.Linear(4, 6), nn.Linear(6, 3)
+
+    def forward(self, x, attention_mask=None):
+        return self.head(torch.tanh(self.body(x[:, ::2])))
+
+
+def test_a_mask_of_finer_positions_is_warned_of_unless_labels_tell():
+    mask = torch.ones(20, 5, dtype=torch.long)
+    mask[:, 3:] = 0
+    labels = TAGS[:, ::2].clone()
+
+    def doubted(labels):
+        measured = phiscope.measure(Sounds(), {"x": POSITIONS, "attention_mask": mask, "labels": labels})
+        return any("padding counts as samples" in warning for warning in measured.warnings)
+
+    assert doubted(labels)
+    labels[:, 2:] = -100
+    assert not doubted(labels)
+
+
+def test_tokens_that_are_put_together_without_their_mask_are_warned_of():
+    mask = torch.ones(20, 5, dtype=torch.long)
+    mask[:, 3:] = 0
+    words = "padding was read like the rest"
+    batch = {"x": POSITIONS, "attention_mask": mask, "labels": TAGS[:, 0]}
+
+    def told(net, batch, **settings):
+        return [warning for warning in phiscope.measure(net, batch, **settings).warnings if words in warning]
+
+    class Pooling(Sounds):
+        def forward(self, x, attention_mask=None):
+            return self.head(torch.tanh(self.body(x[:, ::2]))).mean(1)
+
+    assert told(Pooling(), batch, features="body")
+    assert not told(Pooling(), {**batch, "attention_mask": torch.ones_like(mask)}, features="body")
+    assert not told(Tagger(), {**batch, "labels": TAGS})

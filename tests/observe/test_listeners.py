@@ -67,6 +67,15 @@ def observed(kind, net, path, **options):
 KINDS = (phiscope.Observer, phiscope.PassiveObserver)
 
 
+def test_pictures_that_are_given_once_are_drawn(net, tmp_path):
+    kept = Kept()
+    observer, record = observed(phiscope.Observer, net, tmp_path / "r", trackers=[kept], pictures=iter([0, 2]))
+    with observer:
+        for epoch in range(4):
+            record(epoch)
+    assert {at.epoch if hasattr(at, "epoch") else at for _, at in kept.shown} == {0, 2}
+
+
 @pytest.mark.parametrize("background", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_tracker_gets_what_the_run_has(net, tmp_path, kind, background):

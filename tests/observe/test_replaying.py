@@ -179,7 +179,7 @@ def test_what_cannot_be_used_is_one_sentence(saved, tmp_path, monkeypatch):
         phiscope.replay(made_net(), saved, DATA, tmp_path / "r", galery=3)
     with pytest.raises(InputError, match="no setting 'resume'"):
         phiscope.replay(made_net(), saved, DATA, tmp_path / "r", resume=True)
-    with pytest.raises(InputError, match="jobs=0"):
+    with pytest.raises(InputError, match="jobs is 0, expected a whole number"):
         phiscope.replay(made_net(), saved, DATA, tmp_path / "r", jobs=0)
     with pytest.raises(UnknownNameError):
         phiscope.replay(made_net(), saved, DATA, tmp_path / "r", trackers=["tensorbord"])

@@ -34,7 +34,7 @@ def test_log_at_every_size():
     assert not schedule("log").due(1.5)
 
 
-@pytest.mark.parametrize("every", ["never", 0, -1, True, 1.5, None, ["a"], b"log"])
+@pytest.mark.parametrize("every", ["never", 0, -1, True, 1.5, None, ["a"], b"log", [True], [0, np.nan], [np.inf]])
 def test_what_is_no_schedule(every):
     with pytest.raises(InputError, match="no schedule"):
         schedule(every)

@@ -34,6 +34,7 @@ WRONG = [
     ({"header": {"axis": "foo"}}, "header has 'axis'"),
     ({"device": "gpu"}, "device='gpu' cannot be used here"),
     ({"device": "cuda:99"}, "device='cuda:99' cannot be used here"),
+    ({"pictures": [True]}, r"pictures=\[True\] is no schedule"),
     ({"pictures": "never"}, "pictures='never' is no schedule; expected .* or None for no pictures"),
     ({"initial": {"foo": torch.ones(1)}}, "initial has 'foo', which is no parameter or buffer of the model"),
     ({"initial": {"0.weight": torch.ones(1)}}, r"initial has '0.weight' of shape \(1,\), expected \(5, 4\)"),
@@ -111,6 +112,14 @@ def test_an_initial_state_in_part_is_completed_and_can_be_resumed(tmp_path):
     with phiscope.Observer(net, (X, Y), run=tmp_path / "run", resume=True) as observer:
         assert observer.record(epoch=1)["initial_kernel_similarity"] == pytest.approx(first)
     assert first < 1
+
+
+def test_class_names_that_are_no_list_are_refused(tmp_path):
+    with pytest.raises(InputError, match="class_names is an int; expected a list"):
+        phiscope.Observer(network(), (X, Y), run=tmp_path / "a", header={"class_names": 5})
+    with pytest.raises(InputError, match="class_names is an int; expected a list of names"):
+        phiscope.write_run(tmp_path / "b", [(0, phiscope.measure(network(), (X, Y)))], header={"class_names": 5})
+    assert not (tmp_path / "a").exists()
 
 
 def test_class_names_of_another_number_than_the_outputs_are_warned_of(tmp_path):

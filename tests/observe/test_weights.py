@@ -212,5 +212,4 @@ def test_a_damaged_state_of_the_trainer_is_one_sentence(tmp_path):
     with pytest.raises(InputError, match=r"trainer_state\.json cannot be read"):
         facts_of(tmp_path)
     torch.save({"pytorch-lightning_version": "2", "loops": None}, tmp_path / "x.ckpt")
-    with pytest.raises(InputError, match="cannot be read"):
-        facts_of(tmp_path / "x.ckpt")
+    assert facts_of(tmp_path / "x.ckpt") == Facts(epoch=None, step=None)

@@ -1,5 +1,6 @@
 """Reading runs back: every number and array, damage, versions."""
 
+import shutil
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import phiscope
 from phiscope.cli import run_command
 from phiscope.errors import InputError, RunError, RunFormatError, UnknownNameError
+from phiscope.figures.contrast import contrast_of
 from phiscope.runs import RunWriter, open_run, reading
 from phiscope.runs.glance import glance
 from small_runs import measured
@@ -240,20 +242,28 @@ def test_a_run_that_goes_on_keeps_the_damaged_record_in_its_place(with_arrays):
     ]
 
 
-def test_numbers_of_a_damaged_record_are_compared_like_all_others(tmp_path):
+def test_numbers_of_a_damaged_record_are_compared_like_all_others(with_arrays, tmp_path):
     """The file of the last record is gone, the line that has its numbers is not."""
-    runs = []
-    for name in ("a", "b"):
-        with phiscope.Observer(net(), (X, Y), run=tmp_path / name) as observer:
-            for epoch in range(3):
-                observer.record(epoch=epoch)
-        runs.append(tmp_path / name)
-    whole = contrast_of([open_run(path) for path in runs])
-    (runs[0] / "records" / "000002.data.safetensors").unlink()
-    last = open_run(runs[0]).records[-1]
-    assert (last.splits, last.measured) == ((), ("data",))
-    damaged = contrast_of([open_run(path) for path in runs])
-    assert damaged.measured["data"][0][:2] == whole.measured["data"][0][:2]
-    for index in range(2):
-        (runs[0] / "records" / f"00000{index}.data.safetensors").unlink()
-    assert not [note for note in contrast_of([open_run(path) for path in runs]).notes if "share no split" in note]
+    other = tmp_path / "other"
+    shutil.copytree(with_arrays, other)
+    whole = contrast_of([open_run(with_arrays), open_run(other)])
+    files = [with_arrays / "records" / f"00000{index}.train.safetensors" for index in range(3)]
+    files[2].unlink()
+    last = open_run(with_arrays).records[-1]
+    assert (last.splits, last.measured) == ((), ("train", "test"))
+    assert last.measurement("test").n_samples > 0
+    damaged = contrast_of([open_run(with_arrays), open_run(other)])
+    assert [row[1][:2] for row in damaged.measured["train"]] == [row[1][:2] for row in whole.measured["train"]]
+    for file in files[:2]:
+        file.unlink()
+    assert not [
+        note for note in contrast_of([open_run(with_arrays), open_run(other)]).notes if "share no split" in note
+    ]
+
+
+def test_another_branch_says_what_of_it_is_damaged(with_arrays):
+    (with_arrays / "records" / "000001.test.safetensors").unlink()
+    run = open_run(with_arrays, looks=False)
+    assert not run.warnings
+    assert "record 1 is left out" in " ".join(run.branch(0).warnings)
+    assert open_run(with_arrays).branch(0).warnings == open_run(with_arrays).warnings

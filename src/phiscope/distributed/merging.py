@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
@@ -38,6 +38,7 @@ class _Part:
     squared_weight: float
     n_groups: int
     keeps_rows: bool
+    output_eps: float
 
 
 def merge_across_ranks(shards: Sequence[Moments], group: Any = None) -> tuple[Moments, tuple[Moments, ...]]:
@@ -89,7 +90,8 @@ def merged(exchange: Exchange, shards: Sequence[Moments]) -> tuple[Moments, tupl
     for members in _slots(parts, max(len(facts["parts"]) for facts in told)):
         mine = next((shards[part.index] for part in members if part.rank == exchange.rank), None)
         jobs.append(_joined(exchange, None if mine is None else with_groups(mine, n_groups), members, layout, n_groups))
-    union = _done(exchange, jobs, sum(layout[:3]))
+    coarsest = max(part.output_eps for part in parts)
+    union = [replace(one, output_eps=coarsest) for one in _done(exchange, jobs, sum(layout[:3]))]
     return reduce(merge, union), tuple(union)
 
 
@@ -129,6 +131,7 @@ def _known(shards: Sequence[Moments]) -> list[dict[str, Any]]:
             "squared_weight": shard.squared_weight,
             "n_groups": len(shard.group_counts),
             "keeps_rows": shard.rows is not None,
+            "output_eps": shard.output_eps,
         }
         for shard in shards
     ]

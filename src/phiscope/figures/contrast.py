@@ -164,10 +164,10 @@ def _difference(name: str, split: str, last: Sequence[Sequence[Record]], found: 
 
 
 def _joint_reach(records: Sequence[Record], name: str, split: str) -> float | None:
-    """Half the interval of a difference of two numbers from separate samples; None where one has no interval or no file."""
+    """Half the interval of a difference of two numbers from separate samples; None where one has none."""
     halves = []
     for record in records:
-        if record.damage:
+        if split not in record.splits:
             return None
         try:
             low, high = record.measurement(split).interval(name)

@@ -26,7 +26,8 @@ from phiscope.moments.jackknife import Estimate, corrected_value, estimate, pseu
 from phiscope.moments.leaving_out import leave_one_out
 from phiscope.moments.moments import Moments
 from phiscope.moments.shards import FEWEST_SHARDS, HALVES
-from phiscope.spectrum.spans import Cut, Outputs, reduced_head
+from phiscope.spectrum.output_coordinates import reduced_head
+from phiscope.spectrum.spans import Cut, Outputs
 from phiscope.typing import AffineHead, FloatArray
 
 Ratio = Callable[["Pieces"], float]

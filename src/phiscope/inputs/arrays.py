@@ -99,7 +99,7 @@ def _refuse_missing(data: Any, name: str) -> None:
         return
     rows = missing_in(np.ma.MaskedArray(np.zeros(data.shape), np.asarray(data.isna())))
     if rows.any():
-        place = f"{named_kind(data)}"
+        place = named_kind(data)
         raise missing_error(name, count=int(rows.sum()), first=int(rows.argmax()), total=len(rows), place=place)
 
 
@@ -254,12 +254,13 @@ def classes_of_head(n_outputs: int) -> int:
     return max(n_outputs, 2)
 
 
-def check_reach(largest: float, *, name: str) -> None:
+def check_reach(largest: float, *, name: str, batch: int | None = None) -> None:
     """Refuse numbers whose fourth powers, of which squared norms are sums, leave the range of float64.
 
     Args:
         largest: largest absolute value; 0 passes.
         name: what holds it, in the plural.
+        batch: index of the batch it came in.
 
     Raises:
         ReachError: the value is beyond 1e36 or, without being 0, below 1e-36.
@@ -269,6 +270,7 @@ def check_reach(largest: float, *, name: str) -> None:
             f"{name} reach {largest:.3g} in absolute value, expected 0 or between {1 / LARGEST:g} and {LARGEST:g}, so "
             "that their fourth powers stay in float64; rescale them, or check whether the training diverged",
             where=name,
+            batch=batch,
         )
 
 

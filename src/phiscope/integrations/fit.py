@@ -25,7 +25,7 @@ from phiscope.integrations.folders import folder_of, free_folder, last_folder
 from phiscope.measurement.record import Measurement
 from phiscope.observe import Alert, Observer
 from phiscope.observe.recording import as_number, how_it_ended
-from phiscope.observe.schedule import schedule, steps_schedule
+from phiscope.observe.schedule import picture_schedule, schedule, steps_schedule
 from phiscope.observe.settings import check_settings, check_values
 from phiscope.runs import open_run
 
@@ -73,6 +73,7 @@ class Choices:
             schedule(settings.get("every", "epoch"))
         else:
             steps_schedule(settings["every_steps"])
+        picture_schedule(settings.get("pictures"))
         free_folder(run)
         return cls(
             probe_data=probe_data,
@@ -330,7 +331,7 @@ def _from_first_rank(read: Callable[[], Any]) -> Any:
 
 
 def _last_moment(folder: Path) -> tuple[float, int | None] | None:
-    records = open_run(folder).records
+    records = open_run(folder, looks=False).records
     return (records[-1].epoch, records[-1].step) if records else None
 
 

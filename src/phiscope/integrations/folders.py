@@ -12,8 +12,7 @@ from typing import Any
 
 from phiscope.archive import is_file
 from phiscope.errors import InputError, RunError
-from phiscope.runs import open_run
-from phiscope.runs.layout import HEADER
+from phiscope.runs.layout import HEADER, read_header
 
 TRIAL = "{trial}"
 """Where in the folder's name the trial of a sweep stands."""
@@ -42,7 +41,7 @@ def folder_of(run: str | os.PathLike[str], trial: str | None, run_id: object) ->
         if not is_file(folder / HEADER):
             return None
         try:
-            found = open_run(folder).header.get("id")
+            found = read_header(folder).get("id")
         except RunError:
             # Somebody's damaged run is passed over here; whoever opens it is told.
             continue

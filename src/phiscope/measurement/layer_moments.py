@@ -19,8 +19,8 @@ from phiscope.moments.row_table import classes_named, distinct_whole, doubts_abo
 from phiscope.network import FeatureMap, HeadFeatures, Rows
 from phiscope.network.batch import Batch
 from phiscope.network.layer_reading import LayerReading
-from phiscope.network.samples import Samples, units_of
-from phiscope.spectrum.spans import reduced_head
+from phiscope.network.samples import MASK_UNREAD, Samples, units_of
+from phiscope.spectrum.output_coordinates import reduced_head
 from phiscope.typing import FloatArray
 
 SAMPLES = 256
@@ -39,7 +39,7 @@ class Answers:
     """
 
     place: Tensor
-    outputs: FloatArray | None
+    outputs: Tensor | FloatArray | None
     targets: Tensor | None
     units: Tensor
 
@@ -104,9 +104,10 @@ class HeadRows:
         """Whether outputs are measured rather than made by a head."""
         return self._spanning is None
 
-    def _outputs(self, rows: Rows, chosen: Tensor) -> FloatArray | None:
+    def _outputs(self, rows: Rows, chosen: Tensor) -> Tensor | FloatArray | None:
         if self._spanning is None:
-            return None if rows.outputs is None else _as_numbers(rows.outputs, chosen)
+            # As they came: their type says how they were rounded.
+            return None if rows.outputs is None else rows.outputs[chosen.to(rows.outputs.device)]
         return _as_numbers(rows.features, chosen) @ self._spanning[0].T + self._spanning[1]
 
     def provenance(self) -> dict[str, str]:
@@ -168,7 +169,9 @@ class LayerMoments:
         self._moments.update(
             features,
             # The head's own spans follow from its weights, as `measure` takes them.
-            outputs=None if answers.outputs is None or self._by_head else answers.outputs[at.numpy()],
+            outputs=None
+            if answers.outputs is None or self._by_head
+            else answers.outputs[at.numpy() if isinstance(answers.outputs, np.ndarray) else at],
             targets=None if answers.targets is None else answers.targets[at],
             units=answers.units[at],
         )
@@ -237,7 +240,5 @@ class LayerMoments:
     def _warnings(self) -> list[str]:
         warnings = list(self.head.doubts)
         if self._unmasked:
-            warnings.append(
-                "the attention mask does not have the positions of this layer, so padding was read like the rest"
-            )
+            warnings.append(MASK_UNREAD)
         return warnings

@@ -67,6 +67,7 @@ class MomentAccumulator:
             summed in float64: about half the time, and eigenvalues off by some 1e-7 of the largest one.
         device: a torch device on which features that are tensors are multiplied, without a copy of them here; None
             brings them to the CPU, as does "exact" on a device that has no float64.
+        output_eps: relative rounding of outputs that were widened before; what comes says its own.
 
     Raises:
         InputError: another precision.
@@ -86,6 +87,7 @@ class MomentAccumulator:
         shard_memory: int = MOST_SHARD_MEMORY,
         precision: str = "exact",
         device: torch.device | None = None,
+        output_eps: float = DOUBLE_EPS,
     ) -> None:
         check_precision(precision)
         self._precision = precision
@@ -95,7 +97,7 @@ class MomentAccumulator:
         self._shard_memory = shard_memory
         self._reach: dict[str, float] = {}
         self._lightest, self._heaviest = math.inf, 0.0
-        self._output_eps = DOUBLE_EPS
+        self._output_eps = output_eps
         self._labels = Labels(self._num_classes)
         self._layout: Layout | None = None
         self._batches = self._first_shards = 0

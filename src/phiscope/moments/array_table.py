@@ -13,6 +13,7 @@ from phiscope.inputs.groups import as_groups
 from phiscope.moments.accumulator import MomentAccumulator
 from phiscope.moments.dealing import GroupDeal
 from phiscope.moments.gathered import Gathered
+from phiscope.moments.precision import eps_of
 from phiscope.moments.row_table import doubts_about_labels
 
 
@@ -42,6 +43,7 @@ class ArrayTable:
         self._device = device_of(features)
         read: Any = as_rows if self._device is None else as_row_tensor
         self._features = read(features, name="features", letter="p")
+        self._output_eps = eps_of(outputs)
         self._outputs = None if outputs is None else as_rows(outputs, name="outputs", letter="C")
         self._targets = None if targets is None else as_targets(targets)
         self._weights = parts.get("weights")
@@ -87,7 +89,11 @@ class ArrayTable:
             InputError: the rows cannot be used.
         """
         accumulator = MomentAccumulator(
-            num_classes=num_classes, n_shards=n_shards, precision=precision, device=self._device
+            num_classes=num_classes,
+            n_shards=n_shards,
+            precision=precision,
+            device=self._device,
+            output_eps=self._output_eps,
         )
         groups = None if self._groups is None else GroupDeal(self._groups)
         deal = None if groups is None else groups.part(slice(None))

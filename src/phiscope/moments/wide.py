@@ -55,6 +55,7 @@ class Sweeps:
     ) -> None:
         self._progress, self._passes = progress, 0
         self._features = table_rows(features, "features", "p")
+        self._output_eps = eps_of(outputs)
         self._outputs = None if outputs is None else table_rows(outputs, "outputs", "C")
         goal = None if targets is None else as_targets(targets)
         self.n_rows, self.n_features = self._features.shape
@@ -185,7 +186,7 @@ class Sweeps:
             group_weights=group_weights,
             group_means=means,
             group_squares=squares,
-            output_eps=eps_of(self._outputs),
+            output_eps=self._output_eps,
             features=ProductOperator(columns=p, product=self.product, total=float(variances.sum()), entries=variances),
             within_features=ProductOperator(
                 columns=p,

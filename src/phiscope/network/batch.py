@@ -293,8 +293,10 @@ def _wants_mapping(model: nn.Module, name: str) -> bool:
 
 
 _WHOLE = ("batch", "data", "sample", "samples", "example", "examples", "item", "batch_data")
-_IMAGES = ("image", "images", "img", "pixel_values")
-_USUAL = (*_IMAGES, "x", "input", "inputs", "input_ids", "features", "data", "input_values")
+_USUAL = (
+    *("image", "images", "img", "pixel_values", "x", "input", "inputs", "input_ids", "features", "data"),
+    "input_values",
+)
 
 
 def _only_input(inputs: Mapping[str, Any]) -> str | None:

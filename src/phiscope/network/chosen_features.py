@@ -69,6 +69,11 @@ class ChosenFeatures(FeatureMap):
         """The layer."""
         return self.reading.source.module
 
+    @property
+    def pools_padding(self) -> bool:
+        """See `FeatureMap.pools_padding`."""
+        return self.reading.ignores_mask and self.reading.how == "pooled"
+
     def described(self) -> dict[str, str]:
         """What was measured, by name."""
         told = {"model": type(self.model).__name__, "features": str(self.reading), "reading": self.reading.in_words()}

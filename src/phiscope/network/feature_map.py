@@ -141,11 +141,11 @@ class HeadFeatures(FeatureMap):
         may_be = self._alike(inner, output)
         # Positions with equal outputs (padding, a head that starts at zero, one output in half precision) cannot be
         # told apart by value; random outputs in their place can, if need be several times.
-        for seed in range(_TRIES):
-            if not bool(may_be.any(-1).all()):
-                break
+        for seed in range(_TRIES + 1):
             if bool((may_be.sum(-1) == 1).all()):
                 return may_be.int().argmax(-1)
+            if seed == _TRIES or not bool(may_be.any(-1).all()):
+                break
             with replacing(self.found.module, seed=seed) as told:
                 again = tensor_at(call(batch), layout.path)
             if again is None:
@@ -304,7 +304,7 @@ def _check_diverged(parts: dict[str, Tensor | None], index: int | None) -> None:
                 where=name,
                 batch=index,
             )
-        check_reach(float(tensor.abs().max()) if tensor.numel() else 0.0, name=name)
+        check_reach(float(tensor.abs().max()) if tensor.numel() else 0.0, name=name, batch=index)
 
 
 def _head_of(found: FoundHead, rows: Rows) -> Head:

@@ -106,9 +106,10 @@ OWN = Layout(path=(), calls=-1, arrangement="rows", reading="flat", ending="none
 def find_head(call: Caller, batch: Batch, head: nn.Module | str | None) -> FoundHead:
     """Run a batch and choose the last linear layer whose output is the model's output.
 
-    Three passes over the batch: one for shapes, one for the values of the layers that fit, and for each
-    layer whose values agree one in which its output is replaced by random numbers: the model's output has to
-    follow them. Only then is the layer the head, and not one that happens to agree.
+    Passes over the batch: one for shapes, one for the values of the layers that fit, and for each layer whose values
+    agree one in which its output is replaced by random numbers: the model's output has to follow them. Where another
+    part of the output follows, too, two more tell whether a later layer stands between. Only then is the layer the
+    head, and not one that happens to agree.
 
     Args:
         call: the model.
@@ -131,9 +132,11 @@ def find_head(call: Caller, batch: Batch, head: nn.Module | str | None) -> Found
     for name, heard in calls.items():
         tensors = [one.output for one in heard if one.output is not None]
         agreeing = [place for place, output in outputs if relate(tensors, output, place) is not None]
-        layouts, followed = _confirmed(call, batch, considered[name], agreeing, outputs)
-        later = any(other[-1].order > heard[-1].order for other in calls.values())
-        if head is None and any(later or answers for place, answers in followed.items() if place in steady):
+        searched = [(place, output) for place, output in outputs if head is None or place in agreeing]
+        layouts, followed = _confirmed(call, batch, considered[name], agreeing, searched)
+        answers = [followed[place] for place in followed if place in steady]
+        later = {o: considered[o] for o, told in calls.items() if told[-1].order > heard[-1].order}
+        if head is None and (any(answers) or (answers and _feeds(call, batch, considered[name], later))):
             inner |= {layout.path for layout in layouts}
         else:
             confirmed += [(heard[-1].order, name, layout) for layout in layouts]
@@ -258,6 +261,19 @@ def _confirmed(
         elif tensor is not None and layout is None and not _same(tensor, before):
             followed[place] = tensor.ndim > 1 and tensor.shape[-1] > 1 and not keeps_order(told[-1], tensor)
     return found, followed if found else {}
+
+
+def _feeds(call: Caller, batch: Batch, module: nn.Module, later: Mapping[str, nn.Module]) -> bool:
+    """Whether what a layer returns decides what a later linear layer returns."""
+    with listening(later, keep_outputs=True) as plain:
+        call(batch)
+    with listening(later, keep_outputs=True) as moved, replacing(module, seed=_SEED):
+        call(batch)
+    return any(
+        one.output is not None and not _same(one.output, other.output)
+        for name, told in plain.items()
+        for one, other in zip(told, moved.get(name, ()), strict=False)
+    )
 
 
 def _same(one: Tensor, other: Tensor | None) -> bool:

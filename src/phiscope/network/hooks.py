@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from phiscope.errors import InputError
-from phiscope.network.batch import Batch
+from phiscope.network.batch import Batch, parameter_names
 from phiscope.network.isolation import placement
 from phiscope.network.linear_layers import channels_back, channels_last, is_keras, named_layers, weight_and_bias
 
@@ -63,7 +62,7 @@ class Caller:
         """
         try:
             return self._called(batch)
-        except (TypeError, AttributeError) as error:
+        except Exception as error:  # whatever somebody else's forward raises for want of them
             _refuse_for_labels(self.model, batch, error)
             raise
 
@@ -80,7 +79,7 @@ class Caller:
 def _refuse_for_labels(model: nn.Module, batch: Batch, error: Exception) -> None:
     """Say beside the model's own error that it was called without labels, where it has a place for them."""
     key = batch.target_key
-    if key is not None and key in inspect.signature(model.forward).parameters and key not in batch.kwargs:
+    if key is not None and key in parameter_names(model) and key not in batch.kwargs:
         raise InputError(
             f"{type(model).__name__}.forward failed ({error}), and phiscope measures without {key!r}; where the loss "
             f"needs them, compute it only if {key} is not None"

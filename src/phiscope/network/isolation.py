@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parameter import is_lazy
 
 from phiscope.errors import InputError, named_kind
@@ -230,15 +230,11 @@ def _buffers_back(model: nn.Module) -> Undo:
         for owner, name, buffer, copy, version in kept:
             owner[name] = buffer
             if buffer._version != version[0]:
-                _rewrite(buffer, copy)
+                with torch.no_grad():
+                    buffer.copy_(copy)
                 version[0] = buffer._version
 
     return undo
-
-
-@torch.no_grad()
-def _rewrite(tensor: Tensor, copy: Tensor) -> None:
-    tensor.copy_(copy)
 
 
 def _random_states(data: object) -> list[Undo]:

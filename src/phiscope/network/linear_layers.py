@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from phiscope.errors import HeadError, InputError, UnknownNameError, named_kind
+from phiscope.network.isolation import isolated
 
 LinearKind = Literal["linear", "conv1x1", "probed"]
 
@@ -150,8 +151,14 @@ def weight_and_bias(module: nn.Module, taken: Tensor) -> tuple[Tensor, Tensor | 
     matrix = _matrix(module)
     own = computes_its_own(module)
     if own or linear_kind(module) in (None, "probed"):
-        weight, bias, linear = _probed(module, taken)
-        # A layer that ends in a softmax of its own keeps a matrix all the same; whether it is one is checked on data.
+        try:
+            weight, bias, linear = _probed(module, taken)
+        except HeadError:
+            if not own:
+                raise
+            linear = False
+        # A layer that ends in a softmax of its own, or cannot be asked, keeps a matrix all the same; whether it
+        # multiplies by that is checked on the data.
         if linear or not own:
             return weight, bias
     weight = _gathered((layer.weight if matrix is None else matrix).detach())
@@ -173,18 +180,19 @@ def channels_back(module: nn.Module, tensor: Tensor) -> Tensor:
 def _probed(module: nn.Module, taken: Tensor) -> tuple[Tensor, Tensor | None, bool]:
     """What a layer gives for 0 and for the unit vectors, and whether it gives their sum for the sum of them.
 
-    Its `forward` is asked, so that no hook hears it.
+    Its `forward` is asked, so that no hook hears it, and in isolation: the question may come within a training's pass.
     """
     width = taken.shape[-1]
     units = torch.eye(width, dtype=taken.dtype, device=taken.device)
     asked = torch.cat([torch.zeros_like(units[:1]), units, torch.ones_like(units[:1])])
     if isinstance(module, nn.modules.conv._ConvNd):
         # Maps of one place: the channels stand second.
-        asked = asked.reshape(width + 2, width, *[1] * (taken.ndim - 2))
+        asked = asked.reshape(width + 2, width, *[1] * max(taken.ndim - 2, len(module.kernel_size)))
     else:
         asked = asked.reshape(*[1] * (taken.ndim - 2), width + 2, width)
     try:
-        told = module.forward(asked)
+        with isolated(module):
+            told = module.forward(asked)
     except Exception as error:  # a layer of any library, on inputs that it may not expect
         raise HeadError(
             f"{named_kind(module)} cannot be asked for its matrix ({type(error).__name__}: {error}); expected a "

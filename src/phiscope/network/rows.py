@@ -108,6 +108,11 @@ class FeatureMap(ABC):
     def module(self) -> nn.Module:
         """The module of that name."""
 
+    @property
+    def pools_padding(self) -> bool:
+        """Whether tokens are put together without looking at an attention mask, which has not their positions."""
+        return False
+
     @abstractmethod
     def described(self) -> dict[str, str]:
         """What is measured, by name, for people."""

@@ -32,6 +32,9 @@ MASK_UNUSED = (
 )
 """What a reader of the numbers is told where a mask of another resolution came."""
 
+MASK_UNREAD = "the attention mask does not have the positions of this layer, so padding was read like the rest"
+"""The same of a layer whose tokens are put together."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Samples:
@@ -85,14 +88,15 @@ def samples_of(batch: Batch, rows: Rows, feature_map: FeatureMap) -> Samples:
     if targets.is_complex():
         raise TargetError("targets are complex numbers; expected integer classes or real values")
     labels = _labels(targets.long(), rows.leading, total)
-    reading = "classes, one for each sample" if labels.ndim == 1 else "classes, one for each position"
     shifted, why = _predicts_next(feature_map, batch, labels)
-    reading += why
+    reading = f"classes, one for each {'sample' if labels.ndim == 1 else 'position'}{why}"
     if shifted:
         everything, real, labels = _of_next(everything, real, labels)
         reading = f"classes, the next token at each position (labels shifted by one){why}"
     labels = labels.reshape(-1)
     counted = (labels != IGNORED_LABEL) & real
+    # Who leaves places out by label has said which.
+    doubts = () if len(rows.leading) > 1 and bool((labels == IGNORED_LABEL).any()) else doubts
     labels = labels[counted]
     _check_two_classes(labels, rows)
     # A model whose own loss was asked knows better.
@@ -278,8 +282,10 @@ def _real(batch: Batch, rows: Rows, feature_map: FeatureMap) -> tuple[Tensor, tu
     kept = None if feature_map.padding else _kept(batch, rows.leading, feature_map.model)
     if kept is not None:
         return kept.reshape(-1), ()
-    unused = not feature_map.padding and _leaves_out(batch, rows.leading)
-    return torch.ones(len(rows.features), dtype=torch.bool), (MASK_UNUSED,) if unused else ()
+    doubts: tuple[str, ...] = ()
+    if not feature_map.padding and _leaves_out(batch):
+        doubts = (MASK_UNUSED,) if len(rows.leading) > 1 else (MASK_UNREAD,) if feature_map.pools_padding else ()
+    return torch.ones(len(rows.features), dtype=torch.bool), doubts
 
 
 def _mask(batch: Batch) -> Tensor | None:
@@ -287,10 +293,10 @@ def _mask(batch: Batch) -> Tensor | None:
     return mask if isinstance(mask, Tensor) else None
 
 
-def _leaves_out(batch: Batch, leading: tuple[int, ...]) -> bool:
-    """Whether a mask that has no place among the answers leaves something out of each input's row."""
+def _leaves_out(batch: Batch) -> bool:
+    """Whether there is a mask of positions that leaves some out."""
     mask = _mask(batch)
-    return mask is not None and mask.ndim == 2 and len(leading) > 1 and bool((mask == 0).any())
+    return mask is not None and mask.ndim == 2 and bool((mask == 0).any())
 
 
 def _labels(targets: Tensor, leading: tuple[int, ...], total: int) -> Tensor:

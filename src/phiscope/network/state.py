@@ -54,7 +54,7 @@ class PlainState:
         self._watched: list[tuple[str, Callable[[], bool]]] = []
         self._model, self._n_hooks, self._additions_stay = model, _count_hooks(model), False
         # Sharded wrappers keep the state of their collectives in attributes: taking that back would break them.
-        for name, module in () if any(map(is_sharded, model.modules())) else model.named_modules():
+        for name, module in () if any(map(_is_sharded, model.modules())) else model.named_modules():
             if not (isinstance(module, LazyModuleMixin) and module.has_uninitialized_params()):  # type: ignore[misc]
                 own = frozenset(kind.__module__.partition(".")[0] for kind in type(module).__mro__) - _EVERYBODYS
                 self._keep_namespace(vars(module), name, _TORCH_OWN, own, 0)
@@ -197,7 +197,7 @@ class KeptParameters:
         self._undo: list[Undo] = []
         self._watched: list[tuple[str, Tensor, int]] = []
         # Sharded wrappers exchange parameters in every pass and put them back themselves.
-        if any(map(is_sharded, model.modules())):
+        if any(map(_is_sharded, model.modules())):
             return
         switching = [module for module in model.modules() if _switches(module)]
         parts = {id(part) for module in switching for part in module.modules()}
@@ -301,7 +301,7 @@ def _same_bits(one: Tensor, other: Tensor) -> bool:
     return torch.equal(one.view(kind), other.view(kind))
 
 
-def is_sharded(module: nn.Module) -> bool:
+def _is_sharded(module: nn.Module) -> bool:
     """Whether a module is a wrapper that keeps its parameters in parts, on several devices."""
     return any(kind.__module__.startswith("torch.distributed") for kind in type(module).__mro__)
 

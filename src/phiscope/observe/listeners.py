@@ -18,7 +18,7 @@ from phiscope.errors import AlertError, InputError, RunWriteError, UnknownNameEr
 from phiscope.measurement.record import Measurement
 from phiscope.observe.alerts import Alert, Guard
 from phiscope.observe.ranks import Writer
-from phiscope.observe.schedule import Schedule, schedule
+from phiscope.observe.schedule import Schedule, picture_schedule
 from phiscope.runs import RunWriter, open_run
 from phiscope.runs.alerts import save_alert
 from phiscope.trackers import Place, Sending, chosen_trackers
@@ -236,7 +236,7 @@ def chosen_listeners(
         InputError: something else that cannot be used.
     """
     openings = chosen_trackers(trackers)
-    drawn = None if pictures is None else schedule(pictures)
+    drawn = picture_schedule(pictures)
     if drawn is not None and any(opening.draws for opening in openings):
         check_can_draw()
     return Chosen(openings=openings, pictures=drawn, alerts=tuple(guard.alert for guard in guards_of(alerts, splits)))
@@ -280,9 +280,9 @@ def plain_settings(settings: Mapping[str, Any]) -> dict[str, str | float | int |
 def past_of(writer: RunWriter) -> list[Heard]:
     """The measured records of a run that goes on."""
     return [
-        Heard(epoch=one.epoch, step=one.step, numbers={split: one.numbers(split) for split in one.splits})
-        for one in open_run(writer.path).records
-        if one.splits
+        Heard(epoch=one.epoch, step=one.step, numbers={split: one.numbers(split) for split in one.measured})
+        for one in open_run(writer.path, looks=False).records
+        if one.measured
     ]
 
 

@@ -274,9 +274,9 @@ class Observer(Recording):
         return {name: getattr(self, name) for name in names}
 
     def _check_initial(self) -> None:
-        check_initial(self.initial, own_tensors(self._network))
         if self._watch.crew.sharded and isinstance(self.initial, Mapping):
             raise InputError("FSDP holds the weights in parts, which no others can stand in for; pass initial=None")
+        check_initial(self.initial, own_tensors(self._network))
 
     def _kept_initial(self) -> Mapping[str, Tensor] | None:
         """The state that features are compared with; the writing rank knows it, and lends it to the others."""
@@ -361,7 +361,7 @@ class Observer(Recording):
             if len(self._splits) == 1:
                 raise
             # Which of the data sets holds the row is the first thing to know.
-            raise NonFiniteError(f"split {name!r}: {error}", where=error.where, batch=error.batch) from error
+            raise type(error)(f"split {name!r}: {error}", where=error.where, batch=error.batch) from error
 
     def _measured_split(self, name: str) -> tuple[Measurement, Shown | None]:
         data, gallery, crew = self._splits[name], self._galleries[name], self._watch.crews[name]

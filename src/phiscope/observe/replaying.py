@@ -11,10 +11,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from phiscope.errors import InputError, MissingDependencyError, NonFiniteError, RunExistsError
+from phiscope.inputs.arrays import as_count
 from phiscope.inputs.progress import bar_of
 from phiscope.measurement.record import Measurement
 from phiscope.network.hooks import own_tensors
@@ -99,8 +99,7 @@ def replay(
 def _check(settings: Mapping[str, Any], run: Any, jobs: int) -> None:
     check_settings(settings, {row.name for row in dataclasses.fields(Observer)} - _FIXED, "a replay")
     check_values({**settings, "run": run})
-    if not isinstance(jobs, int | np.integer) or isinstance(jobs, bool) or jobs < 1:
-        raise InputError(f"jobs={jobs!r}; expected a number of processes, 1 or more")
+    as_count(jobs, name="jobs")
     if jobs > 1:
         try:
             import joblib  # noqa: F401
@@ -116,7 +115,7 @@ def _there(folder: Path, found: tuple[Checkpoint, ...]) -> set[tuple[float, int 
     """Places that a run has already; what is new has to come after them."""
     if not (folder / HEADER).exists():
         return set()
-    run = open_run(folder)
+    run = open_run(folder, looks=False)
     if MARK not in run.header:
         raise RunExistsError(f"{folder} holds a run that was not replayed from checkpoints; choose another folder")
     there = {(record.epoch, record.step) for record in run.records}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -83,10 +84,24 @@ def schedule(every: str | int | Iterable[float], *, name: str = "every", otherwi
         return Schedule(step=int(every))
     if isinstance(every, Iterable) and not isinstance(every, (str, bytes)):
         chosen = list(every)
-        if all(isinstance(epoch, int | float | np.integer | np.floating) for epoch in chosen):
+        if all(
+            isinstance(epoch, int | float | np.integer | np.floating) and not isinstance(epoch, bool)
+            for epoch in chosen
+        ) and bool(np.isfinite(chosen).all()):
             return Schedule(chosen=frozenset(float(epoch) for epoch in chosen))
     kinds = "'log', a positive integer" if name == "every_steps" else "'epoch', 'log', a positive integer"
     raise InputError(f"{name}={every!r} is no schedule; expected {kinds} or {otherwise}")
+
+
+def picture_schedule(pictures: Any) -> Schedule | None:
+    """Read at which records pictures are drawn; None for none.
+
+    Raises:
+        InputError: something else.
+    """
+    if pictures is None:
+        return None
+    return schedule(pictures, name="pictures", otherwise="epochs, or None for no pictures")
 
 
 def steps_schedule(every_steps: str | int | Iterable[float]) -> Schedule:

@@ -12,7 +12,6 @@ from torch import Tensor
 from phiscope.errors import InputError, named_kind
 from phiscope.inputs.arrays import as_count, as_share
 from phiscope.inputs.settings import check_max_samples, device_of
-from phiscope.observe.schedule import schedule
 from phiscope.runs.opening import check_header, folder_of
 
 
@@ -84,11 +83,6 @@ def check_initial(initial: Any, own: Mapping[str, Tensor]) -> None:
             )
 
 
-def _check_pictures(pictures: Any) -> None:
-    if pictures is not None:
-        schedule(pictures, name="pictures", otherwise="epochs, or None for no pictures")
-
-
 def _check_kept(kept: Any) -> None:
     if kept is not None:
         as_count(kept, name="keep_eigenvectors", least=0)
@@ -103,5 +97,4 @@ _CHECKS: Mapping[str, Callable[[Any], object]] = {
     "gradients": partial(as_count, name="gradients", least=0),
     "keep_eigenvectors": _check_kept,
     "rank_tolerance": partial(as_share, name="rank_tolerance", example="1e-4"),
-    "pictures": _check_pictures,
 }

@@ -70,8 +70,7 @@ def facts_of(path: Path) -> Facts:
         with _reading(path), safe_open(path, framework="pt") as file:
             return _facts({name: _number(value) for name, value in (file.metadata() or {}).items()})
     content = _torch_content(path)
-    with _reading(path):
-        return _lightning_facts(content) if "pytorch-lightning_version" in content else _facts(content)
+    return _lightning_facts(content) if "pytorch-lightning_version" in content else _facts(content)
 
 
 def _number(text: str) -> float | None:
@@ -93,8 +92,10 @@ def _facts(content: Mapping[str, Any]) -> Facts:
 def _lightning_facts(content: Mapping[str, Any]) -> Facts:
     """Lightning counts epochs from 0, and says apart how many it has walked through."""
     said = _facts(content)
-    progress = content.get("loops", {}).get("fit_loop", {}).get("epoch_progress", {}).get("current", {})
-    trained = progress.get("processed")
+    progress: Any = content
+    for name in ("loops", "fit_loop", "epoch_progress", "current", "processed"):
+        progress = progress.get(name) if isinstance(progress, Mapping) else None
+    trained = progress if isinstance(progress, int | float) else None
     if trained is None and said.epoch is not None:
         trained = said.epoch + 1
     return Facts(epoch=None if trained is None else float(trained), step=said.step)

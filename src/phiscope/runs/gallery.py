@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from phiscope.archive import is_file, read_arrays
 from phiscope.errors import RunFormatError
+from phiscope.runs import layout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,3 +55,12 @@ def _are_marked(words: Any, count: int) -> bool:
         and len(words) == count
         and all(isinstance(one, list) and len(one) == 3 and all(isinstance(part, str) for part in one) for one in words)
     )
+
+
+def damaged_galleries(folder: Path, header: Mapping[str, Any], lines: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """What is wrong with the galleries, by split."""
+    measured = (split for line in lines for split in line["numbers"])
+    splits = dict.fromkeys([*map(str, header.get("splits") or ()), *measured])
+    files = {split: layout.gallery_file(folder, split) for split in splits}
+    found = {split: layout.damage_of(path) for split, path in files.items() if is_file(path)}
+    return {split: damage for split, damage in found.items() if damage}

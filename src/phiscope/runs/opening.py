@@ -7,10 +7,12 @@ import os
 import platform
 import uuid
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from phiscope.archive import writing
 from phiscope.errors import InputError, RunExistsError, RunFormatError, named_kind
@@ -60,9 +62,16 @@ def check_class_names(names: Any, n_outputs: int | None) -> None:
     Args:
         names: as a list, or None.
         n_outputs: C; None where there are no outputs.
+
+    Raises:
+        InputError: they are no list.
     """
+    if names is None:
+        return
+    if isinstance(names, str) or not isinstance(names, Sequence | np.ndarray):
+        raise InputError(f"class_names is {named_kind(names)}; expected a list of names in the order of the classes")
     # One output stands for two classes.
-    wrong = names is not None and n_outputs is not None and len(names) not in (n_outputs, 2 if n_outputs == 1 else -1)
+    wrong = n_outputs is not None and len(names) not in (n_outputs, 2 if n_outputs == 1 else -1)
     if wrong:
         warnings.warn(
             f"class_names has {len(names)} names and the model {n_outputs} outputs; names are taken in the order of "

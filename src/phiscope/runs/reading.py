@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from phiscope.archive import is_file, read_arrays
+from phiscope.archive import read_arrays
 from phiscope.errors import RunError, RunFormatError, UnknownNameError
 from phiscope.measurement.record import Measurement
 from phiscope.runs import layout
 from phiscope.runs.alerts import read_alerts
-from phiscope.runs.gallery import Gallery, read_gallery
+from phiscope.runs.gallery import Gallery, damaged_galleries, read_gallery
 from phiscope.runs.lines import Lines, on_branch, read_lines
 from phiscope.runs.units import Unit, unit_of
 
@@ -39,7 +39,8 @@ class Record:
         step: optimizer steps so far, or None when not counted.
         seconds: seconds since the run began.
         scalars: what the caller recorded, by name, late notes included.
-        splits: the splits measured at this record; empty when only scalars were recorded, or a file is damaged.
+        splits: the splits measured at this record; empty when only scalars were recorded, or a file is damaged; see
+            `measured`.
         branch: the branch of the run on which it was recorded; 0 unless a training went on from an earlier checkpoint.
         unit: what the run's moments are counted in, "epoch", "step" or "width"; see `at`.
         damage: what is wrong with a file of this record, in words; empty where nothing is.
@@ -179,7 +180,8 @@ class Run:
         if number not in self.branches:
             raise UnknownNameError("branch", str(number), map(str, self.branches))
         records = tuple(_record(self.path, line, self.unit, looks=True) for line in on_branch(self.lines, number))
-        return replace(self, records=records, shown=number)
+        damaged = [sentence for sentence in _damages(records) if sentence not in self.warnings]
+        return replace(self, records=records, shown=number, warnings=(*self.warnings, *damaged))
 
     @property
     def unit(self) -> Unit:
@@ -299,11 +301,12 @@ class Run:
         return to_dataset(self)
 
 
-def open_run(path: str | os.PathLike[str]) -> Run:
+def open_run(path: str | os.PathLike[str], *, looks: bool = True) -> Run:
     """Open a run for reading, also while it is being written or after it was killed.
 
     Args:
         path: the run's folder.
+        looks: at the files of records and galleries, so that what is damaged is left out; lines need none of them.
 
     Returns:
         The run with every completed record; measurements are read when asked for.
@@ -313,7 +316,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     """
     folder = Path(path)
     header = layout.read_header(folder)
-    return run_of(folder, header, read_lines(folder))
+    return run_of(folder, header, read_lines(folder), looks=looks)
 
 
 def run_of(
@@ -337,8 +340,8 @@ def run_of(
     made = {id(record.line): record for record in before if record.unit == unit}
     lines = on_branch(read.records, shown)
     records = tuple(made.get(id(line)) or _record(folder, line, unit, looks=looks) for line in lines)
-    galleries = _damaged_galleries(folder, header, lines) if looks else {}
-    problems += layout.in_short([f"record {one.index} is left out: {one.damage}" for one in records if one.damage])
+    galleries = damaged_galleries(folder, header, lines) if looks else {}
+    problems += _damages(records)
     problems += [f"the gallery of {split!r} is left out: {damage}" for split, damage in galleries.items()]
     return Run(
         path=folder,
@@ -355,6 +358,10 @@ def run_of(
     )
 
 
+def _damages(records: Iterable[Record]) -> list[str]:
+    return layout.in_short([f"record {one.index} is left out: {one.damage}" for one in records if one.damage])
+
+
 def _record(folder: Path, line: Mapping[str, Any], unit: Unit, *, looks: bool) -> Record:
     files = [layout.record_file(folder, line["index"], split) for split in line["numbers"]]
     files += [layout.record_file(folder, line["index"], split, ".extras") for split in line["extras"]]
@@ -365,6 +372,7 @@ def _record(folder: Path, line: Mapping[str, Any], unit: Unit, *, looks: bool) -
         step=line["step"],
         seconds=line["seconds"],
         scalars=line["scalars"],
+        # As a whole: who walks through splits reads all of them, the first one where none is named.
         splits=() if damage else tuple(line["numbers"]),
         damage=damage,
         folder=folder,
@@ -372,15 +380,6 @@ def _record(folder: Path, line: Mapping[str, Any], unit: Unit, *, looks: bool) -
         branch=line["branch"],
         unit=unit,
     )
-
-
-def _damaged_galleries(folder: Path, header: Mapping[str, Any], lines: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """What is wrong with the galleries, by split."""
-    measured = (split for line in lines for split in line["numbers"])
-    splits = dict.fromkeys([*map(str, header.get("splits") or ()), *measured])
-    files = {split: layout.gallery_file(folder, split) for split in splits}
-    found = {split: layout.damage_of(path) for split, path in files.items() if is_file(path)}
-    return {split: damage for split, damage in found.items() if damage}
 
 
 # A page asks for the same record several times; a long run must not stay in memory as a whole.

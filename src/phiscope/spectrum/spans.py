@@ -9,11 +9,11 @@ from functools import cached_property
 
 import numpy as np
 
-from phiscope.linalg import dense
 from phiscope.linalg.operators import PositiveOperator
 from phiscope.linalg.products import product, row_products
 from phiscope.moments.moments import Moments
 from phiscope.spectrum.eigensystem import Loadings, diagonalize_operator, diagonalize_with_mean, rank_at, whitened
+from phiscope.spectrum.output_coordinates import reduced_head, turned_outputs, without_shift
 from phiscope.typing import AffineHead, FloatArray
 
 
@@ -107,6 +107,24 @@ class Cut:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rounding:
+    """What rounding alone makes of the moments of the outputs, as variance.
+
+    A share of the largest eigenvalue is no measure of that: where nothing varies, all of them are rounding.
+
+    Attributes:
+        raw: eigenvalues of F up to which they say nothing.
+        centered: the same of Fc, or of the covariance of the differences.
+        whole: variance in all directions together that rounding of each sample can make: outputs whose strongest
+            direction has no more of it are constant.
+    """
+
+    raw: float
+    centered: float
+    whole: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class TargetSpans:
     """H*, the span of the target functions, in the raw and the centered reading.
 
@@ -169,17 +187,19 @@ def are_differences(moments: Moments, n_outputs: int) -> bool:
 def measured_outputs(moments: Moments, cut: Cut) -> Outputs:
     """Spans of outputs that were measured sample by sample."""
     covariance, cross = moments.covariance("outputs"), moments.cross_covariance("outputs")
-    mean, size, eps = moments.mean[moments.columns("outputs")], moments.n_outputs, np.finfo(np.float64).eps
-    apart, rounding = None, 0.0
+    mean, size, eps = moments.mean[moments.columns("outputs")], moments.n_outputs, float(np.finfo(np.float64).eps)
+    squares = covariance.diagonal() + mean**2
+    # Samples came rounded to their last digit: off by half of it at most, and evenly spread where they vary by more.
+    # Of such noise, which is another one in each output, no direction has more than Marchenko and Pastur say.
+    whole = moments.output_eps**2 / 4 * float(squares.sum())
+    noise = moments.output_eps**2 / 12 * float(squares.max()) * (1 + math.sqrt(size / moments.n_samples)) ** 2
+    apart = None
     if are_differences(moments, size):
         apart = _differences(covariance, cross)
-        # Every sample is rounded to the last digit of its own size. Besides, entries of a formed Fc are rounded to
-        # that of the largest of them, which a large common shift makes: C x C such errors shift no eigenvalue by more
-        # than C eps max_i Fc_ii, which is at most C eps rho_1(Fc).
-        # Outputs that came in single precision bring that rounding with them, as noise of so much variance at most.
-        coarse = moments.output_eps if moments.output_eps > eps else 0.0
-        rounding = ((size * eps) ** 2 + coarse**2) * (covariance.trace() + float(product(mean, mean)))
-        rounding += 0.0 if covariance.matrix is None else size * eps * float(covariance.diagonal().max())
+        # Besides, entries of a formed Fc are rounded to the last digit of the largest of them, which a large common
+        # shift makes: C x C such errors shift no eigenvalue by more than C eps max_i Fc_ii, at most C eps rho_1(Fc).
+        noise += (size * eps) ** 2 * float(squares.sum())
+        noise += 0.0 if covariance.matrix is None else size * eps * float(covariance.diagonal().max())
     return _outputs(
         covariance=covariance,
         cross=cross,
@@ -187,7 +207,7 @@ def measured_outputs(moments: Moments, cut: Cut) -> Outputs:
         feature_mean=moments.mean[: moments.n_features],
         output_mean=mean,
         cut=cut,
-        rounding=(0.0, rounding),
+        rounding=Rounding(raw=0.0, centered=noise, whole=whole),
     )
 
 
@@ -212,29 +232,29 @@ def affine_outputs(
         differences: whether centered readings take the outputs modulo a common shift.
     """
     weight, bias = reduced_head(head)
-    rounding = _head_rounding(covariance, weight), _head_rounding(covariance, weight)
+    plain = apart = _head_rounding(covariance, weight)
     if differences:
         # Turned before any product, so that rows of W that differ by nothing give differences of zero, and not the
         # rounding of W S W^T. Literal readings do not see the turn.
-        turned = _turned(weight)
-        rounding = rounding[0], _head_rounding(covariance, weight, turned[1:])
-        weight, bias = turned, _turned(bias[:, None])[:, 0]
+        turned = turned_outputs(weight)
+        apart = _head_rounding(covariance, weight, turned[1:])
+        weight, bias = turned, turned_outputs(bias[:, None])[:, 0]
     cross = covariance.apply(weight.T)
     if covariance.matrix is None and covariance.rows is not None:
         rows = product(covariance.rows, weight.T)
-        output_covariance, apart = PositiveOperator(rows=rows), PositiveOperator(rows=rows[:, 1:])
+        output_covariance, differing = PositiveOperator(rows=rows), PositiveOperator(rows=rows[:, 1:])
     else:
         small = product(weight, cross)
         small = (small + small.T) / 2
-        output_covariance, apart = PositiveOperator(matrix=small), PositiveOperator(matrix=small[1:, 1:])
+        output_covariance, differing = PositiveOperator(matrix=small), PositiveOperator(matrix=small[1:, 1:])
     return _outputs(
         covariance=output_covariance,
         cross=cross,
-        apart=(apart, cross[:, 1:]) if differences else None,
+        apart=(differing, cross[:, 1:]) if differences else None,
         feature_mean=feature_mean,
         output_mean=product(weight, feature_mean) + bias,
         cut=cut,
-        rounding=rounding,
+        rounding=Rounding(raw=plain, centered=apart, whole=plain),
     )
 
 
@@ -257,65 +277,6 @@ def _head_rounding(covariance: PositiveOperator, weight: FloatArray, read: Float
     return found
 
 
-def reduced_head(head: AffineHead) -> AffineHead:
-    """A head of at most p + 2 outputs with the same span, spectrum and norms; the head itself when it has no more.
-
-    (1, W, b) = Q R with orthonormal columns Q, 1 the shift that is common to all outputs. A reflection then turns the
-    shift, the first coordinate, back into that of all coordinates, so that logit differences of the p + 2 outputs are
-    those of all.
-    """
-    weight, bias = head
-    if len(weight) <= weight.shape[1] + 2:
-        return head
-    square = _triangle(weight, bias)[:, 1:]
-    square = square - np.outer(_mirrored(len(square)), product(_mirrored(len(square)), square))
-    return square[:, :-1], square[:, -1]
-
-
-def _triangle(weight: FloatArray, bias: FloatArray) -> FloatArray:
-    """R of (1, W, b) = Q R, shape (p + 2, p + 2), block by block: a second and third C x p array are never made."""
-    width = weight.shape[1] + 2
-    step = max(4 * width, 1024)
-    reduced = np.zeros((0, width))
-    for start in range(0, len(weight), step):
-        part = slice(start, start + step)
-        ones = np.ones(len(weight[part]))
-        reduced = dense.triangle(np.concatenate([reduced, np.column_stack([ones, weight[part], bias[part]])]))
-    return reduced
-
-
-def _mirrored(n_outputs: int) -> FloatArray:
-    """v of norm sqrt(2), I - v v^T the reflection that swaps the common shift 1 / sqrt(C) and the first coordinate."""
-    shift = np.full(n_outputs, -1 / np.sqrt(n_outputs))
-    shift[0] += 1.0
-    return np.asarray(shift * np.sqrt(2 / product(shift, shift))) if n_outputs > 1 else np.zeros(1)
-
-
-def _turned(columns: FloatArray) -> FloatArray:
-    """Rows of outputs in other orthonormal coordinates: their common shift first, their differences after it."""
-    first = columns[:1]
-    # About one of the rows: where all are equal, nothing but zeros is turned.
-    apart = without_shift(np.ascontiguousarray((columns - first).T)).T
-    return np.concatenate([math.sqrt(len(columns)) * columns.mean(axis=0, keepdims=True), apart])
-
-
-def without_shift(columns: FloatArray) -> FloatArray:
-    """Outputs in C - 1 orthonormal coordinates of their differences.
-
-    Args:
-        columns: anything with one column for each output, shape (m, C), C >= 2.
-
-    Returns:
-        Shape (m, C - 1); inner products of rows are those of rows minus their mean.
-
-    Example:
-        >>> without_shift(np.array([[5.0, 5.0], [1.0, -1.0]])).round(12).__abs__().tolist()
-        [[0.0], [1.414213562373]]
-    """
-    mirrored = _mirrored(columns.shape[1])
-    return np.asarray(columns - np.outer(product(columns, mirrored), mirrored))[:, 1:]
-
-
 def _differences(covariance: PositiveOperator, cross: FloatArray) -> tuple[PositiveOperator, FloatArray]:
     """Covariance of logit differences, and that with features."""
     if covariance.matrix is None and covariance.rows is not None:
@@ -332,7 +293,7 @@ def _outputs(
     feature_mean: FloatArray,
     output_mean: FloatArray,
     cut: Cut,
-    rounding: tuple[float, float],
+    rounding: Rounding,
 ) -> Outputs:
     """Both spans.
 
@@ -343,14 +304,14 @@ def _outputs(
         feature_mean: m.
         output_mean: fb.
         cut: where the spectrum of the outputs ends.
-        rounding: eigenvalues of F, and of Fc or of the differences, up to which they say nothing. A share of the
-            largest of them is no measure of that: where nothing varies, all of them are rounding.
+        rounding: what of it says nothing.
     """
     both = diagonalize_with_mean(covariance, output_mean)
     all_values = both.centered.eigenvalues
-    raw_values = both.raw.eigenvalues[both.raw.eigenvalues > rounding[0]]
+    raw_values = both.raw.eigenvalues[both.raw.eigenvalues > rounding.raw]
     system, cross_centered = (both.centered, cross) if apart is None else (diagonalize_operator(apart[0]), apart[1])
-    values = system.eigenvalues[system.eigenvalues > rounding[1]]
+    values = system.eigenvalues[system.eigenvalues > rounding.centered]
+    values = values[: len(values) if values[:1].sum() > rounding.whole else 0]
     raw_rank, rank = cut.raw_rank(raw_values), cut.rank(values)
 
     def centered_functions(count: int) -> tuple[FloatArray, FloatArray]:
@@ -377,7 +338,7 @@ def _outputs(
         ),
         centered_span=FunctionSpan(rank=rank, of=Loadings(base=centered.centered_loadings(rank))),
         variance=covariance.trace(),
-        vary=bool(len(values) or (all_values > rounding[0]).any()),
+        vary=bool(len(values) or (all_values > rounding.whole).any()),
     )
 
 
