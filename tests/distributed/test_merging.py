@@ -83,6 +83,17 @@ def test_shards_are_the_merge_of_the_ranks_shards():
         agree(shard, reduce(merge, [part[s] for part in parts]))
 
 
+@pytest.mark.parametrize("size", [2, 90])
+def test_the_coarsest_rounding_of_outputs_stays_known(size):
+    """Rows travel of few samples, sums of many; one rank came in half precision."""
+    answers = [np.ones((size, 2), np.float64), np.ones((size, 2), np.float16), np.ones((size, 2), np.float64)]
+    parts = [gathered(*rows_of(seed, size), outputs=answers[seed], n_shards=2) for seed in range(3)]
+    results, failures = Threads(3).run(lambda seat: merged(seat, parts[seat.rank]))
+    assert failures == [None] * 3
+    for moments, shards in results:
+        assert {one.output_eps for one in (moments, *shards)} == {float(np.finfo(np.float16).eps)}
+
+
 def test_ranks_with_a_sample_or_two_fill_all_shards():
     parts = [gathered(*rows_of(seed, 2), n_shards=8) for seed in range(8)]
     results, _ = Threads(8).run(lambda seat: merged(seat, parts[seat.rank]))

@@ -44,29 +44,6 @@ def test_functions_are_made_once_and_made_again_for_more():
     assert made == [2, 4]
 
 
-@pytest.mark.parametrize("n_outputs", [8, 9, 60, 5000])
-def test_a_head_of_many_outputs_says_what_its_outputs_say(n_outputs):
-    rng = np.random.default_rng(4)
-    features = rng.standard_normal((400, 7)) + 1.0
-    head = rng.standard_normal((n_outputs, 7)), 3 * rng.standard_normal(n_outputs)
-    outputs = features @ head[0].T + head[1]
-    measured = phiscope.diagonalize(features, head=head)
-    if n_outputs == 5000:
-        # A rotation keeps all that is measured: eight outputs hold what 5000 do, and a C x C scatter is spared.
-        outputs = outputs @ np.linalg.qr(np.column_stack(head))[0]
-    reference = phiscope.diagonalize(features, outputs)
-    for name in (
-        "dynamical_low_rank",
-        "dynamical_low_rank_centered",
-        "used_variance",
-        "output_rank",
-        "output_rank_raw",
-    ):
-        assert measured[name] == pytest.approx(reference[name], rel=1e-9, abs=1e-12), name
-    difference = measured.centered.cumulative_utilization - reference.centered.cumulative_utilization
-    assert np.abs(difference).max() < 1e-9
-
-
 def spans_of(x, targets, given, how):
     """Outputs as a head, as measured outputs, of fewer samples than features, or with k eigenfunctions alone."""
     many, wide = slice(None), slice(x.shape[1] - 2)
@@ -247,3 +224,55 @@ def test_outputs_of_every_table_are_rounded_as_they_came(tmp_path):
     chunked = pytest.importorskip("dask.array", reason="dask is not installed: pip install 'phiscope[dask]'")
     parts = [chunked.from_array(part, chunks=(100, *part.shape[1:])) for part in (COLUMNS, outputs, THREE)]
     assert diagonalize(parts[0], parts[1], targets=parts[2])["output_rank"] == 0
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_takes_no_direction_of_many_outputs(dtype):
+    """The noise of a thousand rounded outputs lies in a thousand directions: each of them has a thousandth of it."""
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(2000, 300, generator=g) * torch.arange(1, 301) ** -0.7
+    outputs = x @ torch.randn(300, 1000, generator=g)
+    labels = np.arange(2000) % 1000
+    exact = diagonalize(x, outputs, targets=labels, intervals=False)
+    rounded = diagonalize(x, outputs.to(getattr(torch, dtype)), targets=labels, intervals=False)
+    assert exact["output_rank"] > 200
+    for name in ("output_rank", "output_rank_raw"):
+        assert rounded[name] == pytest.approx(exact[name], rel=0.1 if dtype == "bfloat16" else 0.02)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("kind", ["classes", "values", None])
+def test_outputs_constant_to_their_last_digit_are_called_constant(dtype, kind):
+    """One step up or down of a number near 7, as products of another order make it."""
+    rng = np.random.default_rng(9)
+    x, y = rng.normal(size=(600, 20)), rng.integers(0, 3, 600)
+    targets = {"classes": y, "values": rng.normal(size=(600, 3)), None: None}[kind]
+    steps = torch.as_tensor(rng.integers(0, 2, size=(600, 3)))
+    outputs = torch.tensor([7.0, 5.0, 6.0]).to(dtype) + (4 * torch.finfo(dtype).eps * steps).to(dtype)
+    assert len(outputs.unique()) == 6
+    m = diagonalize(x, outputs, targets=targets)
+    assert m["output_rank"] == 0
+    assert "the outputs are constant" in m.absent["dynamical_low_rank"]
+    assert m.absent["dynamical_low_rank"] == m.absent["dynamical_low_rank_centered"]
+    # Control: sixteen steps are an answer.
+    far = torch.tensor([7.0, 5.0, 6.0]).to(dtype) + (64 * torch.finfo(dtype).eps * steps).to(dtype)
+    assert diagonalize(x, far, targets=targets)["output_rank"] == (2 if kind == "classes" else 3)
+
+
+def test_layers_and_merged_ranks_keep_how_outputs_were_rounded():
+    class Half(torch.nn.Module):
+        """Answers in bfloat16 that differ by constants and their rounding."""
+
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.body, self.one = torch.nn.Linear(4, 6), torch.nn.Linear(6, 1)
+
+        def forward(self, x):
+            return (30 * self.one(self.body(x).tanh()) + torch.tensor([0.0, 0.3, 0.7])).bfloat16()
+
+    x, y = torch.randn(300, 4, generator=torch.Generator().manual_seed(1)), torch.arange(300) % 3
+    settings = {"features": "body", "outputs": "output"}
+    assert phiscope.measure(Half(), (x, y), **settings)["output_rank"] == 0
+    layers = phiscope.measure_layers(Half(), (x, y), **settings)
+    assert {measured["output_rank"] for measured in layers.values()} == {0}

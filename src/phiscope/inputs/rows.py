@@ -34,6 +34,7 @@ class Rows:
         pieces: given the wanted number of rows, reads the array once in order, in pieces of whatever length the
             storage likes, masked where entries are missing; every call starts anew.
         provenance: what a reader of the numbers has to know about the choice of columns.
+        eps: relative rounding of numbers that are widened when they are read; None where dtype says it.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Rows:
     dtype: np.dtype[Any]
     pieces: Pieces
     provenance: Mapping[str, str] = field(default_factory=dict)
+    eps: float | None = None
 
     def __post_init__(self) -> None:
         # Groups are only told apart, so they may have any names.
@@ -151,8 +153,14 @@ def as_row_source(data: Any, *, name: str, place: str | None = None) -> Rows:
         for start in range(0, len(array), n_rows):
             yield as_array(array[start : start + n_rows], name=name)
 
-    dtype = np.dtype(np.float32) if narrow else array.dtype
-    return Rows(name=name, place=place or "an array in memory", shape=tuple(array.shape), dtype=dtype, pieces=pieces)
+    return Rows(
+        name=name,
+        place=place or "an array in memory",
+        shape=tuple(array.shape),
+        dtype=np.dtype(np.float32) if narrow else array.dtype,
+        pieces=pieces,
+        eps=torch.finfo(data.dtype).eps if narrow else None,
+    )
 
 
 def _mapped_rows(array: Any, name: str, place: str) -> Rows:

@@ -41,12 +41,11 @@ def low_rank_distance(functions: OutputFunctions, covariance_norm: float, rank: 
         >>> low_rank_distance(functions, covariance_norm=2.0, rank=1)
         0.5
     """
+    if functions.hold_only_the_constant(rank):
+        return None
     loadings = functions.centered_loadings(rank)
     overlap = float(np.einsum("ij,ij->", loadings, loadings))
     projection = functions.squared_projection(rank)
-    # Of order eps^2 is what rounding leaves of a span that holds only the constant.
-    if rank == 0 or projection <= np.finfo(np.float64).eps ** 2:
-        return None
     # Cauchy-Schwarz bounds the quotient by 1; beyond that is rounding.
     return min(max(1 - overlap / (math.sqrt(projection) * covariance_norm), 0.0), 1.0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -29,7 +30,7 @@ from phiscope.moments.moments import DOUBLE_EPS, Layout, Moments
 from phiscope.moments.pilots import Pilots
 from phiscope.moments.precision import PRECISIONS, check_precision, check_range, eps_of, has_double, reach_of
 from phiscope.moments.scatter import Scatter
-from phiscope.moments.shards import HALVES, MOST_SHARD_MEMORY, ShardMoments, Streams, outgrown, shards_for
+from phiscope.moments.shards import HALVES, MOST_SHARD_MEMORY, Naming, ShardMoments, Streams, outgrown, shards_for
 from phiscope.typing import FloatArray, IntArray
 
 SHARD_BLOCK_ROWS = 512
@@ -255,7 +256,12 @@ class MomentAccumulator:
 
     def shards(self) -> ShardMoments:
         """Moments of the disjoint random shards that hold samples; intervals are made from them."""
-        return ShardMoments([], self._labels) if self._streams is None else self._streams.shards(self._labels)
+        named = self._naming()
+        return ShardMoments([], named) if self._streams is None else self._streams.shards(named)
+
+    def _naming(self) -> Naming:
+        """What is known by now: later batches change nothing of moments that were given away."""
+        return partial(_named, labels=copy(self._labels), output_eps=self._output_eps)
 
     def result(self) -> Moments:
         """The moments of everything so far; more batches may follow.
@@ -296,5 +302,10 @@ class MomentAccumulator:
 
     def _both(self, *, consume: bool) -> tuple[Moments, Sequence[Moments]]:
         streams = self._check_enough()
-        total = replace(self._labels.on(streams.total(consume=consume)), output_eps=self._output_eps)
-        return total, streams.shards(self._labels, total, consume=consume)
+        named = self._naming()
+        total = named(streams.total(consume=consume))
+        return total, streams.shards(named, total, consume=consume)
+
+
+def _named(moments: Moments, *, labels: Labels, output_eps: float) -> Moments:
+    return replace(labels.on(moments), output_eps=output_eps)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from phiscope.errors import InputError
 from phiscope.inputs.arrays import check_reach
+from phiscope.inputs.rows import Rows
 from phiscope.linalg.products import squared_lengths
 
 PRECISIONS: dict[str, type[np.floating[Any]]] = {"exact": np.float64, "fast": np.float32}
@@ -164,6 +165,8 @@ def eps_of(data: Any) -> float:
         >>> eps_of(np.ones(2)), eps_of(np.ones(2, np.float32)), eps_of([1, 2]) == eps_of(np.ones(2, int))
         (2.220446049250313e-16, 1.1920928955078125e-07, True)
     """
+    if isinstance(data, Rows) and data.eps is not None:
+        return data.eps
     dtype, double = getattr(data, "dtype", None), float(np.finfo(np.float64).eps)
     if isinstance(dtype, torch.dtype):
         return max(torch.finfo(dtype).eps, double) if dtype.is_floating_point else double

@@ -16,6 +16,7 @@ from phiscope.inputs.rows import Rows, as_row_source, is_stored
 from phiscope.moments.accumulator import MomentAccumulator
 from phiscope.moments.dealing import GroupDeal
 from phiscope.moments.gathered import Gathered
+from phiscope.moments.precision import eps_of
 
 BLOCK_BYTES = 2**24
 """A block of features has about this size in float64: small beside the p x p matrices, large beside the cache."""
@@ -153,7 +154,8 @@ class RowTable:
         n = self._rows["features"].shape[0]
         # Whole, as they are small beside the features: rows of one group may lie anywhere.
         groups = None if self._groups is None else GroupDeal(as_groups(self._groups, n))
-        accumulator = MomentAccumulator(num_classes=num_classes, n_shards=n_shards, precision=precision)
+        eps = eps_of(self._rows.get("outputs"))
+        accumulator = MomentAccumulator(num_classes=num_classes, n_shards=n_shards, precision=precision, output_eps=eps)
         whole: frozenset[float] | None = frozenset()
         start = 0
         words: dict[str, Any] = {"desc": "measuring", "unit": "row", "unit_scale": True, "leave": False}

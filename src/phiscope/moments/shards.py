@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from copy import copy
 from itertools import pairwise
 from threading import RLock
 from typing import Any, overload
@@ -15,7 +14,6 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from phiscope.moments.labels import Labels
 from phiscope.moments.moments import Layout, Moments, fold, moments_from_rows
 from phiscope.moments.pilots import Pilots
 from phiscope.moments.scatter import Scatter, Source, copied, join, within
@@ -322,31 +320,35 @@ class Streams:
                 add_blocks(total, stream.pending)
         return total.moments(consume=True)
 
-    def shards(self, labels: Labels, total: Moments | None = None, *, consume: bool = False) -> ShardMoments:
+    def shards(self, named: Naming, total: Moments | None = None, *, consume: bool = False) -> ShardMoments:
         """Moments of the shards that hold samples, each made when it is first read.
 
         Args:
-            labels: of the classes, known ones that did not occur included.
+            named: says of moments what all of them share; see `Naming`.
             total: moments of all shards, which are those of the only one.
             consume: give their memory away, after which no rows come.
         """
         if total is not None and len(self) == 1:
-            return ShardMoments([], labels, [total])
-        lent = ShardMoments([stream for stream in self._streams if stream.n_samples], labels, consume=consume)
+            return ShardMoments([], named, [total])
+        lent = ShardMoments([stream for stream in self._streams if stream.n_samples], named, consume=consume)
         self._lent = weakref.ref(lent)
         return lent
+
+
+Naming = Callable[[Moments], Moments]
+"""Gives moments what streams do not know: classes, those that did not occur included, and how outputs were rounded."""
 
 
 class ShardMoments(Sequence[Moments]):
     """Moments of disjoint shards; nothing is computed before it is read, and later batches do not change it."""
 
     def __init__(
-        self, streams: list[Stream], labels: Labels, known: Sequence[Moments] = (), *, consume: bool = False
+        self, streams: list[Stream], named: Naming, known: Sequence[Moments] = (), *, consume: bool = False
     ) -> None:
         self._streams: list[Stream | None] | None = list(streams) or None
         self._consume, self._lock = consume, RLock()
         self._moments: list[Moments | None] = [*known] or [None] * len(streams)
-        self._labels = copy(labels)
+        self._named = named
 
     def __len__(self) -> int:
         return len(self._moments)
@@ -373,7 +375,7 @@ class ShardMoments(Sequence[Moments]):
         moments = stream.moments(consume=self._consume)
         if self._consume:
             self._streams[index] = None
-        return self._labels.on(moments)
+        return self._named(moments)
 
     def settle(self) -> None:
         """Compute every shard now and let go of the streams."""

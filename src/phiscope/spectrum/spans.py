@@ -50,10 +50,12 @@ class OutputFunctions:
         spectrum: phi_j > 0, shape (J,), eigenvalues of F (literal) or Fc (centered).
         make: cov(phi, u), shape (p, r), and cov(u), shape (r, r), of the first r functions; the latter is the identity
             for the centered reading.
+        eps: relative rounding of the outputs as they came.
     """
 
     spectrum: FloatArray
     make: Callable[[int], tuple[FloatArray, FloatArray]]
+    eps: float = float(np.finfo(np.float64).eps)
     _made: list[tuple[FloatArray, FloatArray]] = field(default_factory=list, init=False, repr=False)
 
     def _leading(self, rank: int) -> tuple[FloatArray, FloatArray]:
@@ -71,6 +73,14 @@ class OutputFunctions:
     def rank(self, tolerance: float) -> int:
         """How many phi_j exceed the relative tolerance."""
         return rank_at(self.spectrum, tolerance)
+
+    def hold_only_the_constant(self, rank: int) -> bool:
+        """Whether the leading functions do not vary by more than rounding, or there are none.
+
+        Half a last digit of each output is a share eps^2 / 4 of its square; of sums in float64 remains eps.
+        """
+        rounding = max(self.eps**2 / 4, float(np.finfo(np.float64).eps))
+        return rank == 0 or self.squared_projection(rank) <= rounding**2
 
     def squared_projection(self, rank: int) -> float:
         """Squared norm of the centered projection on the leading functions, tr(F^+ Fc F^+ Fc).
@@ -117,11 +127,13 @@ class Rounding:
         centered: the same of Fc, or of the covariance of the differences.
         whole: variance in all directions together that rounding of each sample can make: outputs whose strongest
             direction has no more of it are constant.
+        eps: relative rounding of the outputs as they came.
     """
 
     raw: float
     centered: float
     whole: float
+    eps: float = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,7 +219,7 @@ def measured_outputs(moments: Moments, cut: Cut) -> Outputs:
         feature_mean=moments.mean[: moments.n_features],
         output_mean=mean,
         cut=cut,
-        rounding=Rounding(raw=0.0, centered=noise, whole=whole),
+        rounding=Rounding(raw=0.0, centered=noise, whole=whole, eps=moments.output_eps),
     )
 
 
@@ -322,7 +334,7 @@ def _outputs(
         turn = both.raw_functions(count)
         return product(cross, both.centered.combine(turn / np.sqrt(all_values)[:, None])), row_products(turn.T)
 
-    literal = OutputFunctions(spectrum=raw_values, make=literal_functions)
+    literal = OutputFunctions(spectrum=raw_values, make=literal_functions, eps=rounding.eps)
     centered = OutputFunctions(spectrum=values, make=centered_functions)
     if cut.ranks is None:
         # D_LR is looked at around the tolerance, too.
