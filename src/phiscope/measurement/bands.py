@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.stats
+from scipy.special import stdtrit
 
 from phiscope.errors import MissingNumberError
 from phiscope.moments.jackknife import Resampling, corrected_value, pseudo_values, standard_error
@@ -58,7 +58,7 @@ def band_of(
     shares = resampling.shares
     center = corrected_value(value, left, shares)
     spread = pseudo_values(value, left, shares) - center
-    reach = scipy.stats.t.ppf((1 + level) / 2, len(shares) - 1) * standard_error(spread, shares)
+    reach = stdtrit(len(shares) - 1, (1 + level) / 2) * standard_error(spread, shares)
     ceiling = 1.0 if curve in SHARES else np.inf
     # As with single numbers: a center outside the range would leave a band beside it.
     center = np.clip(center, 0.0, ceiling)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.stats
+from scipy.special import stdtrit
 
 from phiscope.runs.reading import Record, Run
 from phiscope.typing import FloatArray
@@ -156,7 +156,7 @@ def reach_of(values: FloatArray) -> FloatArray:
     count = len(values)
     if count < 2:
         return np.full(values.shape[1:], np.nan)
-    factor = float(scipy.stats.t.ppf((1 + LEVEL) / 2, count - 1)) / math.sqrt(count)
+    factor = float(stdtrit(count - 1, (1 + LEVEL) / 2)) / math.sqrt(count)
     return np.asarray(factor * values.std(axis=0, ddof=1))
 
 
@@ -169,6 +169,9 @@ def difference_of(first: Sequence[float], second: Sequence[float]) -> Difference
         >>> difference_of([1.0, 2.0, 3.0], [4.0, 5.0, 6.0]).value
         3.0
     """
+    # It takes most of a second to load, which only who compares runs has to wait for.
+    from scipy.stats import ttest_ind_from_stats
+
     a, b = (np.asarray(values, dtype=np.float64) for values in (first, second))
     value = float(b.mean() - a.mean()) if len(a) and len(b) else math.nan
     # What differs by rounding alone does not vary.
@@ -177,10 +180,10 @@ def difference_of(first: Sequence[float], second: Sequence[float]) -> Difference
         return Difference(value=value, low=math.nan, high=math.nan, p=math.nan)
     # From the moments: SciPy's own interval warns where one group alone does not vary, which is no trouble here.
     parts = [(one.mean(), one.std(ddof=1), len(one)) for one in (b, a)]
-    p = scipy.stats.ttest_ind_from_stats(*parts[0], *parts[1], equal_var=False).pvalue
+    p = ttest_ind_from_stats(*parts[0], *parts[1], equal_var=False).pvalue
     shares = [deviation**2 / n for _, deviation, n in parts]
     freedom = sum(shares) ** 2 / sum(share**2 / (n - 1) for share, (_, _, n) in zip(shares, parts, strict=True))
-    reach = float(scipy.stats.t.ppf((1 + LEVEL) / 2, freedom) * math.sqrt(sum(shares)))
+    reach = float(stdtrit(freedom, (1 + LEVEL) / 2)) * math.sqrt(sum(shares))
     return Difference(value=value, low=value - reach, high=value + reach, p=float(p))
 
 
