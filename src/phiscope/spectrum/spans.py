@@ -77,9 +77,9 @@ class OutputFunctions:
     def hold_only_the_constant(self, rank: int) -> bool:
         """Whether the leading functions do not vary by more than rounding, or there are none.
 
-        Half a last digit of each output is a share eps^2 / 4 of its square; of sums in float64 remains eps.
+        A last digit of each output is a share eps^2 of its square; of sums in float64 remains eps.
         """
-        rounding = max(self.eps**2 / 4, float(np.finfo(np.float64).eps))
+        rounding = max(self.eps**2, float(np.finfo(np.float64).eps))
         return rank == 0 or self.squared_projection(rank) <= rounding**2
 
     def squared_projection(self, rank: int) -> float:
@@ -201,9 +201,10 @@ def measured_outputs(moments: Moments, cut: Cut) -> Outputs:
     covariance, cross = moments.covariance("outputs"), moments.cross_covariance("outputs")
     mean, size, eps = moments.mean[moments.columns("outputs")], moments.n_outputs, float(np.finfo(np.float64).eps)
     squares = covariance.diagonal() + mean**2
-    # Samples came rounded to their last digit: off by half of it at most, and evenly spread where they vary by more.
-    # Of such noise, which is another one in each output, no direction has more than Marchenko and Pastur say.
-    whole = moments.output_eps**2 / 4 * float(squares.sum())
+    # Samples came rounded to their last digit, and where all are the same but for rounding, they are off by one of it at
+    # most. Where they vary by more, rounding is evenly spread and another one in each output: noise of which no direction
+    # has more than Marchenko and Pastur say.
+    whole = moments.output_eps**2 * float(squares.sum())
     noise = moments.output_eps**2 / 12 * float(squares.max()) * (1 + math.sqrt(size / moments.n_samples)) ** 2
     apart = None
     if are_differences(moments, size):
