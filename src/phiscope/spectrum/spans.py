@@ -201,9 +201,9 @@ def measured_outputs(moments: Moments, cut: Cut) -> Outputs:
     covariance, cross = moments.covariance("outputs"), moments.cross_covariance("outputs")
     mean, size, eps = moments.mean[moments.columns("outputs")], moments.n_outputs, float(np.finfo(np.float64).eps)
     squares = covariance.diagonal() + mean**2
-    # Samples came rounded to their last digit, and where all are the same but for rounding, they are off by one of it at
-    # most. Where they vary by more, rounding is evenly spread and another one in each output: noise of which no direction
-    # has more than Marchenko and Pastur say.
+    # Samples came rounded to their last digit, and where all are the same but for rounding, they are off by one of it
+    # at most. Where they vary by more, rounding is evenly spread and another one in each output: noise of which no
+    # direction has more than Marchenko and Pastur say.
     whole = moments.output_eps**2 * float(squares.sum())
     noise = moments.output_eps**2 / 12 * float(squares.max()) * (1 + math.sqrt(size / moments.n_samples)) ** 2
     apart = None
