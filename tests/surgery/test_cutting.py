@@ -1,5 +1,7 @@
 """The copy that is cut: layers stay what they were under all their names, and what would be lost is refused."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -149,6 +151,21 @@ def test_parametrizations_are_folded_into_the_layers_that_are_cut():
     assert type(made.model[0]) is type(made.model[2]) is nn.Linear
     assert all(one.requires_grad for one in made.model.parameters())
     assert torch.nn.utils.parametrize.is_parametrized(net[0])
+
+
+def test_a_spectral_norm_in_training_takes_no_step():
+    """Reading such a weight moves its vectors, in the given network and in the copy: a training went another way."""
+    net, data = trained()
+    for place in (0, 2):
+        torch.nn.utils.parametrizations.spectral_norm(net[place])
+        # Far from settled, so that a step would be seen.
+        turned = torch.randn_like(net[place].parametrizations.weight[0]._u)
+        net[place].parametrizations.weight[0]._u.copy_(nn.functional.normalize(turned, dim=0))
+    net.train()
+    kept = copy.deepcopy(net.state_dict())
+    made = remove_units(net, data, keep=20)
+    assert all(torch.equal(one, net.state_dict()[name]) for name, one in kept.items())
+    assert torch.equal(made.model.eval()(data[0]), net.eval()(data[0]))
 
 
 def test_a_network_that_cannot_be_copied():

@@ -359,3 +359,12 @@ def test_wrong_use_is_one_sentence():
         FeatureDistortion(0.5).train()(torch.randn(3))
     with pytest.raises(InputError, match="from 0 to 1"):
         FeatureDistortion().set_progress(2)
+
+
+def test_a_consumer_with_a_spectral_norm_is_read_and_takes_no_step():
+    """Its strength was read by making the weight anew, which moved the norm's vectors twice a step."""
+    consumer = torch.nn.utils.parametrizations.spectral_norm(nn.Linear(8, 3)).train()
+    kept = copy.deepcopy(consumer.state_dict())
+    FeatureDistortion(0.5, mode="element", consumer=consumer).train()(torch.randn(5, 8))
+    assert all(torch.equal(one, consumer.state_dict()[name]) for name, one in kept.items())
+    assert consumer.training

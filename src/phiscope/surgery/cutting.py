@@ -21,7 +21,7 @@ from phiscope.network.batch import Batch
 from phiscope.network.feature_map import batch_on
 from phiscope.network.hooks import Caller, Ear, listening
 from phiscope.network.isolation import isolated
-from phiscope.network.linear_layers import computes_its_own
+from phiscope.network.linear_layers import at_rest, computes_its_own
 from phiscope.typing import FloatArray, IntArray
 
 PER_UNIT = (nn.BatchNorm1d, nn.SyncBatchNorm, nn.PReLU)
@@ -53,7 +53,8 @@ def as_linear(module: nn.Module, what: str) -> nn.Linear:
             f"the {what} is {named_kind(module)} with a forward of its own, and what it does beside its weight (an "
             "adapter, a scale) would be lost with units; merge it into a plain nn.Linear first"
         )
-    if not isinstance(module.weight, nn.Parameter) and not parametrize.is_parametrized(module, "weight"):
+    # Not module.weight: reading it makes a parametrized one anew, which moves what spectral_norm keeps.
+    if module._parameters.get("weight") is None and not parametrize.is_parametrized(module, "weight"):
         raise InputError(
             f"the {what}'s weight is made by a hook at every call (the older torch.nn.utils.weight_norm or "
             "spectral_norm, or a pruning mask); expected a parameter: call "
@@ -110,8 +111,9 @@ def cut_copy(
         )
     names = {module: name for name, module in network.named_modules()}
     smaller = copied(network)
-    index = torch.from_numpy(kept).to(first.weight.device)
-    _keep_rows(_linear_at(smaller, names[first]), index)
+    cut = _linear_at(smaller, names[first])
+    index = torch.from_numpy(kept).to(cut.weight.device)
+    _keep_rows(cut, index)
     _put_affine(_linear_at(smaller, names[second]), affine)
     raw, _ = peeked(batches_of(data))
     with isolated(network, data=data):
@@ -222,7 +224,7 @@ def _linear_at(smaller: nn.Module, name: str) -> nn.Linear:
         made, plain = {}, parametrize.type_before_parametrizations(module)
         for tensor, parts in module.parametrizations.items():
             learned = any(one.requires_grad for one in parts.parameters())
-            made[tensor] = nn.Parameter(getattr(module, tensor).detach().clone(), requires_grad=learned)
+            made[tensor] = nn.Parameter(at_rest(module, tensor).clone(), requires_grad=learned)
         # torch's remove_parametrizations takes them from the class, which a copy shares with the given network's layer.
         del module.parametrizations
         module.__class__ = plain

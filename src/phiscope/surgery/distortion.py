@@ -16,7 +16,7 @@ from torch.nn.parameter import is_lazy
 from phiscope.errors import InputError, UnknownNameError, named_kind
 from phiscope.inputs.settings import numbers_of
 from phiscope.measurement.record import Measurement, as_measurement
-from phiscope.network.linear_layers import is_conv1d
+from phiscope.network.linear_layers import at_rest, is_conv1d
 
 Mode = Literal["block", "element", "channel", "eigen"]
 """What is distorted together: blocks of a map, single numbers, whole channels, or eigenfeatures."""
@@ -300,12 +300,12 @@ def _unpickled(layer: nn.Module | None, kind: str) -> _Consumer:
 def _toward_channels(consumer: nn.Module, shape: torch.Size) -> Tensor:
     """The largest weight, with its sign, that reads each channel at each kernel position, shape (Ch, positions)."""
     layer: Any = consumer
-    if is_lazy(layer.weight):
+    if is_lazy(layer._parameters.get("weight")):
         raise InputError(
             f"the consumer, {named_kind(consumer)}, is lazy and has no weights yet; run the network once in evaluation "
             "mode before training"
         )
-    weight = layer.weight.detach().float()
+    weight = at_rest(layer, "weight").float()
     if isinstance(consumer, nn.modules.conv._ConvTransposeNd):
         # (in, out / groups, ...): whatever the groups are, a row holds all that reads a channel.
         return torch.as_tensor(weight.amax(dim=1).flatten(1))

@@ -19,7 +19,7 @@ from phiscope.network import FeatureChoice, feature_map_of
 from phiscope.network.batch import answered
 from phiscope.network.feature_map import HeadFeatures
 from phiscope.network.isolation import isolated, unwrapped
-from phiscope.network.linear_layers import layer_of
+from phiscope.network.linear_layers import at_rest, layer_of
 from phiscope.surgery.compensation import taken_over
 from phiscope.surgery.costs import losses_of, outputs_of, right_of
 from phiscope.surgery.cutting import as_linear, cut_copy
@@ -145,8 +145,8 @@ def _before(network: nn.Module, reader: nn.Module) -> nn.Module:
 
 
 def _numbers(reader: nn.Linear) -> tuple[FloatArray, FloatArray]:
-    weight = reader.weight.detach().cpu().double().numpy()
-    bias = np.zeros(len(weight)) if reader.bias is None else reader.bias.detach().cpu().double().numpy()
+    weight = at_rest(reader, "weight").cpu().double().numpy()
+    bias = np.zeros(len(weight)) if reader.bias is None else at_rest(reader, "bias").cpu().double().numpy()
     return weight, bias
 
 
