@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from phiscope.errors import InputError, PhiscopeError, named_kind
-from phiscope.inputs.batches import batches_of, peeked
 from phiscope.network.batch import Batch
 from phiscope.network.feature_map import batch_on
 from phiscope.network.hooks import Caller, Ear, listening
 from phiscope.network.isolation import isolated
 from phiscope.network.linear_layers import at_rest, computes_its_own
+from phiscope.surgery.samples import first_of
 from phiscope.typing import FloatArray, IntArray
 
 PER_UNIT = (nn.BatchNorm1d, nn.SyncBatchNorm, nn.PReLU)
@@ -115,9 +115,9 @@ def cut_copy(
     index = torch.from_numpy(kept).to(cut.weight.device)
     _keep_rows(cut, index)
     _put_affine(_linear_at(smaller, names[second]), affine)
-    raw, _ = peeked(batches_of(data))
+    first_batch = first_of(data)
     with isolated(network, data=data):
-        batch = batch_on(network, raw, None, lambda _: None)
+        batch = batch_on(network, first_batch, None, lambda _: None)
         expected = _heard(Caller(network), second, batch)
     with _in_words():
         while (module := _given_fewer(smaller, batch, first.out_features, len(kept))) is not None:
