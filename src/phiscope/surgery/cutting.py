@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from phiscope.errors import InputError, PhiscopeError, named_kind
+from phiscope.errors import InputError, PhiscopeError, first_line, named_kind
 from phiscope.network.batch import Batch
 from phiscope.network.feature_map import batch_on
 from phiscope.network.hooks import Caller, Ear, listening
@@ -79,7 +79,7 @@ def copied(network: nn.Module) -> nn.Module:
         return copy.deepcopy(network, memo)
     except Exception as error:  # of any class inside somebody else's network
         raise InputError(
-            f"this {type(network).__name__} cannot be copied ({type(error).__name__}: {_first_line(error)}); "
+            f"this {type(network).__name__} cannot be copied ({type(error).__name__}: {first_line(error)}); "
             "remove what holds no plain copy, such as tensors of an earlier pass, handles or open files"
         ) from error
 
@@ -138,12 +138,8 @@ def _in_words() -> Iterator[None]:
     except Exception as error:  # whatever somebody else's forward raises at another width
         raise InputError(
             "the smaller network does not run: something between the two layers, or beside them, needs all units "
-            f"({type(error).__name__}: {_first_line(error)}); pass layer= and consumer= that follow each other"
+            f"({type(error).__name__}: {first_line(error)}); pass layer= and consumer= that follow each other"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or ["without a word"])[0]
 
 
 def _heard(call: Caller, reader: nn.Module, batch: Batch) -> Tensor:
