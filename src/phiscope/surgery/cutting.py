@@ -79,7 +79,7 @@ def copied(network: nn.Module) -> nn.Module:
         return copy.deepcopy(network, memo)
     except Exception as error:  # of any class inside somebody else's network
         raise InputError(
-            f"this {type(network).__name__} cannot be copied ({type(error).__name__}: {first_line(error)}); "
+            f"this {type(network).__name__} cannot be copied ({_told(error)}); "
             "remove what holds no plain copy, such as tensors of an earlier pass, handles or open files"
         ) from error
 
@@ -101,7 +101,8 @@ def cut_copy(
         affine: new weight (C, k) and bias (C,) of the reader.
 
     Raises:
-        InputError: the two layers do not follow each other, or what stands between them is no function of single units.
+        InputError: the two layers do not follow each other, one shares a parameter with another layer, or what stands
+            between them is no function of single units.
     """
     first, second = layers
     if first.out_features != second.in_features:
@@ -109,6 +110,8 @@ def cut_copy(
             f"the layer has {first.out_features} units and the consumer reads {second.in_features}; they do not follow "
             "each other"
         )
+    for module, what in ((first, "layer"), (second, "consumer")):
+        _check_untied(network, module, what)
     names = {module: name for name, module in network.named_modules()}
     smaller = copied(network)
     cut = _linear_at(smaller, names[first])
@@ -121,11 +124,26 @@ def cut_copy(
         expected = _heard(Caller(network), second, batch)
     with _in_words():
         while (module := _given_fewer(smaller, batch, first.out_features, len(kept))) is not None:
+            _check_untied(smaller, module, "layer between them")
             _keep_units(module, index)
         with isolated(smaller):
             read = _heard(Caller(smaller), smaller.get_submodule(names[second]), batch)
     _check_same(read, expected[:, index.to(expected.device)])
     return smaller
+
+
+def _check_untied(network: nn.Module, module: nn.Module, what: str) -> None:
+    """Refuse a layer that shares a parameter: cut here and whole there it would silently become two."""
+    own = {id(parameter): name for name, parameter in module.named_parameters()}
+    inside = set(module.modules())
+    for name, other in network.named_modules():
+        for parameter in () if other in inside else other._parameters.values():
+            if parameter is not None and id(parameter) in own:
+                shared = own[id(parameter)]
+                raise InputError(
+                    f"the {shared} of the {what} is also a parameter of {name!r} (tied), which would keep all units; "
+                    "untie it first, as in layer.weight = nn.Parameter(layer.weight.detach().clone()), or cut another layer"
+                )
 
 
 @contextmanager
@@ -138,8 +156,14 @@ def _in_words() -> Iterator[None]:
     except Exception as error:  # whatever somebody else's forward raises at another width
         raise InputError(
             "the smaller network does not run: something between the two layers, or beside them, needs all units "
-            f"({type(error).__name__}: {first_line(error)}); pass layer= and consumer= that follow each other"
+            f"({_told(error)}); pass layer= and consumer= that follow each other"
         ) from error
+
+
+def _told(error: Exception) -> str:
+    """Class and message of an error of somebody else's code; the class alone where it says nothing."""
+    kind, line = type(error).__name__, first_line(error)
+    return kind if line == kind else f"{kind}: {line}"
 
 
 def _heard(call: Caller, reader: nn.Module, batch: Batch) -> Tensor:

@@ -88,8 +88,9 @@ def remove_units(
         max_samples: samples to decide by; None = all.
 
     Raises:
-        InputError: a layer that is no nn.Linear (convolutions are scored, not cut) or has a forward of its own (an
-            adapter), layers that do not follow each other, a network that cannot be copied, or keep out of range.
+        InputError: a layer that is no nn.Linear (convolutions are scored, not cut), has a forward of its own (an
+            adapter) or shares a parameter with another (tied), layers that do not follow each other, a network that
+            cannot be copied, data that can be read only once, or keep out of range.
 
     Source: arXiv:2005.13796 v1 for the choice; the compensation is phiscope's own.
 
