@@ -142,7 +142,8 @@ def _check_untied(network: nn.Module, module: nn.Module, what: str) -> None:
                 shared = own[id(parameter)]
                 raise InputError(
                     f"the {shared} of the {what} is also a parameter of {name!r} (tied), which would keep all units; "
-                    "untie it first, as in layer.weight = nn.Parameter(layer.weight.detach().clone()), or cut another layer"
+                    "untie it first, as in layer.weight = nn.Parameter(layer.weight.detach().clone()), or cut another "
+                    "layer"
                 )
 
 

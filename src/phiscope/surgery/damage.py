@@ -176,7 +176,11 @@ def damage(
             raise UnknownNameError(what, str(value), known)
     check_seed(seed)
     check_max_samples(max_samples)
-    if isinstance(head, tuple | list):
+    if layer is None and not (maps is None and tokens is None):
+        raise InputError(
+            "maps= and tokens= say how a layer is read, and none was named; pass layer=, or leave them out"
+        )
+    if head is not None and not isinstance(head, nn.Module | str):
         raise InputError(f"head is {named_kind(head)}; expected a layer of the network or its dotted name")
     chosen = _places(as_measurement(measurement), k)
     _check_noise(measurement, of, kind)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from phiscope.errors import InputError, ShapeError, TargetError
+from phiscope.errors import InputError, ShapeError, TargetError, first_line
 from phiscope.inputs.batches import batches_of
 from phiscope.inputs.settings import check_max_samples
 from phiscope.linalg.products import squared_lengths
@@ -165,9 +165,9 @@ def _measured(
         if not named or target == "outputs":
             raise
         raise InputError(
-            "the targets are not what the consumer's answers could be held against: one for each place at which it "
-            "answers (a text's label is not one for each of its tokens), of no more classes than it has outputs; pass "
-            'target="outputs", which keeps what the consumer answers and needs no targets'
+            f"the targets are not what the consumer's answers could be held against ({first_line(error)}); expected "
+            "one for each place at which it answers (a text's label is not one for each of its tokens), of no more "
+            'classes than it has outputs; pass target="outputs", which keeps what the consumer answers and needs none'
         ) from error
 
 
