@@ -110,8 +110,8 @@ def cut_copy(
             f"the layer has {first.out_features} units and the consumer reads {second.in_features}; they do not follow "
             "each other"
         )
-    for module, what in ((first, "layer"), (second, "consumer")):
-        _check_untied(network, module, what)
+    for one, what in ((first, "layer"), (second, "consumer")):
+        _check_untied(network, one, what)
     names = {module: name for name, module in network.named_modules()}
     smaller = copied(network)
     cut = _linear_at(smaller, names[first])
