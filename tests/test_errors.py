@@ -10,6 +10,7 @@ from phiscope.errors import (
     MissingNumberError,
     NonFiniteError,
     UnknownNameError,
+    first_line,
     named_kind,
     with_article,
 )
@@ -43,3 +44,17 @@ def test_a_word_has_its_article():
     words = ["an int", "an ndarray", "an OrderedDict", "an Embedding", "a str", "a UniqueThing", "a NoneType", "a list"]
     assert [with_article(word.split()[1]) for word in words] == words
     assert (named_kind(3), named_kind(None)) == ("an int", "a NoneType")
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("no such size\nin layer 3", "no such size"),
+        ("\n\nlater", "later"),
+        ("", "RuntimeError"),
+        ("x" * 300, "x" * 200),
+    ],
+)
+def test_what_another_library_says_is_one_line_and_never_nothing(message, said):
+    """Errors without a message once were an IndexError in place of the sentence about them."""
+    assert first_line(RuntimeError(message)) == said

@@ -73,6 +73,20 @@ def named_kind(value: object) -> str:
     return with_article(type(value).__name__)
 
 
+def first_line(error: BaseException, most: int = 200) -> str:
+    """What another library's error says, short enough to stand inside a sentence; its class where it says nothing.
+
+    Args:
+        error: its message may have many lines, or none.
+        most: so many characters are kept.
+
+    Example:
+        >>> first_line(ValueError(f"no such size{chr(10)}in layer 3")), first_line(MemoryError())
+        ('no such size', 'MemoryError')
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
+
+
 class InputError(PhiscopeError, ValueError):
     """The data handed in cannot be used as they are."""
 

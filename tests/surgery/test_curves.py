@@ -117,7 +117,11 @@ def test_a_stored_measurement_has_no_held_out_score(parts, tmp_path):
     stored = phiscope.Measurement.load(tmp_path / "m.safetensors")
     curves = cut_curves(stored, (net[2].weight, net[2].bias), samples, counts=[4])
     assert np.isnan(curves.curves[0].held_out).all()
-    assert np.isfinite(made(parts, counts=[4]).curves[0].held_out).all()
+    (warning,) = curves.joined([curves]).warnings
+    assert warning.startswith("no held-out score: this needs the shards of samples")
+    fresh = made(parts, counts=[4])
+    assert np.isfinite(fresh.curves[0].held_out).all()
+    assert fresh.warnings == ()
 
 
 def test_wrong_use_is_one_sentence(parts):

@@ -147,8 +147,10 @@ def test_wrong_use_is_one_sentence(parts):
         damage(net, (x, y), m, layer="1", k=[1])
     with pytest.raises(UnknownNameError, match="there is no layer named '9'"):
         damage(net, (x, y), m, layer="9")
+    with pytest.raises(InputError, match="maps= and tokens= say how a layer is read, and none was named"):
+        damage(net, (x, y), m, maps="pooled")
     early = phiscope.measure_layers(net, (x, y), layers=["1"])["1"]
-    with pytest.raises(InputError, match="the head reads 8 features and the measurement has 10"):
+    with pytest.raises(InputError, match=r"of .1 \(ReLU\), output., and eigenfeatures are taken from what the head"):
         damage(net, (x, y), early)
 
 

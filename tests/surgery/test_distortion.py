@@ -359,3 +359,33 @@ def test_wrong_use_is_one_sentence():
         FeatureDistortion(0.5).train()(torch.randn(3))
     with pytest.raises(InputError, match="from 0 to 1"):
         FeatureDistortion().set_progress(2)
+
+
+def test_a_consumer_with_a_spectral_norm_is_read_and_takes_no_step():
+    """Its strength was read by making the weight anew, which moved the norm's vectors twice a step."""
+    consumer = torch.nn.utils.parametrizations.spectral_norm(nn.Linear(8, 3)).train()
+    kept = copy.deepcopy(consumer.state_dict())
+    FeatureDistortion(0.5, mode="element", consumer=consumer).train()(torch.randn(5, 8))
+    assert all(torch.equal(one, consumer.state_dict()[name]) for name, one in kept.items())
+    assert consumer.training
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"generator": 3}, "generator is an int; expected a torch.Generator"),
+        ({"k": [1]}, r"mode='block' takes no measurement=, k= or project="),
+        ({"mode": "channel", "project": True}, r"mode='channel' takes no measurement="),
+    ],
+)
+def test_settings_that_would_do_nothing_or_fail_in_a_training_are_refused(settings, said):
+    with pytest.raises(InputError, match=said):
+        FeatureDistortion(**settings)
+
+
+def test_a_map_that_holds_no_numbers_to_distort_is_refused_and_a_single_number_stays_one():
+    distort = FeatureDistortion(0.5, mode="element").train()
+    for wrong, said in ((None, "a NoneType"), (torch.ones(2, 3, dtype=torch.int64), "of torch.int64")):
+        with pytest.raises(InputError, match=f"the map is {said}; expected a tensor of floating-point numbers"):
+            distort(wrong)
+    assert torch.isfinite(distort(torch.ones(1, 1))).all()

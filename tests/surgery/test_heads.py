@@ -83,3 +83,12 @@ def test_a_number_of_numpy_is_a_number():
     for wrong in (np.int64(0), np.float64(3), np.bool_(True), "3"):
         with pytest.raises(InputError, match="expected a number of eigenfeatures from 1 to 4"):
             compress_head(m, head, wrong)
+
+
+def test_numbers_keep_the_heads_precision_and_no_random_number_is_drawn(parts):
+    """Weights were rounded to float32 on their way to float64, and two layers of a training's random numbers drawn."""
+    features, head, m = parts
+    state = torch.get_rng_state()
+    made = compress_head(m, (head.weight, head.bias), 12)
+    assert torch.equal(state, torch.get_rng_state())
+    assert (made(features) - head(features)).abs().max().item() < 1e-12

@@ -173,6 +173,22 @@ def test_torchs_own_pruning_removes_the_units_that_the_rule_removes_first(rule):
     assert (reader.weight == 0).all(dim=0).nonzero()[:, 0].tolist() == gone
 
 
+@pytest.mark.parametrize(
+    ("scores", "parameter", "dim", "said"),
+    [
+        ([0.5, 2.0], torch.zeros(2, 3), 0.0, "dim is 0.0, expected a whole number"),
+        ([0.5, 2.0], torch.zeros(2, 3), None, "dim is None, expected a whole number"),
+        ([0.5, 2.0], np.zeros((2, 3)), 0, "parameter is an ndarray; expected a parameter"),
+        ("ab", torch.zeros(2, 3), 0, "the row of scores of the parameter has dtype"),
+        ([[1.0], [2.0, 3.0]], torch.zeros(2, 3), 0, "cannot be read as an array"),
+    ],
+)
+def test_what_is_no_row_parameter_or_axis_is_one_sentence(scores, parameter, dim, said):
+    """Each was an error of torch or NumPy."""
+    with pytest.raises(InputError, match=said):
+        importance_scores(scores, parameter, dim=dim)
+
+
 def test_scores_that_do_not_fit_a_parameter():
     with pytest.raises(InputError, match=r"2 scores for axis 0 of a parameter of shape \(3, 2\)"):
         importance_scores([1.0, 2], torch.zeros(3, 2))

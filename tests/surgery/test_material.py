@@ -74,6 +74,12 @@ def test_a_ridge_is_a_number_from_zero_up(ridge):
         regularized(np.eye(3), 100, ridge)
 
 
+@pytest.mark.parametrize("ridge", [np.float32(0.5), np.float64(0.5)])
+def test_a_ridge_is_a_number_of_numpy_too(ridge):
+    """A float32 was refused, as no number from 0 up."""
+    assert regularized(np.eye(2), 10, ridge)[1] == 0.5
+
+
 def test_the_default_ridge_follows_the_scale():
     _, small = regularized(np.eye(4), 100, None)
     _, large = regularized(100 * np.eye(4), 100, None)

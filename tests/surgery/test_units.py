@@ -175,7 +175,9 @@ def test_a_feed_forward_of_tokens_is_cut_by_its_outputs_with_labels_of_texts(max
     unlabeled = remove_units(net, ids, keep=8, layer="up", consumer="down", target="outputs", max_samples=max_samples)
     assert unlabeled.kept.tolist() == made.kept.tolist()
     assert "accuracy" not in unlabeled.measured
-    with pytest.raises(InputError, match=r"one for each place at which it answers.*pass target="):
+    with pytest.raises(
+        InputError, match=r"held against \(.*\); expected one for each place at which it answers.*pass target="
+    ):
         remove_units(net, (ids, y), keep=8, layer="up", consumer="down")
 
 

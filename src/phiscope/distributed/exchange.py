@@ -19,7 +19,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 
 from phiscope import errors
-from phiscope.errors import PhiscopeError, RankError
+from phiscope.errors import PhiscopeError, RankError, first_line
 
 LATE_SECONDS = 60.0
 """After so long a rank that waits for the others says so; torch's own time limit ends the wait."""
@@ -113,7 +113,7 @@ class ProcessGroupExchange:
         try:
             yield
         except RuntimeError as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise RankError(
                 f"{who} could not exchange moments with the others ({reason}); every rank has to make the same call, "
                 "or pass ranks='local' for the samples of one rank alone"

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phiscope.errors import InputError, NonFiniteError, ReachError, ShapeError, TargetError, named_kind
+from phiscope.errors import InputError, NonFiniteError, ReachError, ShapeError, TargetError, first_line, named_kind
 from phiscope.inputs.packed import missing_error, missing_in, packing_of
 from phiscope.typing import FloatArray
 
@@ -67,7 +67,7 @@ def unpacked(data: Any, *, name: str) -> NDArray[Any]:
     # Foreign array types raise whatever they like when they cannot be read; all of it means the same to the user.
     except (ValueError, TypeError, RuntimeError, BufferError) as error:
         raise InputError(
-            f"{name} came as {type(data).__name__} and cannot be read as an array ({_first_line(error)}); "
+            f"{name} came as {type(data).__name__} and cannot be read as an array ({first_line(error)}); "
             "pass a dense, rectangular array of numbers"
         ) from error
     return plain(array, name=name)
@@ -158,10 +158,6 @@ def _stacked(table: Any, objects: NDArray[Any]) -> NDArray[Any]:
 def flat(data: Any) -> Any:
     """A single row or column of NumPy's matrix, which has no vectors, as one; anything else as it came."""
     return np.asarray(data).ravel() if isinstance(data, np.matrix) and 1 in data.shape else data
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def as_rows(data: Any, *, name: str, letter: str) -> NDArray[Any]:

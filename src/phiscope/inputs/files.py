@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phiscope.errors import InputError, MissingDependencyError, UnknownNameError
+from phiscope.errors import InputError, MissingDependencyError, UnknownNameError, first_line
 from phiscope.inputs.columns import Wish
 from phiscope.inputs.parquet import parquet_parts
 from phiscope.inputs.rows import Rows, as_row_source, in_a_row
@@ -230,7 +230,7 @@ def _checked_head(file: Path, name: str) -> np.dtype[Any]:
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, dtype = read(opened)
         except (*_HEAD_ERRORS, MemoryError) as error:
-            reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+            reason = first_line(error)
             raise InputError(f"{name}: {file} is damaged or was cut short: {reason}; save it again") from error
         came = file.stat().st_size - opened.tell()
     if any(isinstance(length, bool) or length < 0 for length in shape):

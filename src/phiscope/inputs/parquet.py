@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phiscope.errors import InputError, MissingDependencyError
+from phiscope.errors import InputError, MissingDependencyError, first_line
 from phiscope.inputs.columns import BESIDE, WIDE, Choice, Schema, Wish, check_alike, choose, listed
 from phiscope.inputs.rows import Rows, in_a_row
 
@@ -139,7 +139,7 @@ def _opened(file: Path, name: str, **options: Any) -> Iterator[Any]:
         with parquet.ParquetFile(file, **options) as opened:
             yield opened
     except (arrow.ArrowException, OSError) as error:
-        raise InputError(f"{name}: {file} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+        raise InputError(f"{name}: {file} cannot be read as Parquet: {first_line(error)}") from error
 
 
 def _schema_of(file: Path, name: str) -> Schema:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phiscope.errors import InputError, ShapeError
+from phiscope.errors import InputError, ShapeError, first_line
 from phiscope.inputs.arrays import as_array, plain
 from phiscope.inputs.packed import is_hdf5, is_zarr, missing_error, missing_in, packing_of
 
@@ -199,7 +199,7 @@ def _chunked_rows(array: Any, name: str, place: str) -> Rows:
                 rows = np.asarray(array[start:stop])
             # Stores and codecs raise whatever they like when a chunk is damaged.
             except (OSError, ValueError, RuntimeError, TypeError) as error:
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                reason = first_line(error)
                 raise InputError(
                     f"{name}: rows {start} to {stop - 1} of {place} cannot be read ({reason}); write the array again"
                 ) from error

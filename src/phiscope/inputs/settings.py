@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from phiscope.errors import InputError
+from phiscope.errors import InputError, first_line
 from phiscope.inputs.arrays import as_count, brief
 from phiscope.typing import IntArray
 
@@ -79,7 +79,7 @@ def device_of(device: Any) -> torch.device | None:
         # Only asking for room says whether a device is there: a name may be known and no such card be built in.
         torch.empty(0, device=found)
     except (RuntimeError, TypeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
+        reason = first_line(error).rstrip(".")
         raise InputError(
             f"device={device!r} cannot be used here ({reason}), expected one that torch finds on this machine, such as "
             "'cpu' or 'cuda:0'; leave it out to measure where the parameters are"

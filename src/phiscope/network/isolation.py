@@ -94,6 +94,26 @@ def isolated(model: nn.Module, *, data: object = None, device: torch.device | No
         _open[model] = [one for one in _open.get(model, ()) if one]
 
 
+@contextmanager
+def same_draws(data: object) -> Iterator[None]:
+    """Put every random state back after this block: data that are shuffled come in the same order in the next one.
+
+    Args:
+        data: what is walked through inside; generators of a DataLoader are put back, too.
+
+    Example:
+        >>> with same_draws(None):
+        ...     first = torch.rand(3)
+        >>> torch.equal(first, torch.rand(3))
+        True
+    """
+    undo = _random_states(data)
+    try:
+        yield
+    finally:
+        _take_back(undo)
+
+
 _open: weakref.WeakKeyDictionary[nn.Module, list[list[Undo]]] = weakref.WeakKeyDictionary()
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.nn.utils import parametrize
 
 from phiscope.errors import HeadError, InputError, UnknownNameError, named_kind
 from phiscope.network.isolation import isolated
@@ -60,6 +61,30 @@ def named_layers(model: nn.Module) -> dict[str, nn.Module]:
                 known.add(id(layer))
                 named[_free_name(str(layer.name), named)] = layer
     return named
+
+
+def at_rest(layer: nn.Module, name: str) -> Tensor:
+    """A tensor of a layer as evaluation has it, without gradient; reading it moves nothing.
+
+    A parametrized weight is made anew whenever it is read, and in training mode that moves what makes it: the vectors
+    of a spectral norm take one more step.
+
+    Args:
+        layer: of any kind.
+        name: of the tensor, such as "weight".
+
+    Example:
+        >>> layer = torch.nn.utils.parametrizations.spectral_norm(nn.Linear(3, 2))
+        >>> before = layer.parametrizations.weight[0]._u.clone()
+        >>> at_rest(layer, "weight").shape, torch.equal(before, layer.parametrizations.weight[0]._u)
+        (torch.Size([2, 3]), True)
+    """
+    if not parametrize.is_parametrized(layer, name):
+        tensor: Tensor = getattr(layer, name).detach()
+        return tensor
+    with isolated(layer):
+        made: Tensor = getattr(layer, name).detach()
+    return made
 
 
 def unwrapped_name(name: str, known: Mapping[str, Any]) -> str:

@@ -49,7 +49,7 @@ class CutCurve:
         accuracy: share right, of each network (rows) with each number of units, shape (S, K); of values R^2.
         change: mean squared change of the outputs as the moments predict it, shape (S, K).
         held_out: held-out discriminant information of what is kept, toward the labels, shape (S, K); NaN where there is
-            none.
+            none, and the curves' `warnings` say why.
     """
 
     rule: str
@@ -74,12 +74,14 @@ class CutCurves:
         curves: one for each rule, without compensation and with it.
         whole: accuracy (or R^2) of the whole networks, shape (S,).
         n_samples: samples it was read on, of each network.
+        warnings: what a reader has to know.
     """
 
     kept: IntArray
     curves: tuple[CutCurve, ...]
     whole: FloatArray
     n_samples: int
+    warnings: tuple[str, ...] = ()
 
     def joined(self, others: Iterable[CutCurves]) -> CutCurves:
         """The same curves of this network and of others, for intervals over networks.
@@ -105,7 +107,10 @@ class CutCurves:
             for place, first in enumerate(self.curves)
         ]
         whole = np.concatenate([one.whole for one in every])
-        return CutCurves(kept=self.kept, curves=tuple(joined), whole=whole, n_samples=self.n_samples)
+        warnings = dict.fromkeys(warning for one in every for warning in one.warnings)
+        return CutCurves(
+            kept=self.kept, curves=tuple(joined), whole=whole, n_samples=self.n_samples, warnings=tuple(warnings)
+        )
 
     def figure(self) -> Drawing:
         """Accuracy against units kept, without compensation and with it; bands over networks (needs matplotlib).
@@ -190,7 +195,7 @@ def cut_curves(
         ]
     curves.append(_curve(EIGENFEATURES, "none", True, [trial.leading(count) for count in kept.tolist()]))
     whole = np.asarray([trial.fit(weight, bias, features)])
-    return CutCurves(kept=kept, curves=tuple(curves), whole=whole, n_samples=len(features))
+    return CutCurves(kept=kept, curves=tuple(curves), whole=whole, n_samples=len(features), warnings=trial.warnings)
 
 
 def _check_rules(rules: Any) -> None:
@@ -239,7 +244,11 @@ Tried = tuple[float, float, float]
 
 
 class _Trial:
-    """One head on some samples, with fewer units."""
+    """One head on some samples, with fewer units.
+
+    Attributes:
+        warnings: why there is no held-out score, where there is none.
+    """
 
     def __init__(
         self,
@@ -252,7 +261,7 @@ class _Trial:
     ) -> None:
         self._measurement, self._weight, self._bias = measurement, weight, bias
         self._features, self._targets, self._ridge = features, targets, ridge
-        self._halves = _halves(measurement)
+        self._halves, self.warnings = _halves(measurement)
 
     def fit(self, weight: FloatArray, bias: FloatArray, features: FloatArray) -> float:
         """Share right, or R^2 of values."""
@@ -280,12 +289,12 @@ class _Trial:
         return self.fit(held, bias, self._features), change, float("nan")
 
 
-def _halves(measurement: Measurement) -> tuple[Material, Material] | None:
+def _halves(measurement: Measurement) -> tuple[tuple[Material, Material] | None, tuple[str, ...]]:
+    """Two halves of the samples; where there are none, as of a stored measurement without shards, the reason."""
     try:
-        return held_out_pair(measurement, "labels", None)
-    except (InputError, MissingNumberError):
-        # A stored measurement has no shards: the curve has no held-out score, which NaN says.
-        return None
+        return held_out_pair(measurement, "labels", None), ()
+    except (InputError, MissingNumberError) as error:
+        return None, (f"no held-out score: {error}",)
 
 
 def _curve(rule: str, target: str, compensated: bool, tried: Sequence[Tried]) -> CutCurve:

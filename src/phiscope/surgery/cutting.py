@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from phiscope.errors import InputError, PhiscopeError, named_kind
-from phiscope.inputs.batches import batches_of, peeked
+from phiscope.errors import InputError, PhiscopeError, first_line, named_kind
 from phiscope.network.batch import Batch
 from phiscope.network.feature_map import batch_on
 from phiscope.network.hooks import Caller, Ear, listening
 from phiscope.network.isolation import isolated
-from phiscope.network.linear_layers import computes_its_own
+from phiscope.network.linear_layers import at_rest, computes_its_own
+from phiscope.surgery.samples import first_of
 from phiscope.typing import FloatArray, IntArray
 
 PER_UNIT = (nn.BatchNorm1d, nn.SyncBatchNorm, nn.PReLU)
@@ -53,7 +53,8 @@ def as_linear(module: nn.Module, what: str) -> nn.Linear:
             f"the {what} is {named_kind(module)} with a forward of its own, and what it does beside its weight (an "
             "adapter, a scale) would be lost with units; merge it into a plain nn.Linear first"
         )
-    if not isinstance(module.weight, nn.Parameter) and not parametrize.is_parametrized(module, "weight"):
+    # Not module.weight: reading it makes a parametrized one anew, which moves what spectral_norm keeps.
+    if module._parameters.get("weight") is None and not parametrize.is_parametrized(module, "weight"):
         raise InputError(
             f"the {what}'s weight is made by a hook at every call (the older torch.nn.utils.weight_norm or "
             "spectral_norm, or a pruning mask); expected a parameter: call "
@@ -78,7 +79,7 @@ def copied(network: nn.Module) -> nn.Module:
         return copy.deepcopy(network, memo)
     except Exception as error:  # of any class inside somebody else's network
         raise InputError(
-            f"this {type(network).__name__} cannot be copied ({type(error).__name__}: {_first_line(error)}); "
+            f"this {type(network).__name__} cannot be copied ({_told(error)}); "
             "remove what holds no plain copy, such as tensors of an earlier pass, handles or open files"
         ) from error
 
@@ -100,7 +101,8 @@ def cut_copy(
         affine: new weight (C, k) and bias (C,) of the reader.
 
     Raises:
-        InputError: the two layers do not follow each other, or what stands between them is no function of single units.
+        InputError: the two layers do not follow each other, one shares a parameter with another layer, or what stands
+            between them is no function of single units.
     """
     first, second = layers
     if first.out_features != second.in_features:
@@ -108,22 +110,41 @@ def cut_copy(
             f"the layer has {first.out_features} units and the consumer reads {second.in_features}; they do not follow "
             "each other"
         )
+    for one, what in ((first, "layer"), (second, "consumer")):
+        _check_untied(network, one, what)
     names = {module: name for name, module in network.named_modules()}
     smaller = copied(network)
-    index = torch.from_numpy(kept).to(first.weight.device)
-    _keep_rows(_linear_at(smaller, names[first]), index)
+    cut = _linear_at(smaller, names[first])
+    index = torch.from_numpy(kept).to(cut.weight.device)
+    _keep_rows(cut, index)
     _put_affine(_linear_at(smaller, names[second]), affine)
-    raw, _ = peeked(batches_of(data))
+    first_batch = first_of(data)
     with isolated(network, data=data):
-        batch = batch_on(network, raw, None, lambda _: None)
+        batch = batch_on(network, first_batch, None, lambda _: None)
         expected = _heard(Caller(network), second, batch)
     with _in_words():
         while (module := _given_fewer(smaller, batch, first.out_features, len(kept))) is not None:
+            _check_untied(smaller, module, "layer between them")
             _keep_units(module, index)
         with isolated(smaller):
             read = _heard(Caller(smaller), smaller.get_submodule(names[second]), batch)
     _check_same(read, expected[:, index.to(expected.device)])
     return smaller
+
+
+def _check_untied(network: nn.Module, module: nn.Module, what: str) -> None:
+    """Refuse a layer that shares a parameter: cut here and whole there it would silently become two."""
+    own = {id(parameter): name for name, parameter in module.named_parameters()}
+    inside = set(module.modules())
+    for name, other in network.named_modules():
+        for parameter in () if other in inside else other._parameters.values():
+            if parameter is not None and id(parameter) in own:
+                shared = own[id(parameter)]
+                raise InputError(
+                    f"the {shared} of the {what} is also a parameter of {name!r} (tied), which would keep all units; "
+                    "untie it first, as in layer.weight = nn.Parameter(layer.weight.detach().clone()), or cut another "
+                    "layer"
+                )
 
 
 @contextmanager
@@ -136,12 +157,14 @@ def _in_words() -> Iterator[None]:
     except Exception as error:  # whatever somebody else's forward raises at another width
         raise InputError(
             "the smaller network does not run: something between the two layers, or beside them, needs all units "
-            f"({type(error).__name__}: {_first_line(error)}); pass layer= and consumer= that follow each other"
+            f"({_told(error)}); pass layer= and consumer= that follow each other"
         ) from error
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or ["without a word"])[0]
+def _told(error: Exception) -> str:
+    """Class and message of an error of somebody else's code; the class alone where it says nothing."""
+    kind, line = type(error).__name__, first_line(error)
+    return kind if line == kind else f"{kind}: {line}"
 
 
 def _heard(call: Caller, reader: nn.Module, batch: Batch) -> Tensor:
@@ -222,7 +245,7 @@ def _linear_at(smaller: nn.Module, name: str) -> nn.Linear:
         made, plain = {}, parametrize.type_before_parametrizations(module)
         for tensor, parts in module.parametrizations.items():
             learned = any(one.requires_grad for one in parts.parameters())
-            made[tensor] = nn.Parameter(getattr(module, tensor).detach().clone(), requires_grad=learned)
+            made[tensor] = nn.Parameter(at_rest(module, tensor).clone(), requires_grad=learned)
         # torch's remove_parametrizations takes them from the class, which a copy shares with the given network's layer.
         del module.parametrizations
         module.__class__ = plain

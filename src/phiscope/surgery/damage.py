@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from torch import nn
 
-from phiscope.errors import InputError, UnknownNameError
+from phiscope.errors import InputError, UnknownNameError, named_kind
 from phiscope.inputs.progress import bar_of
 from phiscope.inputs.settings import check_max_samples, check_seed, numbers_of
 from phiscope.measurement.record import Measurement, as_measurement
@@ -116,6 +116,7 @@ def damage(
     of: Of = "single",
     kind: Kind = "remove",
     layer: nn.Module | str | None = None,
+    head: nn.Module | str | None = None,
     maps: Maps | None = None,
     tokens: Tokens | None = None,
     k: Sequence[int] | None = None,
@@ -137,6 +138,9 @@ def damage(
             calls. Where its output has positions, the features are changed as they were measured: of a mean over
             positions, every position by the same, so that the mean loses e_k and what varies between positions stays;
             of positions as samples, each by its own; of a flattened map, the map; of a first or last token, that one.
+        head: whose outputs accuracy and loss are read from, as `phiscope.measure` was told. None asks the network: its
+            head, as logits that a softmax follows; with `layer`, the network's own answers where no layer is the head,
+            or where targets are values and the answers are another function of what the head gives.
         maps: as `phiscope.measure_layers` was told.
         tokens: as `phiscope.measure_layers` was told.
         k: which, from 1; None takes the leading 64 that the measurement holds.
@@ -150,9 +154,11 @@ def damage(
 
     Raises:
         UnknownNameError: another word for `of` or `kind`; there is no such layer.
+        HeadError: which layer is the head cannot be told, or `head` is none.
         InputError: k beyond the eigenvectors; a measurement of another layer, by the name in its provenance (one of
             arrays has none), or read in another way; data without targets; "last" with "replace" where the measurement
-            holds only leading eigenvectors.
+            holds only leading eigenvectors; with `layer`, data that can be read only once or come in another order each
+            time; without it, values as targets where the answers are another function of what the head gives.
         TargetError: labels that the network's outputs do not have.
 
     Source: phiscope's own; intervals of paired proportions by Agresti and Min 2005.
@@ -170,9 +176,16 @@ def damage(
             raise UnknownNameError(what, str(value), known)
     check_seed(seed)
     check_max_samples(max_samples)
+    if layer is None and not (maps is None and tokens is None):
+        raise InputError(
+            "maps= and tokens= say how a layer is read, and none was named; pass layer=, or leave them out"
+        )
+    if head is not None and not isinstance(head, nn.Module | str):
+        raise InputError(f"head is {named_kind(head)}; expected a layer of the network or its dotted name")
     chosen = _places(as_measurement(measurement), k)
     _check_noise(measurement, of, kind)
-    tried, noise = Tried(network=unwrapped(model), data=data, max_samples=max_samples), np.random.default_rng(seed)
+    tried = Tried(network=unwrapped(model), data=data, max_samples=max_samples, head=head)
+    noise = np.random.default_rng(seed)
     trial = (
         HeadTrial(tried, measurement)
         if layer is None

@@ -16,7 +16,7 @@ from torch.nn.parameter import is_lazy
 from phiscope.errors import InputError, UnknownNameError, named_kind
 from phiscope.inputs.settings import numbers_of
 from phiscope.measurement.record import Measurement, as_measurement
-from phiscope.network.linear_layers import is_conv1d
+from phiscope.network.linear_layers import at_rest, is_conv1d
 
 Mode = Literal["block", "element", "channel", "eigen"]
 """What is distorted together: blocks of a map, single numbers, whole channels, or eigenfeatures."""
@@ -55,7 +55,8 @@ class FeatureDistortion(nn.Module):
 
     Raises:
         UnknownNameError: there is no such mode.
-        InputError: a probability outside 0..1, a block or strength below its least value, "eigen" without measurement.
+        InputError: a probability outside 0..1, a block or strength below its least value, "eigen" without measurement,
+            or what only "eigen" takes with another mode.
 
     Source: arXiv:2002.11022 v1 and its released code for "block"; the rate of seeds is solved for (the released one
     undershoots q, as blocks overlap), even blocks keep their size, and the other modes are phiscope's own.
@@ -90,6 +91,10 @@ class FeatureDistortion(nn.Module):
             raise InputError(f"block={block!r}; expected a side of 1 or more")
         if not _is_number(strength) or strength < 0:
             raise InputError(f"strength={strength!r}; expected a number from 0 up")
+        if generator is not None and not isinstance(generator, torch.Generator):
+            raise InputError(f"generator is {named_kind(generator)}; expected a torch.Generator, or None")
+        if mode != "eigen" and (measurement is not None or k is not None or project):
+            raise InputError(f'mode={mode!r} takes no measurement=, k= or project=; pass mode="eigen" with them')
         self.probability, self.block, self.strength, self.mode = float(probability), int(block), float(strength), mode
         self.project = project
         self.generator = generator
@@ -141,6 +146,9 @@ class FeatureDistortion(nn.Module):
         if not self.training or q == 0:
             self.hit_share = torch.zeros(())
             return x
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            came = f"of {x.dtype}" if isinstance(x, Tensor) else named_kind(x)
+            raise InputError(f"the map is {came}; expected a tensor of floating-point numbers")
         if self.mode == "eigen":
             return self._along_eigenfeatures(x, q)
         if x.ndim not in (2, 3, 4):
@@ -175,7 +183,8 @@ class FeatureDistortion(nn.Module):
 
     def _noise(self, x: Tensor) -> Tensor:
         # Of the whole tensor, in float32 whatever the map comes in.
-        deviation = x.detach().float().std()
+        # A single number has no spread, and not NaN.
+        deviation = x.detach().float().std(correction=1 if x.numel() > 1 else 0)
         strength = self._channel_strength(x).reshape(1, -1, *(1 for _ in x.shape[2:]))
         noise = torch.empty_like(x, dtype=torch.float32).normal_(generator=self.generator)
         return (self.strength * strength * deviation * noise).to(x.dtype)
@@ -300,12 +309,12 @@ def _unpickled(layer: nn.Module | None, kind: str) -> _Consumer:
 def _toward_channels(consumer: nn.Module, shape: torch.Size) -> Tensor:
     """The largest weight, with its sign, that reads each channel at each kernel position, shape (Ch, positions)."""
     layer: Any = consumer
-    if is_lazy(layer.weight):
+    if is_lazy(layer._parameters.get("weight")):
         raise InputError(
             f"the consumer, {named_kind(consumer)}, is lazy and has no weights yet; run the network once in evaluation "
             "mode before training"
         )
-    weight = layer.weight.detach().float()
+    weight = at_rest(layer, "weight").float()
     if isinstance(consumer, nn.modules.conv._ConvTransposeNd):
         # (in, out / groups, ...): whatever the groups are, a row holds all that reads a channel.
         return torch.as_tensor(weight.amax(dim=1).flatten(1))

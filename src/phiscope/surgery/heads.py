@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils import skip_init
 
 from phiscope.errors import InputError
 from phiscope.inputs.arrays import as_head, brief
@@ -76,8 +77,11 @@ def compress_head(measurement: Measurement, head: Any, k: int) -> CompressedHead
     k = int(k)
     vectors, mean = spectrum.eigenvectors[:, :k], measurement.feature_mean
     read = product(weight, vectors)
-    first, second = nn.Linear(len(mean), k), nn.Linear(k, len(weight))
     like = head[0] if isinstance(head[0], torch.Tensor) else torch.empty(0)
+    place = {"device": like.device, "dtype": like.dtype if like.is_floating_point() else torch.float32}
+    # Without first weights, which would be drawn from the random numbers of a training and written over.
+    bare: Any = skip_init
+    first, second = bare(nn.Linear, len(mean), k, **place), bare(nn.Linear, k, len(weight), **place)
     with torch.no_grad():
         for layer, w, b in (
             (first, vectors.T, -product(vectors.T, mean)),
@@ -88,8 +92,7 @@ def compress_head(measurement: Measurement, head: Any, k: int) -> CompressedHead
     predicted = _dropped(measurement, weight, k)
     has_bias = head[1] is not None
     replaced = weight.size + (len(weight) if has_bias else 0)
-    made = CompressedHead(first, second, predicted, replaced)
-    return made.to(device=like.device, dtype=like.dtype if like.is_floating_point() else torch.float32)
+    return CompressedHead(first, second, predicted, replaced)
 
 
 def _dropped(measurement: Measurement, weight: np.ndarray, k: int) -> float:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from phiscope.errors import InputError, MissingDependencyError, UnknownNameError, named_kind
+from phiscope.inputs.arrays import as_array, as_count
 from phiscope.measurement.layers import Layers
 from phiscope.measurement.record import Measurement
 from phiscope.surgery.material import Ridge, Target
@@ -114,6 +115,9 @@ def importance_scores(scores: UnitScores | Any, parameter: Tensor, *, dim: int =
         [[0.5, 0.5, 0.5], [2.0, 2.0, 2.0]]
     """
     values = _values(scores, "the parameter")
+    if not isinstance(parameter, Tensor):
+        raise InputError(f"parameter is {named_kind(parameter)}; expected a parameter or another tensor")
+    dim = as_count(dim, name="dim", least=-parameter.ndim)
     if not -parameter.ndim <= dim < parameter.ndim or parameter.shape[dim] != len(values):
         raise InputError(
             f"{len(values)} scores for axis {dim} of a parameter of shape {tuple(parameter.shape)}; expected one for "
@@ -149,7 +153,7 @@ class _Channels:
 
 def _values(scores: Any, what: str) -> FloatArray:
     values = scores.importance if isinstance(scores, UnitScores) else scores
-    row = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values, dtype=np.float64)
+    row = as_array(values, name=f"the row of scores of {what}").astype(np.float64)
     if row.ndim != 1 or not len(row) or not np.isfinite(row).all():
         raise InputError(f"scores of {what} have shape {row.shape}; expected one finite number a channel")
     return row.copy()

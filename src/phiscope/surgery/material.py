@@ -175,7 +175,8 @@ def regularized(covariance: FloatArray, n_samples: float, ridge: Ridge) -> tuple
         added = share * trace / p
         return (1 - share) * covariance + added * np.eye(p), added
     added = DEFAULT_RIDGE * trace / p if ridge is None else ridge
-    if isinstance(added, bool) or not isinstance(added, int | float) or not math.isfinite(added) or added < 0:
+    numbers = int | float | np.integer | np.floating
+    if isinstance(added, bool) or not isinstance(added, numbers) or not math.isfinite(added) or added < 0:
         raise InputError(f"ridge={ridge!r}; expected a number from 0 up, None, or 'oas'")
     return covariance + float(added) * np.eye(p), float(added)
 

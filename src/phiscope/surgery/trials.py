@@ -17,21 +17,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phiscope.errors import InputError, named_kind
-from phiscope.inputs.batches import batches_of, peeked
+from phiscope.errors import InputError, NoHeadError, named_kind
 from phiscope.linalg.products import product
 from phiscope.measurement.record import Measurement
 from phiscope.network import FeatureChoice, feature_map_of
 from phiscope.network.batch import Batch, answered
 from phiscope.network.hooks import Ear
-from phiscope.network.isolation import isolated
+from phiscope.network.isolation import isolated, same_draws
 from phiscope.network.layer_calls import ModuleCall, module_calls
 from phiscope.network.layer_plan import ReadingChoice, plan_reading
 from phiscope.network.layer_reading import LayerReading, layers_listened, mask_of
 from phiscope.network.linear_layers import layer_of
 from phiscope.surgery.costs import outputs_of
 from phiscope.surgery.editing import Editor
-from phiscope.surgery.samples import Parts, Tried, samples_of_trial
+from phiscope.surgery.samples import Parts, Tried, first_of, samples_of_trial
 from phiscope.typing import FloatArray, IntArray
 
 
@@ -102,25 +101,27 @@ class HeadTrial(Trial):
         features, weight, bias = [], np.empty(0), np.zeros(1)
         parts = Parts()
         head = ""
-        for told, targets in samples_of_trial(tried):
-            rows, head = told.rows, told.head
-            if rows.weight is None:
-                raise InputError("these features have no head, so nothing can be lost; pass layer=")
-            weight, bias = _array(rows.weight), np.zeros(1) if rows.bias is None else _array(rows.bias)
-            features.append(_array(rows.features))
-            parts.add(targets, told.units)
+        with same_draws(tried.data):
+            for told, targets in samples_of_trial(tried, tried.of_head):
+                rows, head = told.rows, told.head
+                if rows.weight is None:
+                    raise InputError("these features have no head, so nothing can be lost; pass layer=")
+                weight, bias = _array(rows.weight), np.zeros(1) if rows.bias is None else _array(rows.bias)
+                features.append(_array(rows.features))
+                parts.add(targets, told.units)
         self.targets, self.units = parts.whole()
         whole = np.concatenate(features)
-        if whole.shape[1] != measurement.n_features:
-            raise InputError(
-                f"the head reads {whole.shape[1]} features and the measurement has {measurement.n_features}; pass the "
-                "measurement of this head's input, or layer="
-            )
         measured = place_of(measurement)
         if measured is not None and _untyped(measured) != _untyped(f"{head}, input"):
             raise InputError(
                 f"the measurement is of {measured!r}, and eigenfeatures are taken from what the head {head!r} reads; "
-                "pass the measurement of this head's input, or name the measured layer with layer="
+                "pass the measurement of this head's input, name the measured layer with layer=, or the measured head "
+                "with head="
+            )
+        if whole.shape[1] != measurement.n_features:
+            raise InputError(
+                f"the head reads {whole.shape[1]} features and the measurement has {measurement.n_features}; pass the "
+                "measurement of this head's input, or layer="
             )
         self._coefficients = product(whole - measurement.feature_mean, self._vectors)
         self._columns = product(weight, self._vectors).T
@@ -160,19 +161,19 @@ class LayerTrial(Trial):
 
     def _check(self) -> None:
         m, reading = self._measurement, self._reading
-        measured = m.provenance.get("reading")
+        measured, place = m.provenance.get("reading"), place_of(m)
+        where = "" if place is None else f", of {place!r}"
         if reading.n_features != m.n_features:
             raise InputError(
                 f"layer {reading.source.key!r} gives {reading.source.shape}, {reading.n_features} features "
-                f"({self.reading}), and the measurement has {m.n_features}; pass the measurement of this layer, with "
-                "maps= or tokens= as for it"
+                f"({self.reading}), and the measurement has {m.n_features}{where}; pass the measurement of this layer, "
+                "with maps= or tokens= as for it"
             )
         if measured is not None and measured != self.reading:
             raise InputError(
                 f"the measurement read this layer as '{measured}', here it is '{self.reading}'; pass maps= or tokens= "
                 "as for phiscope.measure_layers"
             )
-        place = place_of(m)
         if place is None or _untyped(place) == _untyped(str(reading)):
             return
         # What the head reads may be what this layer gives, under another name: then it is the same measurement.
@@ -184,14 +185,21 @@ class LayerTrial(Trial):
 
     def outputs(self, edit: Edit | None) -> FloatArray:
         """See `Trial.outputs`."""
-        answers, parts = [], Parts()
-        for told, targets in samples_of_trial(self._tried, partial(self._changed, edit)):
-            made = outputs_of(told.rows)
-            if made is None:
-                raise InputError("the outputs of this network cannot be read, so nothing can be lost")
-            answers.append(_array(made))
-            parts.add(targets, told.units)
-        self.targets, self.units = parts.whole()
+        answers, parts, tried = [], Parts(), self._tried
+        with same_draws(tried.data):
+            for told, targets in samples_of_trial(tried, tried.of_answers, partial(self._changed, edit)):
+                made = outputs_of(told.rows)
+                if made is None:
+                    raise InputError("the outputs of this network cannot be read, so nothing can be lost")
+                answers.append(_array(made))
+                parts.add(targets, told.units)
+        told_now, units = parts.whole()
+        if edit is not None and not np.array_equal(told_now, self.targets, equal_nan=True):
+            raise InputError(
+                "the data came with other targets, or in another order, when they were walked through again, so that "
+                "nothing can be compared sample by sample; pass data that come the same way each time"
+            )
+        self.targets, self.units = told_now, units
         return np.concatenate(answers)
 
     @contextmanager
@@ -233,9 +241,9 @@ class LayerTrial(Trial):
 
 def _planned(tried: Tried, layer: nn.Module, call: str, choice: ReadingChoice) -> LayerReading:
     """How the layer is read, settled on the first batch."""
-    first, _ = peeked(batches_of(tried.data))
+    first = first_of(tried.data)
     with isolated(tried.network, data=tried.data):
-        feature_map = feature_map_of(tried.network, first, FeatureChoice(), device=None)
+        feature_map = tried.of_answers(first)
         batch = feature_map.reader()(first)
         calls = [one for one in module_calls(feature_map.caller(), batch) if one.module is layer]
         rows = feature_map.rows(batch, index=0)
@@ -275,9 +283,13 @@ def _untyped(place: str) -> str:
 
 def _head_that_reads(tried: Tried, reading: LayerReading) -> str | None:
     """The head's input as a place, where it is what the layer gives on the first batch; else None."""
-    first, _ = peeked(batches_of(tried.data))
+    first = first_of(tried.data)
     with isolated(tried.network, data=tried.data):
-        feature_map = feature_map_of(tried.network, first, FeatureChoice(), device=None)
+        try:
+            feature_map = feature_map_of(tried.network, first, FeatureChoice(head=tried.head), device=None)
+        except NoHeadError:
+            # Then the measurement is of no head's input; it is of another layer, which the caller says.
+            return None
         batch = feature_map.reader()(first)
         mask = mask_of(batch)
         with layers_listened(tried.network, [reading], mask, batch.owner) as heard:

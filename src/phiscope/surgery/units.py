@@ -9,22 +9,22 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from phiscope.errors import InputError, ShapeError, TargetError
-from phiscope.inputs.batches import batches_of, peeked
+from phiscope.errors import InputError, ShapeError, TargetError, first_line
+from phiscope.inputs.batches import batches_of
 from phiscope.inputs.settings import check_max_samples
 from phiscope.linalg.products import squared_lengths
 from phiscope.measurement.measure import measure
 from phiscope.measurement.record import Measurement
-from phiscope.network import FeatureChoice, feature_map_of
+from phiscope.network import FeatureChoice, FeatureMap, feature_map_of
 from phiscope.network.batch import answered
 from phiscope.network.feature_map import HeadFeatures
-from phiscope.network.isolation import isolated, unwrapped
-from phiscope.network.linear_layers import layer_of
+from phiscope.network.isolation import isolated, same_draws, unwrapped
+from phiscope.network.linear_layers import at_rest, layer_of
 from phiscope.surgery.compensation import taken_over
 from phiscope.surgery.costs import losses_of, outputs_of, right_of
 from phiscope.surgery.cutting import as_linear, cut_copy
 from phiscope.surgery.material import Ridge, Target
-from phiscope.surgery.samples import Counted, counted
+from phiscope.surgery.samples import Counted, Tried, check_lasts, counted, first_of
 from phiscope.surgery.scores import Rule, UnitScores, score_units
 from phiscope.typing import FloatArray, IntArray
 
@@ -42,7 +42,8 @@ class SmallerNetwork:
             from their moments.
         measured: on the same samples, "consumer_change", which is the same change as `predicted`; "change", that of the
             network's outputs, the same again only where the consumer is the head; and, where there are targets,
-            accuracy and loss of both networks: "accuracy", "accuracy_before", "loss", "loss_before".
+            accuracy and loss of both networks: "accuracy", "accuracy_before", "loss", "loss_before". Outputs are those
+            of the head, as logits; the network's own answers where no layer is the head, and for the loss of values.
     """
 
     model: nn.Module = field(repr=False)
@@ -87,8 +88,9 @@ def remove_units(
         max_samples: samples to decide by; None = all.
 
     Raises:
-        InputError: a layer that is no nn.Linear (convolutions are scored, not cut) or has a forward of its own (an
-            adapter), layers that do not follow each other, a network that cannot be copied, or keep out of range.
+        InputError: a layer that is no nn.Linear (convolutions are scored, not cut), has a forward of its own (an
+            adapter) or shares a parameter with another (tied), layers that do not follow each other, a network that
+            cannot be copied, data that can be read only once, or keep out of range.
 
     Source: arXiv:2005.13796 v1 for the choice; the compensation is phiscope's own.
 
@@ -101,6 +103,7 @@ def remove_units(
         (Linear(in_features=4, out_features=3, bias=True), Linear(in_features=3, out_features=2, bias=True))
     """
     check_max_samples(max_samples)
+    check_lasts(data)
     network = unwrapped(model)
     reader = as_linear(
         layer_of(network, consumer, "consumer") if consumer is not None else _head_of(network, data), "consumer"
@@ -120,9 +123,8 @@ def remove_units(
 
 
 def _head_of(network: nn.Module, data: Any) -> nn.Module:
-    first, _ = peeked(batches_of(data))
     with isolated(network, data=data):
-        found = feature_map_of(network, first, FeatureChoice(), device=None)
+        found = feature_map_of(network, first_of(data), FeatureChoice(), device=None)
     if not isinstance(found, HeadFeatures):
         raise InputError("this network has no head that is a layer; pass consumer=<the nn.Linear that reads the units>")
     return found.module
@@ -145,8 +147,8 @@ def _before(network: nn.Module, reader: nn.Module) -> nn.Module:
 
 
 def _numbers(reader: nn.Linear) -> tuple[FloatArray, FloatArray]:
-    weight = reader.weight.detach().cpu().double().numpy()
-    bias = np.zeros(len(weight)) if reader.bias is None else reader.bias.detach().cpu().double().numpy()
+    weight = at_rest(reader, "weight").cpu().double().numpy()
+    bias = np.zeros(len(weight)) if reader.bias is None else at_rest(reader, "bias").cpu().double().numpy()
     return weight, bias
 
 
@@ -163,9 +165,9 @@ def _measured(
         if not named or target == "outputs":
             raise
         raise InputError(
-            "the targets are not what the consumer's answers could be held against: one for each place at which it "
-            "answers (a text's label is not one for each of its tokens), of no more classes than it has outputs; pass "
-            'target="outputs", which keeps what the consumer answers and needs no targets'
+            f"the targets are not what the consumer's answers could be held against ({first_line(error)}); expected "
+            "one for each place at which it answers (a text's label is not one for each of its tokens), of no more "
+            'classes than it has outputs; pass target="outputs", which keeps what the consumer answers and needs none'
         ) from error
 
 
@@ -187,16 +189,21 @@ class _Pair:
     data: Any
     max_samples: int | None
 
-    def answers(self, name: str | None, by_targets: bool) -> Iterator[tuple[FloatArray, FloatArray, Any]]:
-        """Outputs of both on the rows of each batch that count, and their targets.
+    def answers(
+        self, name: str | None, by_targets: bool, *, values: bool = False
+    ) -> Iterator[tuple[FloatArray, FloatArray, Any]]:
+        """Outputs of both on the rows of each batch that count, and their targets; for the inside of `same_draws`.
 
         Args:
             name: of the layer whose outputs are meant; None for the network's.
             by_targets: rows whose label does not count are left out; otherwise targets are not looked at.
+            values: whether values as targets ask for the network's own answers; see `Tried.of_answers`.
         """
         count = 0
+        found: list[FeatureMap] = []
         for raw in batches_of(self.data):
-            told = [self._counted(model, raw, name, by_targets) for model in self.networks]
+            found = found or [self._settled(model, raw, name, by_targets, values) for model in self.networks]
+            told = [self._counted(one, raw, by_targets) for one in found]
             if self.max_samples is not None:
                 told = [one.first(self.max_samples - count) for one in told]
             before, after = (_outputs(one) for one in told)
@@ -205,10 +212,14 @@ class _Pair:
             if self.max_samples is not None and count >= self.max_samples:
                 return
 
-    def _counted(self, model: nn.Module, raw: Any, name: str | None, by_targets: bool) -> Counted:
-        choice = FeatureChoice(head=None if name is None else model.get_submodule(name))
+    def _settled(self, model: nn.Module, raw: Any, name: str | None, by_targets: bool, values: bool) -> FeatureMap:
+        head = None if name is None else model.get_submodule(name)
+        tried = Tried(network=model, data=self.data, max_samples=self.max_samples, head=head)
         with isolated(model, data=self.data):
-            found = feature_map_of(model, raw, choice, device=None, targets=None if by_targets else _no_targets)
+            return tried.of_answers(raw, None if by_targets else _no_targets, values=values)
+
+    def _counted(self, found: FeatureMap, raw: Any, by_targets: bool) -> Counted:
+        with isolated(found.model, data=self.data):
             # As the features were read: of targets that fit nothing here nothing is asked.
             batch = found.reader()(raw) if by_targets else found.reader().without_targets(raw)
             rows = found.rows(batch)
@@ -225,10 +236,13 @@ def _outputs(told: Counted) -> FloatArray:
 def _compared(pair: _Pair, reader: str | None, target: Target) -> dict[str, float]:
     """What changed at the reader (None: the head) on the rows that decided, and what became of accuracy and loss."""
     by_targets = target == "labels"
-    change = _change(pair, None, by_targets)
-    # Layers behind the reader make of its change another one.
-    at_reader = change if reader is None else _change(pair, reader, by_targets)
-    return {"consumer_change": at_reader, "change": change, **_judged(pair)}
+    with same_draws(pair.data):
+        change = _change(pair, None, by_targets)
+    with same_draws(pair.data):
+        # Layers behind the reader make of its change another one.
+        at_reader = change if reader is None else _change(pair, reader, by_targets)
+    with same_draws(pair.data):
+        return {"consumer_change": at_reader, "change": change, **_judged(pair)}
 
 
 def _change(pair: _Pair, name: str | None, by_targets: bool) -> float:
@@ -244,7 +258,7 @@ def _judged(pair: _Pair) -> dict[str, float]:
     """Accuracy and loss of both; nothing where there are no targets."""
     sums: dict[str, float] = {}
     count = 0
-    for before, after, targets in pair.answers(None, by_targets=True):
+    for before, after, targets in pair.answers(None, by_targets=True, values=True):
         if targets is None:
             return {}
         for key, outputs in (("_before", before), ("", after)):

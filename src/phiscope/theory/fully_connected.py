@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phiscope.errors import EmptyDataError, InputError, NonFiniteError, named_kind
+from phiscope.errors import EmptyDataError, InputError, NonFiniteError, first_line, named_kind
 from phiscope.network.batch import BatchReader
 from phiscope.network.hooks import Caller, LayerCall, listening
 from phiscope.network.isolation import isolated, placement, unwrapped
@@ -99,8 +99,8 @@ def read_network(model: nn.Module, inputs: Any) -> FullyConnected:
             output = Caller(model)(batch)
         except (RuntimeError, TypeError) as error:
             if inputs is None:
-                first = str(error).splitlines()[0][:120]
-                raise InputError(f"the network does not take rows of numbers ({first}); pass inputs=") from error
+                reason = first_line(error, 120)
+                raise InputError(f"the network does not take rows of numbers ({reason}); pass inputs=") from error
             raise
     _check_outputs(calls, output)
     return _read(model, _in_order(calls, linear))

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError, named_kind
+from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError, first_line, named_kind
 from phiscope.inputs.arrays import as_array, as_count
 from phiscope.metrics.movement import kernel_distance, squared_parameter_norm
 from phiscope.network.batch import Batch, BatchReader
@@ -146,8 +146,7 @@ def _width(model: nn.Module, batch: Batch) -> int:
     except (TypeError, RuntimeError, ValueError) as error:
         several = "; a tuple is several inputs of the model: pass inputs alone, without targets" * (len(args) > 1)
         raise InputError(
-            f"{type(model).__name__} does not take one sample of these inputs "
-            f"({(str(error).splitlines() or [''])[0][:200]}){several}"
+            f"{type(model).__name__} does not take one sample of these inputs ({first_line(error)}){several}"
         ) from error
     if output.ndim == 0 or output.shape[0] != 1 or output.numel() == 0:
         raise InputError(
@@ -170,7 +169,7 @@ def _jacobian(model: nn.Module, trained: Mapping[str, Tensor], batch: Batch) -> 
         except (RuntimeError, ValueError) as error:
             raise InputError(
                 f"torch.func cannot differentiate {type(model).__name__} sample by sample "
-                f"({(str(error).splitlines() or [''])[0]}); expected a model without recurrent layers, data-dependent "
+                f"({first_line(error)}); expected a model without recurrent layers, data-dependent "
                 "branches and in-place writes"
             ) from error
         return torch.cat([part.flatten(2).double() for part in found.values()], dim=2)
