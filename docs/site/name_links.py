@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sphinx.application import Sphinx
+if TYPE_CHECKING:
+    # The tests read this module in an environment without the site's libraries.
+    from sphinx.application import Sphinx
 
 BLOCK = re.compile(r'<span class="n">phiscope</span>((?:<span class="o">\.</span><span class="n">\w+</span>)+)')
 SENTENCE = re.compile(r'(<code class="docutils literal notranslate"><span class="pre">)(phiscope(?:\.\w+)+)')
