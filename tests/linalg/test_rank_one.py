@@ -108,7 +108,7 @@ def test_a_wrong_vector_is_noticed():
 @example(seed=9692, size=6, spread=12)
 @settings(max_examples=60, deadline=None)
 def test_roots_by_halving_are_those_of_lapack(seed, size, spread):
-    """LAPACK knows roots to the rounding of the largest: over 24 decades to 4e-12 in the example, where ours is exact."""
+    """LAPACK knows roots to the rounding of the largest: to 4e-12 in the example of 24 decades, where ours is exact."""
     rng = np.random.default_rng(seed)
     poles = np.sort(rng.uniform(0.1, 1, size) * 10.0 ** rng.uniform(-spread, spread, size))
     z = rng.normal(size=size) * 10.0 ** rng.uniform(-spread / 2, spread / 2, size)
