@@ -227,17 +227,18 @@ def _measured(
         find_readout(found, moments, centered, error, targets.centered, norm)
     _find_collapse_of_either_kind(found, moments, centered, head)
     _find_similarities(found, start)
+    n_varying = count_varying(covariance, centered.eigenvalues)
     evidence = find_regime(
         found,
         centered,
         outputs,
         float(np.sqrt(covariance.squared_norm())),
         n_samples=moments.n_samples,
-        n_varying=count_varying(covariance, centered.eigenvalues),
+        n_varying=n_varying,
         head_change=start.head_change,
         project=systems.centered.project,
     )
-    warn_of_samples(found, moments, len(centered.eigenvalues))
+    warn_of_samples(found, moments, n_varying, len(centered.eigenvalues))
     return _Whole(found=found, raw=raw, centered=centered, evidence=evidence)
 
 
