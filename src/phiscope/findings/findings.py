@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from phiscope.metrics.dimension import most_of
 from phiscope.moments.jackknife import Estimate
 from phiscope.moments.moments import Moments
 
@@ -119,16 +120,23 @@ RELATIVE_BIAS_TO_WARN_OF = 0.05
 """The same for participation ratios, as a share of the number."""
 
 
-def warn_of_bias(found: Findings, n_samples: int, names: tuple[str, ...]) -> None:
-    """Say which numbers n is too small for, and how many samples would do: the bias falls as 1 / n."""
+def warn_of_bias(found: Findings, n_samples: int, n_features: int, names: tuple[str, ...]) -> None:
+    """Say which numbers n is too small for, and how many samples would do: the bias falls as 1 / n.
+
+    A corrected dimension may lie beyond p, as its mean over samples would else fall short: that is said, too.
+    """
     said = []
     for name in names:
         plain, better = found.numbers[name], found.numbers[f"{name}_corrected"]
         allowed = RELATIVE_BIAS_TO_WARN_OF * better if "ratio" in name else BIAS_TO_WARN_OF
-        if abs(plain - better) > allowed > 0:
+        most = most_of(name, n_samples, n_features)
+        biased, beyond = abs(plain - better) > allowed > 0, better > most
+        if biased or beyond:
             enough = math.ceil(n_samples * abs(plain - better) / allowed / 100) * 100
             label = "D_LR" if name == "dynamical_low_rank" else name
-            said.append(f"{label}: {plain:.3g} as measured, {better:.3g} corrected for n, about {enough} would do")
+            above = f" (by chance above p = {most:g}, where its interval ends)" if beyond else ""
+            needed = f", about {enough} would do" if biased else ""
+            said.append(f"{label}: {plain:.3g} as measured, {better:.3g} corrected for n{above}{needed}")
     if said:
         found.warnings.append(
             f"{n_samples} {ARE_FEW} {'; '.join(said)} (difference under {BIAS_TO_WARN_OF:g}, for "

@@ -17,7 +17,14 @@ import torch
 from phiscope.errors import ShapeError
 from phiscope.findings.dimensions import find_ratios
 from phiscope.findings.findings import Findings, warn_of_samples
-from phiscope.findings.outputs import OUTPUT_NUMBERS, count_varying, find_output_numbers, find_regime, outputs_of
+from phiscope.findings.outputs import (
+    OUTPUT_NUMBERS,
+    count_varying,
+    find_output_numbers,
+    find_regime,
+    outputs_of,
+    warn_of_disagreement,
+)
 from phiscope.findings.targets import target_squares
 from phiscope.findings.wide import find_target_numbers, refuse_the_rest, residual_share, warn_of_norm, warn_of_pairs
 from phiscope.inputs.arrays import as_count, as_head, as_share, as_targets, classes_of_head
@@ -96,7 +103,9 @@ def diagonalize_leading(
     road = road_of(sweeps, limits)
     found = Findings(warnings=[*doubts_about(goal)])
     features = replace(moments.features, product=road.product)
-    outputs = outputs_of(found, replace(moments, features=features), features, affine, Cut(tolerance=rank_tolerance))
+    moments = replace(moments, features=features)
+    warn_of_disagreement(found, moments, features, affine)
+    outputs = outputs_of(moments, features, affine, Cut(tolerance=rank_tolerance))
     sought, more = _looked_at(wanted, outputs, moments)
     solved = solve(sweeps, mean, min(sought, *sweeps.shape), limits, road, more=more)
     features = replace(features, product=solved.product, square=solved.leading.squared_norm)
