@@ -298,7 +298,8 @@ def _within_range(name: str, value: float, moments: Moments) -> float:
     """Clipped to the range of the number; a dimension may lie beyond p by more than rounding, see `warn_of_bias`."""
     low, high = SCALARS[name].bounds
     most = most_of(name, moments.n_samples, moments.n_features)
-    if most < value <= most * (1 + ROUNDING):
+    # A single feature has one dimension in every population.
+    if most < value and (most == low or value <= most * (1 + ROUNDING)):
         return most
     return float(np.clip(value, low, high))
 
