@@ -5,9 +5,10 @@ import pytest
 
 import phiscope
 from phiscope.errors import RunFormatError
-from phiscope.measurement.stored import check_array, evidence_from, part_from
+from phiscope.measurement.stored import check_array, checked_evidence, evidence_from, part_from
 from phiscope.metrics.regime import RegimeEvidence, decide_regime
 from phiscope.moments.jackknife import Estimate
+from phiscope.spectrum.spectrum import Spectrum
 
 
 def test_evidence_survives_the_file(tmp_path):
@@ -37,6 +38,44 @@ def test_an_old_word_says_by_which_rule():
     assert evidence_from("m", None) is None
 
 
+def test_an_old_record_without_a_word_is_damaged():
+    with pytest.raises(RunFormatError, match="whose regime is None"):
+        evidence_from("m", OLD | {"regime": None})
+
+
+def _spectrum(count, bounds=None, following=None):
+    return Spectrum(
+        eigenvalues=np.arange(count, 0.0, -1.0),
+        eigenvectors=np.eye(12)[:, :count],
+        eigenvalue_bounds=bounds,
+        following=following,
+    )
+
+
+def test_an_old_word_beside_a_cut_spectrum_stays_that_of_its_rule():
+    """The present rule was asked with numbers that the old one did not have, and took the word away."""
+    found = evidence_from("m", OLD)
+    assert checked_evidence(found, _spectrum(4, np.zeros(4)), {"solver": "LAPACK"}) is found
+
+
+@pytest.mark.parametrize(
+    ("spectrum", "nothing"),
+    [
+        (_spectrum(9), True),
+        (_spectrum(10), False),
+        (_spectrum(4, np.zeros(4), np.ones(5)), True),
+        (_spectrum(4, np.zeros(4), np.ones(6)), False),
+        (_spectrum(4, np.zeros(4)), False),
+    ],
+)
+def test_that_nothing_follows_is_read_from_the_spectrum_where_the_file_does_not_say_it(spectrum, nothing):
+    older = {name: value for name, value in facts().items() if name != "nothing_follows"}
+    found = checked_evidence(evidence_from("m", older), spectrum, {})
+    assert found.nothing_follows == nothing
+    assert ("where nothing follows" in found.sentence()) == nothing
+    assert found.regime == "minimal"
+
+
 def facts(**changed):
     evidence = decide_regime(
         output_rank=9, n_directions=128, k90=9, used_variance=0.9, dynamical_low_rank=0.1, cliff=9.0
@@ -56,6 +95,14 @@ def facts(**changed):
         {"intervals": [1, 2]},
         {"rule": 7},
         {"output_rank": 10**400},
+        {"output_rank": -1},
+        {"k90": 2.5},
+        {"k90": True},
+        {"n_leading": -3},
+        {"cliff": True},
+        {"nothing_follows": 1},
+        {"nothing_follows": None},
+        {"nothing_follows": "yes"},
     ],
 )
 def test_damaged_evidence_is_refused(changed):

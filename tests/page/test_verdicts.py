@@ -99,6 +99,6 @@ def test_what_nearly_every_run_has_is_no_warning(tmp_path: Path) -> None:
 
 def test_words_of_precision_are_those_that_are_said() -> None:
     found = Findings(numbers={"participation_ratio": 5.0, "participation_ratio_corrected": 9.0})
-    warn_of_bias(found, 40, ("participation_ratio",))
+    warn_of_bias(found, 40, 8, ("participation_ratio",))
     (said,) = found.warnings
     assert told_apart([said, "x"]) == (("x",), (said,))

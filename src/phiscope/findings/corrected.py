@@ -22,11 +22,11 @@ from phiscope.linalg.operators import PositiveOperator
 from phiscope.linalg.products import product
 from phiscope.metrics import CORRECTED_TWINS, SCALARS
 from phiscope.metrics.alignment import class_target_squared_norm
+from phiscope.metrics.dimension import most_of
 from phiscope.moments.jackknife import Estimate, corrected_value, estimate, pseudo_values
 from phiscope.moments.leaving_out import leave_one_out
 from phiscope.moments.moments import Moments
 from phiscope.moments.shards import FEWEST_SHARDS, HALVES
-from phiscope.spectrum.output_coordinates import reduced_head
 from phiscope.spectrum.spans import Cut, Outputs
 from phiscope.typing import AffineHead, FloatArray
 
@@ -72,11 +72,25 @@ class Pieces:
 
 NAMES = tuple(row.name for row in fields(Pieces))
 
-DENOMINATORS = ("square", "target", "raw_square")
-"""Corrected squared norms that ratios divide by; `projection` is not corrected, and a trace is next to unbiased."""
+DENOMINATORS = {
+    "square": ("covariance", "features"),
+    "raw_square": ("second moment", "features"),
+    "target": ("covariance of the targets", "targets"),
+}
+"""Corrected squared norms that ratios divide by, of what; `projection` is not corrected, a trace next to unbiased."""
+
+READ = {
+    "dynamical_low_rank": ("square", "projection", "literal"),
+    "dynamical_low_rank_centered": ("square", "centered"),
+    "used_variance": ("trace", "centered"),
+    "participation_ratio": ("raw_trace", "raw_square"),
+    "participation_ratio_centered": ("trace", "square"),
+    "target_alignment": ("square", "target", "cross"),
+}
+"""What each ratio is made of."""
 
 LEAST_LEFT = 4.0
-"""A squared norm is known where the correction leaves more than so many n-th parts of it.
+"""A squared norm is known where the correction leaves more than so many n-th parts of it, times G / (G - 1).
 
 Leaving out one of G shards takes away what is linear in 1 / n. Of a covariance it keeps tr(S)^2 / n^2 * G / (G - 1),
 and tr(S)^2 / n is nearly all that was measured where next to nothing is left: of four n-th parts a quarter is that
@@ -102,14 +116,14 @@ def pieces_of(moments: Moments, covariance: PositiveOperator, outputs: Outputs |
 
 
 def _output_pieces(outputs: Outputs | None) -> dict[str, float]:
-    if outputs is None or not (outputs.raw_span.rank and outputs.centered_span.rank):
-        return {}
-    rank = outputs.raw_span.rank
-    return {
-        "literal": _squared(outputs.literal.centered_loadings(rank)),
-        "projection": outputs.literal.squared_projection(rank),
-        "centered": _squared(outputs.centered_span.loadings),
-    }
+    found = {}
+    if outputs is not None and outputs.raw_span.rank:
+        rank = outputs.raw_span.rank
+        found["literal"] = _squared(outputs.literal.centered_loadings(rank))
+        found["projection"] = outputs.literal.squared_projection(rank)
+    if outputs is not None and outputs.centered_span.rank:
+        found["centered"] = _squared(outputs.centered_span.loadings)
+    return found
 
 
 def _target_pieces(moments: Moments, mean: FloatArray) -> dict[str, float]:
@@ -121,6 +135,10 @@ def _target_pieces(moments: Moments, mean: FloatArray) -> dict[str, float]:
         squared = moments.covariance("values").squared_norm()
         return {"cross": _squared(moments.cross_covariance("values")), "target": squared}
     return {}
+
+
+ROUNDING = 1e-9
+"""Share of a dimension that rounding may add to it."""
 
 
 def _squared(matrix: FloatArray) -> float:
@@ -143,56 +161,90 @@ def statistics_for(rank: int) -> dict[str, Ratio]:
     }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Corrected:
+    """Ratios corrected for the size of the sample.
+
+    Attributes:
+        estimates: with standard errors, by the name of the plain number; without those that cannot be corrected.
+        unknown: why a piece is not known, by its name.
+    """
+
+    estimates: dict[str, Estimate]
+    unknown: dict[str, str]
+
+
 def correct(
     shards: Sequence[Moments],
     total: Moments,
-    pieces: Pieces,
-    outputs_of: Callable[[Moments, PositiveOperator], Outputs | None],
-    rank: int,
-) -> dict[str, Estimate]:
+    outputs: Outputs | None,
+    outputs_again: Callable[[Moments, PositiveOperator], Outputs | None],
+) -> Corrected:
     """Correct every ratio for the size of the sample.
 
     Args:
         shards: G >= 2 moments of disjoint random shards.
         total: moments of all samples together.
-        pieces: their pieces.
-        outputs_of: the outputs of any moments and their covariance, with the ranks of all samples.
-        rank: r = rank(Fc), 0 without outputs.
-
-    Returns:
-        Estimates with standard errors, by the name of the plain number; without those that cannot be corrected.
+        outputs: their outputs.
+        outputs_again: the outputs of any moments and their covariance, with the ranks of all samples.
     """
     weights = np.array([shard.weight for shard in shards])
     shares = weights / weights.sum()
     parts = []
     for moments in leave_one_out(shards, total):
         covariance = moments.covariance("features")
-        parts.append(pieces_of(moments, covariance, outputs_of(moments, covariance)).vector())
-    without, whole = np.stack(parts), pieces.vector()
+        parts.append(pieces_of(moments, covariance, outputs_again(moments, covariance)).vector())
+    without, whole = np.stack(parts), pieces_of(total, total.covariance("features"), outputs).vector()
     central = corrected_value(whole, without, shares)
     # The projection's own norm is a rank, up to the constant's share; correcting it would only add noise.
     projection = NAMES.index("projection")
     central[projection] = whole[projection]
-    _forget_unknown(central, whole, total, len(shards))
+    unknown = _lost(central) | _crowded(shards, total, outputs) | _vanishing(central, whole, total, len(shards))
+    central[[NAMES.index(name) for name in unknown]] = math.nan
     spread = pseudo_values(whole, without, shares) - central
     spread[:, projection] = 0.0
     known = np.isfinite(central)
     estimates = {}
+    rank = 0 if outputs is None else outputs.centered_span.rank
     for name, statistic in statistics_for(max(rank, 1)).items():
         value = float(statistic(Pieces.of(central)))
         if math.isfinite(value):
             pseudo = value + spread[:, known] @ _gradient(statistic, central)[known]
             estimates[name] = estimate(value, pseudo, shares)
-    return estimates
+    return Corrected(estimates=estimates, unknown=unknown)
 
 
-def _forget_unknown(central: FloatArray, whole: FloatArray, total: Moments, n_shards: int) -> None:
-    """NaN in place of squared norms of which the correction leaves nothing that is known."""
+def _lost(central: FloatArray) -> dict[str, str]:
+    """Pieces that some of the samples do not have."""
+    lost = "without one of the shards of samples the rest does not vary enough to have it: too few samples"
+    return {name: lost for name, value in zip(NAMES, central, strict=True) if not math.isfinite(value)}
+
+
+def _crowded(shards: Sequence[Moments], total: Moments, outputs: Outputs | None) -> dict[str, str]:
+    """Projections on outputs that span next to everything that the samples of a part can tell apart.
+
+    Such a span holds whatever features there are, which no part of the samples tells from outputs that go with them.
+    """
+    fewest = total.n_samples - max(shard.n_samples for shard in shards)
+    ranks = (0, 0) if outputs is None else (outputs.raw_span.rank, outputs.centered_span.rank)
+    return {
+        name: f"outputs of rank {rank} span next to all functions of {fewest} samples, which are left without a shard: "
+        "too few samples for these outputs"
+        for name, rank in zip(("literal", "centered"), ranks, strict=True)
+        if rank >= fewest - 1
+    }
+
+
+def _vanishing(central: FloatArray, whole: FloatArray, total: Moments, n_shards: int) -> dict[str, str]:
+    """Squared norms of which the correction leaves nothing that is known."""
     n = total.weight**2 / total.squared_weight
-    share = LEAST_LEFT / n * n_shards / (n_shards - 1)
-    for index in map(NAMES.index, DENOMINATORS):
-        if central[index] <= share * whole[index]:
-            central[index] = math.nan
+    parts = LEAST_LEFT * n_shards / (n_shards - 1)
+    return {
+        name: f"the correction for n = {n:.0f} leaves at most {parts:.3g}/n of the squared norm of the {of}, which may "
+        f"be nothing at all: too few samples for these {what}"
+        for name, (of, what) in DENOMINATORS.items()
+        if central[NAMES.index(name)] <= parts / n * whole[NAMES.index(name)]
+    }
 
 
 def _gradient(statistic: Ratio, at: FloatArray) -> FloatArray:
@@ -220,52 +272,56 @@ def add_shards(
     cut: Cut,
 ) -> Findings:
     """The findings with everything that shards add: corrected numbers, the held-out readout, what is biased."""
-    found = deepcopy(plain)
+    found, unknown = deepcopy(plain), {}
     if len(shards) > 1:
-        found.estimates.update(_corrections(found, moments, shards, outputs, head, cut))
+        unknown = _add_corrections(found, moments, shards, outputs, head, cut)
         if moments.classes or moments.n_values:
             find_held_out(found, shards)
     if "readout_r2_held_out" not in found.numbers:
         found.absent.setdefault("readout_r2_held_out", "it needs at least 2 shards of samples")
     for name in CORRECTED_TWINS:
         if f"{name}_corrected" not in found.numbers:
-            found.refuse((f"{name}_corrected",), _why_not_corrected(found, name, len(shards)))
+            found.refuse((f"{name}_corrected",), _why_not_corrected(found, name, len(shards), unknown))
     return found
 
 
-def _why_not_corrected(found: Findings, name: str, n_shards: int) -> str:
+def _why_not_corrected(found: Findings, name: str, n_shards: int, unknown: dict[str, str]) -> str:
     if name in found.absent:
         return found.absent[name]
     if n_shards < HALVES:
         return f"it is made from at least {HALVES} shards of samples, and there were {max(n_shards, 1)}"
-    return (
-        f"the correction for n leaves at most {LEAST_LEFT:g}/n of a squared norm, which may be nothing at all: too "
-        "few samples for these features or targets"
-    )
+    reasons = [unknown[piece] for piece in READ[name] if piece in unknown]
+    return reasons[0] if reasons else "the correction for n leaves nothing to divide by: too few samples"
 
 
-def _corrections(
+def _within_range(name: str, value: float, moments: Moments) -> float:
+    """Clipped to the range of the number; a dimension may lie beyond p by more than rounding, see `warn_of_bias`."""
+    low, high = SCALARS[name].bounds
+    most = most_of(name, moments.n_samples, moments.n_features)
+    # A single feature has one dimension in every population.
+    if most < value and (most == low or value <= most * (1 + ROUNDING)):
+        return most
+    return float(np.clip(value, low, high))
+
+
+def _add_corrections(
     found: Findings,
     moments: Moments,
     shards: Sequence[Moments],
     outputs: Outputs | None,
     head: AffineHead | None,
     cut: Cut,
-) -> dict[str, Estimate]:
-    """Corrected twins, and a sentence where plain numbers are off; errors only from enough shards."""
-    rank = 0 if outputs is None else outputs.centered_span.rank
-    quiet = Findings()
-    # Reduced once, not for each shard.
-    small = head if head is None or moments.n_outputs else reduced_head(head)
+) -> dict[str, str]:
+    """Add corrected twins, and a sentence where plain numbers are off; errors only from enough shards.
 
-    def outputs_again(part: Moments, covariance: PositiveOperator) -> Outputs | None:
-        return outputs_of(quiet, part, covariance, small, cut)
-
-    pieces = pieces_of(moments, moments.covariance("features"), outputs)
-    estimates = correct(shards, moments, pieces, outputs_again, rank)
-    estimates = {name: value for name, value in estimates.items() if name in found.numbers}
+    Returns:
+        Why pieces of other ratios are not known.
+    """
+    made = correct(shards, moments, outputs, lambda part, covariance: outputs_of(part, covariance, head, cut))
+    estimates = {name: value for name, value in made.estimates.items() if name in found.numbers}
     for name, value in estimates.items():
-        low, high = SCALARS[name].bounds
-        found.numbers[f"{name}_corrected"] = float(np.clip(value.value, low, high))
-    warn_of_bias(found, moments.n_samples, tuple(estimates))
-    return estimates if len(shards) >= FEWEST_SHARDS else {}
+        found.numbers[f"{name}_corrected"] = _within_range(name, value.value, moments)
+    warn_of_bias(found, moments.n_samples, moments.n_features, tuple(estimates))
+    if len(shards) >= FEWEST_SHARDS:
+        found.estimates.update(estimates)
+    return made.unknown

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from phiscope.metrics.dimension import most_of
 from phiscope.moments.jackknife import Estimate
 from phiscope.moments.moments import Moments
 
@@ -54,30 +55,34 @@ def is_of_precision(warning: str) -> bool:
     return AT_THIS_RATIO in warning or ARE_FEW in warning
 
 
-def warn_of_samples(found: Findings, moments: Moments, rank: int | None = None) -> None:
+def warn_of_samples(found: Findings, moments: Moments, n_varying: int, rank: int | None) -> None:
     """What a reader has to know about the samples before trusting a number.
 
     Args:
         found: to be added to.
         moments: of the samples.
+        n_varying: number of features that vary.
         rank: of the covariance; None where only its leading eigenvalues are known.
     """
     # Constant features have no number that n could bias.
     if rank != 0:
-        _warn_of_number(found, moments, rank)
+        _warn_of_number(found, moments, n_varying, rank)
     _warn_of_empty_classes(found, moments)
 
 
-def _warn_of_number(found: Findings, moments: Moments, rank: int | None) -> None:
+def _warn_of_number(found: Findings, moments: Moments, n_varying: int, rank: int | None) -> None:
     """Too few samples, for the directions that the features have: dead units and repeated ones need none."""
     n, p = moments.n_samples, moments.n_features
     effective = moments.weight**2 / moments.squared_weight
-    most = min(n - 1, p)
     # Where the samples themselves are the limit, more of them may show as many directions as there are features.
-    directions = p if rank is None or rank >= most else rank
-    features = f"{p} features" + (f" of rank {directions}" if directions < p else "")
-    enough = f"10 {'p' if directions == p else 'times the rank'} = {10 * directions}"
-    if n - 1 <= p and directions == p:
+    directions = n_varying if rank is None or rank >= min(n - 1, n_varying) else rank
+    features, enough, last = f"{p} features", "10 p", "p"
+    if directions == rank and rank < p:
+        features, enough, last = f"{p} features of rank {rank}", "10 times the rank", "K"
+    elif directions < p:
+        features, enough, last = f"{p} features, of which {directions} vary", f"10 times {directions}", "K"
+    enough = f"{enough} = {10 * directions}"
+    if n - 1 <= directions and directions == n_varying:
         # The n - 1 centered samples are independent, or nobody knows; of fewer directions no rule can fit everything.
         known = "" if rank is not None else " where these samples are independent"
         found.warnings.append(
@@ -86,8 +91,9 @@ def _warn_of_number(found: Findings, moments: Moments, rank: int | None) -> None
         )
     elif effective < 10 * directions:
         told = moments.classes or moments.n_values
-        chance = f"; targets that say nothing would reach R² and Pi*({'p' if directions == p else 'K'}) = "
+        chance = f"; targets that say nothing would reach R² and Pi*({last}) = "
         reached = f"{min(directions / max(effective - 1, directions), 1.0):.2g}"
+        reached += " where all of these are independent" if rank is None else ""
         found.warnings.append(
             f"{effective:.0f} {'samples' if effective == n else 'effective samples'} for {features}: {ARE_BIASED} "
             f"{AT_THIS_RATIO}, unless the spectrum decays fast{chance + reached if told else ''}; {enough} would do"
@@ -114,16 +120,23 @@ RELATIVE_BIAS_TO_WARN_OF = 0.05
 """The same for participation ratios, as a share of the number."""
 
 
-def warn_of_bias(found: Findings, n_samples: int, names: tuple[str, ...]) -> None:
-    """Say which numbers n is too small for, and how many samples would do: the bias falls as 1 / n."""
+def warn_of_bias(found: Findings, n_samples: int, n_features: int, names: tuple[str, ...]) -> None:
+    """Say which numbers n is too small for, and how many samples would do: the bias falls as 1 / n.
+
+    A corrected dimension may lie beyond p, as its mean over samples would else fall short: that is said, too.
+    """
     said = []
     for name in names:
         plain, better = found.numbers[name], found.numbers[f"{name}_corrected"]
         allowed = RELATIVE_BIAS_TO_WARN_OF * better if "ratio" in name else BIAS_TO_WARN_OF
-        if abs(plain - better) > allowed > 0:
+        most = most_of(name, n_samples, n_features)
+        biased, beyond = abs(plain - better) > allowed > 0, better > most
+        if biased or beyond:
             enough = math.ceil(n_samples * abs(plain - better) / allowed / 100) * 100
             label = "D_LR" if name == "dynamical_low_rank" else name
-            said.append(f"{label}: {plain:.3g} as measured, {better:.3g} corrected for n, about {enough} would do")
+            above = f" (by chance above p = {most:g}, where its interval ends)" if beyond else ""
+            needed = f", about {enough} would do" if biased else ""
+            said.append(f"{label}: {plain:.3g} as measured, {better:.3g} corrected for n{above}{needed}")
     if said:
         found.warnings.append(
             f"{n_samples} {ARE_FEW} {'; '.join(said)} (difference under {BIAS_TO_WARN_OF:g}, for "

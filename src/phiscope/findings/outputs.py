@@ -219,29 +219,25 @@ ANSWERS_DISAGREE = 1e-2
 """The same for the root mean square of outputs minus head(features), which has the rounding of half precision in it."""
 
 
-def outputs_of(
-    found: Findings,
-    moments: Moments,
-    covariance: PositiveOperator,
-    head: AffineHead | None,
-    cut: Cut,
-) -> Outputs | None:
-    """Measured outputs go before the head's; where both are known they have to agree."""
-    if not moments.n_outputs:
-        mean = moments.mean[: moments.n_features]
-        if head is None:
-            return None
-        return affine_outputs(covariance, mean, head, cut, differences=are_differences(moments, len(head[0])))
-    if head is not None:
-        _warn_of_disagreement(found, moments, covariance, head)
-    return measured_outputs(moments, cut)
+def outputs_of(moments: Moments, covariance: PositiveOperator, head: AffineHead | None, cut: Cut) -> Outputs | None:
+    """Measured outputs go before the head's; see `warn_of_disagreement` for where both are known."""
+    if moments.n_outputs:
+        return measured_outputs(moments, cut)
+    if head is None:
+        return None
+    mean = moments.mean[: moments.n_features]
+    return affine_outputs(covariance, mean, head, cut, differences=are_differences(moments, len(head[0])))
 
 
-def _warn_of_disagreement(found: Findings, moments: Moments, covariance: PositiveOperator, head: AffineHead) -> None:
-    """Compare outputs with head(features): how they go along with features, and the answers themselves.
+def warn_of_disagreement(
+    found: Findings, moments: Moments, covariance: PositiveOperator, head: AffineHead | None
+) -> None:
+    """Where outputs and head are both known, compare them: how they go along with features, and the answers themselves.
 
     Covariances alone do not see another bias, nor a part of the outputs that has nothing to do with the features.
     """
+    if head is None or not moments.n_outputs:
+        return
     weight, bias = head
     measured, expected = moments.cross_covariance("outputs"), covariance.apply(weight.T)
     distance, size = frobenius_norm(measured - expected), frobenius_norm(expected)

@@ -109,6 +109,20 @@ class Pairs:
             further_vectors=np.ascontiguousarray(vectors[:, k:]),
         )
 
+    def above(self, floor: float, least: int) -> Pairs:
+        """The pairs whose eigenvalues are above a floor, or the first few; nothing that counts follows what is left."""
+        values, vectors = self.known
+        kept = max(int((values > floor).sum()), min(least, len(values)))
+        if kept == len(values) and self.outside > floor:
+            return self
+        here = min(kept, len(self.eigenvalues))
+        return replace(
+            self.first(here) if here < len(self.eigenvalues) else self,
+            further=values[here:kept],
+            further_vectors=np.ascontiguousarray(vectors[:, here:kept]),
+            complete=True,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Leading:

@@ -30,6 +30,7 @@ from phiscope.findings.outputs import (
     find_random_head,
     find_regime,
     outputs_of,
+    warn_of_disagreement,
 )
 from phiscope.findings.targets import READOUT_NUMBERS, find_alignment, find_readout, output_error, target_squares
 from phiscope.inputs.arrays import as_share
@@ -46,6 +47,7 @@ from phiscope.moments.jackknife import Estimate, Resampling
 from phiscope.moments.moments import Moments
 from phiscope.spectrum.eigensystem import diagonalize_with_mean, varies
 from phiscope.spectrum.lazy import LateMapping, Later
+from phiscope.spectrum.output_coordinates import reduced_head
 from phiscope.spectrum.spans import Cut, Outputs, target_spans
 from phiscope.spectrum.spectrum import Spectrum, both_spectra
 from phiscope.typing import AffineHead, FloatArray
@@ -61,6 +63,7 @@ def measurement_from_moments(
     start: Start | None = None,
     shards: Sequence[Moments] = (),
     ranks: tuple[int, int] | None = None,
+    spanning: AffineHead | None = None,
     n_groups: int | None = None,
 ) -> Measurement:
     """Every number that moments allow.
@@ -73,7 +76,8 @@ def measurement_from_moments(
         warnings: what the caller already has to warn of.
         start: how far features and head have moved; None without an initial state.
         shards: moments of disjoint random shards of the same samples, for corrections and intervals.
-        ranks: raw and centered output rank to use instead of the tolerance.
+        ranks: raw and centered output rank to use instead of the tolerance, of parts of a sample.
+        spanning: a smaller head whose outputs have the same spans, see `reduced_head`, where it is known already.
         n_groups: groups of rows that shards were made of; None where nobody named any.
 
     Returns:
@@ -85,15 +89,22 @@ def measurement_from_moments(
     rank_tolerance = as_share(rank_tolerance, name="rank_tolerance", example="1e-4")
     early = Findings(warnings=list(warnings))
     covariance = moments.covariance("features")
-    outputs = outputs_of(early, moments, covariance, head, Cut(tolerance=rank_tolerance, ranks=ranks))
+    # Reduced and compared once, not for each shard.
+    if spanning is None and head is not None:
+        spanning = head if moments.n_outputs else reduced_head(head)
+    if ranks is None:
+        warn_of_disagreement(early, moments, covariance, head)
+    outputs = outputs_of(moments, covariance, spanning, Cut(tolerance=rank_tolerance, ranks=ranks))
     _find_without_spectrum(early, moments, covariance, outputs, rank_tolerance)
     found_ranks = (0, 0) if outputs is None else (outputs.raw_span.rank, outputs.centered_span.rank)
     cut = Cut(tolerance=rank_tolerance, ranks=found_ranks)
 
     # No function of its own: a measurement is sent to other processes together with what its intervals are made from.
-    again = partial(measurement_from_moments, head=head, rank_tolerance=rank_tolerance, ranks=found_ranks)
+    again = partial(
+        measurement_from_moments, head=head, rank_tolerance=rank_tolerance, ranks=found_ranks, spanning=spanning
+    )
     whole = Later(lambda: _measured(early, moments, covariance, outputs, head, start or Start()))
-    rest = Later(lambda: add_shards(whole().found, moments, shards, outputs, head, cut))
+    rest = Later(lambda: add_shards(whole().found, moments, shards, outputs, spanning, cut))
     numbers = LateMapping(early.numbers, FROM_SPECTRUM - early.numbers.keys(), lambda: _in_order(whole().found.numbers))
     absent = LateMapping({}, FROM_SPECTRUM, lambda: whole().found.absent)
     return _record(
@@ -227,17 +238,18 @@ def _measured(
         find_readout(found, moments, centered, error, targets.centered, norm)
     _find_collapse_of_either_kind(found, moments, centered, head)
     _find_similarities(found, start)
+    n_varying = count_varying(covariance, centered.eigenvalues)
     evidence = find_regime(
         found,
         centered,
         outputs,
         float(np.sqrt(covariance.squared_norm())),
         n_samples=moments.n_samples,
-        n_varying=count_varying(covariance, centered.eigenvalues),
+        n_varying=n_varying,
         head_change=start.head_change,
         project=systems.centered.project,
     )
-    warn_of_samples(found, moments, len(centered.eigenvalues))
+    warn_of_samples(found, moments, n_varying, len(centered.eigenvalues))
     return _Whole(found=found, raw=raw, centered=centered, evidence=evidence)
 
 

@@ -139,7 +139,8 @@ def evidence_from(path: str | PathLike[str], facts: Any) -> RegimeEvidence | Non
         raise RunFormatError(f"{path} has a RegimeEvidence that is no mapping; it is damaged")
     if "effective_dimension_centered" in facts:
         old = {**facts, "effective_dimension": facts["effective_dimension_centered"]}
-        found = part_from(path, RegimeEvidence, old, _EVIDENCE_WORDS)
+        # Its rule always gave a word.
+        found = part_from(path, RegimeEvidence, old, {**_EVIDENCE_WORDS, "regime": get_args(Regime)})
         dimension = "not known" if found.effective_dimension is None else f"{found.effective_dimension:.3g}"
         words = (
             f"by the rule of phiscope 0.1, from k90 = {found.k90} and centered D_eff = {dimension} for output rank r = "
@@ -162,28 +163,40 @@ def evidence_from(path: str | PathLike[str], facts: Any) -> RegimeEvidence | Non
 def checked_evidence(
     evidence: RegimeEvidence | None, centered: Spectrum, provenance: Mapping[str, str]
 ) -> RegimeEvidence | None:
-    """The evidence without a cliff that lies behind the end of a cut spectrum.
+    """The evidence as the spectrum beside it allows.
 
     Until 0.2.0 rounding took the place of what nobody had computed, so that a cut at r always read "minimal". Such
     files are known by bounds without what follows, and by the solver, which spectra that were cut afterwards lack.
+    Their cliff is left out, and the word is found anew; one that an earlier rule found is not judged by the present
+    one, whose numbers it does not have. Files from before `nothing_follows` was kept are told by the spectrum.
 
     Args:
         evidence: of the file.
         centered: the centered spectrum of the file.
         provenance: of the file.
     """
-    old = centered.eigenvalue_bounds is not None and centered.following is None and "solver" in provenance
-    if evidence is None or not evidence.output_rank or not old:
+    if evidence is None or not evidence.output_rank or evidence.rule:
         return evidence
+    unknown = centered.eigenvalue_bounds is not None and centered.following is None
+    if not (unknown and "solver" in provenance):
+        # A cliff behind the last eigenvalue that is known is none but where nothing follows.
+        ended = not unknown and evidence.cliff is not None
+        nothing = ended and evidence.output_rank >= len(centered.known_eigenvalues)
+        return replace(evidence, nothing_follows=True) if nothing and not evidence.nothing_follows else evidence
     count = len(centered.eigenvalues)
     cliff = evidence.cliff if evidence.output_rank < count else None
     return with_word(replace(evidence, n_leading=count, cliff=cliff))
 
 
-_EVIDENCE_WORDS: Mapping[str, tuple[str | None, ...]] = {
+_EVIDENCE_WORDS: Mapping[str, tuple[str | bool | None, ...]] = {
     "regime": (*get_args(Regime), None),
     "initial_regime": (*get_args(Regime), None),
+    "nothing_follows": (False, True),
 }
+
+
+_COUNTS = ("output_rank", "n_directions", "k90", "n_leading", "freedom")
+"""Numbers of small dataclasses that are whole and not negative."""
 
 
 def _are_intervals(value: Any) -> bool:
@@ -192,7 +205,7 @@ def _are_intervals(value: Any) -> bool:
 
 
 def part_from(
-    path: str | PathLike[str], kind: type[Part], facts: Any, words: Mapping[str, tuple[str | None, ...]]
+    path: str | PathLike[str], kind: type[Part], facts: Any, words: Mapping[str, tuple[str | bool | None, ...]]
 ) -> Part:
     """A small dataclass of numbers from its facts; fields that a later phiscope added are ignored.
 
@@ -200,7 +213,7 @@ def part_from(
         path: the file, for errors.
         kind: the dataclass.
         facts: its fields by name.
-        words: for a field that is text, the texts it may have.
+        words: for a field that is text or a truth value, what it may be.
 
     Raises:
         RunFormatError: no mapping, a field is missing, or one is no finite number and no known word.
@@ -214,8 +227,13 @@ def part_from(
                 raise RunFormatError(f"{path} has {with_article(kind.__name__)} without {row.name}; it is damaged")
             continue
         value = facts[row.name]
-        # Without fields of its own to say so, a number may be absent where the dataclass has a default.
-        allowed = value in words[row.name] if row.name in words else _is_number(value) or value == row.default
+        # Without fields of its own to say so, a number may be absent where that is the default of the dataclass.
+        if row.name in words:
+            # 1 is no truth value, although it equals one.
+            allowed = any(type(value) is type(word) and value == word for word in words[row.name])
+        else:
+            number = _is_count(value, 0) if row.name in _COUNTS else _is_number(value)
+            allowed = number or (value is None and row.default is None)
         if not allowed:
             raise RunFormatError(
                 f"{path} has {with_article(kind.__name__)} whose {row.name} is {value!r:.60}; it is damaged"
@@ -226,7 +244,7 @@ def part_from(
 
 def _is_number(value: Any) -> bool:
     try:
-        return isinstance(value, int | float) and math.isfinite(value)
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:  # an integer beyond any float
         return False
 

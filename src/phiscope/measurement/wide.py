@@ -17,7 +17,14 @@ import torch
 from phiscope.errors import ShapeError
 from phiscope.findings.dimensions import find_ratios
 from phiscope.findings.findings import Findings, warn_of_samples
-from phiscope.findings.outputs import OUTPUT_NUMBERS, count_varying, find_output_numbers, find_regime, outputs_of
+from phiscope.findings.outputs import (
+    OUTPUT_NUMBERS,
+    count_varying,
+    find_output_numbers,
+    find_regime,
+    outputs_of,
+    warn_of_disagreement,
+)
 from phiscope.findings.targets import target_squares
 from phiscope.findings.wide import find_target_numbers, refuse_the_rest, residual_share, warn_of_norm, warn_of_pairs
 from phiscope.inputs.arrays import as_count, as_head, as_share, as_targets, classes_of_head
@@ -34,7 +41,7 @@ from phiscope.moments.wide import Sweeps, SweptMoments
 from phiscope.spectrum.eigensystem import BothSystems, Eigensystem
 from phiscope.spectrum.spans import Cut, Outputs, TargetSpans, target_spans
 from phiscope.spectrum.spectrum import Spectrum, both_spectra
-from phiscope.spectrum.wide import Limits, Solved, road_of, solve
+from phiscope.spectrum.wide import Limits, Solved, road_of, solve, without_rounding
 from phiscope.typing import AffineHead, FloatArray
 
 WHOLE = 2048
@@ -96,11 +103,14 @@ def diagonalize_leading(
     road = road_of(sweeps, limits)
     found = Findings(warnings=[*doubts_about(goal)])
     features = replace(moments.features, product=road.product)
-    outputs = outputs_of(found, replace(moments, features=features), features, affine, Cut(tolerance=rank_tolerance))
+    moments = replace(moments, features=features)
+    warn_of_disagreement(found, moments, features, affine)
+    outputs = outputs_of(moments, features, affine, Cut(tolerance=rank_tolerance))
     sought, more = _looked_at(wanted, outputs, moments)
     solved = solve(sweeps, mean, min(sought, *sweeps.shape), limits, road, more=more)
-    square = solved.leading.squared_norm
-    moments = replace(moments, features=replace(features, product=solved.product, square=square))
+    features = replace(features, product=solved.product, square=solved.leading.squared_norm)
+    solved = replace(solved, leading=without_rounding(solved.leading, features, mean))
+    moments = replace(moments, features=replace(features, square=solved.leading.squared_norm))
     measured = _measured(found, moments, solved, wanted, outputs, affine, rank_tolerance)
     return replace(measured, provenance={**table.provenance(), **measured.provenance})
 
@@ -147,15 +157,9 @@ def _measured(
     held = len(leading.raw.eigenvalues)
     whole = not raw.is_cut and held == len(raw.eigenvalues)
     refuse_the_rest(found, None if whole else held)
-    evidence = find_regime(
-        found,
-        centered,
-        outputs,
-        norm,
-        n_samples=moments.n_samples,
-        n_varying=count_varying(moments.features, centered.eigenvalues),
-    )
-    warn_of_samples(found, moments)
+    n_varying = count_varying(moments.features, centered.eigenvalues)
+    evidence = find_regime(found, centered, outputs, norm, n_samples=moments.n_samples, n_varying=n_varying)
+    warn_of_samples(found, moments, n_varying, None if centered.is_cut else len(centered.eigenvalues))
     warn_of_norm(found, moments, leading)
     warn_of_pairs(found, leading)
     return _record(

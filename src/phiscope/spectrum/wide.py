@@ -11,7 +11,8 @@ from phiscope.linalg.operators import PositiveOperator, Product
 from phiscope.linalg.products import product
 from phiscope.linalg.ritz import PROBES
 from phiscope.moments.wide import Sweeps
-from phiscope.spectrum.eigensystem import Eigensystem, diagonalize_operator, diagonalize_with_mean
+from phiscope.spectrum import eigensystem
+from phiscope.spectrum.eigensystem import Eigensystem, diagonalize_operator, diagonalize_with_mean, varies
 from phiscope.typing import FloatArray
 
 DECOMPOSED = 4.3
@@ -128,6 +129,20 @@ def solve(sweeps: Sweeps, mean: FloatArray, k: int, limits: Limits, road: Road, 
     if matrix is not None:
         leading = _with_norm(leading, matrix)
     return Solved(leading=leading, product=apply, solver=words)
+
+
+def without_rounding(leading: Leading, features: PositiveOperator, mean: FloatArray) -> Leading:
+    """Leading pairs of S without directions that are rounding of the rows themselves, all of them if nothing varies.
+
+    Args:
+        leading: of the features.
+        features: S, its squared norm known.
+        mean: m, shape (p,).
+    """
+    if not varies(features, mean):
+        nothing = leading.centered.above(np.inf, 0)
+        return replace(leading, centered=nothing, squared_norm=0.0, squared_norm_error=0.0)
+    return replace(leading, centered=leading.centered.above(eigensystem.rounding_of(mean), 1))
 
 
 def _costs(sweeps: Sweeps, k: int, *, formed: bool) -> tuple[float, float]:
