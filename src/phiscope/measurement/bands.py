@@ -84,7 +84,7 @@ def why_no_interval(measurement: Measurement) -> str:
         return NO_SHARDS
     if ONE_SHARD in reasons:
         return (
-            f"it needs the shards of samples, {FEWEST_SHARDS} at least, and none were gathered; ask for intervals=True"
+            f"it needs the shards of samples, at least {FEWEST_SHARDS}, and none were gathered; ask for intervals=True"
         )
     if m.resampling is None:
         kept = f"; it kept the intervals of {', '.join(m.estimates)}" if m.estimates else ""
