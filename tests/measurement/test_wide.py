@@ -390,3 +390,26 @@ def test_outputs_are_compared_with_the_head():
     outputs = x @ W.T + b
     assert not [text for text in leading(x, 3, outputs, (W, b), y).warnings if "not head(features)" in text]
     assert [text for text in leading(x, 3, outputs, (W, b + 1), y).warnings if "not head(features)" in text]
+
+
+def test_what_is_withheld_is_withheld_for_its_own_reason():
+    """Outputs as many as classes were of another width, and a measurement just made a stored one without shards."""
+    x, head, y, _ = data(n=200)
+    m = leading(x, 3, head=head, targets=y)
+    assert "needs the whole spectrum" in m.absent["head_excess_loss"]
+    narrow = leading(x, 3, outputs=x @ head[0][:3].T, targets=y)
+    assert "same width as the targets" in narrow.absent["head_excess_loss"]
+    for asked in (lambda: m.interval("used_variance"), lambda: m.curve_interval("quality")):
+        with pytest.raises(MissingNumberError, match="not gathered when only leading eigenfunctions are wanted"):
+            asked()
+    without = phiscope.diagonalize(x, targets=y, intervals=False)
+    with pytest.raises(MissingNumberError, match="none were gathered; ask for intervals=True"):
+        without.interval("readout_r2")
+
+
+def test_constant_features_are_not_said_to_lack_targets():
+    m = phiscope.diagonalize(np.ones((50, 4)), head=(np.ones((3, 4)), None), targets=np.arange(50) % 3)
+    with pytest.raises(InputError, match="features that vary"):
+        m.figure("classes")
+    with pytest.raises(MissingNumberError, match="or the features do not"):
+        m.curve_interval("utilization")

@@ -15,7 +15,7 @@ from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 
-from phiscope.findings.findings import Findings, warn_of_bias
+from phiscope.findings.findings import ONE_SHARD, Findings, warn_of_bias
 from phiscope.findings.held_out import find_held_out
 from phiscope.findings.outputs import outputs_of
 from phiscope.linalg.operators import PositiveOperator
@@ -289,7 +289,7 @@ def _why_not_corrected(found: Findings, name: str, n_shards: int, unknown: dict[
     if name in found.absent:
         return found.absent[name]
     if n_shards < HALVES:
-        return f"it is made from at least {HALVES} shards of samples, and there were {max(n_shards, 1)}"
+        return ONE_SHARD
     reasons = [unknown[piece] for piece in READ[name] if piece in unknown]
     return reasons[0] if reasons else "the correction for n leaves nothing to divide by: too few samples"
 

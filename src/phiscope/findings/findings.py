@@ -10,6 +10,7 @@ import numpy as np
 from phiscope.metrics.dimension import most_of
 from phiscope.moments.jackknife import Estimate
 from phiscope.moments.moments import Moments
+from phiscope.moments.shards import HALVES
 
 
 @dataclass
@@ -33,6 +34,14 @@ SIMILARITIES = ("initial_kernel_similarity", "initial_kernel_similarity_raw")
 NO_START = "the feature map at initialization is not known here"
 
 NO_SPREAD = "the features are constant on these samples, so their covariance is zero"
+
+
+NO_SHARDS = "it is made from shards of samples, which are not gathered when only leading eigenfunctions are wanted"
+"""Why features so wide that k= is the only road have neither corrected numbers nor intervals."""
+
+
+ONE_SHARD = f"it is made from at least {HALVES} shards of samples, and there were 1"
+"""Why there are no corrected numbers where nobody asked for shards."""
 
 
 AT_THIS_RATIO = "at this ratio"

@@ -103,6 +103,9 @@ def output_error(moments: Moments, head: tuple[FloatArray, FloatArray] | None, o
     return output_variance - 2 * joint + target_variance(moments) + float(product(offset, offset))
 
 
+OTHER_WIDTH = "it needs outputs of the same width as the targets"
+"""Why there is no excess loss of a head whose outputs are missing or are no guesses of these targets."""
+
 EXCESS_ROUNDING = 1e-6
 """Share of the targets' variance by which the best linear head may lose to outputs that are linear: rounding of float32
 outputs, and directions below the rank tolerance."""
@@ -132,7 +135,7 @@ def find_readout(
     found.numbers["target_alignment_whitened"] = float(min(aligned, 1.0))
     _find_collapse_distance(found, moments, cross, covariance_norm)
     if error is None:
-        found.refuse(("head_excess_loss",), "it needs outputs of the same width as the targets")
+        found.refuse(("head_excess_loss",), OTHER_WIDTH)
     else:
         _find_excess(found, error, variance * (1 - best), variance)
     if moments.classes and spectrum.quality is not None:

@@ -9,8 +9,8 @@ from phiscope.findings.collapse import (
     find_collapse,
     find_regression_collapse,
 )
-from phiscope.findings.findings import NO_START, SIMILARITIES, Findings
-from phiscope.findings.targets import READOUT_NUMBERS, find_alignment, find_readout
+from phiscope.findings.findings import NO_SHARDS, NO_START, SIMILARITIES, Findings
+from phiscope.findings.targets import OTHER_WIDTH, READOUT_NUMBERS, find_alignment, find_readout, output_error
 from phiscope.linalg.krylov import Leading, Pairs
 from phiscope.linalg.products import product
 from phiscope.metrics import CORRECTED_TWINS
@@ -64,6 +64,9 @@ def find_target_numbers(
     else:
         find_alignment(found, moments, norm**2)
         find_readout(found, moments, centered, None, targets.centered, norm)
+        if found.absent.get("head_excess_loss") == OTHER_WIDTH and output_error(moments, head, 0.0) is not None:
+            # What it lacks is the rest of the spectrum.
+            del found.absent["head_excess_loss"]
     find_class_variances(found, moments)
     if moments.classes:
         find_collapse(found, moments, centered, None if head is None else head[0])
@@ -97,9 +100,8 @@ def refuse_the_rest(found: Findings, kept: int | None) -> None:
         found.numbers.pop(name, None)
         if name not in found.absent:
             found.refuse((name,), reason)
-    shards = "it is made from shards of samples, which are not gathered when only leading eigenfunctions are wanted"
     for name in CORRECTED_TWINS:
-        found.refuse((f"{name}_corrected",), found.absent.get(name, shards))
+        found.refuse((f"{name}_corrected",), found.absent.get(name, NO_SHARDS))
     found.refuse(SIMILARITIES, NO_START)
 
 

@@ -8,7 +8,9 @@ import numpy as np
 from scipy.special import stdtrit
 
 from phiscope.errors import MissingNumberError
+from phiscope.findings.findings import NO_SHARDS, ONE_SHARD
 from phiscope.moments.jackknife import Resampling, corrected_value, pseudo_values, standard_error
+from phiscope.moments.shards import FEWEST_SHARDS
 from phiscope.spectrum.clusters import CLUSTER_GAP, degenerate_clusters, relative_sampling_error
 from phiscope.typing import FloatArray
 
@@ -68,6 +70,32 @@ def band_of(
     unresolved = degenerate_clusters(spectrum.known_eigenvalues, gap=gap)
     low, high = _over_clusters(curve, low, high, unresolved)
     return low[:held], high[:held]
+
+
+def why_no_interval(measurement: Measurement) -> str:
+    """Why intervals and bands cannot be made: which shards of samples are missing."""
+    m, reasons = measurement, tuple(measurement.absent.values())
+    if m.n_groups is not None and m.n_groups < FEWEST_SHARDS:
+        return (
+            f"it needs at least {FEWEST_SHARDS} groups of rows, and {m.n_groups} came; how rows of a group vary does "
+            "not say how groups do"
+        )
+    if NO_SHARDS in reasons:
+        return NO_SHARDS
+    if ONE_SHARD in reasons:
+        return (
+            f"it needs the shards of samples, at least {FEWEST_SHARDS}, and none were gathered; ask for intervals=True"
+        )
+    if m.resampling is None:
+        kept = f"; it kept the intervals of {', '.join(m.estimates)}" if m.estimates else ""
+        return (
+            f"it needs the shards of samples, which a stored or resampled record lacks{kept}; bands of curves are kept "
+            "with the last record of a completed run, and all others are made where the samples are measured"
+        )
+    return (
+        f"it needs at least {FEWEST_SHARDS} shards of samples, and {len(m.resampling.shards)} were gathered because "
+        f"{m.n_features} features make each of them large; ask for more with intervals=True"
+    )
 
 
 def has_room_for_bands(measurement: Measurement) -> bool:

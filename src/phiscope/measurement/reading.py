@@ -13,7 +13,7 @@ from phiscope.findings.held_out import held_out_quality, held_out_without_each, 
 from phiscope.inputs.arrays import as_array, as_count
 from phiscope.linalg.dense import row_lengths
 from phiscope.linalg.products import product
-from phiscope.measurement.bands import CURVES, LEVEL, UNDEFINED, band_of
+from phiscope.measurement.bands import CURVES, LEVEL, UNDEFINED, band_of, why_no_interval
 from phiscope.metrics import SCALARS, WORDS, definition_of, readout, why_no_scalar
 from phiscope.metrics.dimension import most_of
 from phiscope.metrics.tables import SAMPLES_A_DIMENSION, SAMPLES_A_NORM, SAMPLES_NEEDED
@@ -25,7 +25,6 @@ from phiscope.moments.jackknife import (
     jackknife,
     jackknife_of_sizes,
 )
-from phiscope.moments.shards import FEWEST_SHARDS
 from phiscope.spectrum.clusters import relative_sampling_error
 from phiscope.spectrum.spectrum import Spectrum
 from phiscope.typing import FloatArray
@@ -196,21 +195,9 @@ class Reading:
         return Scale(edge=low if above else high, above=above)
 
     def _why_no_interval(self) -> str:
-        if self.n_groups is not None and self.n_groups < FEWEST_SHARDS:
-            return (
-                f"it needs at least {FEWEST_SHARDS} groups of rows, and {self.n_groups} came; how rows of a group vary "
-                "does not say how groups do"
-            )
-        if self.resampling is None:
-            kept = f"; it kept the intervals of {', '.join(self.estimates)}" if self.estimates else ""
-            return (
-                f"it needs the shards of samples, which a stored or resampled record lacks{kept}; bands of curves are "
-                "kept with the last record of a completed run, and all others are made where the samples are measured"
-            )
-        return (
-            f"it needs at least {FEWEST_SHARDS} shards of samples, and {len(self.resampling.shards)} were gathered "
-            f"because {self.n_features} features make each of them large; ask for more with intervals=True"
-        )
+        # `Reading` is the reading half of a measurement.
+        whole: Any = self
+        return why_no_interval(whole)
 
     def interval(self, name: str, level: float = 0.95) -> tuple[float, float]:
         """Confidence interval for the population value of a scalar, clipped to the number's range.
@@ -271,7 +258,8 @@ class Reading:
             return low, high
         value = getattr(getattr(self, "centered" if centered else "raw"), curve)
         if value is None or self.resampling is None or not self.resampling.enough:
-            reason = "its targets or outputs are missing" if value is None else self._why_no_interval()
+            missing = "its targets or outputs are missing or do not vary, or the features do not"
+            reason = missing if value is None else self._why_no_interval()
             raise MissingNumberError(f"the interval of {curve}", reason)
         self._check_norm(f"the interval of {curve}", f"participation_ratio{'_centered' * centered}")
         # `Reading` is the reading half of a measurement.

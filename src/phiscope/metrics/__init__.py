@@ -83,6 +83,8 @@ def _corrected_twin(row: Definition) -> Definition:
         equation=f"{row.equation}, each moment corrected for finite n by leaving out shards",
         meaning=f"Estimate of the population value. {row.meaning}",
         source=f"{row.source}; the correction is phiscope's own",
+        # Of the population, whose effective dimension is not the measured one.
+        range="1 .. p, above it by chance" if row.range == "1 .. D_eff" else row.range,
         ours=True,
         caveat="",
         aliases=(),

@@ -66,7 +66,7 @@ def classes_sheet(measurement: Measurement, **words: Any) -> Sheet:
     heat = class_map(measurement, centered=True, class_names=words.get("class_names"))
     heat = span_map(measurement, centered=True) if heat is None else heat
     if heat is None:
-        raise InputError("the class map needs targets or outputs, and this measurement has neither")
+        raise InputError("the class map needs targets or outputs, and features that vary with them")
     whom = of_whom(measurement, words.get("moment", ""), words.get("split", ""))
     caption = (
         f"{heat.title}, centered. Eigenfunctions have mean square 1 over all samples, so that a cell counts such "
