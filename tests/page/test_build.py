@@ -44,6 +44,13 @@ def test_the_page_says_what_came_out_and_by_which_numbers(tmp_path: Path) -> Non
     assert "epochs 0 to 10" in text
 
 
+@pytest.mark.parametrize("classes", [None, 3])
+def test_regression_is_told_nothing_of_classes_in_the_plane(tmp_path: Path, classes: int | None) -> None:
+    text = report(write_run(tmp_path / "a", Recipe(classes=classes)), tmp_path / "a.html").read_text("utf-8")
+    assert "placed by what two eigenfunctions say of it" in text
+    assert ("a class becomes one point" in text) == (classes is not None)
+
+
 def test_every_number_has_definition_direction_range_and_source(tmp_path: Path) -> None:
     import html
 
