@@ -107,4 +107,4 @@ def _open_fonts(files: Sequence[Path], pixels: int) -> list[Any]:
             "pillow", purpose="the image set 'glyphs' is drawn by Pillow and", extra="studies"
         ) from error
     # The basic layout: the other one needs a library that not every machine has, and would place characters otherwise.
-    return [ImageFont.truetype(path, pixels, layout_engine=ImageFont.Layout.BASIC) for path in files]
+    return [ImageFont.truetype(str(path), pixels, layout_engine=ImageFont.Layout.BASIC) for path in files]
