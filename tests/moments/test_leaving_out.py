@@ -81,4 +81,5 @@ def test_every_interval_of_a_sample_with_an_outlier_is_one(seed):
                 continue
             assert low <= high
     # One sample outweighs all others: of a ratio of norms nothing is left when it is corrected for that.
-    assert refused <= {"participation_ratio", "participation_ratio_centered", "target_alignment"}
+    ratios = {"participation_ratio", "participation_ratio_centered", "target_alignment"}
+    assert refused <= {*ratios, "target_alignment_whitened", "collapse_distance"}
