@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import scipy.linalg
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from phiscope.linalg import products as module
@@ -28,6 +28,7 @@ def _laid_out(generator: np.random.Generator, shape: tuple[int, int], layout: st
 
 
 @given(SIDES, SIDES, SIDES, st.sampled_from("CFS"), st.sampled_from("CFS"), st.integers(0, 99))
+@example(7, 40, 1, "S", "C", 0)
 @settings(max_examples=150, deadline=None)
 def test_products_are_sums_over_the_inner_index_however_arrays_lie(m, k, n, first, second, seed):
     generator = np.random.default_rng(seed)

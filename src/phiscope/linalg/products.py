@@ -75,7 +75,8 @@ def row_products(rows: FloatArray) -> FloatArray:
         [[1.0, 1.0], [1.0, 5.0]]
     """
     if rows.size * len(rows) <= SMALL:
-        return np.asarray(rows @ rows.T)
+        # NumPy sums strided rows as a general product, whose two triangles are rounded each on its own.
+        return mirror(np.asarray(rows @ rows.T))
     found = np.empty((len(rows), len(rows)), order="F")
     add_square(found, rows.T, kept=0.0)
     return mirror(found)
