@@ -30,7 +30,7 @@ from phiscope.moments.accumulator import MomentAccumulator
 from phiscope.moments.dealing import GroupDeal
 from phiscope.moments.gathered import Gathered
 from phiscope.moments.moments import Moments, merge, with_all_classes, with_groups
-from phiscope.moments.precision import check_range, eps_of
+from phiscope.moments.precision import check_range
 from phiscope.moments.row_table import (
     PARTS,
     check_shapes,
@@ -134,7 +134,7 @@ class DaskTable:
         n_groups = max(part.n_groups, num_classes or 1)
         shards = tuple(with_groups(shard, n_groups) if shard.classes else shard for shard in found)
         return Gathered(
-            moments=replace(reduce(merge, shards), output_eps=eps_of(self._arrays.get("outputs"))),
+            moments=reduce(merge, shards),
             shards=shards,
             warnings=doubts_about_labels(classes_named(part.whole, part.n_rows)),
             provenance={"source": "dask arrays", "chunks": str(len(self._lengths))},

@@ -97,6 +97,9 @@ and tr(S)^2 / n is nearly all that was measured where next to nothing is left: o
 rest. Of samples that are orthogonal to each other nothing but that rest, or rounding, is left.
 """
 
+ROUNDING = 1e-9
+"""Share of a dimension that rounding may add to it."""
+
 
 def pieces_of(moments: Moments, covariance: PositiveOperator, outputs: Outputs | None) -> Pieces:
     """The parts of every corrected ratio; no eigendecomposition of S."""
@@ -135,10 +138,6 @@ def _target_pieces(moments: Moments, mean: FloatArray) -> dict[str, float]:
         squared = moments.covariance("values").squared_norm()
         return {"cross": _squared(moments.cross_covariance("values")), "target": squared}
     return {}
-
-
-ROUNDING = 1e-9
-"""Share of a dimension that rounding may add to it."""
 
 
 def _squared(matrix: FloatArray) -> float:

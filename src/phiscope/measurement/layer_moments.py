@@ -39,7 +39,7 @@ class Answers:
     """
 
     place: Tensor
-    outputs: Tensor | FloatArray | None
+    outputs: Tensor | None
     targets: Tensor | None
     units: Tensor
 
@@ -104,11 +104,11 @@ class HeadRows:
         """Whether outputs are measured rather than made by a head."""
         return self._spanning is None
 
-    def _outputs(self, rows: Rows, chosen: Tensor) -> Tensor | FloatArray | None:
+    def _outputs(self, rows: Rows, chosen: Tensor) -> Tensor | None:
         if self._spanning is None:
             # As they came: their type says how they were rounded.
             return None if rows.outputs is None else rows.outputs[chosen.to(rows.outputs.device)]
-        return _as_numbers(rows.features, chosen) @ self._spanning[0].T + self._spanning[1]
+        return torch.from_numpy(_as_numbers(rows.features, chosen) @ self._spanning[0].T + self._spanning[1])
 
     def provenance(self) -> dict[str, str]:
         """What is the same for all layers."""
@@ -169,9 +169,7 @@ class LayerMoments:
         self._moments.update(
             features,
             # The head's own spans follow from its weights, as `measure` takes them.
-            outputs=None
-            if answers.outputs is None or self._by_head
-            else answers.outputs[at.numpy() if isinstance(answers.outputs, np.ndarray) else at],
+            outputs=None if answers.outputs is None or self._by_head else answers.outputs[at],
             targets=None if answers.targets is None else answers.targets[at],
             units=answers.units[at],
         )
