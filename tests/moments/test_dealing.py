@@ -25,7 +25,7 @@ LABELS = RNG.integers(0, 3, N)
 # Rows of one group are alike, so that dealing them one by one makes intervals too short.
 FEATURES = RNG.normal(size=(G, P))[GROUPS] * [3, 2, 1, 1, 1] + 0.2 * RNG.normal(size=(N, P)) + LABELS[:, None]
 WEIGHTS = np.where(RNG.uniform(size=N) < 0.1, 0, RNG.uniform(0.5, 2, N))
-READ = ("participation_ratio", "participation_ratio_centered", "nc1", "readout_r2", "effective_dimension")
+READ = ("participation_ratio", "participation_ratio_centered", "nc1_bounded", "readout_r2", "effective_dimension")
 
 
 def everything(measured):
@@ -144,7 +144,7 @@ def test_any_names_give_the_same(groups):
     found = phiscope.diagonalize(FEATURES, targets=LABELS, groups=groups)
     assert found.n_groups == expected.n_groups == len(set(GROUPS))
     if isinstance(groups, da.Array):  # chunks are added up in another order
-        assert found["nc1"] == pytest.approx(expected["nc1"])
+        assert found["nc1_bounded"] == pytest.approx(expected["nc1_bounded"])
     else:
         assert everything(found) == everything(expected)
 
@@ -186,17 +186,21 @@ def test_intervals_are_as_wide_as_groups_and_not_as_rows():
     for name in READ:
         assert grouped.estimate(name).error == pytest.approx(once.estimate(name).error, rel=1e-6)
     alone = phiscope.diagonalize(FEATURES[copies], targets=LABELS[copies])
-    assert alone.estimate("nc1").error < 0.7 * once.estimate("nc1").error
+    assert alone.estimate("nc1_bounded").error < 0.7 * once.estimate("nc1_bounded").error
 
 
 @pytest.mark.parametrize("n_groups", [1, 2, FEWEST_SHARDS - 1])
 def test_few_groups_give_no_interval(n_groups):
     m = phiscope.diagonalize(FEATURES, targets=LABELS, groups=np.arange(N) % n_groups)
-    for ask in (lambda: m.interval("nc1"), lambda: m.interval("rankme"), lambda: m.curve_interval("eigenvalues")):
+    for ask in (
+        lambda: m.interval("nc1_bounded"),
+        lambda: m.interval("rankme"),
+        lambda: m.curve_interval("eigenvalues"),
+    ):
         with pytest.raises(MissingNumberError, match=f"at least 8 groups of rows, and {n_groups} came"):
             ask()
     enough = phiscope.diagonalize(FEATURES, targets=LABELS, groups=np.arange(N) % FEWEST_SHARDS)
-    assert enough.interval("nc1")[0] < enough.interval("nc1")[1]
+    assert enough.interval("nc1_bounded")[0] < enough.interval("nc1_bounded")[1]
 
 
 def test_other_numbers_are_the_same_without_groups():

@@ -20,7 +20,12 @@ def everything_said(features, **options):
     for name in m.to_dict():
         if name in m.estimates:
             m.interval(name)
-    m.held_out_quality(), m.quality_excess(), m.curve_interval("cumulative_quality"), m.interval("cdnv")
+    (
+        m.held_out_quality(),
+        m.quality_excess(),
+        m.curve_interval("cumulative_quality"),
+        m.interval("within_class_variance"),
+    )
     m.eigenfunctions(features[:2])
     return m
 

@@ -98,7 +98,7 @@ def test_another_process_returns_a_measurement(start):
     child.join()
     expected = arrays()
     assert dict(found.numbers) == pytest.approx(dict(expected.numbers), rel=1e-12)
-    assert found.interval("nc1") == pytest.approx(expected.interval("nc1"), rel=1e-9)
+    assert found.interval("nc1_bounded") == pytest.approx(expected.interval("nc1_bounded"), rel=1e-9)
 
 
 def test_control_another_result_is_not_the_same():

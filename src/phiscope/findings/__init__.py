@@ -9,5 +9,7 @@
     collapse.py    neural collapse, for classes and for regression targets
     held_out.py    fitted on one half of the samples, judged on the other
     corrected.py   numbers of the population instead of the sample, from disjoint shards
+    mean_noise.py  how much of what lies between class means is there by chance
+    enough.py      whether so few samples say enough of a number for its interval
     wide.py        what the leading eigenfunctions, the trace and the norm alone can say
 """

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from phiscope.findings.mean_noise import share_of_noise
+from phiscope.metrics.collapse import MANY_CLASSES
 from phiscope.metrics.dimension import most_of
 from phiscope.moments.jackknife import Estimate
 from phiscope.moments.moments import Moments
@@ -53,6 +55,18 @@ ARE_BIASED = "D_LR is biased, low far from collapse and high near it, and the di
 ARE_FEW = "samples are few for"
 """Words of the warning that a correction for finite n is larger than nothing."""
 
+IS_NOISE = "the variance between classes is noise of so few samples"
+"""Words of the warning that class means lie apart by chance."""
+
+BY_NOISE = "apart by noise of so few samples"
+"""Words of the warning that this is so in some directions only."""
+
+LITTLE_NOISE = 0.1
+"""Share of the variance between classes that may be noise before anybody is told: NC1 and CDNV miss as much."""
+
+MUCH_NOISE = 0.25
+"""Share of what NC1 divides by, direction by direction, that may be noise before anybody is told."""
+
 
 def is_of_precision(warning: str) -> bool:
     """Whether a warning says how precise a number is, as most measurements have it, and not that something is wrong.
@@ -61,7 +75,7 @@ def is_of_precision(warning: str) -> bool:
         >>> is_of_precision("397 samples are few for D_LR: ..."), is_of_precision("2 of 10 classes never occur (8, 9)")
         (True, False)
     """
-    return AT_THIS_RATIO in warning or ARE_FEW in warning
+    return any(words in warning for words in (AT_THIS_RATIO, ARE_FEW, IS_NOISE, BY_NOISE))
 
 
 def warn_of_samples(found: Findings, moments: Moments, n_varying: int, rank: int | None) -> None:
@@ -76,7 +90,47 @@ def warn_of_samples(found: Findings, moments: Moments, n_varying: int, rank: int
     # Constant features have no number that n could bias.
     if rank != 0:
         _warn_of_number(found, moments, n_varying, rank)
+        _warn_of_class_means(found, moments)
     _warn_of_empty_classes(found, moments)
+
+
+def _warn_of_class_means(found: Findings, moments: Moments) -> None:
+    """Where class means may lie apart by chance: each misses that of the population, and few samples make it miss far.
+
+    (C - 1) / (n - C) tr S_W / tr S_B, one over the F of an analysis of variance, is the share of tr S_B that is noise.
+    """
+    n, n_classes = moments.weight**2 / moments.squared_weight, int((moments.group_weights > 0).sum())
+    between, within = (found.numbers.get(f"{name}_class_variance", 0.0) for name in ("between", "within"))
+    if n_classes < 2 or between <= 0:
+        return
+    if n_classes == moments.n_samples:
+        found.warnings.append(
+            "every class has one sample, so that nothing varies within classes: collapse numbers say nothing of the "
+            "network"
+        )
+        return
+    share = (n_classes - 1) / max(n - n_classes, 1.0) * within / between
+    if share <= LITTLE_NOISE:
+        _warn_of_weak_directions(found, moments, n, n_classes)
+        return
+    # Where all may be noise nobody knows how many would do.
+    enough = math.ceil(n * share * (1 - LITTLE_NOISE) / ((1 - share) * LITTLE_NOISE)) if share < 0.9 else 0
+    found.warnings.append(
+        f"{min(share, 1.0):.0%} of {IS_NOISE}: NC1 and CDNV are too small by about as much, NC2 and NC3 show chance; "
+        + (f"about {enough} samples would do" if enough else "the class means may be the same")
+    )
+
+
+def _warn_of_weak_directions(found: Findings, moments: Moments, n: float, n_classes: int) -> None:
+    """Class means may lie in fewer than C - 1 directions: NC1 divides by what noise leaves in the others."""
+    if "nc1" not in found.numbers or n_classes > MANY_CLASSES:
+        return
+    share = share_of_noise("nc1", moments, n)
+    if share > MUCH_NOISE:
+        found.warnings.append(
+            f"NC1 rests by {min(share, 1.0):.0%} on directions in which class means lie {BY_NOISE}; "
+            "nc1_bounded does not"
+        )
 
 
 def _warn_of_number(found: Findings, moments: Moments, n_varying: int, rank: int | None) -> None:

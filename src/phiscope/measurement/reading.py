@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from phiscope.errors import InputError, MissingNumberError
+from phiscope.findings.enough import APART, NORMED, why_order_unknown, why_too_few
 from phiscope.findings.held_out import held_out_quality, held_out_without_each, quality_null
 from phiscope.inputs.arrays import as_array, as_count
 from phiscope.linalg.dense import row_lengths
@@ -16,7 +17,6 @@ from phiscope.linalg.products import product
 from phiscope.measurement.bands import CURVES, LEVEL, UNDEFINED, band_of, why_no_interval
 from phiscope.metrics import SCALARS, WORDS, definition_of, readout, why_no_scalar
 from phiscope.metrics.dimension import most_of
-from phiscope.metrics.tables import SAMPLES_A_DIMENSION, SAMPLES_A_NORM, SAMPLES_NEEDED
 from phiscope.moments.jackknife import (
     NO_INTERVAL,
     Estimate,
@@ -25,16 +25,8 @@ from phiscope.moments.jackknife import (
     jackknife,
     jackknife_of_sizes,
 )
-from phiscope.spectrum.clusters import relative_sampling_error
 from phiscope.spectrum.spectrum import Spectrum
 from phiscope.typing import FloatArray
-
-APART = 2.0
-"""Standard errors by which an order or a sign has to be known: within them a number that rests on it has a kink, and
-intervals of nominal 95 % were found to hold the truth in 88 to 91 % of samples."""
-
-NORMED = ("target_alignment_whitened", "collapse_distance")
-"""Numbers that divide by the norm of the covariance and are not corrected part by part."""
 
 DIVIDE_ALIKE = {
     **dict.fromkeys(NORMED, "target_alignment"),
@@ -119,8 +111,7 @@ class Reading:
         if self.resampling is None or not self.resampling.enough:
             raise MissingNumberError(f"the interval of {plain}", self._why_no_interval())
         self._check_norm(f"the interval of {plain}", DIVIDE_ALIKE.get(plain, plain))
-        self._check_order(plain)
-        self._check_enough(plain)
+        self._check_enough(plain, self.resampling)
         if plain == "readout_r2_held_out":
             without = held_out_without_each(self.resampling.shards)
         else:
@@ -139,34 +130,13 @@ class Reading:
             # What says nothing of the population corrected part by part says nothing as a whole either.
             raise MissingNumberError(what, reason)
 
-    def _check_enough(self, name: str) -> None:
+    def _check_enough(self, name: str, resampling: Resampling[Any]) -> None:
         """Refuse the interval of a number that few samples say too little about, with how many would do."""
-        ratio, reason = SAMPLES_NEEDED.get(name, (0, ""))
-        # Of a cut spectrum those behind the cut count, too: all of them are known where there are shards.
-        kept = len(self.centered.known_eigenvalues)
-        # Where the samples themselves are the limit, more of them may show as many directions as there are features.
-        enough = ratio * (kept if kept < self.n_samples - 1 else self.n_features)
-        if name in NORMED:
-            dimension = self.numbers.get("participation_ratio_centered_corrected", 0.0)
-            enough = math.ceil(SAMPLES_A_NORM * min(dimension, self.n_features))
-            reason = "so few samples make the norm of the covariance, which is divided by, far too large"
-        if name.startswith("effective_dimension"):
-            enough = math.ceil(SAMPLES_A_DIMENSION * self[name])
-            reason = "the spectrum of so few samples falls off faster than that of many"
-        if self.independent_samples < enough:
-            raise MissingNumberError(f"the interval of {name}", f"{reason}; {enough} samples would do")
-
-    def _check_order(self, name: str) -> None:
-        """Refuse the interval of a number that rests on which eigenvalue is the largest, where that is not known."""
-        if name not in ("stable_rank", "stable_rank_centered"):
-            return
-        values = (self.centered if name.endswith("centered") else self.raw).known_eigenvalues
-        gap = 1 - float(values[1] / values[0]) if len(values) > 1 else 1.0
-        reach = APART * relative_sampling_error(self.independent_samples)
-        if gap <= reach:
-            enough = math.ceil(self.independent_samples * (reach / max(gap, 1e-3)) ** 2)
-            reason = f"the two largest eigenvalues are within {APART:g} sampling errors of each other; {enough} samples"
-            raise MissingNumberError(f"the interval of {name}", f"{reason} would do if they stay as far apart")
+        n = self.independent_samples
+        order = why_order_unknown(name, self.centered if name.endswith("centered") else self.raw, n)
+        reason = order or why_too_few(name, self.numbers, self.centered, resampling.whole, n)
+        if reason is not None:
+            raise MissingNumberError(f"the interval of {name}", reason)
 
     def _angles(self, resampling: Resampling[Any]) -> Estimate | None:
         """The mean angle of class means, pair by pair; None for many classes, as kinks of single pairs average out."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -16,7 +16,7 @@ from scipy.special import stdtrit
 
 from phiscope.errors import InputError
 from phiscope.moments.leaving_out import leave_one_out
-from phiscope.moments.moments import Moments
+from phiscope.moments.moments import Moments, merge
 from phiscope.moments.shards import FEWEST_SHARDS
 from phiscope.typing import FloatArray
 
@@ -261,6 +261,11 @@ class Resampling(Generic[Result]):
         return np.asarray(weights / weights.sum())
 
     @cached_property
+    def whole(self) -> Moments:
+        """Moments of all shards together."""
+        return reduce(merge, self.shards)
+
+    @cached_property
     def without_each(self) -> list[Result]:
         """The measurement without each shard; costs as much as G measurements without their pass."""
-        return [self.measure(part) for part in leave_one_out(self.shards)]
+        return [self.measure(part) for part in leave_one_out(self.shards, self.whole)]

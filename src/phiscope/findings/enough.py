@@ -1,0 +1,111 @@
+"""Whether so few samples say enough of a number for its interval, and how many would."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from phiscope.findings.mean_noise import share_of_noise
+from phiscope.metrics.tables import SAMPLES_A_DIMENSION, SAMPLES_A_NORM, SAMPLES_A_TARGET, SAMPLES_NEEDED
+from phiscope.moments.moments import Moments
+from phiscope.spectrum.clusters import relative_sampling_error
+from phiscope.spectrum.spans import target_spans
+from phiscope.spectrum.spectrum import Spectrum
+
+APART = 2.0
+"""Standard errors by which an order or a sign has to be known: within them a number that rests on it has a kink, and
+intervals of nominal 95 % were found to hold the truth in 88 to 91 % of samples."""
+
+NORMED = ("target_alignment_whitened", "collapse_distance")
+"""Numbers that divide by the norm of the covariance and are not corrected part by part."""
+
+PROJECTED = (
+    *(*NORMED, "readout_r2", "readout_r2_held_out", "discriminant_information", "nc1_bounded"),
+    *("within_class_variance", "between_class_variance"),
+)
+"""Numbers that project on the span of the targets, or targets on that of the features."""
+
+NOISE = {"nc1": 0.1, "cdnv": 0.2, "nc2_equinorm": 0.2, "nc3": 0.5}
+"""How much of the squared distances of class means that a number reads may be noise, where it has an interval. With
+twice as much 82 to 91 % of intervals held the truth, with all of it 35 to 89 %: benchmarks/coverage.py --signal."""
+
+NOTHING_LEFT = 0.9
+"""A share of noise from which on nothing else may be there: it is an estimate itself."""
+
+
+def why_order_unknown(name: str, spectrum: Spectrum, n: float) -> str | None:
+    """Why the sample does not say which eigenvalue is the largest, for a number that rests on it.
+
+    Args:
+        name: of the number.
+        spectrum: that it reads.
+        n: independent samples.
+    """
+    if not name.startswith("stable_rank"):
+        return None
+    values = spectrum.known_eigenvalues
+    gap = 1 - float(values[1] / values[0]) if len(values) > 1 else 1.0
+    reach = APART * relative_sampling_error(n)
+    if gap > reach:
+        return None
+    enough = math.ceil(n * (reach / max(gap, 1e-3)) ** 2)
+    return (
+        f"the two largest eigenvalues are within {APART:g} sampling errors of each other; {enough} samples would do if "
+        "they stay as far apart"
+    )
+
+
+def why_too_few(name: str, numbers: Mapping[str, float], centered: Spectrum, moments: Moments, n: float) -> str | None:
+    """Why so few samples say too little about a number, and how many would do; None where they are enough.
+
+    Args:
+        name: of the number.
+        numbers: all that were measured, by name.
+        centered: the centered spectrum.
+        moments: of all samples.
+        n: independent samples.
+    """
+    p = moments.n_features
+    ratio, reason = SAMPLES_NEEDED.get(name, (0, ""))
+    # Of a cut spectrum those behind the cut count, too: all of them are known where there are shards.
+    kept = len(centered.known_eigenvalues)
+    # Where the samples themselves are the limit, more of them may show as many directions as there are features.
+    enough = ratio * (kept if kept < moments.n_samples - 1 else p)
+    if name in NORMED:
+        dimension = numbers.get("participation_ratio_centered_corrected", 0.0)
+        enough = math.ceil(SAMPLES_A_NORM * min(dimension, p))
+        reason = "so few samples make the norm of the covariance, which is divided by, far too large"
+    if name.startswith("effective_dimension"):
+        enough = math.ceil(SAMPLES_A_DIMENSION * numbers[name])
+        reason = "the spectrum of so few samples falls off faster than that of many"
+    if name in PROJECTED:
+        spans = target_spans(moments)
+        rank = 0 if spans is None else spans.centered.rank
+        if SAMPLES_A_TARGET * rank > enough:
+            enough = SAMPLES_A_TARGET * rank
+            reason = f"targets of rank {rank} are too many for {n:.0f} samples to tell what goes with them from chance"
+    if n < enough:
+        return f"{reason}; {enough} samples would do"
+    return _why_means_unknown(name, moments, n)
+
+
+def _why_means_unknown(name: str, moments: Moments, n: float) -> str | None:
+    """Why the sample says too little of how far class means are apart, for a number that divides by that."""
+    most = NOISE.get(name)
+    if most is None or not moments.classes:
+        return None
+    share = share_of_noise(name, moments, n)
+    if share <= most:
+        return None
+    if math.isinf(share):
+        return "a class of one sample says nothing of how far its mean may be off; each class needs several"
+    if share >= NOTHING_LEFT:
+        return (
+            "class means lie no farther apart than noise of so few samples puts them, and may be the same in the "
+            "population"
+        )
+    enough = math.ceil(n * share * (1 - most) / ((1 - share) * most))
+    return (
+        f"{share:.0%} of the squared distances of class means that it reads are noise of so few samples; about "
+        f"{enough} samples would do"
+    )

@@ -1,0 +1,107 @@
+"""Intervals are refused where so few samples say too little, with how many would do; given where they say enough."""
+
+import re
+
+import numpy as np
+import pytest
+
+import phiscope
+from phiscope.errors import MissingNumberError
+from phiscope.findings.enough import NOISE
+
+OF_MEANS = tuple(NOISE)
+OF_MANY_TARGETS = ("target_alignment_whitened", "collapse_distance", "readout_r2")
+
+
+def classes(n, signal, *, seed=0, p=24, n_classes=4):
+    """Classes of equal noise about the same centers whatever the seed of the noise, measured with a head."""
+    fixed, labels = np.random.default_rng(0), np.arange(n) % n_classes
+    centers, head = signal * fixed.normal(size=(n_classes, p)), fixed.normal(size=(n_classes, p))
+    features = centers[labels] + np.random.default_rng(seed).normal(size=(n, p))
+    return phiscope.diagonalize(features, head=(head, None), targets=labels)
+
+
+@pytest.mark.parametrize("name", OF_MEANS)
+def test_class_means_that_are_mostly_noise_leave_no_interval(name):
+    """Of n = 480 and centers a tenth of the noise apart, 63 to 67 % of intervals of NC1 and CDNV held the truth."""
+    with pytest.raises(MissingNumberError, match="are noise of so few samples") as said:
+        classes(480, 0.1).interval(name)
+    enough = int(re.search(r"about (\d+) samples would do", str(said.value)).group(1))
+    assert 480 < enough < 40_000
+    low, high = classes(2 * enough, 0.1).interval(name)
+    assert low < high
+
+
+@pytest.mark.parametrize("name", OF_MEANS)
+def test_classes_that_are_the_same_have_none_at_any_n(name):
+    """NC1 of such classes is n times something, and intervals of it held nothing."""
+    for n in (240, 2400):
+        with pytest.raises(MissingNumberError, match=r"may be the same in the population|are noise of so few samples"):
+            classes(n, 0.001).interval(name)
+
+
+@pytest.mark.parametrize("name", OF_MEANS)
+def test_classes_that_stand_apart_have_intervals_that_hold_the_truth(name):
+    truth, held = classes(200_000, 1.0)[name], 0
+    for seed in range(1, 13):
+        low, high = classes(480, 1.0, seed=seed).interval(name)
+        held += low <= truth <= high
+    assert held >= 9
+
+
+@pytest.mark.parametrize("name", OF_MANY_TARGETS)
+@pytest.mark.parametrize("n_targets", [80, 178, 220])
+def test_nearly_as_many_targets_as_samples_leave_no_interval(name, n_targets):
+    """0 to 72 % of the intervals of whitened alignment held the truth with such targets."""
+    rng = np.random.default_rng(1)
+    features = rng.normal(size=(180, 8))
+    few, many = (phiscope.diagonalize(features, targets=rng.normal(size=(180, c))) for c in (2, n_targets))
+    assert few.interval(name)[0] < few.interval(name)[1]
+    with pytest.raises(MissingNumberError, match=r"targets of rank \d+ are too many for 180 samples"):
+        many.interval(name)
+
+
+def test_nearly_as_many_classes_as_samples_are_such_targets():
+    rng = np.random.default_rng(2)
+    m = phiscope.diagonalize(rng.normal(size=(100, 5)), targets=np.arange(100) % 50)
+    for name in ("within_class_variance", "between_class_variance", "nc1_bounded", "discriminant_information"):
+        with pytest.raises(MissingNumberError, match="targets of rank 49 are too many for 100 samples"):
+            m.interval(name)
+
+
+def test_repeated_targets_are_one():
+    """Their rank counts, not their number."""
+    rng = np.random.default_rng(3)
+    target = rng.normal(size=(90, 1))
+    m = phiscope.diagonalize(rng.normal(size=(90, 4)), targets=np.repeat(target, 80, axis=1))
+    assert m.interval("target_alignment_whitened")[0] < m.interval("target_alignment_whitened")[1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (np.arange(60), "every class has one sample, so that nothing varies within classes"),
+        (np.arange(60) % 3, "the variance between classes is noise of so few samples: NC1 and CDNV"),
+    ],
+)
+def test_numbers_of_chance_come_with_a_warning(labels, said):
+    """One sample a class gave NC1 = 0, which looks like collapse, and nobody was told."""
+    m = phiscope.diagonalize(np.random.default_rng(4).normal(size=(60, 6)), targets=labels)
+    assert any(said in warning for warning in m.warnings)
+    apart = np.random.default_rng(4).normal(size=(60, 6)) + 9 * np.eye(6)[np.arange(60) % 3]
+    assert not any("class" in warning for warning in phiscope.diagonalize(apart, targets=np.arange(60) % 3).warnings)
+
+
+def test_classes_on_a_line_leave_nc1_to_chance():
+    """Three classes on a line have one direction; in the second one NC1 divides by noise, which grows with n."""
+    rng, labels = np.random.default_rng(5), np.arange(600) % 3
+    x = rng.normal(size=(600, 6))
+    line, plane = (phiscope.diagonalize(x + 3 * np.eye(6)[:3][labels] @ turn, targets=labels) for turn in TURNS)
+    assert any("NC1 rests by" in warning for warning in line.warnings)
+    assert not any("NC1" in warning for warning in plane.warnings)
+    assert line["nc1"] > 20 * plane["nc1"]
+    assert line["nc1_bounded"] < 2 * plane["nc1_bounded"] + 0.5
+
+
+TURNS = (np.outer([0, 1, 2, 0, 0, 0], np.eye(6)[0]), np.eye(6))
+"""Of the first three unit vectors: onto a line, and themselves."""
