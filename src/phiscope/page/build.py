@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from phiscope.errors import EmptyDataError, MissingDependencyError
+from phiscope.errors import EmptyDataError, InputError, MissingDependencyError
 from phiscope.figures import Section, history_sections
 from phiscope.figures.contrast import Contrast, contrast_of
 from phiscope.figures.history import TRAINING, scalar_order
@@ -77,6 +77,7 @@ def report(runs: RunLike | Sequence[RunLike], output: str | os.PathLike[str]) ->
 
     Raises:
         EmptyDataError: no run was given.
+        InputError: output is a folder, or below a file.
         RunFormatError: a run cannot be read.
         MissingDependencyError: plotly, jinja2 or Pillow is not installed.
 
@@ -308,8 +309,8 @@ def _card(index: int, label: str, run: Run, shared: Sequence[tuple[str, str]]) -
         "going": run.status == UNFINISHED,
         "facts": [fact for fact in words.facts(run) if fact not in shared],
         "results": words.results_words(run),
-        "lowness": words.number_words(measurement.numbers.get("dynamical_low_rank_centered")) if measurement else "–",
-        "reference": words.reference_words(measured[0].measurement(), measurement) if measurement else ("–", "–"),
+        "lowness": words.lowness_value(measurement) if measurement is not None else "",
+        "reference": words.reference_words(measured[0].measurement(), measurement) if measurement is not None else None,
         "unusual": unusual,
         "usual": usual,
         "evidence": evidence if evidence is not None and evidence.output_rank else None,
@@ -363,6 +364,11 @@ def packed_plotly() -> str:
 
 def _write(text: str, output: Path) -> Path:
     """Replace the file in one step, so that a reader or a kill never meets half a page."""
+    if output.is_dir():
+        raise InputError(f"{output} is a folder; expected the file to write, such as {output / 'report.html'}")
+    above = next((one for one in output.parents if one.exists()), output.parent)
+    if not above.is_dir():
+        raise InputError(f"{output} cannot be written: {above} is a file, and a folder has to be there")
     output.parent.mkdir(parents=True, exist_ok=True)
     handle, unfinished = tempfile.mkstemp(dir=output.parent, suffix=".html.part")
     try:
