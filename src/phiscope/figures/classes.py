@@ -208,12 +208,13 @@ def span_map(measurement: Measurement, *, centered: bool = False) -> HeatMap | N
     spectrum = spectrum_of(measurement, centered=centered)
     shown = columns_shown(measurement, centered=centered)
     rows = {"target Q*ₖ": spectrum.quality, "output Q̂ₖ": spectrum.utilization}
+    held = " and ".join(label.partition(" ")[0] for label, values in rows.items() if values is not None)
     present = {label: values for label, values in rows.items() if values is not None}
     if not present or not shown:
         return None
     clusters, goes_on = _clusters_shown(measurement, shown, centered)
     return HeatMap(
-        title="How much target and output each eigenfunction holds",
+        title=f"How much {held} each eigenfunction holds",
         row_title="",
         column_title="eigenfunction k",
         row_labels=tuple(present),

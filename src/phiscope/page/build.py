@@ -32,7 +32,7 @@ from phiscope.page.tracks import PANELS
 from phiscope.page.tried import tried_cards
 from phiscope.page.updates import history_key
 from phiscope.page.verdicts import happened, told_apart
-from phiscope.runs import Run, open_run
+from phiscope.runs import Record, Run, open_run
 from phiscope.runs.reading import UNFINISHED
 
 if TYPE_CHECKING:
@@ -320,10 +320,17 @@ def _card(index: int, label: str, run: Run, shared: Sequence[tuple[str, str]]) -
         "split": last.splits[0] if last is not None else "",
         "moment": words.moment_words(last) if last is not None else "",
         "others": [(split, last.regime(split)) for split in last.splits[1:]] if last is not None else [],
-        "regression": run.header.get("task") == "regression",
+        "regression": _has_no_classes(run, last),
         "header": run.header,
         "path": run.path.name,
     }
+
+
+def _has_no_classes(run: Run, last: Record | None) -> bool:
+    """Whether the page has no classes to speak of: values as targets, or none."""
+    if last is None:
+        return bool(run.header.get("task") == "regression")
+    return all(not last.measurement(split).n_classes for split in last.splits)
 
 
 def _section(section: Section, values: Mapping[str, LastValues]) -> dict[str, Any]:
