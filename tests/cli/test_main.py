@@ -420,3 +420,71 @@ def test_replay_refuses_in_one_sentence(tmp_path, capsys, checkpoints):
     assert "cannot be imported" in refused(capsys, "replay", "nowhere:net", checkpoints, *REPLAY, run)
     assert "MODEL is named module:function" in refused(capsys, "replay", "saved_trainings", checkpoints, *REPLAY, run)
     assert "--data" in refused(capsys, "replay", "saved_trainings:made_net", checkpoints, "--out", run)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "digits-cnn", "--epochs", "-1"), "--epochs: -1 came, expected a whole number from 1 up"),
+        (("run", "digits-cnn", "--epochs", "x"), "--epochs: x came, expected a whole number from 1 up"),
+        (("run", "digits-cnn", "--seed", "-3"), "--seed: -3 came, expected a whole number from 0 up"),
+        (("measure", "--features", "f.npy", "--k", "0"), "--k: 0 came, expected a whole number from 1 up"),
+        (
+            ("measure", "--features", "f.npy", "--rank-tolerance", "a b"),
+            "--rank-tolerance: a b came, expected a number above",
+        ),
+        (("figure", "run", "spectrum", "--epoch", "x"), "--epoch: x came, expected a number"),
+        (("view", "runs", "--port", "0"), "--port: 0 came, expected a whole number from 1 up"),
+        (
+            ("replay", "a:b", "c.pt", "--data", "d:e", "--out", "o", "--jobs", "1.5"),
+            "--jobs: 1.5 came, expected a whole",
+        ),
+        (("reproduce", "--seeds", "0"), "--seeds: 0 came, expected a whole number from 1 up"),
+    ],
+)
+def test_a_number_that_is_none_is_refused_without_the_parsers_words(capsys, arguments, said):
+    err = refused(capsys, *arguments)
+    assert said in err
+    assert not any(word in err for word in ("Int", "Float", "class", "restriction", "literal", "convert"))
+
+
+def test_a_page_that_cannot_be_where_it_is_asked_for(capsys, tmp_path):
+    """It named a file of its own, that nobody had heard of."""
+    run, page = str(written_run(tmp_path / "run", "mine")), tmp_path / "file"
+    page.write_text("here")
+    assert f"{tmp_path} is a folder; expected the file to write" in refused(capsys, "report", run, "-o", str(tmp_path))
+    below = refused(capsys, "report", run, "-o", str(page / "deep" / "page.html"))
+    assert f"cannot be written: {page} is a file" in below
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "run"]
+
+
+def test_where_there_is_no_run_it_is_said_what_is_there(capsys, tmp_path):
+    run = written_run(tmp_path / "runs" / "mine", "mine")
+    (tmp_path / "file").write_text("here")
+    (tmp_path / "empty").mkdir()
+    for command in (("report",), ("figure",)):
+        more = ("spectrum",) if command == ("figure",) else ()
+        assert "it is no folder" in refused(capsys, *command, str(tmp_path / "file"), *more)
+        assert refused(capsys, *command, str(tmp_path / "empty"), *more).endswith("it has no header.json\n")
+        assert f"a run that is in it: {run}" in refused(capsys, *command, str(tmp_path / "runs"), *more)
+
+
+def test_what_is_left_out_of_a_damaged_run_is_said_beside_its_picture(capsys, tmp_path):
+    """An earlier record was drawn in silence; where none can be read, nothing had been measured."""
+    pytest.importorskip("matplotlib")
+    run = written_run(tmp_path / "run", "mine")
+    files = sorted((tmp_path / "run" / "records").iterdir())
+    for path in files:
+        if path.name.startswith("000001"):
+            path.write_bytes(b"garbage")
+    picture = str(tmp_path / "figure.pdf")
+    for arguments in (
+        ("figure", str(run), "spectrum", "-o", picture),
+        ("report", str(run), "-o", str(tmp_path / "p.html")),
+    ):
+        assert run_command(arguments) == 0
+        assert "is left out" in capsys.readouterr().err
+    files[0].write_bytes(b"garbage")
+    err = refused(capsys, "figure", str(run), "spectrum", "-o", picture)
+    assert "nothing was measured in the run" in err
+    assert "or it cannot be read: record 0 is left out" in err

@@ -77,7 +77,7 @@ def test_compare_shows_a_dash_for_what_a_run_has_not(capsys, tmp_path):
     assert run_command(["compare", str(a), str(tmp_path / "b")]) == 0
     text = capsys.readouterr().out
     blocks = {block.split()[0]: block for block in text.split("\n\n")}
-    assert list(blocks) == ["recorded", "train", "test", "probe", "The", "Difference:"]
+    assert list(blocks) == ["recorded", "train", "test", "probe", "The"]
     assert "The runs share no split" in text
     rows = {line.split()[0]: line.split()[1:] for line in blocks["recorded"].splitlines()[2:]}
     assert rows["loss"] == ["-", "nan"]

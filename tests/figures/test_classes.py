@@ -101,3 +101,44 @@ def test_stored_values_turn_as_the_functions_do_and_a_cut_cluster_stays() -> Non
     np.testing.assert_array_equal(cut, plain[:, :4])
     with pytest.raises(ShapeError, match=r"\(g, k\)"):
         turned_values(rotated, plain[:, 0])
+
+
+def _of_strengths(strengths: list[float], targets: np.ndarray, **settings: object) -> phiscope.Measurement:
+    """Features whose centered eigenvalues are these, times a number."""
+    x = np.random.default_rng(0).normal(size=(len(targets), len(strengths)))
+    axes = np.linalg.qr(x - x.mean(axis=0))[0]
+    return phiscope.diagonalize(axes * np.sqrt(strengths), targets=targets, **settings)
+
+
+APART = [2.0**-place for place in range(20)]
+"""Strengths of which no two are nearly equal."""
+
+TWO_CLASSES, TWO_VALUES = np.arange(4000) % 2, np.random.default_rng(1).normal(size=(4000, 2))
+
+
+@pytest.mark.parametrize(("targets", "draw", "columns"), [(TWO_CLASSES, class_map, 8), (TWO_VALUES, span_map, 12)])
+def test_a_cluster_that_goes_on_behind_the_map_is_no_whole(targets, draw, columns) -> None:
+    """Clusters were looked for among the columns shown alone: the part of one was called safe as a whole, and a last
+    column that is nearly equal to the next was in none."""
+
+    def shown(start: int, stop: int, **settings: object):
+        strengths = [*APART[: start + 1], *[APART[start]] * (stop - start - 1), *APART[start + 1 :]][:20]
+        heat = draw(_of_strengths(strengths, targets, **settings), centered=True)
+        assert len(heat.values[0]) == columns
+        return heat.clusters, heat.goes_on
+
+    assert shown(2, 5) == (((2, 5),), False)
+    assert shown(columns - 3, columns) == (((columns - 3, columns),), False)
+    assert shown(columns - 3, columns + 2) == (((columns - 3, columns),), True)
+    assert shown(columns - 1, columns + 2) == (((columns - 1, columns),), True)
+    assert shown(columns, columns + 2) == ((), False)
+    # What follows a cut is known where the whole spectrum was computed.
+    assert shown(columns - 3, columns, k=columns) == (((columns - 3, columns),), False)
+    assert shown(columns - 3, columns + 2, k=columns) == (((columns - 3, columns),), True)
+
+
+def test_of_leading_eigenfunctions_nobody_knows_where_the_last_cluster_ends() -> None:
+    m = phiscope.diagonalize(np.random.default_rng(0).normal(size=(60, 2200)), targets=np.arange(60) % 2, k=5)
+    heat = class_map(m, centered=True)
+    assert heat is not None
+    assert (heat.clusters, heat.goes_on) == (((0, 5),), True)

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
+import phiscope
 from browsing import NEEDS_BROWSER, Watched, started_browser
 from phiscope.figures.contrast import contrast_of
 from phiscope.page import report
@@ -75,3 +77,14 @@ class TestInTheBrowser:
         assert visit.faults == []
         assert visit.page.evaluate("window.broken") is None
         visit.close()
+
+
+def test_a_difference_is_explained_only_where_one_is_shown(tmp_path):
+    """Of runs without a split in common no number was compared, and the note spoke of the difference."""
+    from phiscope.figures.contrast import NOTE_SAMPLES
+
+    m = phiscope.diagonalize(np.random.default_rng(0).normal(size=(40, 5)))
+    runs = [phiscope.write_run(tmp_path / name, [(0, {name: m})]) for name in ("one", "other")]
+    assert [note.partition(" (")[0] for note in contrast_of(runs).notes] == ["The runs share no split"]
+    same = [phiscope.write_run(tmp_path / f"{name} same", [(0, {"train": m})]) for name in ("one", "other")]
+    assert contrast_of(same).notes == (NOTE_SAMPLES,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,3 +72,54 @@ def test_nothing_is_thinned_out_around_the_mark() -> None:
     kept = set(drawn_indices(2048, (Mark(at=1000, label="1000 classes"),)).tolist())
     assert {998, 999, 1000, 1001} <= kept
     assert not {898, 899, 900, 901} <= kept
+
+
+def _still(**other: object) -> phiscope.Measurement:
+    rng = np.random.default_rng(1)
+    known = {
+        "features": rng.normal(size=(60, 5)),
+        "head": (rng.normal(size=(3, 5)), None),
+        "targets": np.arange(60) % 3,
+    }
+    return phiscope.diagonalize(**(known | other))
+
+
+MADE_WITHOUT = "Not measured: this record was made without {}."
+ARE = "Not measured: the {} are {} on these samples."
+SHIFTED = (
+    "Not measured: the outputs differ from one another by constants only, and classes do not see a shift that all "
+    "share."
+)
+
+
+@pytest.mark.parametrize(
+    ("changed", "centered", "notes"),
+    [
+        ({}, True, ("", "", "")),
+        ({"targets": None}, True, ("", MADE_WITHOUT.format("targets"), "")),
+        ({"head": None}, True, ("", "", MADE_WITHOUT.format("outputs"))),
+        ({"targets": np.zeros(60, int)}, True, ("", ARE.format("targets", "constant"), "")),
+        ({"targets": np.zeros(60, int)}, False, ("", "", "")),
+        ({"targets": np.ones((60, 3))}, True, ("", ARE.format("targets", "constant"), "")),
+        ({"targets": np.zeros((60, 3))}, False, ("", ARE.format("targets", "zero"), "")),
+        ({"head": None, "outputs": np.ones((60, 3))}, True, ("", "", ARE.format("outputs", "constant"))),
+        ({"head": (np.ones((3, 5)), None)}, True, ("", "", SHIFTED)),
+        ({"head": (np.zeros((3, 5)), None)}, False, ("", "", ARE.format("outputs", "zero"))),
+        ({"features": np.ones((60, 5))}, True, (ARE.format("features", "constant"),) * 3),
+        ({"features": np.zeros((60, 5))}, False, (ARE.format("features", "zero"),) * 3),
+    ],
+)
+def test_an_empty_panel_says_what_is_true_of_it(changed: dict, centered: bool, notes: tuple[str, ...]) -> None:
+    """Of constant targets, outputs or features it said that the record had been made without targets or outputs."""
+    assert tuple(panel.note for panel in operator_figure(_still(**changed), centered=centered).panels) == notes
+
+
+def test_classes_that_never_occur_move_no_mark() -> None:
+    """Minimal features of two classes end at one, however many names a dataset has."""
+    rng = np.random.default_rng(0)
+    features, head = rng.normal(size=(60, 5)), (rng.normal(size=(4, 5)), None)
+    two = phiscope.diagonalize(features, head=head, targets=np.arange(60) % 2, num_classes=4)
+    assert [(m.at, m.label) for m in operator_figure(two, centered=True).panels[0].marks] == [(1, "2 of 4 classes − 1")]
+    assert [(m.at, m.label) for m in operator_figure(two).panels[0].marks] == [(2, "2 of 4 classes")]
+    one = phiscope.diagonalize(features, head=head, targets=np.zeros(60, int), num_classes=4)
+    assert [m.label for m in operator_figure(one, centered=True).panels[0].marks] == ["output rank 3"]

@@ -112,3 +112,43 @@ def test_weights_and_groups_are_said(m):
     # Weights that are all alike weigh nothing, and neither do none.
     for plain in (phiscope.diagonalize(x, weights=np.full(600, 2.0)), grouped, m):
         assert "weighted" not in plain.methods_text()
+
+
+def _sentences(measurement):
+    return measurement.methods_text().partition("\n\n")[0]
+
+
+def test_the_place_that_was_measured_is_named_and_no_head_where_there_is_none():
+    """A layer's features were called the input of "the head", which nobody had, and whose name was left empty."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 7), nn.ReLU(), nn.Linear(7, 3))
+    x, y = torch.randn(60, 6), torch.arange(60) % 3
+    layers = phiscope.measure_layers(net, (x, y))
+    kernel = phiscope.diagonalize_kernel((x @ x.T).numpy(), targets=y.numpy())
+    places = {
+        "the features 1 (ReLU), output, of a Sequential on": phiscope.measure(net, (x, y), features="1"),
+        "the features output (Sequential), output, of a Sequential on": phiscope.measure(
+            net, (x, y), features="output"
+        ),
+        "the features 3 (ReLU), output, of a Sequential with a matrix (W, b) as its head on": phiscope.measure(
+            net, (x, y), features="3", head=(torch.randn(3, 7), torch.zeros(3))
+        ),
+        f"the features {layers['1'].provenance['layer']}, of a Sequential on": layers["1"],
+        "the feature map of a kernel matrix on": kernel,
+        "features given as arrays on": phiscope.diagonalize(x, targets=y),
+    }
+    for place, measurement in places.items():
+        said = _sentences(measurement)
+        assert f"We diagonalized {place} n = 60 samples" in said
+        assert "  " not in said
+
+
+def test_arrays_are_arrays_however_they_are_read_and_a_cut_spectrum_is_said_to_be_one():
+    rng = np.random.default_rng(0)
+    wide = phiscope.diagonalize(rng.normal(size=(50, 2200)), targets=np.arange(50) % 3, k=4)
+    narrow = phiscope.diagonalize(rng.normal(size=(50, 9)), k=4)
+    for measurement in (wide, narrow):
+        assert "We diagonalized features given as arrays on" in _sentences(measurement)
+        assert "of the spectrum only the 4 leading eigenfunctions are given" in _sentences(measurement).lower()
+    assert f"found by {wide.provenance['solver']}" in _sentences(wide)
+    assert "leading" not in _sentences(phiscope.diagonalize(rng.normal(size=(50, 9))))

@@ -7,11 +7,14 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import phiscope
 from phiscope.errors import EmptyDataError, MissingDependencyError, RunFormatError
 from phiscope.metrics import definition_of
 from phiscope.page import report
+from phiscope.page.build import page_text
 from phiscope.page.payload import page_data
 from phiscope.runs import RunWriter, open_run
 from synthetic_runs import Recipe, write_run
@@ -145,3 +148,15 @@ def test_an_existing_page_is_replaced_whole(tmp_path: Path) -> None:
     assert report([str(run.path)], str(page)) == page
     assert page.read_text("utf-8").startswith("<!DOCTYPE html>")
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["a.html"]
+
+
+@pytest.mark.parametrize(("targets", "classes"), [("classes", True), ("values", False), ("none", False)])
+def test_a_page_speaks_of_classes_where_there_are_some(targets: str, classes: bool, tmp_path: Path) -> None:
+    """Of a run without targets it asked which class lives on which eigenfunction, and explained cells of classes."""
+    rng = np.random.default_rng(0)
+    given = {"classes": np.arange(60) % 3, "values": rng.normal(size=(60, 3)), "none": None}[targets]
+    m = phiscope.diagonalize(rng.normal(size=(60, 5)), head=(rng.normal(size=(3, 5)), None), targets=given)
+    text = page_text({"run": phiscope.write_run(tmp_path / "run", [(0, m)])})
+    for said in ("Which class lives on which eigenfunction", "within each class. An", "colored by its class"):
+        assert (said in text) == classes
+    assert ("How much of each leading eigenfunction lies in the span" in text) == (not classes)

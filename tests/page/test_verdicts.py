@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+import phiscope
 from phiscope.findings.findings import Findings, is_of_precision, warn_of_bias
 from phiscope.page.build import page_text
 from phiscope.page.verdicts import happened, lowness_words, since_words, told_apart
@@ -73,7 +76,7 @@ def test_runs_of_which_little_is_known(tmp_path: Path) -> None:
     assert happened(nothing, served=True).meaning.endswith("as soon as it has.")
     silent = happened(write_run(tmp_path / "silent", Recipe(epochs=(0, 1), outputs=False, **SMALL)))
     assert (silent.regime, silent.title, silent.since, silent.lowness) == (None, "Regime cannot be told", "", "")
-    assert silent.meaning.endswith("recorded no usable outputs.")
+    assert silent.meaning.endswith("outputs, and neither outputs nor a head were given.")
     many = happened(write_run(tmp_path / "many", Recipe(epochs=(0, 1), classes=9, **SMALL)))
     assert many.meaning.startswith("Output rank r = 8 is more than half of p' = 10 (units that vary, at most n - 1)")
     # One clause; the rest of the rule is shown in its own section.
@@ -102,3 +105,27 @@ def test_words_of_precision_are_those_that_are_said() -> None:
     warn_of_bias(found, 40, 8, ("participation_ratio",))
     (said,) = found.warnings
     assert told_apart([said, "x"]) == (("x",), (said,))
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"head": None}, "neither outputs nor a head were given"),
+        ({"head": None, "outputs": np.ones((60, 3))}, "the outputs are constant on these samples"),
+        ({"features": np.ones((60, 5))}, "the features are constant on these samples, so their covariance is zero"),
+        ({"head": (np.ones((3, 5)), None)}, "the outputs differ from one another by constants only, and classes"),
+    ],
+)
+def test_why_there_is_no_word_is_said_as_it_is(changed: dict[str, Any], why: str, tmp_path: Path) -> None:
+    """The page asked for outputs that had been given, where they or the features do not vary."""
+    rng = np.random.default_rng(1)
+    known = {
+        "features": rng.normal(size=(60, 5)),
+        "head": (rng.normal(size=(3, 5)), None),
+        "targets": np.arange(60) % 3,
+    }
+    run = phiscope.write_run(tmp_path / "run", [(0, phiscope.diagonalize(**(known | changed)))])
+    assert happened(run).meaning.startswith(f"A regime compares the features with the network's outputs, and {why}")
+    text = page_text({"run": run})
+    assert text.count(f"the network&#39;s outputs, and {why}") == 2
+    assert "a regime needs the network" not in text

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import phiscope
-from phiscope.page.words import gauges, settings_words, shared_facts, unique_labels
+from phiscope.page.build import page_text
+from phiscope.page.words import gauges, reference_words, settings_words, shared_facts, unique_labels
 from synthetic_runs import Recipe, write_run
 
 
@@ -115,3 +116,30 @@ def test_minimal_features_are_called_equally_strong_only_where_they_are(what):
     # A word of an earlier rule, which counted features alone, says nothing of their strength.
     counted = replace(m.evidence, rule="by an earlier rule", dynamical_low_rank=None, collapse_distance=None)
     assert _meaning("minimal", counted) == "The layer holds about as many features as the outputs need."
+
+
+def test_what_distance_is_read_against_has_no_bare_dash(tmp_path: Path) -> None:
+    """A run measured with k= has no random head: the page said "0.829; –" and not why."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 2200)), np.arange(60) % 3
+    head = (rng.normal(size=(3, 2200)), None)
+    leading = phiscope.diagonalize(x, head=head, targets=y, k=5)
+    whole = phiscope.diagonalize(x[:, :30], head=(head[0][:, :30], None), targets=y)
+    silent = phiscope.diagonalize(x[:, :30], targets=y)
+    both = reference_words(whole, whole)
+    assert (both.label, both.missing) == ("at start; random head", ())
+    assert both.value == f"{whole['dynamical_low_rank_centered']:.3g}; {whole['dynamical_low_rank_random_head']:.3g}"
+    one = reference_words(leading, leading)
+    assert (one.label, one.value) == ("at start", f"{leading['dynamical_low_rank_centered']:.3g}")
+    why = leading.absent["dynamical_low_rank_random_head"]
+    assert "5 leading eigenvalues" in why
+    assert one.missing == (f"D_LR of a random head is not known: {why}.",)
+    late = reference_words(silent, whole)
+    assert late.label == "random head"
+    assert late.missing == ("D_LR at start is not known: neither outputs nor a head were given.",)
+    assert reference_words(silent, silent).value == ""
+    phiscope.write_run(tmp_path / "run", [(0, leading), (1, leading)])
+    text = page_text({"run": phiscope.open_run(tmp_path / "run")})
+    assert f"D_LR of a random head is not known: {why}." in text
+    assert ">–<" not in text.partition('id="numbers"')[0]
+    assert "; –" not in text

@@ -5,6 +5,7 @@ import pytest
 
 import phiscope
 from phiscope.surgery.compensation import taken_over
+from phiscope.surgery.material import regularized
 
 
 @pytest.fixture(scope="module")
@@ -36,3 +37,21 @@ def test_without_it_means_stand_in_the_place_of_what_goes(case):
     assert outputs == pytest.approx(filled @ weight.T + bias)
     assert predicted == pytest.approx(np.mean(np.sum(((filled - x) @ weight.T) ** 2, axis=1)))
     assert taken_over(m, weight, bias, np.asarray(kept))[2] < predicted
+
+
+@pytest.mark.parametrize("ridge", [None, 0.3, "oas"])
+@pytest.mark.parametrize("seed", range(6))
+def test_with_a_ridge_it_is_the_ridge_regression_on_what_stays_and_no_worse_than_means(ridge, seed):
+    """With "oas" units were read from a covariance that was shrunk, and what they stand for was not: on few samples
+    strong units took over up to twice what least squares gives them."""
+    random = np.random.default_rng(seed)
+    shared = random.standard_normal((16, 1))
+    x = np.column_stack([6 * shared + random.standard_normal((16, 1)), random.standard_normal((16, 9)), shared])
+    m, kept, gone = phiscope.diagonalize(x), np.arange(10), np.array([10])
+    weight = random.standard_normal((2, 11))
+    s = np.cov(x.T, bias=True)
+    r = regularized(s, 16, ridge)[1]
+    share = np.linalg.solve(s[np.ix_(kept, kept)] + r * np.eye(10), s[np.ix_(kept, gone)])
+    found, _, predicted = taken_over(m, weight, np.zeros(2), kept, ridge)
+    assert found == pytest.approx(weight[:, kept] + weight[:, gone] @ share.T, abs=1e-8)
+    assert predicted <= taken_over(m, weight, np.zeros(2), kept, compensate=False)[2] + 1e-9

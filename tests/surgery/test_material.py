@@ -94,9 +94,11 @@ def test_oas_is_scikit_learns(n, p):
     expected = covariance.OAS().fit(x)
     found, added = regularized(np.cov(x.T, bias=True), n, "oas")
     # Theirs leaves out the terms in 2 / p, so that both come together for many units.
-    share = added * p / np.trace(np.cov(x.T, bias=True))
+    mean = np.trace(np.cov(x.T, bias=True)) / p
+    share = added / (added + mean)
     assert share == pytest.approx(expected.shrinkage_, abs=0.06)
-    assert np.trace(found) == pytest.approx(np.trace(np.cov(x.T, bias=True)))
+    # What is left when the shrunk covariance is divided by 1 - share.
+    assert found * (1 - share) == pytest.approx((1 - share) * np.cov(x.T, bias=True) + share * mean * np.eye(p))
 
 
 def test_a_cut_spectrum_has_no_covariance():

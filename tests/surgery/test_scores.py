@@ -189,3 +189,62 @@ def test_a_seed_is_a_whole_number(seed):
     with pytest.raises(InputError, match="seed is"):
         score_units(m, rule="random", seed=seed)
     assert sorted(score_units(m, rule="random", seed=np.int64(2)).order.tolist()) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("ridge", [None, 0.1, 10.0, "oas"])
+@pytest.mark.parametrize(("n", "spread"), [(20, 1e-3), (20, 3.0), (400, 1e-3), (400, 1.0)])
+def test_information_is_never_more_than_the_classes_hold(n, spread, ridge):
+    """Shrunk by "oas", two collapsed classes held 1.09 of the 1 that there is."""
+    random = np.random.default_rng(0)
+    y = np.arange(n) % 2
+    x = y[:, None] * np.ones((1, 10)) + spread * random.standard_normal((n, 10))
+    scores = score_units(phiscope.diagonalize(x, targets=y), ridge=ridge)
+    assert 0 < scores.total <= 1 + 1e-9
+    # And it is DI(r) with the r that is told.
+    assert scores.total == pytest.approx(information(x, y, scores.added), rel=1e-6)
+    assert scores.held_out[:, 1].max() <= 1 + 1e-9
+
+
+def test_a_shrinkage_that_leaves_nothing_leaves_an_order():
+    random = np.random.default_rng(2)
+    axes = np.linalg.qr(random.standard_normal((40, 6)) - 0)[0]
+    x = axes - axes.mean(axis=0)
+    x = x @ np.linalg.inv(np.linalg.cholesky(np.cov(x.T, bias=True))).T
+    y = (x[:, 2] > 0).astype(int)
+    scores = score_units(phiscope.diagonalize(x, targets=y), ridge="oas")
+    assert scores.order[-1] == 2
+    assert 0 < scores.total < 1e-4
+
+
+SAYS_NOTHING = {
+    "one class": ({"targets": np.zeros(300, int)}, {}),
+    "values that do not vary": ({"targets": np.ones((300, 2))}, {}),
+    "outputs that do not vary": ({"outputs": np.ones((300, 2))}, {"target": "outputs"}),
+    "a head of zeros": ({}, {"target": "outputs", "head": (np.zeros((3, 6)), None)}),
+    "weights of zeros": ({}, {"rule": "magnitude", "head": (np.zeros((3, 6)), None)}),
+    "spread times weights of zeros": ({}, {"rule": "std_magnitude", "head": (np.zeros((3, 6)), None)}),
+    "the gradient without a ridge": ({}, {"rule": "gradient", "ridge": 0}),
+    "exact, one class": ({"targets": np.zeros(300, int)}, {"rule": "exact"}),
+}
+
+
+@pytest.mark.parametrize("case", SAYS_NOTHING)
+def test_an_order_that_says_nothing_is_said_to_be_none(case):
+    """Units were removed in the order of the layer, as if that had been found."""
+    measured, asked = SAYS_NOTHING[case]
+    x = np.random.default_rng(0).standard_normal((300, 6))
+    scores = score_units(phiscope.diagonalize(x, **({"targets": np.arange(300) % 3} | measured)), **asked)
+    assert [text for text in scores.warnings if text.startswith("every unit scores 0")]
+    assert scores.order.tolist() == list(range(6))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_an_order_that_says_something_is_not_warned_of(rule):
+    _, _, head, m = case()
+    assert not [text for text in score_units(m, rule=rule, head=head).warnings if "scores 0" in text]
+
+
+def test_constant_units_are_refused_as_what_they_are():
+    m = phiscope.diagonalize(np.ones((30, 4)), targets=np.arange(30) % 3)
+    with pytest.raises(InputError, match="all 4 units are constant on the measured samples"):
+        score_units(m)

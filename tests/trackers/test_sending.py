@@ -92,3 +92,26 @@ def test_own_numbers_are_known_again(name):
 @pytest.mark.parametrize("name", ["train_loss", "phiscope", "my_phiscope/x", "eval/phiscopes/x"])
 def test_control_others_are_not(name):
     assert not is_own(name)
+
+
+def test_settings_that_did_not_arrive_are_sent_again_and_to_nobody_twice():
+    """The complaint says that the next record tries again; the settings were lost."""
+
+    class Late(Kept):
+        name = "late"
+        down = True
+
+        def settings(self, settings):
+            if self.down:
+                raise ConnectionError("no route to host")
+            super().settings(settings)
+
+    late, kept, m = Late(), Kept(), measured()
+    sending = Sending([late, kept], {"name": "mine"})
+    for epoch in range(4):
+        late.down = epoch < 2
+        sending.record(epoch, None, {"train": m}, seconds=0.0)
+    assert [told[0] for told in kept.told] == ["settings", *["scalars"] * 4]
+    assert [told[0] for told in late.told] == ["scalars", "scalars", "settings", "scalars", "scalars"]
+    assert sending.failures == {"late": 2}
+    assert len(sending.complaints) == 1

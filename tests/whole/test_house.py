@@ -28,7 +28,6 @@ TESTED_ELSEWHERE = {
     "distributed/lockstep": "distributed/test_distributed.py",
     "findings/collapse": "whole/test_naive_twins.py",
     "findings/dimensions": "whole/test_naive_twins.py",
-    "findings/findings": "measurement/test_reading.py",
     "findings/outputs": "whole/test_naive_twins.py",
     "findings/targets": "whole/test_naive_twins.py",
     "findings/wide": "measurement/test_wide.py",

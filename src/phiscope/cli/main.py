@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentError, Namespace
 
@@ -17,11 +18,23 @@ import phiscope
 from phiscope.cli.options import command_parser
 from phiscope.errors import PhiscopeError, UnknownNameError
 
+if TYPE_CHECKING:
+    from phiscope.runs import Run
+
 DONE, OUR_FAULT, WRONG_USE, STOPPED = 0, 1, 2, 130
 """Exit codes; 130 is what a shell reports for Ctrl-C."""
 
 _WORDS = ("study", "run", "runs", "name", "picture", "model", "checkpoints")
 """What stands on the command line without a name of its own."""
+
+
+_WANTED = {
+    "PositiveInt": "a whole number from 1 up",
+    "NonNegativeInt": "a whole number from 0 up",
+    "PositiveFloat": "a number above 0",
+    "float": "a number",
+}
+"""The parser's types of numbers in words."""
 
 
 def run_command(arguments: Sequence[str]) -> int:
@@ -97,8 +110,14 @@ def _as_typed(message: str) -> str:
         name = found[1]
         return name.upper() if name in _WORDS else f"--{name.replace('_', '-')}"
 
+    def wanted(found: re.Match[str]) -> str:
+        came = re.search(r"'([^']*)'$|^(\S+) does not conform|Got value: (.*)$", found[2])
+        value = next(filter(None, came.groups()), "nothing") if came else found[2]
+        return f"{value} came, expected {_WANTED[found[1]]}"
+
     if re.search(r"unrecognized arguments: [^-]", message):
         message += "; a pattern that matches several files needs quotes"
+    message = re.sub(r"(?:Not of type |Expected a <class ')(\w+)(?:: |'>\. )(.*)$", wanted, message)
     message = re.sub(r'Parser key "(\w+)"', typed, message)
     return re.sub(rf"\b(?:{'|'.join(COMMANDS)})\.(\w+)", typed, message)
 
@@ -162,7 +181,15 @@ def _report(chosen: Namespace) -> int:
 
     runs = [open_run(path) for path in chosen.runs]
     print(f"page: {report(runs, Path(chosen.output))}")
+    _say_warnings(runs)
     return DONE
+
+
+def _say_warnings(runs: Sequence[Run]) -> None:
+    """What is left out of a damaged run, which a picture or a table does not show."""
+    for run in runs:
+        for warning in run.warnings:
+            print(f"phiscope: {run.path}: {warning}", file=sys.stderr)
 
 
 def _figure(chosen: Namespace) -> int:
@@ -177,6 +204,7 @@ def _figure(chosen: Namespace) -> int:
     target = Path(chosen.output)
     if chosen.moving:
         print(f"figure: {animated(run, chosen.picture, target, split=chosen.split, columns=chosen.columns)}")
+        _say_warnings([run])
         return DONE
     if target.suffix.lower() in (".gif", ".apng"):
         # matplotlib would write a gif of one frame, and whoever asks for one expects it to move.
@@ -184,6 +212,7 @@ def _figure(chosen: Namespace) -> int:
     figure = run.figure(chosen.picture, epoch=chosen.epoch, split=chosen.split, k=(first, second))
     print(f"figure: {figure.save(target, columns=chosen.columns)}")
     print(f"caption: {figure.caption}")
+    _say_warnings([run])
     return DONE
 
 
@@ -195,9 +224,7 @@ def _compare(chosen: Namespace) -> int:
         raise ArgumentError(None, "compare needs at least two runs, as in: phiscope compare runs/a runs/b")
     runs = [open_run(path) for path in chosen.runs]
     print(comparison_text(runs))
-    for run in runs:
-        for warning in run.warnings:
-            print(f"phiscope: {run.path}: {warning}", file=sys.stderr)
+    _say_warnings(runs)
     return DONE
 
 

@@ -121,9 +121,22 @@ def class_map(
         return None
     chosen = rows if rows is not None else _chosen(measurement)
     profile = measurement.occurring_profile(shown, centered=centered)
-    rho = spectrum_of(measurement, centered=centered).eigenvalues[:shown]
-    clusters = degenerate_clusters(rho, n_samples=measurement.independent_samples)
-    return _class_map(measurement, profile, clusters, class_names, chosen)
+    clusters, goes_on = _clusters_shown(measurement, shown, centered)
+    return replace(_class_map(measurement, profile, clusters, class_names, chosen), goes_on=goes_on)
+
+
+def _clusters_shown(measurement: Measurement, shown: int, centered: bool) -> tuple[tuple[tuple[int, int], ...], bool]:
+    """Clusters as far as so many columns show them, and whether the last one goes on behind these."""
+    spectrum = spectrum_of(measurement, centered=centered)
+    known = spectrum.known_eigenvalues
+    # From all that is known: a column at the edge belongs to the neighbor that is not shown, too.
+    found = degenerate_clusters(known, n_samples=measurement.independent_samples)
+    inside = tuple((start, min(stop, shown)) for start, stop in found if start < shown)
+    if not inside:
+        return (), False
+    end = found[len(inside) - 1][1]
+    # Of leading eigenfunctions alone nobody knows how near the next one is.
+    return inside, end > shown or (spectrum.is_cut and spectrum.following is None and end == len(known))
 
 
 def _chosen(measurement: Measurement) -> IntArray:
@@ -195,11 +208,13 @@ def span_map(measurement: Measurement, *, centered: bool = False) -> HeatMap | N
     spectrum = spectrum_of(measurement, centered=centered)
     shown = columns_shown(measurement, centered=centered)
     rows = {"target Q*ₖ": spectrum.quality, "output Q̂ₖ": spectrum.utilization}
+    held = " and ".join(label.partition(" ")[0] for label, values in rows.items() if values is not None)
     present = {label: values for label, values in rows.items() if values is not None}
     if not present or not shown:
         return None
+    clusters, goes_on = _clusters_shown(measurement, shown, centered)
     return HeatMap(
-        title="How much target and output each eigenfunction holds",
+        title=f"How much {held} each eigenfunction holds",
         row_title="",
         column_title="eigenfunction k",
         row_labels=tuple(present),
@@ -208,7 +223,8 @@ def span_map(measurement: Measurement, *, centered: bool = False) -> HeatMap | N
         high=1.0,
         diverging=False,
         scale="share, 0..1",
-        clusters=degenerate_clusters(spectrum.eigenvalues[:shown], n_samples=measurement.independent_samples),
+        clusters=clusters,
+        goes_on=goes_on,
     )
 
 

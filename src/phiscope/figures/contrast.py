@@ -68,7 +68,7 @@ def contrast_of(runs: Sequence[Run]) -> Contrast:
         settings=tuple((name, tuple(texts)) for name, texts in differing.items() if alone or name not in SEEDS),
         recorded=_recorded(groups),
         measured={split: _measured(split, groups) for split in dict.fromkeys(s for run in runs for s in run.splits)},
-        notes=(*_apart(runs), *_notes(groups)),
+        notes=_apart(runs) or _notes(groups),
     )
 
 

@@ -185,6 +185,8 @@ class HeatMap:
         diverging: True when zero is the middle and the sign matters.
         clusters: half-open ranges of columns whose eigenvalues are nearly equal.
         row_clusters: the same for rows, where rows are eigenfunctions too.
+        goes_on: whether the last cluster goes on behind the last column, or nobody knows that it does not: what is
+            drawn of it is no whole then.
         scale: what the colors mean.
     """
 
@@ -198,6 +200,7 @@ class HeatMap:
     diverging: bool = True
     clusters: tuple[tuple[int, int], ...] = ()
     row_clusters: tuple[tuple[int, int], ...] = ()
+    goes_on: bool = False
     scale: str = ""
 
 

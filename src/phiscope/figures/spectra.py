@@ -63,15 +63,17 @@ def drawn_indices(count: int, marks: Sequence[Mark] = ()) -> NDArray[np.intp]:
 def feature_marks(measurement: Measurement, *, centered: bool) -> tuple[Mark, ...]:
     """Where the minimal-feature regime would end the spectrum.
 
-    That is the number of classes for the raw operator, one less for the centered one (the constant
+    That is the number of classes that occur for the raw operator, one less for the centered one (the constant
     function is gone), and the output rank when the targets are not classes.
     """
-    classes = measurement.n_classes
-    if classes is not None and classes >= 2:
+    there = measurement.occurring()
+    classes = 0 if there is None else len(there.labels)
+    if classes >= 2:
+        of_more = f" of {measurement.n_classes}" if classes != measurement.n_classes else ""
         return (
-            Mark(at=classes - 1, label=f"{classes} classes − 1")
+            Mark(at=classes - 1, label=f"{classes}{of_more} classes − 1")
             if centered
-            else Mark(at=classes, label=f"{classes} classes"),
+            else Mark(at=classes, label=f"{classes}{of_more} classes"),
         )
     if measurement.evidence is None or measurement.evidence.output_rank == 0:
         return ()
@@ -115,10 +117,18 @@ def _at(ends: NDArray[np.float64], kept: NDArray[np.intp]) -> tuple[float, ...]:
     return tuple(float(ends[k]) if k < ends.size else float("nan") for k in kept.tolist())
 
 
-def missing_reason(name: str) -> str:
-    """Why one of the cumulative curves is absent."""
+def missing_reason(measurement: Measurement, name: str, *, centered: bool) -> str:
+    """Why one of the three curves is absent: nothing was given for it, or what was given does not vary."""
+    still = "constant" if centered else "zero"
+    if not spectrum_of(measurement, centered=centered).eigenvalues.size:
+        return f"Not measured: the features are {still} on these samples."
     needed = "targets" if name == "cumulative_quality" else "outputs"
-    return f"Not measured: this record was made without {needed}."
+    given = measurement.target_squares if needed == "targets" else measurement.n_outputs
+    if given is None:
+        return f"Not measured: this record was made without {needed}."
+    # Outputs that differ by what all share are as good as constant, and their number says so.
+    why = measurement.absent.get("used_variance", "") if needed == "outputs" and centered else ""
+    return f"Not measured: {why or f'the {needed} are {still} on these samples'}."
 
 
 def operator_figure(
@@ -180,7 +190,7 @@ def operator_figure(
                 ),
                 lines=tuple(lines),
                 marks=marks,
-                note="" if lines else missing_reason(name),
+                note="" if lines or not pairs else missing_reason(pairs[0][1], name, centered=centered),
             )
         )
     return Figure(title=f"{'Centered' if centered else 'Raw'} feature operator", panels=tuple(panels))

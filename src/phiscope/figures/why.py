@@ -22,6 +22,10 @@ LEAST = 0.02
 """The plane begins at this used variance: a head that uses less of its features stands at the edge."""
 
 
+NOWHERE = "No record has a D_LR to explain: outputs were not known, or they or the features are constant."
+"""What stands in the place of the plane where no record has a point in it."""
+
+
 def why_panel(paths: Sequence[tuple[str, Sequence[RegimeEvidence], str]]) -> Panel:
     """One or several networks in the plane of U and sqrt(PR / r), each with its path through training.
 
@@ -46,7 +50,7 @@ def why_panel(paths: Sequence[tuple[str, Sequence[RegimeEvidence], str]]) -> Pan
             dots.append(Dots(label="" if label else "start", x=x[:1], y=y[:1], color=color, symbol="square"))
         dots.append(Dots(label=label if len(points) < 2 else "" if label else "end", x=x[-1:], y=y[-1:], color=color))
     if not dots:
-        return Panel(name="why", title="Why D_LR is what it is", x=_X, y=_Y, note="No outputs were known, so no D_LR.")
+        return Panel(name="why", title="Why D_LR is what it is", x=_X, y=_Y, note=NOWHERE)
     top = 1.15 * max(reached)
     levels = [_level(level, top) for level in LEVELS]
     return Panel(

@@ -49,8 +49,11 @@ ONE_SHARD = f"it is made from at least {HALVES} shards of samples, and there wer
 AT_THIS_RATIO = "at this ratio"
 """Words of the warning that samples are not ten times as many as features, also as earlier records have it."""
 
-ARE_BIASED = "D_LR is biased, low far from collapse and high near it, and the dimensions are biased low"
-"""What n not far above p does to plain numbers: it makes the norm of S and the share of the outputs in it too large."""
+RICHNESS_IS_BIASED = "D_LR is biased, low far from collapse and high near it"
+"""What n not far above p does to D_LR: it makes the norm of S and the share of the outputs in it too large."""
+
+DIMENSIONS_ARE_BIASED = "the dimensions are biased low"
+"""What the same norm does to participation ratios and their like."""
 
 ARE_FEW = "samples are few for"
 """Words of the warning that a correction for finite n is larger than nothing."""
@@ -149,18 +152,34 @@ def _warn_of_number(found: Findings, moments: Moments, n_varying: int, rank: int
         # The n - 1 centered samples are independent, or nobody knows; of fewer directions no rule can fit everything.
         known = "" if rank is not None else " where these samples are independent"
         found.warnings.append(
-            f"{n} samples for {features}: any targets can be fitted exactly{known}, so cumulative quality, readout_r2 "
-            f"and nc1_bounded say nothing; {ARE_BIASED}; {enough} samples would do"
+            f"{n} samples for {features}: any targets can be fitted exactly{known}{_said_of_nothing(found, moments)}; "
+            f"{_are_biased(found)}; {enough} samples would do"
         )
     elif effective < 10 * directions:
-        told = moments.classes or moments.n_values
+        # Of a cut spectrum neither the readout nor the end of the curve is there to be held against chance.
         chance = f"; targets that say nothing would reach R² and Pi*({last}) = "
         reached = f"{min(directions / max(effective - 1, directions), 1.0):.2g}"
-        reached += " where all of these are independent" if rank is None else ""
+        told = f"{chance}{reached}" if "readout_r2" in found.numbers else ""
         found.warnings.append(
-            f"{effective:.0f} {'samples' if effective == n else 'effective samples'} for {features}: {ARE_BIASED} "
-            f"{AT_THIS_RATIO}, unless the spectrum decays fast{chance + reached if told else ''}; {enough} would do"
+            f"{effective:.0f} {'samples' if effective == n else 'effective samples'} for {features}: "
+            f"{_are_biased(found)} {AT_THIS_RATIO}, unless the spectrum decays fast{told}; {enough} would do"
         )
+
+
+def _said_of_nothing(found: Findings, moments: Moments) -> str:
+    """Which numbers of this record say nothing where everything can be fitted; of one that it lacks nothing is said."""
+    curve = ("cumulative quality",) if moments.classes or moments.n_values else ()
+    names = (*curve, *(name for name in ("readout_r2", "nc1_bounded") if name in found.numbers))
+    if not names:
+        return ""
+    listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    return f", so {listed} say{'' if len(names) > 1 else 's'} nothing"
+
+
+def _are_biased(found: Findings) -> str:
+    """Which numbers of this record n is too small for; every record of features that vary has a dimension."""
+    richness = any(name.startswith("dynamical_low_rank") for name in found.numbers)
+    return f"{RICHNESS_IS_BIASED}, and {DIMENSIONS_ARE_BIASED}" if richness else DIMENSIONS_ARE_BIASED
 
 
 def _warn_of_empty_classes(found: Findings, moments: Moments) -> None:

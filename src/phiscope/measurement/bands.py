@@ -80,6 +80,8 @@ def why_no_interval(measurement: Measurement) -> str:
             f"it needs at least {FEWEST_SHARDS} groups of rows, and {m.n_groups} came; how rows of a group vary does "
             "not say how groups do"
         )
+    if m.n_samples < FEWEST_SHARDS:
+        return f"it needs at least {FEWEST_SHARDS} shards of samples, and {m.n_samples} samples came"
     if NO_SHARDS in reasons:
         return NO_SHARDS
     if ONE_SHARD in reasons:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from phiscope.errors import MissingNumberError
@@ -41,20 +41,39 @@ def methods_text(measurement: Measurement) -> str:
     """
     m, told = measurement, measurement.provenance
     split = f" of the split {told['split']}" if told.get("split") else ""
-    where = {
-        "network": f"the input of the head {told.get('head', '')} of a {told.get('model', 'network')}",
-        "arrays": "features given as arrays",
-    }.get(str(told.get("source", "")), "a feature map")
     outputs = f", C = {m.n_outputs} outputs" if m.n_outputs is not None else ""
     classes = f", {m.n_classes} classes" if m.n_classes else ""
     first = (
-        f"We diagonalized {where} on n = {m.n_samples} samples{split}{_sampling(m)} (p = {m.n_features} "
+        f"We diagonalized {_where(told)} on n = {m.n_samples} samples{split}{_sampling(m)} (p = {m.n_features} "
         f"features{outputs}{classes}) with phiscope {__version__} [phiscope, nam2024visualising]."
     )
     products = f"products were computed in {told.get('products', 'float64')}, and {_correction(m)}"
-    second = "; ".join([*_readings(m), products]) + "."
+    second = "; ".join([*_readings(m), *_kept(m), products]) + "."
     second = second[0].upper() + second[1:]
     return f"{first} {second}\n\n{BIBTEX}"
+
+
+def _where(told: Mapping[str, str]) -> str:
+    """What was diagonalized: a place in a network, a kernel, or features that came as arrays."""
+    source = told.get("source", "")
+    if "arrays" in source:
+        return "features given as arrays"
+    if source == "kernel":
+        return "the feature map of a kernel matrix"
+    network = f"of a {told.get('model', 'network')}"
+    place = told.get("layer") or told.get("features")
+    if place:
+        given = " with a matrix (W, b) as its head" if told.get("head", "").startswith("(W, b)") else ""
+        return f"the features {place}, {network}{given}"
+    return f"the input of the head {told['head']} {network}" if told.get("head") else "a feature map"
+
+
+def _kept(m: Measurement) -> list[str]:
+    """That eigenfunctions were left out, where they were: without it a reader takes the spectrum for the whole one."""
+    if not m.centered.is_cut:
+        return []
+    solver = f", found by {m.provenance['solver']}" if m.provenance.get("solver") else ""
+    return [f"of the spectrum only the {len(m.centered.eigenvalues)} leading eigenfunctions are given{solver}"]
 
 
 def _sampling(m: Measurement) -> str:

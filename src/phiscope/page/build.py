@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from phiscope.errors import EmptyDataError, MissingDependencyError
+from phiscope.errors import EmptyDataError, InputError, MissingDependencyError
 from phiscope.figures import Section, history_sections
 from phiscope.figures.contrast import Contrast, contrast_of
 from phiscope.figures.history import TRAINING, scalar_order
@@ -32,7 +32,7 @@ from phiscope.page.tracks import PANELS
 from phiscope.page.tried import tried_cards
 from phiscope.page.updates import history_key
 from phiscope.page.verdicts import happened, told_apart
-from phiscope.runs import Run, open_run
+from phiscope.runs import Record, Run, open_run
 from phiscope.runs.reading import UNFINISHED
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def report(runs: RunLike | Sequence[RunLike], output: str | os.PathLike[str]) ->
 
     Raises:
         EmptyDataError: no run was given.
+        InputError: output is a folder, or below a file.
         RunFormatError: a run cannot be read.
         MissingDependencyError: plotly, jinja2 or Pillow is not installed.
 
@@ -308,8 +309,8 @@ def _card(index: int, label: str, run: Run, shared: Sequence[tuple[str, str]]) -
         "going": run.status == UNFINISHED,
         "facts": [fact for fact in words.facts(run) if fact not in shared],
         "results": words.results_words(run),
-        "lowness": words.number_words(measurement.numbers.get("dynamical_low_rank_centered")) if measurement else "–",
-        "reference": words.reference_words(measured[0].measurement(), measurement) if measurement else ("–", "–"),
+        "lowness": words.lowness_value(measurement) if measurement is not None else "",
+        "reference": words.reference_words(measured[0].measurement(), measurement) if measurement is not None else None,
         "unusual": unusual,
         "usual": usual,
         "evidence": evidence if evidence is not None and evidence.output_rank else None,
@@ -319,10 +320,17 @@ def _card(index: int, label: str, run: Run, shared: Sequence[tuple[str, str]]) -
         "split": last.splits[0] if last is not None else "",
         "moment": words.moment_words(last) if last is not None else "",
         "others": [(split, last.regime(split)) for split in last.splits[1:]] if last is not None else [],
-        "regression": run.header.get("task") == "regression",
+        "regression": _has_no_classes(run, last),
         "header": run.header,
         "path": run.path.name,
     }
+
+
+def _has_no_classes(run: Run, last: Record | None) -> bool:
+    """Whether the page has no classes to speak of: values as targets, or none."""
+    if last is None:
+        return bool(run.header.get("task") == "regression")
+    return all(not last.measurement(split).n_classes for split in last.splits)
 
 
 def _section(section: Section, values: Mapping[str, LastValues]) -> dict[str, Any]:
@@ -363,6 +371,11 @@ def packed_plotly() -> str:
 
 def _write(text: str, output: Path) -> Path:
     """Replace the file in one step, so that a reader or a kill never meets half a page."""
+    if output.is_dir():
+        raise InputError(f"{output} is a folder; expected the file to write, such as {output / 'report.html'}")
+    above = next((one for one in output.parents if one.exists()), output.parent)
+    if not above.is_dir():
+        raise InputError(f"{output} cannot be written: {above} is a file, and a folder has to be there")
     output.parent.mkdir(parents=True, exist_ok=True)
     handle, unfinished = tempfile.mkstemp(dir=output.parent, suffix=".html.part")
     try:

@@ -223,8 +223,9 @@ def curve_frame(measurement: Measurement, *, centered: bool) -> Frame:
 
 
 def map_frame(heat: HeatMap) -> Frame:
-    """Cells with two decimals, and the clusters of nearly equal eigenvalues."""
-    return {"z": rounded(heat.values), "clusters": [[start + 1, stop] for start, stop in heat.clusters]}
+    """Cells with two decimals, and the clusters of nearly equal eigenvalues, with whether the last one goes on."""
+    clusters = [[start + 1, stop] for start, stop in heat.clusters]
+    return {"z": rounded(heat.values), "clusters": clusters, **({"goes_on": True} if heat.goes_on else {})}
 
 
 def evidence_frame(measurement: Measurement) -> Frame | None:

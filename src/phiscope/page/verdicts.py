@@ -68,13 +68,14 @@ def happened(run: Run, *, served: bool = False) -> Happened:
         )
     split = measured[-1].splits[0]
     course = [record for record in measured if split in record.splits]
-    evidence = course[-1].measurement(split).evidence
+    measurement = course[-1].measurement(split)
+    evidence = measurement.evidence
     regime = None if evidence is None or not evidence.output_rank else evidence.regime
     return Happened(
         regime=regime,
         title=REGIME_TITLES[regime],
         since="" if regime is None else since_words(course, split),
-        meaning=_meaning(regime, evidence),
+        meaning=_meaning(regime, evidence, measurement.absent.get("used_variance", "")),
         answers=answers,
         lowness=lowness_words([record.numbers(split).get(LOWNESS) for record in course]),
         where=f"{split}, {moment_words(course[-1])}",
@@ -120,9 +121,11 @@ def lowness_words(values: Sequence[float | None]) -> str:
     return f"{'fell' if last < first else 'rose'} from {first:.3g} to {last:.3g}"
 
 
-def _meaning(regime: Regime | None, evidence: RegimeEvidence | None) -> str:
+def _meaning(regime: Regime | None, evidence: RegimeEvidence | None, absent: str = "") -> str:
+    """What the word means, or why there is none; `absent` is why nothing is known of outputs, where that is so."""
     if evidence is None or not evidence.output_rank:
-        return "A regime compares the features with the network's outputs, and this run recorded no usable outputs."
+        why = absent or "this run recorded no usable outputs"
+        return f"A regime compares the features with the network's outputs, and {why}."
     if regime is None:
         # The rest of the sentence stands where the rule is shown.
         said = evidence.sentence().removeprefix("cannot be told: ").partition("; ")[0]

@@ -210,12 +210,43 @@ def _capitalized(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def reference_words(first: Measurement, last: Measurement) -> tuple[str, str]:
-    """D_LR at the first record, and of a random head on the last features: what the value is to be read against."""
-    names = (first, "dynamical_low_rank_centered"), (last, "dynamical_low_rank_random_head")
-    values = [measurement.numbers.get(name) for measurement, name in names]
-    start, lazy = ("–" if value is None else f"{value:.3g}" for value in values)
-    return start, lazy
+def lowness_value(measurement: Measurement) -> str:
+    """Centered D_LR as text, empty where there is none."""
+    value = measurement.numbers.get("dynamical_low_rank_centered")
+    return "" if value is None else number_words(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What D_LR is to be read against.
+
+    Attributes:
+        label: which values these are, such as "at start; random head".
+        value: the values, in the same order; empty where none is known.
+        missing: a sentence for each that is not known, with the reason.
+    """
+
+    label: str
+    value: str
+    missing: tuple[str, ...]
+
+
+def reference_words(first: Measurement, last: Measurement) -> Reference:
+    """D_LR at the first record, and of a random head on the last features; a bare dash would say nothing."""
+    asked = (
+        ("at start", first, "dynamical_low_rank_centered"),
+        ("random head", last, "dynamical_low_rank_random_head"),
+    )
+    known = [(label, one.numbers[name]) for label, one, name in asked if name in one.numbers]
+    return Reference(
+        label="; ".join(label for label, _ in known),
+        value="; ".join(f"{value:.3g}" for _, value in known),
+        missing=tuple(
+            f"D_LR {'of a ' * label.startswith('random')}{label} is not known: {one.absent.get(name, 'not recorded')}."
+            for label, one, name in asked
+            if name not in one.numbers
+        ),
+    )
 
 
 def cliff_words(evidence: RegimeEvidence) -> tuple[str, str]:

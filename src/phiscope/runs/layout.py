@@ -118,6 +118,18 @@ def folder_exists(folder: Path) -> bool:
         return False
 
 
+def _why_no_run(folder: Path) -> str:
+    """What is there instead: a file, a folder of runs, or anything else."""
+    if not folder.is_dir():
+        return "it is no folder"
+    try:
+        inside = sorted(one for one in folder.iterdir() if is_file(one / HEADER))
+    except OSError:  # no right to look inside
+        inside = []
+    named = f"; a run that is in it: {inside[0]}" if inside else ""
+    return f"it has no {HEADER}{named}"
+
+
 def read_header(folder: Path) -> dict[str, Any]:
     """The header of the run in ``folder``, checked for its format version.
 
@@ -127,7 +139,7 @@ def read_header(folder: Path) -> dict[str, Any]:
     if not folder_exists(folder):
         raise RunFormatError(f"there is no run at {folder}: the folder does not exist")
     if not is_file(folder / HEADER):
-        raise RunFormatError(f"there is no run at {folder}: it has no {HEADER}")
+        raise RunFormatError(f"there is no run at {folder}: {_why_no_run(folder)}")
     header = read_object(folder / HEADER)
     version = header.get("format_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -74,6 +74,7 @@ class CutCurves:
         curves: one for each rule, without compensation and with it.
         whole: accuracy (or R^2) of the whole networks, shape (S,).
         n_samples: samples it was read on, of each network.
+        of_values: whether targets are values, so that what is called accuracy is R^2.
         warnings: what a reader has to know.
     """
 
@@ -81,6 +82,7 @@ class CutCurves:
     curves: tuple[CutCurve, ...]
     whole: FloatArray
     n_samples: int
+    of_values: bool = False
     warnings: tuple[str, ...] = ()
 
     def joined(self, others: Iterable[CutCurves]) -> CutCurves:
@@ -90,10 +92,11 @@ class CutCurves:
             InputError: others were made with other rules or numbers of units.
         """
         every = [self, *others]
-        names = [(one.kept.tolist(), [(c.label, c.compensated) for c in one.curves]) for one in every]
+        names = [(one.kept.tolist(), [(c.label, c.compensated) for c in one.curves], one.of_values) for one in every]
         if any(name != names[0] for name in names):
             raise InputError(
-                "these curves have other rules or numbers of units; make all with the same rules= and counts="
+                "these curves have other rules, numbers of units or kinds of targets; make all with the same rules=, "
+                "counts= and targets"
             )
         joined = [
             CutCurve(
@@ -108,9 +111,7 @@ class CutCurves:
         ]
         whole = np.concatenate([one.whole for one in every])
         warnings = dict.fromkeys(warning for one in every for warning in one.warnings)
-        return CutCurves(
-            kept=self.kept, curves=tuple(joined), whole=whole, n_samples=self.n_samples, warnings=tuple(warnings)
-        )
+        return replace(self, curves=tuple(joined), whole=whole, warnings=tuple(warnings))
 
     def figure(self) -> Drawing:
         """Accuracy against units kept, without compensation and with it; bands over networks (needs matplotlib).
@@ -195,7 +196,14 @@ def cut_curves(
         ]
     curves.append(_curve(EIGENFEATURES, "none", True, [trial.leading(count) for count in kept.tolist()]))
     whole = np.asarray([trial.fit(weight, bias, features)])
-    return CutCurves(kept=kept, curves=tuple(curves), whole=whole, n_samples=len(features), warnings=trial.warnings)
+    return CutCurves(
+        kept=kept,
+        curves=tuple(curves),
+        whole=whole,
+        n_samples=len(features),
+        of_values=targets.ndim == 2,
+        warnings=trial.warnings,
+    )
 
 
 def _check_rules(rules: Any) -> None:

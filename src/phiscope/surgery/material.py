@@ -26,6 +26,9 @@ Ridge = float | Literal["oas"] | None
 DEFAULT_RIDGE = 1e-3
 """Ridge as a share of the mean variance of a unit, unless another is asked for."""
 
+LEAST_LEFT = 1e-6
+"""So much of the covariance is left by a shrinkage that asks for all of it: the order of units is still one then."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
@@ -149,21 +152,25 @@ def weight_of(head: Any, n_features: int, why: str) -> FloatArray:
 
 
 def regularized(covariance: FloatArray, n_samples: float, ridge: Ridge) -> tuple[FloatArray, float]:
-    """S + r I, or Ledoit and Wolf's form (1 - s) S + s (tr S / p) I with the oracle-approximating share s.
+    """S + r I, with r given, a share of the mean variance, or what the oracle-approximating shrinkage comes to.
+
+    Shrinking S to (1 - s) S + s (tr S / p) I shrinks what it has of targets and between units with it, by 1 - s: what
+    is left is the ridge r = s / (1 - s) tr S / p. Read against a target or units that were not shrunk, it would claim
+    more than the targets hold, and compensation would go beyond least squares.
 
     Args:
         covariance: S, shape (p, p).
         n_samples: n.
-        ridge: r in squared feature units; None takes 1e-3 tr S / p; "oas" the shrinkage.
+        ridge: r in squared feature units; None takes 1e-3 tr S / p; "oas" that of the shrinkage.
 
     Returns:
-        The matrix, and what was added to the diagonal: r, or s tr S / p.
+        The matrix and r.
 
     Raises:
         InputError: a ridge below 0, no number, or 0 on a singular covariance.
 
-    Source: Chen, Wiesel, Eldar and Hero 2010 ("oas"); the relative ridge is phiscope's own, because an absolute one, as
-    the released code of arXiv:2005.13796 has it, depends on the scale of the features.
+    Source: Chen, Wiesel, Eldar and Hero 2010 ("oas", its share); the relative ridge is phiscope's own, because an
+    absolute one, as the released code of arXiv:2005.13796 has it, depends on the scale of the features.
     """
     p = len(covariance)
     trace = float(np.trace(covariance))
@@ -172,9 +179,9 @@ def regularized(covariance: FloatArray, n_samples: float, ridge: Ridge) -> tuple
         above = (1 - 2 / p) * square + trace**2
         below = (n_samples + 1 - 2 / p) * (square - trace**2 / p)
         share = 1.0 if below <= 0 else min(above / below, 1.0)
-        added = share * trace / p
-        return (1 - share) * covariance + added * np.eye(p), added
-    added = DEFAULT_RIDGE * trace / p if ridge is None else ridge
+        added: Any = share / max(1 - share, LEAST_LEFT) * trace / p
+    else:
+        added = DEFAULT_RIDGE * trace / p if ridge is None else ridge
     numbers = int | float | np.integer | np.floating
     if isinstance(added, bool) or not isinstance(added, numbers) or not math.isfinite(added) or added < 0:
         raise InputError(f"ridge={ridge!r}; expected a number from 0 up, None, or 'oas'")

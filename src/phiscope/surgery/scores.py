@@ -128,7 +128,8 @@ def score_units(
             2-norm; "gradient": 2 r norm^2(A_i), the released code's; "exact": DI lost without this unit alone;
             "greedy": the unit that loses least, then the next of what is left, exactly.
         target: "labels" (classes or values) or "outputs".
-        ridge: r in squared feature units; None takes 1e-3 tr S / p; "oas" shrinks the covariance.
+        ridge: r in squared feature units; None takes 1e-3 tr S / p; "oas" what the oracle-approximating
+            shrinkage of the covariance comes to.
         head: (W, b), where outgoing weights or outputs decide; outputs that were measured with the features, as
             `phiscope.measure_layers` does for inner layers, need none.
         seed: of "random".
@@ -153,12 +154,7 @@ def score_units(
     check_seed(seed)
     material = material_of(measurement, target, head)
     matrix, added = regularized(material.covariance, material.n_samples, ridge)
-    factor = cholesky_factor(matrix)
-    if factor is None:
-        raise InputError(
-            f"with ridge={ridge!r} the covariance of {len(matrix)} units is singular (dead or repeated units, or too "
-            "few samples); pass a ridge above 0, or None"
-        )
+    factor = _factor(matrix, ridge)
     inverse = inverse_of(factor)
     readout = product(inverse, material.target)
     alone = squared_lengths(readout) / np.diagonal(inverse)
@@ -183,8 +179,24 @@ def score_units(
         held_out=held_out,
         added=added,
         n_samples=material.n_samples,
-        warnings=(*_few(material), *warnings),
+        warnings=(*_few(material), *_alike(score, rule, target), *warnings),
     )
+
+
+def _factor(matrix: FloatArray, ridge: Ridge) -> FloatArray:
+    """The Cholesky factor of a regularized covariance."""
+    if not matrix.any():
+        raise InputError(
+            f"all {len(matrix)} units are constant on the measured samples, so there is nothing to score; measure on "
+            "samples on which they vary"
+        )
+    factor = cholesky_factor(matrix)
+    if factor is None:
+        raise InputError(
+            f"with ridge={ridge!r} the covariance of {len(matrix)} units is singular (dead or repeated units, or too "
+            "few samples); pass a ridge above 0, or None"
+        )
+    return factor
 
 
 def _score(
@@ -217,6 +229,19 @@ def _few(material: Material) -> tuple[str, ...]:
         f"{n:.0f} samples for {p} units: scores on fewer than about 10 p = {10 * p} samples are mostly noise; the "
         "held-out score says how much of them is left",
     )
+
+
+def _alike(score: FloatArray, rule: str, target: Target) -> tuple[str, ...]:
+    """That an order is none, where no unit has anything of what the rule looks at."""
+    if np.any(score != 0):
+        return ()
+    whose = f"the {target} do not vary on these samples, or the units say nothing of them"
+    why = {
+        "gradient": f"{whose}, or the ridge, by which this rule multiplies, is 0",
+        "magnitude": "no weight of the head is other than 0",
+        "std_magnitude": "no unit that varies has a weight of the head other than 0",
+    }.get(rule, whose)
+    return (f'every unit scores 0 by rule="{rule}" ({why}): they stand in the order of the layer, which says nothing',)
 
 
 def _held_out(

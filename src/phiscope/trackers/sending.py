@@ -37,7 +37,7 @@ class Sending:
     def __init__(self, trackers: Iterable[Tracker], settings: Settings) -> None:
         self._trackers = tuple(trackers)
         self._settings = dict(settings)
-        self._has_settings = False
+        self._untold = self._trackers
         self.complaints: deque[str] = deque()
         self.failures: dict[str, int] = {}
 
@@ -49,7 +49,7 @@ class Sending:
     def record(
         self, epoch: float, step: int | None, measurements: Mapping[str, Measurement], *, seconds: float
     ) -> None:
-        """Send every number of a record, and before the first one the settings.
+        """Send every number of a record, and before the first one that arrives the settings.
 
         Args:
             epoch: epochs trained so far.
@@ -62,11 +62,12 @@ class Sending:
             numbers[f"{PREFIX}step"] = float(step)
         for split, measurement in measurements.items():
             numbers |= {f"{PREFIX}{split}/{name}": value for name, value in measurement.to_dict().items()}
-        if not self._has_settings:
+        if self._untold:
             sizes = {f"n_{split}": measurement.n_samples for split, measurement in measurements.items()}
             settings = {**self._settings, **sizes}
-            self._each(epoch, lambda tracker: tracker.settings(settings))
-            self._has_settings = True
+            # One that could not take them is told again, as the complaint says.
+            told = [self._arrives(one, epoch, lambda tracker: tracker.settings(settings)) for one in self._untold]
+            self._untold = tuple(one for one, done in zip(self._untold, told, strict=True) if not done)
         self._each(epoch, lambda tracker: tracker.scalars(numbers, axis_of(epoch, step)))
 
     def pictures(self, epoch: float, step: int | None, measurements: Mapping[str, Measurement]) -> None:
@@ -82,10 +83,15 @@ class Sending:
 
     def _each(self, epoch: float | None, action: Callable[[Tracker], None]) -> None:
         for tracker in self._trackers:
-            try:
-                action(tracker)
-            except Exception as error:  # foreign code and foreign networks: whatever it is, the training goes on
-                self._note_failure(tracker.name, epoch, error)
+            self._arrives(tracker, epoch, action)
+
+    def _arrives(self, tracker: Tracker, epoch: float | None, action: Callable[[Tracker], None]) -> bool:
+        try:
+            action(tracker)
+        except Exception as error:  # foreign code and foreign networks: whatever it is, the training goes on
+            self._note_failure(tracker.name, epoch, error)
+            return False
+        return True
 
     def _note_failure(self, name: str, epoch: float | None, error: Exception) -> None:
         if name not in self.failures:

@@ -1,11 +1,13 @@
 """Pictures of surgery: what they draw is what was found."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import phiscope
-from phiscope.figures.paper.surgery_sheets import damage_sheet, scores_sheet
-from phiscope.surgery import damage, score_units
+from phiscope.figures.paper.surgery_sheets import curves_sheet, damage_sheet, scores_sheet
+from phiscope.surgery import cut_curves, damage, score_units
 
 
 @pytest.fixture(scope="module")
@@ -40,3 +42,30 @@ def test_damage_has_its_band_and_stands_against_the_spectrum():
     assert against[1].dots[0].x == pytest.approx(found.utilization)
     together = damage_sheet(damage(net, data, phiscope.measure(net, data), of="first"))
     assert len(together.parts) == 1
+
+
+def test_a_caption_speaks_of_a_dashed_line_only_where_there_is_one(scores):
+    said = "The dashed line is read on samples that the readout was not made from."
+    assert said in scores_sheet(scores).caption
+    silent = replace(scores, held_out=np.empty((0, 2)))
+    assert len(scores_sheet(silent).parts[0].lines) == 1
+    assert said not in scores_sheet(silent).caption
+    assert "toward the labels; S_B is the scatter between classes" in scores_sheet(scores).caption
+    assert "toward the network's outputs" in scores_sheet(replace(scores, target="outputs")).caption
+
+
+@pytest.mark.parametrize(("values", "measure"), [(False, "accuracy"), (True, "R²")])
+def test_curves_of_values_are_called_what_they_are(values, measure):
+    """R² was drawn as "accuracy", and samples were called others whether they were or not."""
+    random = np.random.default_rng(0)
+    x, head = random.standard_normal((300, 5)), (random.standard_normal((2, 5)), np.zeros(2))
+    y = x @ head[0].T if values else np.arange(300) % 2
+    curves = cut_curves(phiscope.diagonalize(x, head=head, targets=y), head, (x, y), counts=[2, 5])
+    sheet = curves_sheet(curves)
+    assert curves.of_values == values
+    assert [panel.y.title for panel in sheet.parts] == [measure] * 2
+    assert sheet.caption.startswith(f"{measure[0].upper()}{measure[1:]} on n = 300 samples with fewer units")
+    assert "accuracy" not in sheet.caption.lower() or not values
+    if values:
+        # What a whole network explains of its own outputs.
+        assert curves.whole == pytest.approx([1.0])

@@ -28,6 +28,8 @@ def of_whom(measurement: Measurement, moment: str = "", split: str = "") -> str:
     parts += [f"split {split!r}"] if split else []
     parts += [f"p = {measurement.n_features:,} features"]
     parts += [f"{measurement.n_classes} classes"] if measurement.n_classes else []
+    spectrum = measurement.centered
+    parts += [f"the {len(spectrum.eigenvalues)} leading eigenfunctions alone"] if spectrum.is_cut else []
     parts += [moment] if moment else []
     return ", ".join(parts) + "."
 
@@ -36,21 +38,25 @@ def spectrum_caption(measurement: Measurement, moment: str = "", split: str = ""
     """Below spectrum and shares."""
     reason = band_reason(measurement) if bands else NOT_ASKED
     told = f"No bands: {reason}." if reason else BANDS
+    has_null = measurement.centered.cumulative_quality is not None and measurement.centered.cumulative_quality.size
+    null = (
+        "The dotted line beside Π*(k) is what targets that say nothing would reach, k / (n − 1). " if has_null else ""
+    )
     return (
         "Left: eigenvalues ρ_k of the feature operator in units of the first; middle: share Π*(k) of the targets in "
         "the span of the k leading eigenfunctions; right: share Π̂(k) of the outputs. Solid: centered (covariance); "
-        "dashed: raw (second moment). All are pure numbers. The dotted line beside Π*(k) is what targets that say "
-        "nothing would reach, k / (n − 1); shaded eigenvalues are nearly equal, and their order means nothing. "
-        f"{of_whom(measurement, moment, split)} {told} {MADE}"
+        f"dashed: raw (second moment). All are pure numbers. {null}Shaded eigenvalues are nearly equal, and their "
+        f"order means nothing. {of_whom(measurement, moment, split)} {told} {MADE}"
     )
 
 
-def why_caption(moment: str, measurement: Measurement | None, split: str = "") -> str:
-    """Below the plane of D_LR."""
+def why_caption(moment: str, measurement: Measurement | None, split: str = "", *, course: bool = True) -> str:
+    """Below the plane of D_LR; of a course of records, or of one measurement alone."""
+    ends = " Square: first record; circle: last." if course else ""
     whom = "" if measurement is None else f" {of_whom(measurement, moment, split)}"
     return (
         "Centered D_LR = 1 − U √(PR / r): how much of the features' variance the outputs use (U), and how evenly the "
         "participation ratio PR fills the output rank r. Dotted: equal D_LR; the black one and the line at U bound the "
-        "minimal regime in this plane (the cliff of the spectrum and k90 decide besides). Square: first record; "
-        f"circle: last. All are pure numbers.{whom} {MADE}"
+        "minimal regime in this plane (the cliff of the spectrum and k90 decide besides)."
+        f"{ends} All are pure numbers.{whom} {MADE}"
     )

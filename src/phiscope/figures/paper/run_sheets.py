@@ -101,7 +101,10 @@ def run_sheet(
 
 def _at(run: Run, records: Sequence[Record], epoch: float | None) -> Record:
     if not records:
-        raise RunError(f"nothing was measured in the run {run.path}")
+        # What cannot be read is not the same as what nobody measured.
+        left = f", or it cannot be read: {run.warnings[0]}" if run.warnings else ""
+        more = f" (and {len(run.warnings) - 1} more)" if len(run.warnings) > 1 else ""
+        raise RunError(f"nothing was measured in the run {run.path}{left}{more}")
     if epoch is None:
         return records[-1]
     nearest = min(records, key=lambda record: abs(record.at - epoch))

@@ -68,11 +68,14 @@ def classes_sheet(measurement: Measurement, **words: Any) -> Sheet:
     if heat is None:
         raise InputError("the class map needs targets or outputs, and features that vary with them")
     whom = of_whom(measurement, words.get("moment", ""), words.get("split", ""))
-    caption = (
-        f"{heat.title}, centered. Eigenfunctions have mean square 1 over all samples, so that a cell counts such "
-        f"units; their signs are arbitrary. A bar above: nearly equal eigenvalues, whose order means nothing. "
-        f"{whom} {MADE}"
+    cells = (
+        "Eigenfunctions have mean square 1 over all samples, so that a cell counts such units; their signs are "
+        "arbitrary."
+        if heat.diverging
+        else "A cell is the share of the eigenfunction, between 0 and 1, that lies in the span of the row."
     )
+    bar = "A bar above: nearly equal eigenvalues, whose order means nothing."
+    caption = f"{heat.title}, centered. {cells} {bar} {whom} {MADE}"
     return _map_sheet("classes", heat, caption)
 
 
@@ -80,7 +83,7 @@ def why_sheet(measurement: Measurement, **words: Any) -> Sheet:
     """Where this measurement stands in the plane of U and evenness."""
     evidence = [] if measurement.evidence is None else [measurement.evidence]
     panel = why_panel([("", evidence, OKABE_ITO[0])])
-    caption = why_caption(words.get("moment", ""), measurement, words.get("split", ""))
+    caption = why_caption(words.get("moment", ""), measurement, words.get("split", ""), course=False)
     return Sheet(name="why", headline="", parts=(panel,), caption=caption, across=1, height=2.6, columns=1)
 
 

@@ -45,11 +45,15 @@ def scores_sheet(scores: UnitScores) -> Sheet:
             lines=(Line(label="", x=tuple(map(float, range(1, p + 1))), y=losses, color=OKABE_ITO[0]),),
         ),
     )
+    others = " The dashed line is read on samples that the readout was not made from." if len(scores.held_out) else ""
+    toward = {
+        "labels": "the labels; S_B is the scatter between classes, of values that of the cross moments with them",
+        "outputs": "the network's outputs; S_B is the scatter of the cross moments with them",
+    }[scores.target]
     caption = (
-        f"Discriminant information tr((S + r I)^-1 S_B) of a layer's units toward {scores.target}, removed in the "
+        f"Discriminant information tr((S + r I)^-1 S_B) of a layer's units toward {toward}. Units are removed in the "
         f"order of the rule {scores.rule!r}; r = {scores.added:.3g} in squared feature units, "
-        f"n = {scores.n_samples:,.0f} samples. The dashed line is read on samples that the readout was not made from. "
-        f"{MADE}"
+        f"n = {scores.n_samples:,.0f} samples.{others} {MADE}"
     )
     return Sheet(name="units", headline="", parts=panels, caption=caption, across=2)
 
@@ -106,6 +110,7 @@ def curves_sheet(curves: CutCurves, headline: str = "") -> Sheet:
         headline: above the picture.
     """
     networks = len(curves.whole)
+    measure = "R²" if curves.of_values else "accuracy"
     names = list(dict.fromkeys(one.label for one in curves.curves if one.rule != EIGENFEATURES))
     colors = {name: OKABE_ITO[place % len(OKABE_ITO)] for place, name in enumerate(names)}
     panels = [
@@ -113,7 +118,7 @@ def curves_sheet(curves: CutCurves, headline: str = "") -> Sheet:
             name="accuracy",
             title=title,
             x=Axis(title="units or eigenfeatures kept", whole=True, low=0.0, high=1.03 * float(curves.kept[-1])),
-            y=Axis(title="accuracy", high=1.0),
+            y=Axis(title=measure, high=1.0),
             lines=tuple(
                 _over_networks(one, curves.kept, colors.get(one.label, INK))
                 for one in curves.curves
@@ -124,9 +129,9 @@ def curves_sheet(curves: CutCurves, headline: str = "") -> Sheet:
     ]
     band = f"; bands: 95 % intervals over {networks} networks" if networks > 1 else ""
     caption = (
-        f"Accuracy on n = {curves.n_samples:,} other samples with fewer units of the head's input, removed by each "
-        f"rule, or with the leading eigenfeatures alone (dotted); nothing is trained again{band}. Whole: "
-        f"{float(curves.whole.mean()):.4g}. {MADE}"
+        f"{measure[0].upper()}{measure[1:]} on n = {curves.n_samples:,} samples with fewer units of the head's input, "
+        f"removed by each rule, or with the leading eigenfeatures alone (dotted); nothing is trained again{band}. "
+        f"Whole: {float(curves.whole.mean()):.4g}. {MADE}"
     )
     return Sheet(name="curves", headline=headline, parts=tuple(panels), caption=caption, across=2)
 

@@ -1,8 +1,13 @@
 // ---- class map -------------------------------------------------------------------------------
 
-function clusterWords(run, clusters) {
-  if (!clusters.length) return "";
-  return `Nearly equal strength (neighbors differ by less than ${run.gaps[state.split]}): k = ${rangeWords(clusters)}. Inside such a group the single columns are determined only up to a rotation; the group as a whole is safe.`;
+// A group that goes on behind the last column, or may, is named by its first function alone.
+const clusterName = (map, cluster) => (map.goes_on && cluster === map.clusters[map.clusters.length - 1] ? `${cluster[0]} and on` : cluster.join(" to "));
+
+function clusterWords(run, map) {
+  if (!map.clusters.length) return "";
+  const named = map.clusters.map((cluster) => clusterName(map, cluster)).join(", ");
+  const part = map.goes_on ? ", and the last one is not shown as a whole" : "";
+  return `Nearly equal strength (neighbors differ by less than ${run.gaps[state.split]}): k = ${named}. Inside such a group the single columns are determined only up to a rotation; a group as a whole is safe${part}.`;
 }
 
 function nowShort(run, record, turn) {
@@ -65,7 +70,7 @@ function drawMap(chart) {
   scale.querySelector("i").className = spec.diverging ? "scale-diverging" : "scale-sequential";
   scale.querySelector(".scale-low").textContent = spec.diverging ? `−${spec.limit}` : "0";
   scale.querySelector(".scale-high").textContent = String(spec.limit);
-  note.textContent = state.turn === "rotated" ? turnWords(run, turn, frame.z[0].length) : clusterWords(run, frame.clusters);
+  note.textContent = state.turn === "rotated" ? turnWords(run, turn, frame.z[0].length) : clusterWords(run, frame);
   note.hidden = !note.textContent;
   chart.setAttribute("aria-label", `Heat map of ${run.label}, ${run.moments[record]}: ${frame.z.length} rows by ${frame.z[0].length} eigenfunctions`);
 }
@@ -162,7 +167,7 @@ function drawGallery(block) {
     const cluster = (one ? turn.ranges : clusters).find(([from, to]) => from <= k && k <= to);
     const named = one && one.toward !== null ? ` toward ${run.classes ? run.classes[one.toward] : `class ${one.toward}`}` : "";
     const card = element("div", undefined, "ends");
-    const title = element("h3", `e${one ? "′" : ""}${subscript(k)}${named}${cluster ? ` [${cluster[0]} to ${cluster[1]}]` : ""}`);
+    const title = element("h3", `e${one ? "′" : ""}${subscript(k)}${named}${cluster ? ` [${!one && map ? clusterName(map, cluster) : cluster.join(" to ")}]` : ""}`);
     title.append(element("span", `ρ/ρ₁ = ${words(one ? one.rho : curve.eigenvalues[order], 2)}`));
     const lists = [tileList(samples, largest, high), tileList(samples, smallest, low)];
     card.append(title, element("p", "largest"), lists[0], element("p", "smallest"), lists[1]);

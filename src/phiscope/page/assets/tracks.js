@@ -95,7 +95,7 @@ function drawTrack(chart) {
   if (empty) empty.remove();
   if (traces.every((trace) => trace.y.every((value) => value === null))) {
     Plotly.purge(chart);
-    chart.parentNode.append(element("p", "Not measured: this run was recorded without targets.", "empty"));
+    chart.parentNode.append(element("p", (layoutOf(run, "cumulative_quality") || {}).note || "Not measured here.", "empty"));
     return;
   }
   draw(chart, traces, layout);
