@@ -173,7 +173,9 @@ class BatchReader:
     def _decoder_inputs(self, kwargs: Mapping[str, Any], labels: Any) -> dict[str, Any]:
         # Labels never go into the model: transformers would compute a loss and may write the problem type
         # into the configuration. Sequence-to-sequence models need them shifted as the decoder's input.
-        if "decoder_input_ids" in kwargs or "decoder_inputs_embeds" in kwargs:
+        # Classifiers that have a decoder (BART, T5Gemma) make its input of the text: their labels are answers about it.
+        generates = getattr(self.model, "can_generate", None)
+        if "decoder_input_ids" in kwargs or "decoder_inputs_embeds" in kwargs or (generates and not generates()):
             return {}
         labels, shifted = self._moved(labels), getattr(self.model, "prepare_decoder_input_ids_from_labels", None)
         if shifted is not None:
