@@ -36,6 +36,10 @@ MASK_UNREAD = "the attention mask does not have the positions of this layer, so 
 """The same of a layer whose tokens are put together."""
 
 
+CLASSES_UNREAD = "no targets were read, so outputs are taken as they are; "
+"""The same of a mapping that has a number for each sample, under a name that says nothing; what to do follows."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Samples:
     """The samples of one batch.
@@ -74,6 +78,7 @@ def samples_of(batch: Batch, rows: Rows, feature_map: FeatureMap) -> Samples:
     masked = ", of those that the attention mask keeps" if not bool(real.all()) else ""
     _check_next_token(feature_map.labels, batch, rows)
     if batch.targets is None:
+        doubts = doubts if batch.perhaps is None else (*doubts, CLASSES_UNREAD + batch.perhaps)
         reading = "none" if len(rows.leading) < 2 else f"none, each position is a sample{masked}"
         return Samples(rows=everything[real], targets=None, ignored=int((~real).sum()), reading=reading, doubts=doubts)
     targets = batch.targets.detach().cpu()
@@ -98,7 +103,7 @@ def samples_of(batch: Batch, rows: Rows, feature_map: FeatureMap) -> Samples:
     # Who leaves places out by label has said which.
     doubts = () if len(rows.leading) > 1 and bool((labels == IGNORED_LABEL).any()) else doubts
     labels = labels[counted]
-    _check_two_classes(labels, rows)
+    _check_two_classes(labels, rows, batch)
     # A model whose own loss was asked knows better.
     unasked = feature_map.labels.next_token is None
     return Samples(
@@ -110,13 +115,17 @@ def samples_of(batch: Batch, rows: Rows, feature_map: FeatureMap) -> Samples:
     )
 
 
-def _check_two_classes(labels: Tensor, rows: Rows) -> None:
+def _check_two_classes(labels: Tensor, rows: Rows, batch: Batch) -> None:
     if rows.n_outputs == 1 and rows.weight is not None and len(labels) and int(labels.max()) > 1:
         raise TargetError(
             f"integer targets reach {int(labels.max())}, but the head has one output, which tells two classes apart; "
             + ("if they are 1 and 2, subtract 1, else " if set(labels.tolist()) == {1, 2} else "")
-            + "pass values as floats"
+            + f"pass values as floats, as with targets=lambda batch: {_spelled_targets(batch)}.float()"
         )
+
+
+def _spelled_targets(batch: Batch) -> str:
+    return "batch[1]" if batch.target_key is None else f"batch[{batch.target_key!r}]"
 
 
 def _of_next(rows: Tensor, real: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -316,7 +325,7 @@ def _labels(targets: Tensor, rows: Rows, batch: Batch) -> Tensor:
 def _remedy(targets: Tensor, rows: Rows, batch: Batch) -> str:
     """What to pass instead of integer targets of another shape than the answers, as far as they tell what they are."""
     leading, shape = rows.leading, tuple(targets.shape)
-    ours = "batch[1]" if batch.target_key is None else f"batch[{batch.target_key!r}]"
+    ours = _spelled_targets(batch)
     axis = next((k for k in (-1, 1) if len(shape) > 1 and (*shape[:k], *shape[k:][1:]) == leading), None)
     if axis is not None and bool(((targets == 0) | (targets == 1)).all()):
         if bool((targets.sum(axis) == 1).all()):
