@@ -78,7 +78,6 @@ def samples_of(batch: Batch, rows: Rows, feature_map: FeatureMap) -> Samples:
     masked = ", of those that the attention mask keeps" if not bool(real.all()) else ""
     _check_next_token(feature_map.labels, batch, rows)
     if batch.targets is None:
-        doubts = doubts if batch.perhaps is None else (*doubts, CLASSES_UNREAD + batch.perhaps)
         reading = "none" if len(rows.leading) < 2 else f"none, each position is a sample{masked}"
         return Samples(rows=everything[real], targets=None, ignored=int((~real).sum()), reading=reading, doubts=doubts)
     targets = batch.targets.detach().cpu()
@@ -288,13 +287,13 @@ def _kept(batch: Batch, leading: tuple[int, ...], model: nn.Module | None = None
 
 
 def _real(batch: Batch, rows: Rows, feature_map: FeatureMap) -> tuple[Tensor, tuple[str, ...]]:
-    """Which rows are no padding, (R,), and what has to be said of a mask that does not tell."""
+    """Which rows are no padding, (R,), and what has to be said of a mask that does not tell, and of missing targets."""
+    doubts: tuple[str, ...] = () if batch.perhaps is None else (CLASSES_UNREAD + batch.perhaps,)
     kept = None if feature_map.padding else _kept(batch, rows.leading, feature_map.model)
     if kept is not None:
-        return kept.reshape(-1), ()
-    doubts: tuple[str, ...] = ()
+        return kept.reshape(-1), doubts
     if not feature_map.padding and _leaves_out(batch):
-        doubts = (MASK_UNUSED,) if len(rows.leading) > 1 else (MASK_UNREAD,) if feature_map.pools_padding else ()
+        doubts += (MASK_UNUSED,) if len(rows.leading) > 1 else (MASK_UNREAD,) if feature_map.pools_padding else ()
     return torch.ones(len(rows.features), dtype=torch.bool), doubts
 
 
