@@ -220,3 +220,39 @@ def test_a_single_row_is_no_data_and_a_list_of_rows_has_no_known_number_of_batch
     assert [len(batch) for batch in batches_of(rows)] == [256, 44]
     # An empty text first does not make the others vanish.
     assert len(list(batches_of([[{"x": torch.zeros(0), "n": torch.tensor(0)}, {"x": torch.ones(0), "n": 1}]]))) == 1
+
+
+class Adding(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.head = nn.Linear(4, 6), nn.Linear(6, 3)
+
+    def forward(self, one, other):
+        return self.head(torch.tanh(self.body(one + 2 * other)))
+
+
+@pytest.mark.parametrize("form", [list, tuple])
+def test_lists_of_arrays_are_several_inputs_and_several_targets(form):
+    one, other = torch.randn(300, 4), torch.randn(300, 4)
+    kinds, sizes = torch.arange(300) % 3, torch.randn(300)
+    expected = phiscope.measure(Adding(), ((one, other), kinds)).to_dict()
+    assert phiscope.measure(Adding(), (form([one, other]), kinds)).to_dict() == expected
+    several = ((one, other), form([kinds, sizes]))
+    chosen = phiscope.measure(Adding(), [several], targets=lambda batch: batch[1][0])
+    assert chosen.to_dict() == pytest.approx(expected, rel=1e-6)
+    net = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3))
+    plain = phiscope.measure(net, (one, kinds)).to_dict()
+    chosen = phiscope.measure(net, (one, form([kinds, sizes])), targets=lambda batch: batch[1][0])
+    assert chosen.to_dict() == pytest.approx(plain, rel=1e-6)
+    with pytest.raises(InputError, match=r"targets are a tuple of 2 Tensor.*targets=lambda batch"):
+        phiscope.measure(net, (one, form([kinds, sizes])))
+
+
+def test_a_list_of_a_row_each_stays_one_array():
+    rows, kinds = [torch.randn(4) for _ in range(60)], torch.arange(60) % 3
+    net = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3))
+    values = phiscope.measure(net, (torch.stack(rows), [torch.ones(3) * index for index in range(60)]))
+    assert values.n_samples == 60
+    batches = ([torch.stack(rows[:30]), kinds[:30]], [torch.stack(rows[30:]), kinds[30:]])
+    assert phiscope.measure(net, batches).n_samples == 60

@@ -8,7 +8,16 @@ import pytest
 import torch
 
 from phiscope.errors import InputError
-from phiscope.inputs.parts import as_tensor, check_equal_lengths, columns_of, described, is_frame, is_rows, is_sample
+from phiscope.inputs.parts import (
+    as_tensor,
+    check_equal_lengths,
+    columns_of,
+    described,
+    is_frame,
+    is_rows,
+    is_sample,
+    perhaps_classes,
+)
 
 ROWS = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
 
@@ -139,3 +148,23 @@ Pair = namedtuple("Pair", "a b")
 )
 def test_what_came_in_words(value, words):
     assert words in described(value)
+
+
+@pytest.mark.parametrize(
+    ("values", "classes"),
+    [
+        (torch.tensor([0, 1, 0]), True),
+        ([0, 1, 0], True),
+        (np.array([True, False, True]), True),
+        (torch.tensor([7, 8, 9]), False),  # a number of its own for each
+        (torch.tensor([0.5, 0.5, 1.0]), False),
+        (torch.tensor([[0, 1], [0, 1], [1, 1]]), False),
+        (torch.tensor([0, 0]), False),
+        (["a", "b", "a"], False),
+        (None, False),
+    ],
+)
+def test_what_may_be_the_class_of_each_sample(values, classes):
+    assert perhaps_classes({"kind": values}, ("kind",), 3) == ("kind" if classes else None)
+    for name in ("lengths", "sample_weight", "group", "idx", "mask"):
+        assert perhaps_classes({name: values}, (name,), 3) is None

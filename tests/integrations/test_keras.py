@@ -215,3 +215,76 @@ def test_another_backend_is_one_sentence(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(InputError, match="Keras runs on jax, and phiscope measures torch networks"):
         KerasObserver(run="x")
+
+
+class Summing(keras.Model):
+    """Takes several inputs in the form that a network of one's own likes."""
+
+    def __init__(self, form):
+        super().__init__()
+        self.form, self.body, self.head = form, keras.layers.Dense(12, activation="relu"), keras.layers.Dense(3)
+
+    def call(self, inputs, training=False):
+        one, other = inputs.values() if isinstance(inputs, dict) else inputs
+        return self.head(self.body(one + 2 * other))
+
+
+def functional():
+    left, right = keras.Input((5,), name="left"), keras.Input((5,), name="right")
+    hidden = keras.layers.Dense(12, activation="relu")(keras.layers.Concatenate()([left, right]))
+    return keras.Model([left, right], keras.layers.Dense(3)(hidden))
+
+
+SEVERAL = {"list": lambda x: [x, -x], "mapping": lambda x: {"left": x, "right": -x}}
+
+
+@pytest.mark.parametrize("form", SEVERAL)
+@pytest.mark.parametrize("kind", ["functional", "subclass"])
+def test_several_inputs_are_taken_as_keras_takes_them(tmp_path, kind, form):
+    keras.utils.set_random_seed(0)
+    made, inputs = functional() if kind == "functional" else Summing(form), SEVERAL[form]
+    made.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    observer = KerasObserver(run=tmp_path / "mine")
+    made.fit(
+        inputs(X[:96]),
+        Y[:96],
+        validation_data=(inputs(X[96:]), Y[96:]),
+        epochs=1,
+        verbose=0,
+        callbacks=[observer],
+    )
+    body = keras.Model(made.inputs, made.layers[-2].output) if kind == "functional" else None
+    rest = inputs(X[96:])
+    one, other = rest.values() if isinstance(rest, dict) else rest
+    features = body([one, other]) if body is not None else made.body(one + 2 * other)
+    by_hand = phiscope.diagonalize(features.detach(), targets=Y[96:])
+    found = phiscope.open_run(observer.path).records[-1].numbers()
+    assert found["effective_dimension"] == pytest.approx(by_hand["effective_dimension"], rel=1e-5)
+    # The same outside of a training, and as one mapping with the labels inside.
+    torches = [torch.from_numpy(np.asarray(part)) for part in (one, other)]
+    given = dict(zip(("left", "right"), torches, strict=True)) if form == "mapping" else tuple(torches)
+    again = phiscope.measure(made, (given, torch.from_numpy(Y[96:])))
+    assert again["effective_dimension"] == pytest.approx(by_hand["effective_dimension"], rel=1e-5)
+    if kind == "functional" and form == "mapping":
+        named = phiscope.measure(made, [{**given, "labels": torch.from_numpy(Y[96:])}])
+        assert named.to_dict() == pytest.approx(again.to_dict(), rel=1e-6)
+
+
+def test_of_several_outputs_one_is_chosen_with_its_targets(tmp_path):
+    keras.utils.set_random_seed(0)
+    entry = keras.Input((5,))
+    hidden = keras.layers.Dense(12, activation="relu")(entry)
+    made = keras.Model(entry, [keras.layers.Dense(3, name="kind")(hidden), keras.layers.Dense(1, name="size")(hidden)])
+    made.compile("adam", [keras.losses.SparseCategoricalCrossentropy(from_logits=True), "mse"])
+
+    def trained(**settings):
+        observer = KerasObserver(run=tmp_path / "mine", **settings)
+        data = (X[96:], [Y[96:], X[96:, 0]])
+        made.fit(X[:96], [Y[:96], X[:96, 0]], validation_data=data, epochs=1, verbose=0, callbacks=[observer])
+        return phiscope.open_run(observer.path).records[-1]
+
+    with pytest.raises(InputError, match=r"targets are a tuple of 2 ndarray.*targets=lambda batch"):
+        trained(head="kind")
+    record = trained(head="kind", targets=lambda batch: batch[1][0])
+    assert record.measurement().n_classes == 3
+    assert record.measurement().n_samples == 64

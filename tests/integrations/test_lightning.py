@@ -199,6 +199,27 @@ def test_averaged_weights_are_not_what_is_measured_and_that_is_said(tmp_path):
     assert header["weights"] == "those in training, not the copy averaged by StochasticWeightAveraging"
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["observer first", "averaging first"])
+@pytest.mark.parametrize("settings", [{}, {"every_steps": 6}], ids=str)
+def test_the_pass_that_refreshes_batch_norms_of_averaged_weights_is_no_epoch(tmp_path, settings, first):
+    from lightning.pytorch.callbacks import StochasticWeightAveraging
+
+    def fit(*observers):
+        module, averaging = made(), StochasticWeightAveraging(swa_lrs=1e-2, swa_epoch_start=1)
+        fitted(module, tmp_path, *(observers if first else ()), averaging, *(() if first else observers), max_epochs=3)
+        return module
+
+    observer = LightningObserver(run=tmp_path / "mine", **settings)
+    observed = fit(observer)
+    assert same(fit(), observed)
+    run = phiscope.open_run(observer.path)
+    assert moments(observer.path)[-1] == (3.0, 18)
+    assert run.records[-1].splits == ("validation",)
+    # The copy that is in the network at the end is another one.
+    there = phiscope.measure(observed.net, loaders()[1])["effective_dimension"]
+    assert run.records[-1].numbers()["effective_dimension"] != pytest.approx(there, rel=1e-6)
+
+
 class WithoutForward(Lit):
     forward = lightning.LightningModule.forward
 

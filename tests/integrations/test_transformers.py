@@ -13,7 +13,7 @@ transformers = pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 
 from phiscope.integrations import TransformersObserver  # noqa: E402
-from texts import EVALUATION, model, padded, rows, trainer  # noqa: E402
+from texts import EVALUATION, TRAINING, model, padded, rows, trainer  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -323,3 +323,70 @@ def test_a_model_that_needs_labels_is_one_sentence_beside_its_own(tmp_path, need
         trainer(tmp_path, TransformersObserver(run=tmp_path / "mine"), network=NeedsLabels(needs)).train()
     assert isinstance(caught.value.__cause__, TypeError | AttributeError | UnboundLocalError | ValueError)
     assert not (tmp_path / "mine").exists()
+
+
+class Topics(torch.nn.Module):
+    """A network of one's own, whose targets have a name of their own."""
+
+    def __init__(self):
+        super().__init__()
+        self.bert = model()
+
+    def forward(self, input_ids, attention_mask, topic=None):
+        logits = self.bert(input_ids=input_ids, attention_mask=attention_mask).logits
+        return {"logits": logits} if topic is None else {"loss": _loss(logits, topic), "logits": logits}
+
+
+class NeedsTargets(Topics):
+    def forward(self, input_ids, attention_mask, targets):
+        return super().forward(input_ids, attention_mask, targets)
+
+
+def _loss(logits, labels):
+    return torch.nn.functional.cross_entropy(logits, labels)
+
+
+def _renamed(name):
+    def collated(examples):
+        return {name if key == "labels" else key: value for key, value in padded(examples).items()}
+
+    return collated
+
+
+@pytest.mark.parametrize(("kind", "name"), [(Topics, "topic"), (NeedsTargets, "targets")])
+def test_targets_are_what_the_trainers_label_names_say(tmp_path, kind, name):
+    observer = TransformersObserver(run=tmp_path / "mine")
+    made = trainer(tmp_path, observer, network=kind(), label_names=[name], remove_unused_columns=False)
+    made.data_collator = _renamed(name)
+    made.train()
+    expected = phiscope.measure(made.model.bert, [padded(EVALUATION)])
+    found = phiscope.open_run(observer.path).records[-1].numbers()
+    assert found["readout_r2"] == pytest.approx(expected["readout_r2"], rel=1e-4)
+    assert found["used_variance"] == pytest.approx(expected["used_variance"], rel=1e-4)
+    # What the user says comes first.
+    observer = TransformersObserver(run=tmp_path / "mine", targets=lambda batch: None)
+    made = trainer(tmp_path, observer, network=kind(), label_names=[name], remove_unused_columns=False)
+    made.data_collator = _renamed(name)
+    made.train()
+    assert "readout_r2" not in phiscope.open_run(observer.path).records[-1].numbers()
+
+
+class Endless(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        return iter(TRAINING)
+
+
+def test_epochs_of_data_without_a_length_are_counted_by_their_ends(tmp_path):
+    def observed(**settings):
+        observer = TransformersObserver(run=tmp_path / "mine", **settings)
+        made = trainer(tmp_path, observer, max_steps=14)
+        made.train_dataset = Endless()
+        made.train()
+        return phiscope.open_run(observer.path)
+
+    run = observed()
+    # The third is ended by max_steps; how long it would have been is not known.
+    assert [(record.epoch, record.step) for record in run.records] == [(0.0, 0), (1.0, 6), (2.0, 12), (3.0, 14)]
+    assert all("loss" in record.scalars for record in run.records[1:3])
+    run = observed(every_steps=5)
+    assert [(record.epoch, record.step) for record in run.records[:3]] == [(0.0, 0), (0.0, 5), (1.0, 10)]

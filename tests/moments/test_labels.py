@@ -8,8 +8,10 @@ import pytest
 
 import phiscope
 from phiscope.distributed.dask_arrays import DaskTable
+from phiscope.errors import TargetError
 from phiscope.moments import labels as labels_module
 from phiscope.moments.accumulator import MomentAccumulator
+from phiscope.moments.labels import what_to_do
 from phiscope.moments.moments import merge, with_all_classes
 
 N, P, CLASSES = 60, 5, 50
@@ -109,3 +111,36 @@ def test_a_million_classes_take_the_memory_of_those_that_occur(given):
     assert most < 2**24
     (said,) = (text for text in m.warnings if "never occur" in text)
     assert said.startswith(f"{m.n_classes - 3} of {m.n_classes} classes never occur")
+
+
+OUTSIDE = {
+    # name: labels, number of classes, words that are there, words that are not
+    "numbered from 1": ([1, 2, 3], 3, "if they are numbered from 1, subtract 1", None),
+    "a single label": ([0, 1, 255], 3, "the label 255, 1 times, is the only one outside", "numbered from 1"),
+    "the number of classes, beside 0": (
+        [0, 1, 3],
+        3,
+        "the label 3, 1 times, is the only one outside",
+        "numbered from 1",
+    ),
+    "minus one beside 0": ([-1, 0, 1], 3, "the label -1, 1 times, is the only one outside", "-1 and 1 are"),
+    "two classes by their sign": ([-1, 1, 1], 2, "if -1 and 1 are the two classes", "leave out"),
+    "ignored": ([-100, 0, 1], 2, "drop these rows, those where targets == -100", "make it"),
+    "two labels": ([0, 7, 8], 3, "", "label"),
+    "far away": ([0, 10**9], 3, "", "label"),
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_labels_outside_are_told_what_they_may_mean(name):
+    labels, bound, words, never = OUTSIDE[name]
+    told = what_to_do(np.array(labels), bound)
+    assert words in told
+    assert bool(told) == bool(words)
+    assert never is None or never not in told
+
+
+def test_what_the_message_says_reads_all_classes():
+    with pytest.raises(TargetError, match="subtract 1; if 3 marks"):
+        phiscope.diagonalize(FEATURES, targets=NAMED % 3 + 1, num_classes=3)
+    assert phiscope.diagonalize(FEATURES, targets=NAMED % 3 + 1 - 1, num_classes=3).n_classes == 3

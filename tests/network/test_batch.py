@@ -367,3 +367,42 @@ def test_values_in_half_precision_are_targets(layers):
     values = torch.randn(60).bfloat16()
     call = phiscope.measure_layers if layers else phiscope.measure
     assert call(net, (x, values)) is not None
+
+
+class NeedsItsTargets(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+
+    def forward(self, x, y):
+        logits = self.net(x)
+        return {"loss": nn.functional.cross_entropy(logits, y), "logits": logits}
+
+
+MISSED = {
+    "a key of the caller's": ({"x": torch.randn(60, 6), "topic": torch.arange(60) % 3}, "topic", False),
+    "an input that is needed": ({"x": torch.randn(60, 6), "y": torch.arange(60) % 3}, "y", True),
+}
+
+
+@pytest.mark.parametrize("name", MISSED)
+def test_classes_under_a_name_that_is_not_read_are_warned_of(name):
+    data, key, needed = MISSED[name]
+    net = NeedsItsTargets() if needed else NeedsItsTargets().net
+    words = f"no targets were read, so outputs are taken as they are; if {key!r} has the classes"
+    for measured in (phiscope.measure(net, [data]), list(phiscope.measure_layers(net, [data]).values())[-1]):
+        assert [text for text in measured.warnings if words in text]
+    told = phiscope.measure(net, [data], targets=lambda batch: batch[key])
+    by_hand = phiscope.measure(NeedsItsTargets().net, (data["x"], data[key]))
+    assert told.to_dict() == pytest.approx(by_hand.to_dict(), rel=1e-6)
+    assert not [text for text in told.warnings if "no targets" in text]
+    # Who says that there are none has said so.
+    unasked = phiscope.measure(net, [data], targets=lambda batch: None)
+    assert not [text for text in unasked.warnings if "no targets" in text]
+
+
+def test_rows_with_such_a_key_are_told_the_usual_name():
+    rows = [{"x": row, "topic": index % 3} for index, row in enumerate(torch.randn(40, 6))]
+    (text,) = [text for text in phiscope.measure(NeedsItsTargets().net, [rows]).warnings if "no targets" in text]
+    assert "call it 'labels'" in text

@@ -175,6 +175,18 @@ def test_restriction_of_chosen_features(encoder):
         ({"features": "1", "head": (torch.zeros(3, 5), None)}, ShapeError, r"shape \(3, 5\), expected \(C, p\)"),
         ({"features": "1", "head": (torch.zeros(3, 6), torch.zeros(2))}, ShapeError, r"b of shape \(2,\)"),
         ({"features": "1", "head": (torch.zeros(3, 6),)}, ShapeError, "1 parts"),
+        ({"features": "1", "head": torch.zeros(3, 6)}, HeadError, r"Tensor.*a matrix alone goes in as \(W, None\)"),
+        ({"features": "1", "head": np.zeros((3, 6))}, HeadError, r"ndarray.*a matrix alone goes in as \(W, None\)"),
+        ({"features": "1", "head": {"weight": 1}}, HeadError, "dict with the keys 'weight'; expected a layer"),
+        ({"features": "1", "head": 3}, HeadError, "head is an int; expected a layer"),
+        ({"features": "1", "head": ("W", "b")}, HeadError, r"tuple of 2 str; expected \(W, b\)"),
+        ({"head": ("W", "b")}, HeadError, r"tuple of 2 str; expected \(W, b\)"),
+        (
+            {"features": "1", "head": nn.Linear(6, 3)},
+            HeadError,
+            "the Linear given as head is not a layer of this model",
+        ),
+        ({"features": "1", "head": "fc"}, UnknownNameError, "no layer named 'fc'"),
         ({"features": "1", "head": "0", "outputs": "2"}, InputError, "both head and outputs"),
         ({"outputs": "output"}, InputError, "without features"),
         ({"features": "1", "tokens": "all"}, InputError, "tokens is 'all'"),
@@ -185,3 +197,11 @@ def test_a_choice_that_cannot_be_is_one_sentence(encoder, choice, error, message
         phiscope.measure(encoder, (X, Y), **choice)
     assert isinstance(caught.value, PhiscopeError)
     assert "\n" not in str(caught.value)
+
+
+def test_a_head_beside_features_is_named_as_the_wrapper_names_it():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 3))
+    expected = phiscope.measure(net, (X, Y), features="1", head="2")
+    for wrapped, prefix in ((nn.DataParallel(net), "module."), (torch.compile(net, backend="eager"), "_orig_mod.")):
+        same(phiscope.measure(wrapped, (X, Y), features=f"{prefix}1", head=f"{prefix}2"), expected)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import phiscope
-from phiscope.errors import EmptyDataError, ShapeError
+from phiscope.errors import EmptyDataError, ShapeError, TargetError
 from phiscope.measurement.assemble import measurement_of
 from phiscope.measurement.network_pass import PassOptions, run_pass
 from phiscope.network.isolation import isolated
@@ -169,3 +169,65 @@ def test_tokens_that_are_put_together_without_their_mask_are_warned_of():
     assert told(Pooling(), batch, features="body")
     assert not told(Pooling(), {**batch, "attention_mask": torch.ones_like(mask)}, features="body")
     assert not told(Tagger(), {**batch, "labels": TAGS})
+
+
+HOT = nn.functional.one_hot(Y, 3)
+MISFITS = {
+    "one-hot": ((X, HOT), r"one-hot.*targets=lambda batch: batch\[1\]\.argmax\(-1\)"),
+    "one-hot in a mapping": ({"x": X, "label": HOT}, r"one-hot.*batch\['label'\]\.argmax\(-1\)"),
+    "several labels a sample": ((X, torch.ones_like(HOT)), r"go in as floats.*batch\[1\]\.float\(\)"),
+    "another length": ((X, HOT[:, :2] + 5), "another length or resolution.*targets=lambda batch: None"),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_integer_targets_of_another_shape_are_told_what_they_are(name):
+    data, words = MISFITS[name]
+    with pytest.raises(ShapeError, match=words):
+        phiscope.measure(network(), [data])
+
+
+def test_what_the_message_about_targets_says_works():
+    net, one_hot = network(), (X, HOT)
+    classes = phiscope.measure(net, [one_hot], targets=lambda batch: batch[1].argmax(-1))
+    assert same(classes, from_arrays(net, Y, X))
+    maps = torch.randn(10, 3, 4, 4, generator=torch.Generator().manual_seed(0)), torch.arange(160).reshape(10, 4, 4) % 3
+    hot = nn.functional.one_hot(maps[1], 3).movedim(-1, 1)
+    with pytest.raises(ShapeError, match=r"one-hot.*argmax\(1\)"):
+        phiscope.measure(nn.Conv2d(3, 3, 1), (maps[0], hot))
+    finer = nn.functional.one_hot(Y, 3)[:10, None].repeat(1, 2, 1)
+    assert "readout_r2" not in phiscope.measure(net, [(X[:10], finer)], targets=lambda batch: None).to_dict()
+
+
+class Choosing(nn.Module):
+    """A score for each of four choices."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.head = nn.Linear(4, 6), nn.Linear(6, 1)
+
+    def forward(self, x):
+        return self.head(torch.tanh(self.body(x))).squeeze(-1)
+
+
+def test_of_scores_of_choices_each_is_right_or_not():
+    choices, right = torch.randn(50, 4, 4, generator=torch.Generator().manual_seed(0)), torch.arange(50) % 4
+
+    class Flat(Choosing):
+        def forward(self, x):
+            return super().forward(x.flatten(0, 1)).view(-1, 4)
+
+    with pytest.raises(ShapeError, match=r"of 4 scores a sample.*one_hot\(batch\[1\], 4\)"):
+        phiscope.measure(Flat(), (choices, right))
+    measured = phiscope.measure(Flat(), (choices, right), targets=lambda batch: nn.functional.one_hot(batch[1], 4))
+    by_hand = phiscope.measure(Choosing(), (choices.flatten(0, 1), nn.functional.one_hot(right, 4).flatten()))
+    assert measured.n_samples == 200
+    assert measured["readout_r2"] == pytest.approx(by_hand["readout_r2"], rel=1e-6)
+
+
+def test_two_classes_numbered_from_one_are_named():
+    with pytest.raises(TargetError, match="if they are 1 and 2, subtract 1"):
+        phiscope.measure(Choosing(), (torch.randn(20, 4), torch.arange(20) % 2 + 1))
+    with pytest.raises(TargetError, match="apart; pass values as floats"):
+        phiscope.measure(Choosing(), (torch.randn(20, 4), torch.arange(20) % 3 + 1))

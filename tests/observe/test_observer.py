@@ -334,3 +334,27 @@ def test_a_row_that_is_not_finite_is_named_with_its_split(tmp_path):
     with pytest.raises(NonFiniteError, match=words) as caught, observer:
         observer.record(epoch=0)
     assert (caught.value.where, caught.value.batch) == ("features", 0)
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        ((X[:0], Y[:0]), "split 'b': the data hold no"),
+        ((X, Y + 7), "split 'b': integer targets in batch 0 run from 7"),
+        ((X, Y[:, None].repeat(1, 2)), "split 'b': integer targets have shape"),
+    ],
+    ids=["no sample", "no classes of the network", "several labels"],
+)
+def test_what_is_wrong_with_one_split_is_said_of_it(tmp_path, second, words):
+    with pytest.raises(InputError, match=words):  # noqa: PT012  # it may be said at once, or at the first record
+        observer = phiscope.Observer(network(), {"a": (X, Y), "b": second}, run=tmp_path / "run")
+        with observer:
+            observer.record(epoch=0)
+
+
+def test_arrays_with_their_targets_are_one_probe(tmp_path):
+    net = network()
+    with phiscope.Observer(net, {"x": X, "y": Y}, run=tmp_path / "run") as observer:
+        measured = observer.record(epoch=0)
+    assert measured["nc1"] == pytest.approx(phiscope.measure(net, (X, Y))["nc1"], rel=1e-6)
+    assert phiscope.open_run(tmp_path / "run").splits == ("probe",)

@@ -23,6 +23,20 @@ def test_a_mapping_of_model_inputs_is_one_data_set(key):
     assert list(named_splits({key: X, "other": Y})) == ["probe"]
 
 
+@pytest.mark.parametrize("key", ["y", "label", "labels", "target", "targets"])
+def test_arrays_with_their_targets_are_one_data_set(key):
+    assert list(named_splits({"x": X, key: Y})) == ["probe"]
+    assert list(named_splits({"x": X.numpy(), key: Y.numpy()})) == ["probe"]
+
+
+def test_names_of_targets_are_names_of_splits_where_they_are_no_targets():
+    assert list(named_splits({"source": X, "target": X.clone()})) == ["source", "target"]
+    assert list(named_splits({"source": (X, Y), "target": (X, Y)})) == ["source", "target"]
+    assert list(named_splits({"source": X, "target": X[:5]})) == ["source", "target"]
+    assert list(named_splits({"target": (X, Y)})) == ["target"]
+    assert list(named_splits({"y": X})) == ["y"]
+
+
 def test_a_generator_is_kept_to_be_read_again():
     (kept,) = named_splits((X, Y) for _ in range(2)).values()
     assert [len(x) for x, _ in kept] == [8, 8]

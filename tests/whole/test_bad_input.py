@@ -146,7 +146,11 @@ BAD = {
     "head of None": ({"features": X, "head": (None, None)}, InputError, "head weight"),
     # targets
     "negative class": ({"features": X, "targets": Y - 1}, TargetError, "-1 to 1, expected class indices from 0"),
-    "ignored labels": ({"features": X, "targets": np.where(Y == 0, -100, Y)}, TargetError, "-100 to 2.*drop ignored"),
+    "ignored labels": (
+        {"features": X, "targets": np.where(Y == 0, -100, Y)},
+        TargetError,
+        "drop these rows, those where",
+    ),
     "class out of range": ({"features": X, "targets": Y, "num_classes": 2}, TargetError, "0 to 2.*num_classes = 2"),
     "class beyond the head": ({"features": X, "targets": Y + 1, "head": HEAD}, TargetError, "1 to 3.*num_classes = 3"),
     "years as classes": ({"features": X, "targets": Y + 10**9}, TargetError, "pass floats if they are values"),
@@ -392,7 +396,7 @@ def test_loading_any_part_of_a_file(tmp_path):
 def test_float_targets_that_are_whole_numbers_are_remarked():
     for targets in (Y * 1.0, (Y * 1.0)[:, None], (Y > 0) * 1.0):
         assert [text for text in diagonalize(X, targets=targets).warnings if "pass integers" in text]
-    for targets in (Y * 1.0 + 1, X[:, 0], Y * 2.0, np.eye(3)[Y], np.zeros(30), np.arange(30.0), Y):
+    for targets in (Y * 1.0 + 1, X[:, 0], Y * 2.0, np.eye(3)[Y] * 2, np.zeros(30), np.arange(30.0), Y):
         assert not [text for text in diagonalize(X, targets=targets).warnings if "pass integers" in text]
 
 

@@ -16,6 +16,7 @@ transformers.logging.set_verbosity_error()
 IDS = torch.randint(3, 50, (6, 9), generator=torch.Generator().manual_seed(0))
 IDS[1, 6:] = 0  # padding, which GPT-2 and Llama skip when they pick a position
 MASK = (IDS != 0).long()
+ENDED = torch.cat([IDS.clamp(min=3), torch.full((6, 1), 2)], 1)  # each text ends with token 2
 LABELS = torch.arange(6) % 3
 TEXT = {"input_ids": IDS, "attention_mask": MASK, "labels": LABELS}
 LANGUAGE = {"input_ids": IDS, "labels": torch.where(MASK == 0, -100, IDS)}
@@ -199,6 +200,14 @@ SLOW = {
         head="lm_head",
         samples=KEPT,
     ),
+    "BART topics": Family(
+        model="BartForSequenceClassification",
+        config="BartConfig",
+        settings=BART | {"pad_token_id": 0, "decoder_start_token_id": 2, "eos_token_id": 2, "num_labels": 3},
+        batch={"input_ids": ENDED, "labels": LABELS},
+        head="classification_head.out_proj",
+        samples=6,
+    ),
     "BERT masked language": Family(
         model="BertForMaskedLM",
         config="BertConfig",
@@ -308,6 +317,35 @@ def test_more_families(name):
 
 def test_at_least_sixteen_families():
     assert len(QUICK) + len(SLOW) >= 16
+
+
+TWO_TOWERS = {
+    "BART, one topic": ("BartForSequenceClassification", "BartConfig", BART | {"num_labels": 3}, LABELS),
+    "BART, several topics": (
+        "BartForSequenceClassification",
+        "BartConfig",
+        BART | {"num_labels": 3},
+        torch.eye(3)[LABELS],
+    ),
+    "T5, one topic": ("T5ForSequenceClassification", "T5Config", T5 | {"num_labels": 3}, LABELS),
+    "T5 Gemma, a tag a token": ("T5GemmaForTokenClassification", "T5GemmaConfig", {"num_labels": 3}, ENDED % 3),
+}
+GEMMA = BASE | {"num_key_value_heads": 1, "head_dim": 8, "pad_token_id": 0}
+
+
+@pytest.mark.parametrize("name", TWO_TOWERS)
+def test_the_labels_of_a_classifier_never_reach_its_decoder(name):
+    model, config, settings, labels = TWO_TOWERS[name]
+    if not hasattr(transformers, model):
+        pytest.skip(f"this version of transformers has no {model}")
+    towers = {"encoder": dict(GEMMA), "decoder": dict(GEMMA)} if "Gemma" in model else {}
+    ends = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 0}
+    net = built(model, config, settings | ends | towers | {"vocab_size": 50})
+    with untouched(net):
+        measured = phiscope.measure(net, [{"input_ids": ENDED, "labels": labels}])
+        without = phiscope.measure(net, [{"input_ids": ENDED}])
+    assert measured.n_samples == without.n_samples == (ENDED.numel() if labels.shape == ENDED.shape else len(labels))
+    assert measured["effective_dimension"] == pytest.approx(without["effective_dimension"], rel=1e-6)
 
 
 WITHOUT = {

@@ -29,7 +29,6 @@ TESTED_ELSEWHERE = {
     "findings/collapse": "whole/test_naive_twins.py",
     "findings/dimensions": "whole/test_naive_twins.py",
     "findings/outputs": "whole/test_naive_twins.py",
-    "findings/targets": "whole/test_naive_twins.py",
     "findings/wide": "measurement/test_wide.py",
     "measurement/assemble": "spectrum/test_eigensystem.py",
     "measurement/diagonalize": "whole/test_naive_twins.py",

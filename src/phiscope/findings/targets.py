@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from phiscope.findings.findings import NO_SPREAD, Findings
+from phiscope.linalg.operators import PositiveOperator
 from phiscope.linalg.products import product
 from phiscope.metrics import alignment, collapse_distance, readout
 from phiscope.moments.moments import Moments
@@ -26,6 +27,7 @@ def find_alignment(found: Findings, moments: Moments, covariance_squared_norm: f
         target = alignment.class_target_squared_norm(shares)
     else:
         cross, covariance = moments.cross_covariance("values"), moments.covariance("values")
+        found.warnings.extend(doubts_about_rows(covariance, target_means(moments)))
         # Numbers and spectra have to agree on which targets are constant.
         target = covariance.squared_norm() if varies(covariance, target_means(moments)) else 0.0
     if covariance_squared_norm <= 0:
@@ -35,6 +37,41 @@ def find_alignment(found: Findings, moments: Moments, covariance_squared_norm: f
     else:
         found.numbers["target_alignment"] = alignment.target_alignment(cross, covariance_squared_norm, target)
 
+
+def doubts_about_rows(covariance: PositiveOperator, means: FloatArray) -> tuple[str, ...]:
+    """What to warn of when each row of float targets is one-hot or adds up to 1, as soft labels do.
+
+    Read as values, outputs keep the direction that a softmax does not see, which moves every centered number that reads
+    them, and there are no numbers of classes. No pass over rows is needed: sums are constant where their variance is 0,
+    and E y^2 = E y in each column is what 0 and 1 have.
+
+    Args:
+        covariance: Dc, (c, c).
+        means: E[y], shape (c,).
+
+    Example:
+        >>> shares = np.array([0.5, 0.5])
+        >>> one_hot = PositiveOperator(matrix=np.diag(shares) - np.outer(shares, shares))
+        >>> doubts_about_rows(one_hot, shares)[0][:40]
+        'each row of the float targets is one-hot'
+    """
+    squares, ones = covariance.diagonal() + means**2, np.ones((len(means), 1))
+    sums = float(product(ones.T, covariance.apply(ones))[0, 0])
+    inside = bool((means >= 0).all() and (squares <= means + _ROUNDING).all())
+    adds_up = abs(float(means.sum()) - 1) <= _SUM_ROUNDING and sums <= _SUM_ROUNDING**2 * covariance.trace()
+    if len(means) < 2 or not inside or not adds_up:
+        return ()
+    one_hot = bool(np.abs(squares - means).max() <= _ROUNDING)
+    what = "is one-hot" if one_hot else "adds up to 1, as soft labels do"
+    return (
+        f"each row of the float targets {what}, and they were read as regression values: outputs as they are, without "
+        "numbers of classes; pass integers, as argmax(1) makes them, if they are classes",
+    )
+
+
+_ROUNDING = 1e-6
+_SUM_ROUNDING = 1e-2
+"""How far sums of soft labels may be from 1: those of bfloat16 are, by a few thousandths."""
 
 MOST_CLASS_SHARES = 2048
 """Distinct class shares up to which the spectrum of the targets is computed: one symmetric matrix of this size."""

@@ -93,6 +93,8 @@ def _are_rows(data: Any) -> bool:
 
 def _plain(data: Any) -> Any:
     """Frames as tensors; what is no data set but looks like one is refused."""
+    if isinstance(data, tuple) and len(data) == 2:
+        data = _apart(data[0], data[1]), _apart(data[1], data[0])
     if isinstance(data, Mapping) and any(map(_is_data_set, data.values())):
         first = next(iter(data), "train")
         raise InputError(
@@ -117,6 +119,14 @@ def _plain(data: Any) -> Any:
             "and y as a tuple: (x, y)"
         )
     return data
+
+
+def _apart(part: Any, other: Any) -> Any:
+    """A list of several inputs or targets as a tuple, where each is as long as what stands beside; rows stay a list."""
+    if not isinstance(part, list) or not part or not all(map(_is_array, part)) or isinstance(other, list):
+        return part
+    n = next((len(one) for one in _arrays_in(other) if _is_array(one)), None)
+    return tuple(part) if n != len(part) and {len(one) for one in part} == {n} else part
 
 
 def _is_data_set(value: Any) -> bool:

@@ -154,6 +154,76 @@ TARGET_KEYS = ("labels", "label", "targets", "target", "y")
 """Names under which data hold their targets, the first one that is there."""
 
 
+_USUAL = (
+    *("image", "images", "img", "pixel_values", "x", "input", "inputs", "input_ids", "features", "data"),
+    "input_values",
+)
+
+
+def only_input(inputs: Mapping[str, Any]) -> str | None:
+    """The key of the one input that a forward of one parameter takes; None for the whole mapping."""
+    if len(inputs) == 1:
+        return next(iter(inputs))
+    usual = [key for key in _USUAL if key in inputs]
+    if usual:
+        return usual[0]
+    tensors = {key: as_tensor(value) for key, value in inputs.items()}
+    wide = [key for key, tensor in tensors.items() if tensor is not None and tensor.ndim > 1]
+    return wide[0] if len(wide) == 1 else None
+
+
+def owner_in(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
+    """Which graph each node is in, where inputs say so: `batch`, or sorted integers beside (x, edge_index)."""
+    named = kwargs.get("batch")
+    values = [*args, *kwargs.values()]
+    edges = [value for value in values if isinstance(value, Tensor) and value.ndim == 2 and len(value) == 2]
+    if not [value for value in edges if not value.is_floating_point()]:
+        return None
+    for value in (named, *values):
+        if not isinstance(value, Tensor) or value.ndim != 1 or value.is_floating_point() or len(value) < 2:
+            continue
+        steps = value.diff()
+        if int(value[0]) == 0 and bool(((steps == 0) | (steps == 1)).all()) and int(value[-1]) + 1 < len(value):
+            return value
+    return None
+
+
+def perhaps_classes(batch: Mapping[str, Any], keys: Sequence[str], n: int | None) -> str | None:
+    """The first of some keys of a batch without targets whose values may be the class of each sample.
+
+    Example:
+        >>> batch = {"name": ["a", "b", "a"], "index": [7, 8, 9], "cls": torch.tensor([0, 1, 0])}
+        >>> perhaps_classes(batch, ("name", "index", "cls"), 3)
+        'cls'
+    """
+    for key in keys:
+        if any(part in str(key).lower() for part in _NO_CLASSES):
+            continue
+        values = as_tensor(batch[key])
+        if values is None or values.is_floating_point() or values.is_complex() or tuple(values.shape) != (n,):
+            continue
+        # Each sample with a number of its own: an index.
+        if len(values.unique()) < len(values):  # type: ignore[no-untyped-call]  # torch has no types for it
+            return key
+    return None
+
+
+_NO_CLASSES = ("len", "index", "idx", "group", "weight", "mask")
+"""What names of keys hold that say something else of each sample than its class."""
+
+
+def is_row_of_numbers(value: Any) -> bool:
+    """Say whether something is nested lists of numbers, or `default_collate`'s columns of them: one input, not several.
+
+    Example:
+        >>> is_row_of_numbers([[1, 2], [3, 4]]), is_row_of_numbers([torch.zeros(2)]), is_row_of_numbers([])
+        (True, False, False)
+    """
+    if not isinstance(value, (list, tuple)) or not value:
+        return False
+    return all(isinstance(part, (bool, int, float)) or is_row_of_numbers(part) for part in value)
+
+
 def check_no_targets(frame: Any) -> None:
     """Refuse a table of inputs that holds a column named like targets, which would become a feature.
 

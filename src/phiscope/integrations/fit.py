@@ -115,6 +115,7 @@ class Start:
         trackers: those that the framework logs to.
         trial: name of the trial in a sweep.
         state: of the observer, from the checkpoint that the training goes on from.
+        settings: of `Observer` that the framework's own say; the user's come first.
     """
 
     network: nn.Module
@@ -123,6 +124,7 @@ class Start:
     trackers: Iterable[Any] = ()
     trial: str | None = None
     state: Mapping[str, Any] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Fit:
@@ -176,7 +178,7 @@ class Fit:
             resume=resume,
             header={**start.facts, **choices.header},
             trackers=tuple(start.trackers if choices.trackers is None else choices.trackers),
-            **choices.settings,
+            **{**start.settings, **choices.settings},
         )
         self._open = True
         # Whatever ends the process, the run says that the training did not end by itself.

@@ -11,6 +11,7 @@ import keras
 from torch import nn
 
 from phiscope.errors import InputError
+from phiscope.inputs.batches import DATASET_BATCH_SIZE
 from phiscope.integrations.callers import in_callers
 from phiscope.integrations.fit import ObservesFits, Start, observer_signature
 from phiscope.integrations.settings import kept_settings
@@ -154,8 +155,25 @@ def validation_data() -> tuple[Any, str]:
     words = "fit's own validation data"
     if hasattr(given, "__getitem__") and hasattr(given, "__len__") and not isinstance(given, tuple | list):
         return {"validation": _Batches(given)}, words
+    if not isinstance(given, tuple | list):
+        return {"validation": given}, words
     # A third part of a tuple weighs samples in Keras' loss; each counts once here.
-    return {"validation": given[:2] if isinstance(given, tuple | list) else given}, words
+    pair = tuple(tuple(part) if isinstance(part, list) else part for part in given[:2])
+    several = any(isinstance(part, tuple | Mapping) for part in pair)
+    return {"validation": _Slices(pair) if several else pair}, words
+
+
+class _Slices:
+    """Several inputs or targets, in lists and mappings, as batches to read again and again."""
+
+    def __init__(self, pair: tuple[Any, ...]) -> None:
+        self._pair = pair
+
+    def __iter__(self) -> Iterator[Any]:
+        n = len(keras.tree.flatten(self._pair)[0])
+        for start in range(0, n, DATASET_BATCH_SIZE):
+            rows = slice(start, start + DATASET_BATCH_SIZE)
+            yield keras.tree.map_structure(lambda part, rows=rows: part[rows], self._pair)
 
 
 class _Batches:

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import StochasticWeightAveraging
 from torch import Tensor, nn
 
 from phiscope.errors import InputError
@@ -88,7 +89,7 @@ class LightningObserver(ObservesFits, Callback):  # type: ignore[misc]  # the ba
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Record at a step that is due."""
-        if trainer.global_step == self._step or not self._fit.choices.by_steps:
+        if trainer.global_step == self._step or not self._fit.choices.by_steps or _is_refreshing(trainer):
             return
         epoch, _ = epochs_trained(trainer)
         if self._fit.due(epoch, trainer.global_step):
@@ -97,7 +98,7 @@ class LightningObserver(ObservesFits, Callback):  # type: ignore[misc]  # the ba
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the epoch, with what was logged during it and its validation."""
-        if self._fit.choices.by_steps and not _is_last(trainer):
+        if (self._fit.choices.by_steps and not _is_last(trainer)) or _is_refreshing(trainer):
             self._fit.wait(self._news(trainer))
             return
         with _quiet(pl_module):
@@ -279,8 +280,21 @@ def _is_last(trainer: Trainer) -> bool:
     return bool(
         trainer.should_stop
         or (epochs is not None and 0 <= epochs <= trainer.current_epoch + 1)
+        or trainer.current_epoch + 1 == _trained_before_swapping(trainer)
         or (0 <= steps <= trainer.global_step)
     )
+
+
+def _is_refreshing(trainer: Trainer) -> bool:
+    """Whether this epoch trains nothing: averaged weights are in the network, whose batch norms are measured anew."""
+    trained = _trained_before_swapping(trainer)
+    return trained is not None and trainer.current_epoch >= trained
+
+
+def _trained_before_swapping(trainer: Trainer) -> float | None:
+    """Epochs that are trained before Lightning's stochastic weight averaging puts its copy into the network."""
+    averaging = [one for one in trainer.callbacks if isinstance(one, StochasticWeightAveraging)]
+    return averaging[0].swa_end + 1 if averaging and (trainer.max_epochs or 0) > 0 else None
 
 
 def _loggers(trainer: Trainer) -> list[Any]:

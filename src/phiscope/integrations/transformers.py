@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import has_length
 
 from phiscope.errors import InputError
+from phiscope.inputs.parts import TARGET_KEYS
 from phiscope.inputs.prepared import unprepared
 from phiscope.integrations.callers import in_callers
 from phiscope.integrations.fit import Fit, ObservesFits, Start, observer_signature, whole
 from phiscope.integrations.folders import key_of, state_under
 from phiscope.integrations.settings import changed_fields, optimizer_settings
+from phiscope.network.isolation import unwrapped
 from phiscope.observe.recording import how_it_ended
 
 KEY = "phiscope"
@@ -69,8 +74,12 @@ class TransformersObserver(ObservesFits, TrainerCallback):  # type: ignore[misc]
         trainer = _trainer()
         facts = {**_facts(args, kwargs.get("optimizer")), "weights": "those in training"}
         probe_data = self._fit.choices.probe_data
+        settings: dict[str, Any] = {}
         if probe_data is None:
             probe_data, facts["data"] = evaluation_data(trainer)
+            settings = named_targets(trainer)
+        loader = kwargs.get("train_dataloader")
+        self._endless = loader is not None and not has_length(loader)
         trial = (state.trial_name or None) if state.is_hyper_param_search else None
         self._fit.begin(
             Start(
@@ -80,15 +89,18 @@ class TransformersObserver(ObservesFits, TrainerCallback):  # type: ignore[misc]
                 trackers=_reporting(trainer),
                 trial=trial,
                 state=state_under(self._key, KEY, state.stateful_callbacks) if state.global_step else None,
+                settings=settings,
             )
         )
-        epoch = whole(state.epoch or 0.0)
-        if epoch.is_integer() or self._fit.choices.by_steps:
+        epoch = self._epoch(state)
+        # Of data without a length nothing says whether a checkpoint was written within an epoch.
+        at_an_end = epoch.is_integer() and not (self._endless and state.global_step)
+        if at_an_end or self._fit.choices.by_steps:
             self._record(epoch, state, control)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Record at a step that is due."""
-        epoch = whole(state.epoch or 0.0)
+        epoch = self._epoch(state)
         if self._fit.due(epoch, state.global_step):
             self._record(epoch, state, control)
         elif control.should_save:
@@ -98,7 +110,7 @@ class TransformersObserver(ObservesFits, TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Record the epoch; what is logged of it comes after."""
-        epoch = whole(state.epoch or 0.0)
+        epoch = self._epoch(state, ended=True)
         is_last = control.should_training_stop or state.global_step >= state.max_steps
         if not self._fit.choices.by_steps or is_last:
             self._record(epoch, state, control)
@@ -112,7 +124,9 @@ class TransformersObserver(ObservesFits, TrainerCallback):  # type: ignore[misc]
         **kwargs: Any,
     ) -> None:
         """Take the scalars of a record, or keep them for the next."""
-        self._fit.hear(logs or {}, whole(state.epoch or 0.0), state.global_step)
+        last = self._fit.last
+        here = last is not None and last[1] == state.global_step
+        self._fit.hear(logs or {}, last[0] if last is not None and here else self._epoch(state), state.global_step)
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """A checkpoint may follow, of a model that is better than those before."""
@@ -123,6 +137,20 @@ class TransformersObserver(ObservesFits, TrainerCallback):  # type: ignore[misc]
     ) -> None:
         """Say how the training ended."""
         self._fit.end("completed")
+
+    def _epoch(self, state: TrainerState, *, ended: bool = False) -> float:
+        """Epochs trained so far."""
+        epoch = whole(state.epoch or 0.0)
+        if not self._endless:
+            return epoch
+        # The Trainer takes `max_steps` for the length of data that have none, so that its first epoch ends anywhere
+        # between 0 and 1.
+        last = self._fit.last
+        if last is not None and last[0] is not None and last[1] == state.global_step:
+            return last[0]
+        return float(math.ceil(epoch) if ended else math.floor(epoch))
+
+    _endless = False
 
     def _record(self, epoch: float, state: TrainerState, control: TrainerControl) -> None:
         if self._fit.record(epoch, state.global_step):
@@ -180,6 +208,23 @@ def evaluation_data(trainer: Trainer | None) -> tuple[Any, str]:
     del prepared[before:]
     words = f"the trainer's own evaluation data ({', '.join(map(str, loaders))})"
     return {name: unprepared(loader) for name, loader in loaders.items()}, words
+
+
+def named_targets(trainer: Trainer | None) -> dict[str, Any]:
+    """How an observer reads the targets where the Trainer's ``label_names`` gives them a name of their own.
+
+    Also a usual name, where the model's forward cannot do without it: what it needs is read as an input.
+    """
+    names: list[str] = list(getattr(trainer, "label_names", None) or [])
+    if trainer is None or len(names) != 1:
+        return {}
+    parameter = inspect.signature(unwrapped(trainer.model).forward).parameters.get(names[0])
+    needed = parameter is not None and parameter.default is inspect.Parameter.empty
+    return {} if names[0] in TARGET_KEYS and not needed else {"targets": partial(_named, names[0])}
+
+
+def _named(name: str, batch: Any) -> Any:
+    return batch.get(name) if isinstance(batch, Mapping) else None
 
 
 def _reporting(trainer: Trainer | None) -> list[Any]:

@@ -25,7 +25,7 @@ from phiscope.inputs.arrays import (
 )
 from phiscope.moments.dealing import Deal, Dealer
 from phiscope.moments.device_scatter import DeviceScatter
-from phiscope.moments.labels import Labels
+from phiscope.moments.labels import Labels, what_to_do
 from phiscope.moments.moments import DOUBLE_EPS, Layout, Moments
 from phiscope.moments.pilots import Pilots
 from phiscope.moments.precision import PRECISIONS, check_precision, check_range, eps_of, has_double, reach_of
@@ -38,18 +38,6 @@ SHARD_BLOCK_ROWS = 512
 
 MOST_CLASSES = 1_000_000
 """Class indices from here on are taken for values that were meant as floats, unless num_classes says otherwise."""
-
-
-def _single_label(groups: IntArray, bound: int) -> str:
-    """What to do about one label beyond the classes, which often marks samples that nobody learns from (255)."""
-    beyond = groups[(groups < 0) | (groups >= bound)]
-    if len(np.unique(beyond)) != 1 or abs(int(beyond[0])) > 2**16:
-        return ""
-    label = int(beyond[0])
-    return (
-        f"; the label {label}, {len(beyond)} times, is the only one outside: if it marks samples to leave out, make it "
-        f"-100, as with targets=lambda batch: torch.where(batch[1] == {label}, -100, batch[1])"
-    )
 
 
 class MomentAccumulator:
@@ -244,7 +232,7 @@ class MomentAccumulator:
             below = "" if low < 0 else f" and, unless num_classes says otherwise, below {bound}"
         raise TargetError(
             f"integer targets in batch {self._batches} run from {low} to {high}, expected class indices from 0{below}; "
-            f"relabel them, drop ignored samples, or pass floats if they are values{_single_label(groups, bound)}"
+            f"relabel them, drop ignored samples, or pass floats if they are values{what_to_do(groups, bound)}"
         )
 
     def _dealt(self, counted: NDArray[np.bool_], units: IntArray | None, deal: Deal | None) -> IntArray:

@@ -62,3 +62,38 @@ class Labels:
             return moments
         padded = with_groups(moments, self.n_rows)
         return padded if self.classes is None else replace(padded, labels=self.classes, num_classes=self.n_classes)
+
+
+def what_to_do(labels: IntArray, bound: int) -> str:
+    """What to do about labels outside 0 .. bound - 1 where they tell what they mean; else nothing.
+
+    Classes that are numbered from 1 or called -1 and 1 are told from a single label, such as 255, that marks samples
+    which nobody learns from: who left those out would lose a class without a word.
+
+    Args:
+        labels: of one batch, some of them outside.
+        bound: number of classes.
+
+    Example:
+        >>> what_to_do(np.array([1, 2, 3]), 3)[:41]
+        '; if they are numbered from 1, subtract 1'
+    """
+    beyond = labels[(labels < 0) | (labels >= bound)]
+    if len(np.unique(beyond)) != 1 or abs(int(beyond[0])) > 2**16:
+        return ""
+    label, present = int(beyond[0]), np.unique(labels).tolist()
+    if label == -100:
+        # The pass over a network has left them out before.
+        return "; the label -100 marks samples to leave out: drop these rows, those where targets == -100"
+    if present == [-1, 1]:
+        return (
+            "; if -1 and 1 are the two classes, make them 0 and 1, of a network's data with targets=lambda batch: "
+            "(batch[1] > 0).long()"
+        )
+    leave_out = f"targets=lambda batch: torch.where(batch[1] == {label}, -100, batch[1])"
+    if label == bound and 0 not in present:
+        return f"; if they are numbered from 1, subtract 1; if {label} marks samples to leave out, {leave_out}"
+    return (
+        f"; the label {label}, {len(beyond)} times, is the only one outside: if it marks samples to leave out, drop "
+        f"these rows, or of a network's data make it -100, as with {leave_out}"
+    )

@@ -12,7 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from phiscope.errors import InputError, ShapeError
-from phiscope.inputs.parts import TARGET_KEYS, as_tensor, check_equal_lengths, columns_of, described, is_rows
+from phiscope.inputs.parts import (
+    TARGET_KEYS,
+    as_tensor,
+    check_equal_lengths,
+    columns_of,
+    described,
+    is_row_of_numbers,
+    is_rows,
+    only_input,
+    owner_in,
+    perhaps_classes,
+)
 from phiscope.network.linear_layers import is_keras
 
 
@@ -29,6 +40,7 @@ class Batch:
         ignored: mapping keys the model's forward does not take.
         raw: the batch as it came.
         owner: which graph each node is in, where the inputs are nodes and the answers are graphs.
+        perhaps: what to do where a batch without targets has a part that may hold them.
     """
 
     args: tuple[Any, ...]
@@ -39,6 +51,7 @@ class Batch:
     ignored: tuple[str, ...] = ()
     raw: Any = None
     owner: Tensor | None = None
+    perhaps: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +93,7 @@ class BatchReader:
             return self._batch(parts[0], None, raw)
         if len(parts) == 2:
             return self._batch(parts[0], parts[1], raw)
-        if all(isinstance(part, (int, float)) for part in parts) or all(map(_is_row_of_numbers, parts)):
+        if all(isinstance(part, (int, float)) for part in parts) or all(map(is_row_of_numbers, parts)):
             return self._batch(plain, None, raw)
         raise InputError(
             f"a batch has {len(parts)} parts ({', '.join(map(described, parts[:4]))}); expected (x, y), a mapping with "
@@ -98,8 +111,11 @@ class BatchReader:
             read = self._mapping(x, raw, True)
             args, kwargs, ignored = read.args, read.kwargs, read.ignored
         else:
-            several = isinstance(x, (tuple, list)) and not _is_row_of_numbers(x)
+            several = isinstance(x, (tuple, list)) and not is_row_of_numbers(x)
             args = tuple(self._moved(part) for part in x) if several else (self._moved(x),)
+            if several and is_keras(self.model) and len(_forward_parameters(self.model)[1]) == 1:
+                # Keras takes several inputs as one list; what comes second in `call` is no input.
+                args = (list(args),)
             kwargs, ignored = {}, ()
         return self._made(args, kwargs, as_targets(targets, _size_of(args, kwargs)), raw, ignored=ignored)
 
@@ -117,7 +133,7 @@ class BatchReader:
                 f"a batch is {described(raw)}, in which no tensor or array has samples on its first axis; expected "
                 "(x, y), a mapping, or x alone, of tensors or arrays of numbers"
             )
-        owner = _owner(args, kwargs)
+        owner = owner_in(args, kwargs)
         if owner is not None:
             n_graphs = int(owner.max()) + 1
             owner, size = (owner, n_graphs) if targets is None or len(targets) == n_graphs else (None, size)
@@ -138,10 +154,14 @@ class BatchReader:
         args: tuple[Any, ...] = ()
         if not set(inputs) & set(names) and len(required) == 1:
             # forward(self, x) given {"image": ...}: the name differs, the meaning does not.
-            if _wants_mapping(self.model, required[0]):
+            known = _inputs_of_keras(self.model)
+            if known and known <= set(inputs):
+                args, taken = (self._moved({key: inputs[key] for key in inputs if key in known}),), {}
+                ignored = tuple(key for key in inputs if key not in known)
+            elif _wants_mapping(self.model, required[0]):
                 args, taken, ignored = (self._moved(dict(whole)),), {}, ()
             else:
-                key = _only_input(inputs)
+                key = only_input(inputs)
                 args, taken = (self._moved(inputs if key is None else inputs[key]),), {}
                 ignored = () if key is None else tuple(name for name in inputs if name != key)
         if isinstance(whole, _Columns):
@@ -151,7 +171,13 @@ class BatchReader:
             kwargs |= self._decoder_inputs(kwargs, whole[target_key])
         read = with_targets and target_key is not None
         targets = as_targets(whole[target_key]) if read and target_key is not None else None
-        return self._made(args, kwargs, targets, raw, target_key=target_key, ignored=ignored)
+        made = self._made(args, kwargs, targets, raw, target_key=target_key, ignored=ignored)
+        if not with_targets or target_key is not None:
+            return made
+        unread = (*ignored, *(key for key in TARGET_KEYS if key in required and key in inputs))
+        key = perhaps_classes(inputs, unread, made.size)
+        how = f"pass targets=lambda batch: batch[{key!r}]" if isinstance(raw, Mapping) else "call it 'labels'"
+        return made if key is None else replace(made, perhaps=f"if {key!r} has the classes, {how}")
 
     def _graphs(self, data: Any, with_targets: bool) -> Batch:
         """A batch of PyTorch Geometric: the model takes the object itself, or its parts by name."""
@@ -173,7 +199,9 @@ class BatchReader:
     def _decoder_inputs(self, kwargs: Mapping[str, Any], labels: Any) -> dict[str, Any]:
         # Labels never go into the model: transformers would compute a loss and may write the problem type
         # into the configuration. Sequence-to-sequence models need them shifted as the decoder's input.
-        if "decoder_input_ids" in kwargs or "decoder_inputs_embeds" in kwargs:
+        # Classifiers that have a decoder (BART, T5Gemma) make its input of the text: their labels are answers about it.
+        generates = getattr(self.model, "can_generate", None)
+        if "decoder_input_ids" in kwargs or "decoder_inputs_embeds" in kwargs or (generates and not generates()):
             return {}
         labels, shifted = self._moved(labels), getattr(self.model, "prepare_decoder_input_ids_from_labels", None)
         if shifted is not None:
@@ -191,7 +219,7 @@ class BatchReader:
         """Numbers on the model's device and in its floating type; what holds none stays as it is."""
         if isinstance(value, Mapping):
             return {key: self._moved(part) for key, part in value.items()}
-        if isinstance(value, (list, tuple)) and not _is_row_of_numbers(value):
+        if isinstance(value, (list, tuple)) and not is_row_of_numbers(value):
             parts = [self._moved(part) for part in value]
             return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
         tensor = as_tensor(value)
@@ -222,7 +250,7 @@ def as_targets(targets: Any, n: int | None = None) -> Tensor | None:
         InputError: they are no array of numbers.
     """
     tensor = None if targets is None else as_tensor(targets, name="targets", n=n)
-    if targets is not None and (tensor is None or (isinstance(targets, tuple) and not _is_row_of_numbers(targets))):
+    if targets is not None and (tensor is None or (isinstance(targets, tuple) and not is_row_of_numbers(targets))):
         hint = "batch[1][<key>]" if isinstance(targets, Mapping) else "<what to do with batch[1]>"
         raise InputError(
             f"targets are {described(targets)}; expected one array of numbers, integers for classes or floats for "
@@ -274,62 +302,38 @@ def parameter_names(model: nn.Module) -> tuple[str, ...]:
 
 def _forward_parameters(model: nn.Module) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
     kinds = inspect.Parameter
-    # Keras' forward is (*args, **kwargs), what it means stands in `call`.
-    parameters = inspect.signature(
-        getattr(model, "call", model.forward) if is_keras(model) else model.forward
-    ).parameters
+    parameters = _signature(model).parameters
     named = [p for p in parameters.values() if p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)]
     required = tuple(p.name for p in named if p.default is kinds.empty)
     open_ended = any(p.kind is kinds.VAR_KEYWORD for p in parameters.values())
     return tuple(p.name for p in named), required, open_ended
 
 
+def _signature(model: nn.Module) -> inspect.Signature:
+    # Keras' forward is (*args, **kwargs), what it means stands in `call`.
+    return inspect.signature(getattr(model, "call", model.forward) if is_keras(model) else model.forward)
+
+
+def _inputs_of_keras(model: nn.Module) -> set[str]:
+    """Names of the inputs of a model that Keras knows to have several."""
+    several = (getattr(model, "inputs", None) or ()) if is_keras(model) else ()
+    return {one.name for one in several} if len(several) > 1 else set()
+
+
 def _wants_mapping(model: nn.Module, name: str) -> bool:
     """Whether the one parameter of forward is a whole batch, by its name or annotation."""
-    annotation = str(inspect.signature(model.forward).parameters[name].annotation)
+    annotation = str(_signature(model).parameters[name].annotation)
     return name in _WHOLE or annotation.lower().startswith(
         ("dict", "typing.dict", "mapping", "typing.mapping", "<class 'dict")
     )
 
 
 _WHOLE = ("batch", "data", "sample", "samples", "example", "examples", "item", "batch_data")
-_USUAL = (
-    *("image", "images", "img", "pixel_values", "x", "input", "inputs", "input_ids", "features", "data"),
-    "input_values",
-)
-
-
-def _only_input(inputs: Mapping[str, Any]) -> str | None:
-    """The key of the one input that a forward of one parameter takes; None for the whole mapping."""
-    if len(inputs) == 1:
-        return next(iter(inputs))
-    usual = [key for key in _USUAL if key in inputs]
-    if usual:
-        return usual[0]
-    tensors = {key: as_tensor(value) for key, value in inputs.items()}
-    wide = [key for key, tensor in tensors.items() if tensor is not None and tensor.ndim > 1]
-    return wide[0] if len(wide) == 1 else None
 
 
 def is_graphs(value: Any) -> bool:
     """Say whether something is PyTorch Geometric's data: one graph, or a batch of them."""
     return any(kind.__module__.startswith("torch_geometric.data") for kind in type(value).__mro__)
-
-
-def _owner(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
-    """Which graph each node is in, where inputs say so: `batch`, or sorted integers beside (x, edge_index)."""
-    named = kwargs.get("batch")
-    values = [*args, *kwargs.values()]
-    edges = [value for value in values if isinstance(value, Tensor) and value.ndim == 2 and len(value) == 2]
-    if not [value for value in edges if not value.is_floating_point()]:
-        return None
-    for value in (named, *values):
-        if not isinstance(value, Tensor) or value.ndim != 1 or value.is_floating_point() or len(value) < 2:
-            continue
-        steps = value.diff()
-        if int(value[0]) == 0 and bool(((steps == 0) | (steps == 1)).all()) and int(value[-1]) + 1 < len(value):
-            return value
-    return None
 
 
 def _shapes(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[tuple[int, ...]]:
@@ -359,13 +363,6 @@ def _collated(inputs: Mapping[str, Any], target_key: str | None) -> dict[str, An
     n = len(tensors[0]) if tensors else None
     made = {key: as_tensor(value, n=n) if isinstance(value, list) else None for key, value in inputs.items()}
     return {key: value if made[key] is None else made[key] for key, value in inputs.items()}
-
-
-def _is_row_of_numbers(value: Any) -> bool:
-    """Nested lists of plain numbers, or what `default_collate` makes of them: one input, not several."""
-    if not isinstance(value, (list, tuple)) or not value:
-        return False
-    return all(isinstance(part, (bool, int, float)) or _is_row_of_numbers(part) for part in value)
 
 
 def answered(batch: Batch, leading: tuple[int, ...]) -> Batch:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from phiscope.errors import HeadError, InputError, ShapeError, UnknownNameError, named_kind
+from phiscope.inputs.parts import described
 from phiscope.network.batch import Batch
 from phiscope.network.feature_map import batch_on, split_on
 from phiscope.network.hooks import Caller, cut_off
@@ -305,10 +306,19 @@ def _given(model: nn.Module, head: Any, width: int) -> GivenHead:
     if isinstance(head, (tuple, list)):
         return _given_matrix(model, head, width)
     named = named_layers(model)
+    if not isinstance(head, (str, nn.Module)):
+        hint = ": a matrix alone goes in as (W, None)" if getattr(head, "ndim", 0) == 2 else ""
+        raise HeadError(
+            f"head is {described(head)}; expected a layer, its dotted name, or (W, b) with W of shape (C, p){hint}"
+        )
     name = next((name for name, one in named.items() if one is head), None) if isinstance(head, nn.Module) else head
-    module = named.get(name) if isinstance(name, str) else None
+    name = unwrapped_name(name, named) if isinstance(name, str) else None
+    module = None if name is None else named.get(name)
     if module is None:
-        raise UnknownNameError("layer", str(name or type(head).__name__), [one for one in named if one])
+        if isinstance(head, nn.Module):
+            kind = type(head).__name__
+            raise HeadError(f"the {kind} given as head is not a layer of this model; pass a layer of it, or its name")
+        raise UnknownNameError("layer", head, [one for one in named if one])
     if isinstance(module, nn.Embedding):
         return _given_matrix(model, (module.weight, None), width, called=f"{name} ({type(module).__name__}, tied)")
     if linear_kind(module) is None:
@@ -332,7 +342,13 @@ def _given_matrix(model: nn.Module, head: Any, width: int, called: str = "(W, b)
         raise ShapeError(
             f"head has {len(head)} parts; expected (W, b) with W of shape (C, p) and b of shape (C,) or None"
         )
-    weight, bias = (None if part is None else torch.as_tensor(part) for part in head)
+    try:
+        # Shared with the caller, who may change it between records.
+        weight, bias = (None if part is None else torch.as_tensor(part) for part in head)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise HeadError(
+            f"head is {described(head)}; expected (W, b), arrays of numbers of shapes (C, p) and (C,)"
+        ) from error
     if weight is None or weight.ndim != 2 or weight.shape[1] != width:
         shape = None if weight is None else tuple(weight.shape)
         raise ShapeError(f"head has W of shape {shape}, expected (C, p) with p = {width} features")

@@ -36,6 +36,10 @@ MASK_UNREAD = "the attention mask does not have the positions of this layer, so 
 """The same of a layer whose tokens are put together."""
 
 
+CLASSES_UNREAD = "no targets were read, so outputs are taken as they are; "
+"""The same of a mapping that has a number for each sample, under a name that says nothing; what to do follows."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Samples:
     """The samples of one batch.
@@ -87,7 +91,7 @@ def samples_of(batch: Batch, rows: Rows, feature_map: FeatureMap) -> Samples:
         )
     if targets.is_complex():
         raise TargetError("targets are complex numbers; expected integer classes or real values")
-    labels = _labels(targets.long(), rows.leading, total)
+    labels = _labels(targets.long(), rows, batch)
     shifted, why = _predicts_next(feature_map, batch, labels)
     reading = f"classes, one for each {'sample' if labels.ndim == 1 else 'position'}{why}"
     if shifted:
@@ -98,7 +102,7 @@ def samples_of(batch: Batch, rows: Rows, feature_map: FeatureMap) -> Samples:
     # Who leaves places out by label has said which.
     doubts = () if len(rows.leading) > 1 and bool((labels == IGNORED_LABEL).any()) else doubts
     labels = labels[counted]
-    _check_two_classes(labels, rows)
+    _check_two_classes(labels, rows, batch)
     # A model whose own loss was asked knows better.
     unasked = feature_map.labels.next_token is None
     return Samples(
@@ -110,12 +114,17 @@ def samples_of(batch: Batch, rows: Rows, feature_map: FeatureMap) -> Samples:
     )
 
 
-def _check_two_classes(labels: Tensor, rows: Rows) -> None:
+def _check_two_classes(labels: Tensor, rows: Rows, batch: Batch) -> None:
     if rows.n_outputs == 1 and rows.weight is not None and len(labels) and int(labels.max()) > 1:
         raise TargetError(
             f"integer targets reach {int(labels.max())}, but the head has one output, which tells two classes apart; "
-            "pass values as floats"
+            + ("if they are 1 and 2, subtract 1, else " if set(labels.tolist()) == {1, 2} else "")
+            + f"pass values as floats, as with targets=lambda batch: {_spelled_targets(batch)}.float()"
         )
+
+
+def _spelled_targets(batch: Batch) -> str:
+    return "batch[1]" if batch.target_key is None else f"batch[{batch.target_key!r}]"
 
 
 def _of_next(rows: Tensor, real: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -278,13 +287,13 @@ def _kept(batch: Batch, leading: tuple[int, ...], model: nn.Module | None = None
 
 
 def _real(batch: Batch, rows: Rows, feature_map: FeatureMap) -> tuple[Tensor, tuple[str, ...]]:
-    """Which rows are no padding, (R,), and what has to be said of a mask that does not tell."""
+    """Which rows are no padding, (R,), and what has to be said of a mask that does not tell, and of missing targets."""
+    doubts: tuple[str, ...] = () if batch.perhaps is None else (CLASSES_UNREAD + batch.perhaps,)
     kept = None if feature_map.padding else _kept(batch, rows.leading, feature_map.model)
     if kept is not None:
-        return kept.reshape(-1), ()
-    doubts: tuple[str, ...] = ()
+        return kept.reshape(-1), doubts
     if not feature_map.padding and _leaves_out(batch):
-        doubts = (MASK_UNUSED,) if len(rows.leading) > 1 else (MASK_UNREAD,) if feature_map.pools_padding else ()
+        doubts += (MASK_UNUSED,) if len(rows.leading) > 1 else (MASK_UNREAD,) if feature_map.pools_padding else ()
     return torch.ones(len(rows.features), dtype=torch.bool), doubts
 
 
@@ -299,7 +308,8 @@ def _leaves_out(batch: Batch) -> bool:
     return mask is not None and mask.ndim == 2 and bool((mask == 0).any())
 
 
-def _labels(targets: Tensor, leading: tuple[int, ...], total: int) -> Tensor:
+def _labels(targets: Tensor, rows: Rows, batch: Batch) -> Tensor:
+    leading, total = rows.leading, len(rows.features)
     if targets.ndim == len(leading) + 1 and targets.shape[-1] == 1:
         targets = targets.squeeze(-1)
     same = tuple(targets.shape) == leading
@@ -307,7 +317,26 @@ def _labels(targets: Tensor, leading: tuple[int, ...], total: int) -> Tensor:
         return targets
     raise ShapeError(
         f"integer targets have shape {tuple(targets.shape)}, but the head answers at {_spelled(leading)}; expected one "
-        "class index for each of them (classes given as several 0 and 1 go in as floats)"
+        f"class index for each of them{_remedy(targets, rows, batch)}"
+    )
+
+
+def _remedy(targets: Tensor, rows: Rows, batch: Batch) -> str:
+    """What to pass instead of integer targets of another shape than the answers, as far as they tell what they are."""
+    leading, shape = rows.leading, tuple(targets.shape)
+    ours = _spelled_targets(batch)
+    axis = next((k for k in (-1, 1) if len(shape) > 1 and (*shape[:k], *shape[k:][1:]) == leading), None)
+    if axis is not None and bool(((targets == 0) | (targets == 1)).all()):
+        if bool((targets.sum(axis) == 1).all()):
+            return f"; these are one-hot: pass their classes, as with targets=lambda batch: {ours}.argmax({axis})"
+        return f"; several 0 and 1 for each go in as floats, as with targets=lambda batch: {ours}.float()"
+    choices, left = divmod(len(rows.features), max(len(targets), 1))
+    if rows.n_outputs == 1 and len(shape) == len(leading) == 1 and choices > 1 and not left:
+        chosen = f"torch.nn.functional.one_hot({ours}, {choices})"
+        return f"; of {choices} scores a sample, say of each whether it is right, with targets=lambda batch: {chosen}"
+    return (
+        "; bring labels of another length or resolution to that of the answers, or leave them out with "
+        "targets=lambda batch: None"
     )
 
 

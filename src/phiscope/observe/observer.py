@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from phiscope.distributed import Ranks
-from phiscope.errors import EmptyDataError, InputError, NonFiniteError, PhiscopeError
+from phiscope.errors import EmptyDataError, InputError, PhiscopeError
 from phiscope.inputs.batches import batches_of, peeked
 from phiscope.inputs.settings import device_of
 from phiscope.measurement.assemble import measurement_of
@@ -357,11 +357,11 @@ class Observer(Recording):
     def _of_split(self, read: Callable[[str], T], name: str) -> T:
         try:
             return read(name)
-        except NonFiniteError as error:
-            if len(self._splits) == 1:
-                raise
-            # Which of the data sets holds the row is the first thing to know.
-            raise type(error)(f"split {name!r}: {error}", where=error.where, batch=error.batch) from error
+        except PhiscopeError as error:
+            if len(self._splits) > 1:
+                # Which of the data sets it is of is the first thing to know.
+                error.args = (f"split {name!r}: {error}", *error.args[1:])
+            raise
 
     def _measured_split(self, name: str) -> tuple[Measurement, Shown | None]:
         data, gallery, crew = self._splits[name], self._galleries[name], self._watch.crews[name]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from phiscope.errors import InputError
 from phiscope.inputs.order import check_order
+from phiscope.inputs.parts import TARGET_KEYS
 from phiscope.inputs.prepared import unprepared
 from phiscope.metrics.regime import Regime
 from phiscope.observe.ranks import Writer
@@ -29,7 +30,8 @@ def named_splits(probe_data: Any, targets: Any = None) -> dict[str, Any]:
         InputError: a mapping whose keys are no names, or an array of targets that belongs to no one data set.
     """
     # A mapping of model inputs is one data set, as `measure` reads it, not a mapping of splits.
-    whole = not isinstance(probe_data, Mapping) or not _MODEL_INPUTS.isdisjoint(probe_data)
+    mapping = isinstance(probe_data, Mapping)
+    whole = not mapping or not _MODEL_INPUTS.isdisjoint(probe_data) or _holds_targets(probe_data)
     named = {"probe": probe_data} if whole else probe_data
     if not named or not all(isinstance(name, str) for name in named):
         raise InputError("probe data given as a mapping need split names as keys, for example {'train': ...}")
@@ -40,6 +42,17 @@ def named_splits(probe_data: Any, targets: Any = None) -> dict[str, Any]:
     if len(splits) > 1 and targets is not None and not callable(targets):
         raise InputError(f"targets is an array beside {len(splits)} data sets; pass a function of the batch, or (x, y)")
     return splits
+
+
+def _holds_targets(named: Mapping[Any, Any]) -> bool:
+    """Whether arrays by name are inputs and their targets, {"x": x, "y": y}, and no splits of inputs alone."""
+    key = next((key for key in TARGET_KEYS if key in named), None)
+    arrays = [value for value in named.values() if hasattr(value, "shape") and len(value.shape) > 0]
+    if key is None or len(named) < 2 or len(arrays) < len(named) or len({len(one) for one in arrays}) > 1:
+        return False
+    # {"source": x, "target": x} may well be two domains.
+    others = [value for name, value in named.items() if name != key]
+    return not key.startswith("target") or named[key].shape[1:] != others[0].shape[1:]
 
 
 def initial_words(writer: Writer) -> dict[str, Regime | None]:
