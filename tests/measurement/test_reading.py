@@ -86,6 +86,8 @@ def test_discriminant_information_by_inverting(ridge, shrinkage):
     shrunk = (1 - shrinkage) * covariance + shrinkage * np.trace(covariance) / 10 * np.eye(10)
     expected = np.trace(np.linalg.solve(shrunk + ridge * np.eye(10), between))
     assert measured().discriminant_information(ridge, shrinkage=shrinkage) == pytest.approx(expected, rel=1e-9)
+    same = (ridge + shrinkage * np.trace(covariance) / 10) / (1 - shrinkage)
+    assert measured().discriminant_information(same) == pytest.approx(expected * (1 - shrinkage), rel=1e-9)
 
 
 def test_discriminant_information_refuses_what_it_cannot_read():

@@ -88,3 +88,44 @@ def test_a_type_error_of_the_model_itself_stays_its_own():
 
     with pytest.raises(TypeError, match="no bread"):
         phiscope.measure(nn.Sequential(Breaks(), nn.Linear(2, 2)), torch.zeros(4, 2))
+
+
+class WantsBoth(nn.Module):
+    """Forward takes the targets as well, under a name of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.below, self.head = nn.Linear(5, 8), nn.Linear(8, 3)
+
+    def forward(self, x, y):
+        return self.head(torch.relu(self.below(x)))
+
+
+class WantsTheBatch(WantsBoth):
+    """Forward takes the batch as one thing."""
+
+    def forward(self, batch):
+        x, _ = batch
+        return self.head(torch.relu(self.below(x)))
+
+
+@pytest.mark.parametrize(
+    ("network", "takes", "mapped"),
+    [(WantsBoth, "x, y", lambda x, y: {"x": x, "y": y}), (WantsTheBatch, "batch", lambda x, y: {"batch": (x, y)})],
+)
+def test_a_forward_that_takes_something_else_says_how_it_was_called_and_what_to_do(network, takes, mapped):
+    """Its own error stays what it is; what is said beside it works."""
+    x, y, model = torch.randn(60, 5), torch.arange(60) % 3, network()
+    with pytest.raises((TypeError, ValueError)) as failed:
+        phiscope.measure(model, [(x, y)])
+    (said,) = failed.value.__notes__
+    assert f"{network.__name__}.forward with a Tensor torch.float32 of shape (60, 5)" in said
+    assert f"it takes {takes}. " in said
+    assert phiscope.measure(model, [mapped(x, y)], targets=y)["nc1"] > 0
+
+
+def test_a_forward_that_fails_by_itself_says_so_too():
+    x = torch.randint(0, 255, (40, 5), dtype=torch.uint8)
+    with pytest.raises(RuntimeError, match="same dtype") as failed:
+        phiscope.measure(nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3)), [(x, torch.arange(40) % 3)])
+    assert "with a Tensor torch.uint8 of shape (40, 5)" in failed.value.__notes__[0]

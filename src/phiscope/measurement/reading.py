@@ -323,7 +323,8 @@ class Reading:
             shrinkage: a, 0..1.
 
         Returns:
-            0..C - 1.
+            0..C - 1 without shrinkage. S_B is not shrunk, so that with it up to 1 / (1 - a) of that: 1 / (1 - a) times
+            what the ridge a / (1 - a) tr(S)/p gives, which is what ``ridge="oas"`` of `phiscope.surgery` means.
 
         Raises:
             MissingNumberError: the targets were not classes, or a ridge or shrinkage came and only leading

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from phiscope.errors import InputError
+from phiscope.inputs.parts import described
 from phiscope.network.batch import Batch, parameter_names
 from phiscope.network.isolation import placement
 from phiscope.network.linear_layers import channels_back, channels_last, is_keras, named_layers, weight_and_bias
@@ -64,6 +65,7 @@ class Caller:
             return self._called(batch)
         except Exception as error:  # whatever somebody else's forward raises for want of them
             _refuse_for_labels(self.model, batch, error)
+            error.add_note(_how_called(self.model, batch))
             raise
 
     def _called(self, batch: Batch) -> Any:
@@ -84,6 +86,23 @@ def _refuse_for_labels(model: nn.Module, batch: Batch, error: Exception) -> None
             f"{type(model).__name__}.forward failed ({error}), and phiscope measures without {key!r}; where the loss "
             f"needs them, compute it only if {key} is not None"
         ) from error
+
+
+NAMES_SHOWN = 6
+"""Parameters of forward that are named; those of a language model would fill a page."""
+
+
+def _how_called(model: nn.Module, batch: Batch) -> str:
+    """What came and what to do, beside the error of somebody else's forward, which stays as it is."""
+    given = [described(value) for value in batch.args]
+    given += [f"{name}={described(value)}" for name, value in batch.kwargs.items()]
+    names = parameter_names(model)
+    takes = ", ".join([*names[:NAMES_SHOWN], *["..."] * (len(names) > NAMES_SHOWN)]) or "nothing by name"
+    return (
+        f"phiscope called {type(model).__name__}.forward with {' and '.join(given) or 'nothing'}, as it reads a batch of "
+        f"these data; it takes {takes}. Where that is something else, let a batch be a mapping from these names to what "
+        "belongs there, and pass targets= for the targets"
+    )
 
 
 @contextmanager
