@@ -98,10 +98,11 @@ def _how_called(model: nn.Module, batch: Batch) -> str:
     given += [f"{name}={described(value)}" for name, value in batch.kwargs.items()]
     names = parameter_names(model)
     takes = ", ".join([*names[:NAMES_SHOWN], *["..."] * (len(names) > NAMES_SHOWN)]) or "nothing by name"
+    came = " and ".join(given) or "nothing"
     return (
-        f"phiscope called {type(model).__name__}.forward with {' and '.join(given) or 'nothing'}, as it reads a batch of "
-        f"these data; it takes {takes}. Where that is something else, let a batch be a mapping from these names to what "
-        "belongs there, and pass targets= for the targets"
+        f"phiscope called {type(model).__name__}.forward with {came}, as it reads a batch of these data; it takes "
+        f"{takes}. Where that is something else, let a batch be a mapping from these names to what belongs there, and "
+        "pass targets= for the targets"
     )
 
 
