@@ -54,7 +54,7 @@ def test_every_number_is_that_of_a_row_for_each_class(case, monkeypatch):
     assert found.n_classes == expected.n_classes
     np.testing.assert_allclose(found.class_means, expected.class_means, atol=1e-12)
     np.testing.assert_allclose(found.class_weights, expected.class_weights, atol=1e-15)
-    for name in ("nc1", "readout_r2", "readout_r2_held_out", "nc2_equinorm"):
+    for name in ("between_class_variance", "readout_r2", "readout_r2_held_out", "nc2_equiangular"):
         assert found.interval(name) == pytest.approx(expected.interval(name), rel=1e-6)
 
 
@@ -104,7 +104,7 @@ def test_a_million_classes_take_the_memory_of_those_that_occur(given):
     m = phiscope.diagonalize(features, targets=targets, **given)
     assert m["nc1"] == pytest.approx(expected, rel=1e-9)
     assert m.to_dict()
-    m.interval("nc2_equinorm", 0.9)
+    m.interval("nc2_equiangular", 0.9)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     # A row for each class would be 240 MB for each of 20 shards.
