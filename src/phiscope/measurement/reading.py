@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from phiscope.linalg.products import product
 from phiscope.measurement.bands import CURVES, LEVEL, UNDEFINED, band_of, why_no_interval
 from phiscope.metrics import SCALARS, WORDS, definition_of, readout, why_no_scalar
 from phiscope.metrics.dimension import most_of
+from phiscope.metrics.random_head import random_head_distance
 from phiscope.moments.jackknife import (
     NO_INTERVAL,
     Estimate,
@@ -121,7 +123,12 @@ class Reading:
         angles = self._angles(self.resampling) if plain == "nc2_equiangular" else None
         if angles is not None:
             return angles
-        return jackknife(value, np.asarray(without), self.resampling.shares, self._scale_of(plain))
+        found = jackknife(value, np.asarray(without), self.resampling.shares, self._scale_of(plain))
+        if plain == "dynamical_low_rank_random_head":
+            # A mean over draws, always the same ones: leaving out samples does not show how far it is off.
+            drawn = random_head_distance(self.centered.eigenvalues, int(self.numbers["output_rank"]))[1]
+            return replace(found, error=math.hypot(found.error, drawn))
+        return found
 
     def _check_norm(self, what: str, corrected: str) -> None:
         """Refuse the interval of what divides by a norm of which the correction for n leaves nothing."""
