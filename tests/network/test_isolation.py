@@ -30,7 +30,8 @@ class Restless(nn.Module):
         self.running = self.running + 1
         torch.rand(1), random.random(), np.random.rand()
         if self.fail_with is not None:
-            raise self.fail_with
+            # A new one each time, as networks raise them: what is said beside it is no state of the network.
+            raise type(self.fail_with)(*self.fail_with.args)
         return self.fc(self.norm(self.embed(x)))
 
 
