@@ -164,7 +164,9 @@ def test_the_accelerator_benchmark_runs_on_a_cpu_and_asks_for_a_device():
     assert "| 32 | 3,000 |" in done.stdout
 
 
-@pytest.mark.parametrize("part", ["symmetric", "rows", "leading", "whole"])
+@pytest.mark.parametrize(
+    "part", ["symmetric", *(pytest.param(part, marks=pytest.mark.slow) for part in ("rows", "leading", "whole"))]
+)
 def test_eigensolvers_by_hand_and_by_library_agree(part, parts, monkeypatch, tmp_path):
     module = importlib.import_module(f"eigen_parts.{part}")
     # Some of them put a library's routine in the place of ours.
