@@ -8,7 +8,7 @@ import numpy as np
 
 from phiscope.findings.findings import NO_SPREAD, Findings
 from phiscope.linalg import dense
-from phiscope.linalg.products import frobenius_norm, product
+from phiscope.linalg.products import frobenius_norm
 from phiscope.metrics import collapse, regression
 from phiscope.metrics.class_pairs import pair_products
 from phiscope.moments.moments import Moments
@@ -31,14 +31,7 @@ def find_class_variances(found: Findings, moments: Moments) -> None:
     shares = moments.group_weights[present] / moments.weight
     means = moments.group_means[present, : moments.n_features]
     found.numbers["within_class_variance"] = collapse.within_class_variance(moments.within_covariance())
-    found.numbers["between_class_variance"] = collapse.between_class_variance(_between_rows(means, shares))
-
-
-def _between_rows(means: FloatArray, shares: FloatArray) -> FloatArray:
-    """sqrt(pi_c) (mu_c - m) of the classes that occur: A^T A is S_B."""
-    # About one of the means: far from zero the mean of all would be rounded by more than small spreads are.
-    steps = means - means[int(np.argmax(shares))]
-    return np.asarray((steps - product(shares, steps)) * np.sqrt(shares)[:, None])
+    found.numbers["between_class_variance"] = collapse.between_class_variance(collapse.between_rows(means, shares))
 
 
 def find_collapse(found: Findings, moments: Moments, spectrum: Spectrum, weight: FloatArray | None) -> None:
@@ -60,7 +53,7 @@ def find_collapse(found: Findings, moments: Moments, spectrum: Spectrum, weight:
     if scale <= rounding:
         found.refuse(COLLAPSE_NUMBERS, "all class means coincide on these samples")
         return
-    rows = _between_rows(means, shares)
+    rows = collapse.between_rows(means, shares)
     found.numbers["nc1"] = collapse.nc1(moments.within_covariance(), rows, shares)
     if spectrum.cumulative_quality is not None:
         found.numbers["nc1_bounded"] = max(1.0 - float(spectrum.cumulative_quality[-1]), 0.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from phiscope.findings.mean_noise import share_of_noise
+from phiscope.findings.mean_noise import NOTHING_LEFT, samples_for, share_of_noise
 from phiscope.metrics.tables import SAMPLES_A_DIMENSION, SAMPLES_A_NORM, SAMPLES_A_TARGET, SAMPLES_NEEDED
 from phiscope.moments.moments import Moments
 from phiscope.spectrum.clusters import relative_sampling_error
@@ -28,9 +28,6 @@ PROJECTED = (
 NOISE = {"nc1": 0.1, "cdnv": 0.2, "nc2_equinorm": 0.2, "nc3": 0.4}
 """How much of the squared distances of class means that a number reads may be noise, where it has an interval. With
 twice as much 82 to 91 % of intervals held the truth, with all of it 35 to 89 %: benchmarks/coverage.py --signal."""
-
-NOTHING_LEFT = 0.9
-"""A share of noise from which on nothing else may be there: it is an estimate itself."""
 
 
 def why_order_unknown(name: str, spectrum: Spectrum, n: float) -> str | None:
@@ -104,8 +101,7 @@ def _why_means_unknown(name: str, moments: Moments, n: float) -> str | None:
             "class means lie no farther apart than noise of so few samples puts them, and may be the same in the "
             "population"
         )
-    enough = math.ceil(n * share * (1 - most) / ((1 - share) * most))
     return (
         f"{share:.0%} of the squared distances of class means that it reads are noise of so few samples; about "
-        f"{enough} samples would do"
+        f"{samples_for(most, share, n)} samples would do"
     )

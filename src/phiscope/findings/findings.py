@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from phiscope.findings.mean_noise import share_of_noise
+from phiscope.findings.mean_noise import NOTHING_LEFT, samples_for, share_of_noise
 from phiscope.metrics.collapse import MANY_CLASSES
 from phiscope.metrics.dimension import most_of
 from phiscope.moments.jackknife import Estimate
@@ -116,11 +116,12 @@ def _warn_of_class_means(found: Findings, moments: Moments) -> None:
     if share <= LITTLE_NOISE:
         _warn_of_weak_directions(found, moments, n, n_classes)
         return
-    # Where all may be noise nobody knows how many would do.
-    enough = math.ceil(n * share * (1 - LITTLE_NOISE) / ((1 - share) * LITTLE_NOISE)) if share < 0.9 else 0
+    said = "the class means may be the same"
+    if share < NOTHING_LEFT:
+        said = f"about {samples_for(LITTLE_NOISE, share, n)} samples would do"
     found.warnings.append(
         f"{min(share, 1.0):.0%} of {IS_NOISE}: NC1 and CDNV are too small by about as much, NC2 and NC3 show chance; "
-        + (f"about {enough} samples would do" if enough else "the class means may be the same")
+        f"{said}"
     )
 
 

@@ -10,9 +10,12 @@ from phiscope.linalg.eigen import FewRows
 from phiscope.linalg.products import product
 from phiscope.metrics import class_pairs
 from phiscope.metrics.class_pairs import pair_blocks, squared_distances, sum_over_both_orders
-from phiscope.metrics.collapse import BETWEEN_TOLERANCE
+from phiscope.metrics.collapse import BETWEEN_TOLERANCE, between_rows
 from phiscope.moments.moments import Moments
 from phiscope.typing import FloatArray
+
+NOTHING_LEFT = 0.9
+"""A share of noise from which on nothing else may be there: it is an estimate itself."""
 
 NEAREST = 0.5
 """Of the distance of two classes so much may be there by chance, where all others are far from each other."""
@@ -54,7 +57,7 @@ def _of_scatter(moments: Moments, means: FloatArray, shares: FloatArray, noise: 
     trace = within.trace()
     if trace <= 0:
         return 0.0
-    pairs = FewRows((means - product(shares, means)) * np.sqrt(shares)[:, None])
+    pairs = FewRows(between_rows(means, shares))
     values = pairs.values[pairs.values > BETWEEN_TOLERANCE * pairs.values[0]]
     directions = pairs.leading(len(values))
     spread = np.einsum("jk,jk->k", directions, within.apply(directions))
@@ -93,3 +96,13 @@ def _of_centered_means(means: FloatArray, noise: FloatArray) -> float:
     if (by_chance <= 0).all():
         return 0.0
     return float((by_chance / squares).max()) if (squares > 0).all() else math.inf
+
+
+def samples_for(most: float, share: float, n: float) -> int:
+    """How many samples would leave noise no more than `most` of the squared distances, of which it is a share in n.
+
+    Example:
+        >>> samples_for(0.1, 0.1, 500), samples_for(0.1, 0.5, 500)
+        (500, 4500)
+    """
+    return math.ceil(n * share * (1 - most) / ((1 - share) * most))

@@ -58,6 +58,18 @@ def between_class_variance(between_rows: FloatArray) -> float:
     return float(np.einsum("ij,ij->", between_rows, between_rows))
 
 
+def between_rows(class_means: FloatArray, shares: FloatArray) -> FloatArray:
+    """sqrt(pi_c) (mu_c - m), shape (C, p), of the classes that occur: A^T A is S_B.
+
+    Args:
+        class_means: mu_c, shape (C, p).
+        shares: pi_c, shape (C,), sums to 1.
+    """
+    # About one of the means: far from zero the mean of all would be rounded by more than small spreads are.
+    steps = class_means - class_means[int(np.argmax(shares))]
+    return np.asarray((steps - product(shares, steps)) * np.sqrt(shares)[:, None])
+
+
 def nc1(within: PositiveOperator, between_rows: FloatArray, shares: FloatArray) -> float:
     """Within-class variability in units of the between-class scatter, tr(S_W S_B^+) / C; >= 0, unbounded.
 
