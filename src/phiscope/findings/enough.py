@@ -26,8 +26,8 @@ PROJECTED = (
 """Numbers that project on the span of the targets, or targets on that of the features."""
 
 NOISE = {"nc1": 0.1, "cdnv": 0.2, "nc2_equinorm": 0.2, "nc3": 0.4}
-"""How much of the squared distances of class means that a number reads may be noise, where it has an interval. With
-twice as much 82 to 91 % of intervals held the truth, with all of it 35 to 89 %: benchmarks/coverage.py --signal."""
+"""How much of the squared distances of class means that a number reads may be noise, where it has an interval. What
+intervals beyond that would hold, benchmarks/coverage.py --anyway --signal 0.1 counts."""
 
 
 def why_order_unknown(name: str, spectrum: Spectrum, n: float) -> str | None:

@@ -130,7 +130,8 @@ def _warn_of_weak_directions(found: Findings, moments: Moments, n: float, n_clas
     if "nc1" not in found.numbers or n_classes > MANY_CLASSES:
         return
     share = share_of_noise("nc1", moments, n)
-    if share > MUCH_NOISE:
+    # Of a class of one sample nobody knows.
+    if MUCH_NOISE < share < math.inf:
         found.warnings.append(
             f"NC1 rests by {min(share, 1.0):.0%} on directions in which class means lie {BY_NOISE}; "
             "nc1_bounded does not"
