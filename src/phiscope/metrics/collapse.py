@@ -64,6 +64,13 @@ def between_rows(class_means: FloatArray, shares: FloatArray) -> FloatArray:
     Args:
         class_means: mu_c, shape (C, p).
         shares: pi_c, shape (C,), sums to 1.
+
+    Source: Papyan, Han and Donoho 2020 (S_B there; here each class counts by its share).
+
+    Example:
+        >>> between_rows(np.array([[4.0, 0.0], [0.0, 0.0]]), np.array([0.25, 0.75])).round(12)
+        array([[ 1.5      ,  0.       ],
+               [-0.8660254,  0.       ]])
     """
     # About one of the means: far from zero the mean of all would be rounded by more than small spreads are.
     steps = class_means - class_means[int(np.argmax(shares))]
