@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import phiscope
+from phiscope.network.output_layout import relate, same_bits
 from small_networks import IMAGES, TOKENS, Net, X, expected
 from untouched import untouched
 
@@ -93,3 +94,17 @@ def test_rows_of_a_map_are_samples_first_then_height_then_width():
     features = phiscope.split(net, IMAGES)[0](IMAGES)
     wanted = net[:2](IMAGES).permute(0, 2, 3, 1).reshape(-1, 5)
     assert torch.allclose(features, wanted, atol=1e-6)
+
+
+def test_equal_numbers_are_the_same_and_nothing_else_is():
+    """A shortcut before the comparison within rounding: where it says no, that comparison decides."""
+    one = torch.tensor([[1.0, 0.0], [2.0, float("inf")]])
+    assert same_bits(one, one.clone())
+    for other in (one.double(), one[:1], one + 1e-6, torch.full_like(one, torch.nan)):
+        assert not same_bits(one, other)
+    nothing_known = torch.full((2, 2), torch.nan)
+    assert not same_bits(nothing_known, nothing_known.clone())
+    near = relate([one], one.double() + 1e-9, ())
+    assert near is not None
+    assert near.ending == "none"
+    assert relate([one], one + 0.1, ()) is None

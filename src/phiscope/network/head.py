@@ -26,7 +26,7 @@ from phiscope.errors import AmbiguousHeadError, EmptyDataError, HeadError, NoHea
 from phiscope.network.batch import Batch
 from phiscope.network.hooks import Caller, LayerCall, listening, replacing
 from phiscope.network.linear_layers import LinearKind, linear_kind, linear_layers, named_layers, unwrapped_name
-from phiscope.network.output_layout import Layout, keeps_order, relate, spelled, tensor_at, tensors_in
+from phiscope.network.output_layout import Layout, keeps_order, relate, same_bits, spelled, tensor_at, tensors_in
 
 _SHOWN = 8
 _SEED = 20240410
@@ -277,7 +277,9 @@ def _feeds(call: Caller, batch: Batch, module: nn.Module, later: Mapping[str, nn
 
 
 def _same(one: Tensor, other: Tensor | None) -> bool:
-    return other is not None and one.shape == other.shape and torch.allclose(one, other, equal_nan=True)
+    if other is None or one.shape != other.shape:
+        return False
+    return same_bits(one, other) or torch.allclose(one, other, equal_nan=True)
 
 
 def _last(confirmed: list[tuple[int, str, Layout]]) -> tuple[str, Layout]:
