@@ -209,7 +209,7 @@ def large_parquet(folder, shape):
 
 
 @pytest.mark.parametrize(
-    "kind", ["npy", "parquet", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("whole", "zarr"))]
+    "kind", ["npy", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("parquet", "whole", "zarr"))]
 )
 def test_memory_stays_flat_while_files_are_read(tmp_path, kind):
     pytest.importorskip("resource")

@@ -227,7 +227,7 @@ def test_play_walks_to_the_end(browser: Browser, pair: Path) -> None:
         Recipe(epochs=(0, 1, 2), classes=None, splits=("probe",), side=0),
         pytest.param(Recipe(epochs=(0, 1), classes=100, p=120, n=300), marks=pytest.mark.slow),
         pytest.param(Recipe(epochs=(0, 1), gallery=False, keep_eigenvectors=0), marks=pytest.mark.slow),
-        Recipe(epochs=(0, 1), splits=("train", "y" * 150)),
+        pytest.param(Recipe(epochs=(0, 1), splits=("train", "y" * 150)), marks=pytest.mark.slow),
     ],
     ids=["nothing", "one-without-outputs", "regression", "hundred-classes", "nothing-kept", "long-split"],
 )
