@@ -7,7 +7,7 @@ import pytest
 
 import phiscope
 from phiscope.errors import MissingNumberError
-from phiscope.findings.enough import NOISE
+from phiscope.findings.enough import NOISE, _largest_by_chance
 
 OF_MEANS = tuple(NOISE)
 OF_MANY_TARGETS = ("target_alignment_whitened", "collapse_distance", "readout_r2")
@@ -115,3 +115,53 @@ def test_one_class_of_one_sample_is_no_word_on_all_directions():
 
 TURNS = (np.outer([0, 1, 2, 0, 0, 0], np.eye(6)[0]), np.eye(6))
 """Of the first three unit vectors: onto a line, and themselves."""
+
+
+def sample_of(spectrum, n, seed):
+    return np.random.default_rng(seed).normal(size=(n, len(spectrum))) * np.sqrt(spectrum)
+
+
+@pytest.mark.parametrize("spectrum", [np.ones(24), np.repeat([1.0, 0.1], 12)], ids=["all equal", "half equal"])
+@pytest.mark.parametrize("n", [120, 480])
+def test_one_of_equal_eigenvalues_that_chance_set_apart_leaves_no_interval(spectrum, n):
+    """Where its two largest were apart in a sample the interval was given, and held the truth hardly ever."""
+    for seed in range(40):
+        with pytest.raises(
+            MissingNumberError, match=r"two largest eigenvalues|chance sets one of \d+ equal ones apart"
+        ):
+            phiscope.diagonalize(sample_of(spectrum, n, seed)).interval("stable_rank_centered")
+
+
+def test_one_eigenvalue_that_stands_apart_has_an_interval_that_holds_the_truth():
+    """The control: so far from its neighbors chance sets nothing."""
+    spectrum = np.r_[4.0, np.ones(23)]
+    held = 0
+    for seed in range(20):
+        low, high = phiscope.diagonalize(sample_of(spectrum, 480, seed)).interval("stable_rank_centered")
+        held += low <= spectrum.sum() / 4 <= high
+    assert held >= 17
+
+
+def test_how_many_samples_would_set_it_apart_is_enough():
+    """Samples of exactly this spectrum: more of them are refused until there are as many as the first were told."""
+    spectrum = np.r_[1.35, np.ones(23)]
+
+    def exact(n):
+        rows = np.random.default_rng(0).normal(size=(n, 24))
+        return phiscope.diagonalize(np.linalg.qr(rows - rows.mean(0))[0] * np.sqrt(n * spectrum))
+
+    with pytest.raises(MissingNumberError, match=r"one of \d+ equal ones apart") as said:
+        exact(240).interval("stable_rank_centered")
+    enough = int(re.search(r"about (\d+) samples", str(said.value)).group(1))
+    with pytest.raises(MissingNumberError):
+        exact(int(0.85 * enough)).interval("stable_rank_centered")
+    low, high = exact(enough).interval("stable_rank_centered")
+    assert low < high
+
+
+def test_chance_sets_apart_what_simulation_says():
+    """Naive twin: of one sample in a hundred the largest of c equal eigenvalues is larger."""
+    for count, n in ((3, 100), (24, 120), (24, 2000)):
+        most = _largest_by_chance(np.array([count]), n)[0]
+        drawn = [np.linalg.eigvalsh(np.cov(sample_of(np.ones(count), n, seed).T))[-1] for seed in range(600)]
+        assert 0.975 <= np.mean(np.array(drawn) <= most) <= 0.999
