@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import phiscope
+from phiscope.errors import HeadError
 from small_networks import IMAGES, TOKENS, Net, X, expected
 from untouched import untouched
 
@@ -93,3 +94,15 @@ def test_rows_of_a_map_are_samples_first_then_height_then_width():
     features = phiscope.split(net, IMAGES)[0](IMAGES)
     wanted = net[:2](IMAGES).permute(0, 2, 3, 1).reshape(-1, 5)
     assert torch.allclose(features, wanted, atol=1e-6)
+
+
+def test_outputs_whose_squares_leave_the_range_are_compared(tmp_path):
+    torch.manual_seed(0)
+    net, x = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3)), torch.randn(30, 4)
+    with torch.no_grad():
+        net[2].weight.mul_(1e30)
+    assert torch.equal(phiscope.split(net, x).feature_map(x), net[:2](x))
+
+    net[2].register_forward_hook(lambda layer, given, out: out * 1.001)
+    with pytest.raises(HeadError, match="off by"):
+        phiscope.split(net, x, head="2")
