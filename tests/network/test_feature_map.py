@@ -166,5 +166,8 @@ def test_a_head_that_was_replaced_is_said(tmp_path, width):
     net = Net()
     feature_map, _ = phiscope.split(net, X)
     net.head = nn.Linear(net.head.in_features, width)
-    with untouched(net), pytest.raises(HeadError, match="'head' is no longer a layer of the network, which was changed"):
+    with (
+        untouched(net),
+        pytest.raises(HeadError, match="'head' is no longer a layer of the network, which was changed"),
+    ):
         feature_map(X)
