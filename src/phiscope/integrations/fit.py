@@ -208,7 +208,7 @@ class Fit:
         return free_folder(choices.run, start.trial), False, None
 
     def epochs_at(self, step: int) -> int:
-        """Whole epochs that the run has recorded at a step, on any branch; a checkpoint may be older than the record."""
+        """Whole epochs that the run has at a step, on any branch: a checkpoint may be older than the record."""
         path = self.path
         return int(_from_first_rank(lambda: 0 if path is None else _epochs_at(path, step)))
 

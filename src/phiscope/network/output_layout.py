@@ -298,7 +298,8 @@ def beyond_rounding(
 def _lengths(rows: Tensor) -> Tensor:
     """Norms of rows whose squares may leave the range of the dtype."""
     largest = rows.abs().amax().clamp_min(torch.finfo(rows.dtype).tiny) if rows.numel() else 1.0
-    return (rows / largest).norm(dim=-1) * largest
+    lengths: Tensor = (rows / largest).norm(dim=-1) * largest
+    return lengths
 
 
 def _epsilon(*dtypes: torch.dtype) -> float:

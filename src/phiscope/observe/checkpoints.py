@@ -82,7 +82,8 @@ def _pairs(given: Any) -> Iterable[tuple[float | None, Path]]:
         given = [given]
     if not isinstance(given, Iterable):
         raise InputError(
-            f"checkpoints came as {named_kind(given)}, expected paths, patterns such as 'ckpt/*.pt', or pairs (epoch, path)"
+            f"checkpoints came as {named_kind(given)}, expected paths, patterns such as 'ckpt/*.pt', or pairs "
+            "(epoch, path)"
         )
     for one in given.items() if isinstance(given, Mapping) else given:
         if isinstance(one, tuple) and len(one) == 2 and _is_epoch(one[0]) and isinstance(one[1], str | os.PathLike):

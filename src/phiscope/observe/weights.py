@@ -246,8 +246,8 @@ def fitted(weights: Mapping[str, Tensor], network: nn.Module, path: Path) -> dic
         there = own[wanted[name]]
         if isinstance(there, Tensor) and _is_of_another_kind(tensor, there):
             raise InputError(
-                f"{path} does not fit the network: {name} holds {tensor.dtype}, the network's is {there.dtype}; whole numbers "
-                "are quantized weights without their scale, so save them as floating numbers"
+                f"{path} does not fit the network: {name} holds {tensor.dtype}, the network's is {there.dtype}; whole "
+                "numbers are quantized weights without their scale, so save them as floating numbers"
             )
         if isinstance(there, Tensor) and there.shape != tensor.shape:
             raise InputError(

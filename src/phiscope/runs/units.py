@@ -60,8 +60,8 @@ def read_epoch(epoch: Any) -> float:
         epoch: a number; tensors and arrays of one element count.
 
     Raises:
-        InputError: something else, NaN or infinity, or a number below 0: who counts the state before training as -1 would
-            have every later epoch one too small beside other runs.
+        InputError: something else, NaN or infinity, or below 0: where the state before training is -1, all later
+            epochs are one too small beside other runs.
 
     Example:
         >>> read_epoch(3), read_epoch(0.5)
@@ -70,8 +70,8 @@ def read_epoch(epoch: Any) -> float:
     number = _plain(epoch)
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= FARTHEST:
         raise InputError(
-            f"epoch={epoch!r:.60}, expected a finite number, 0 or more: the epochs trained so far, 0 before the first; pass "
-            "an int or a float"
+            f"epoch={epoch!r:.60}, expected a finite number, 0 or more: the epochs trained so far, 0 before the first; "
+            "pass an int or a float"
         )
     return float(number)
 
