@@ -390,3 +390,18 @@ def test_epochs_of_data_without_a_length_are_counted_by_their_ends(tmp_path):
     assert all("loss" in record.scalars for record in run.records[1:3])
     run = observed(every_steps=5)
     assert [(record.epoch, record.step) for record in run.records[:3]] == [(0.0, 0), (0.0, 5), (1.0, 10)]
+
+
+def test_a_resumed_training_of_data_without_a_length_goes_on_counting(tmp_path):
+    def observed(steps, checkpoint=None):
+        observer = TransformersObserver(run=tmp_path / "mine")
+        made = trainer(tmp_path, observer, max_steps=steps, save_strategy="steps", save_steps=8)
+        made.train_dataset = Endless()
+        made.train(resume_from_checkpoint=checkpoint and str(tmp_path / "out" / f"checkpoint-{checkpoint}"))
+        return moments(observer.path)
+
+    assert observed(16) == [(0, 0), (1, 6), (2, 12), (3, 16)]
+    # The Trainer passes over eight batches, of which there are six: an epoch that trains nothing is none.
+    assert observed(22, checkpoint=8) == [(0, 0), (1, 6), (2, 14), (3, 20), (4, 22)]
+    # The checkpoint was written before its epoch was recorded, and the run knows better.
+    assert observed(28, checkpoint=16) == [(0, 0), (1, 6), (2, 14), (4, 22), (5, 28)]

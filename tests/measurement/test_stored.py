@@ -1,11 +1,14 @@
 """What a file says of a measurement is checked; each damage is one sentence that names the file."""
 
+import json
+import math
+
 import numpy as np
 import pytest
 
 import phiscope
 from phiscope.errors import RunFormatError
-from phiscope.measurement.stored import check_array, checked_evidence, evidence_from, part_from
+from phiscope.measurement.stored import check_array, checked_evidence, evidence_facts, evidence_from, part_from
 from phiscope.metrics.regime import RegimeEvidence, decide_regime
 from phiscope.moments.jackknife import Estimate
 from phiscope.spectrum.spectrum import Spectrum
@@ -125,3 +128,23 @@ def test_arrays_of_another_kind_are_refused():
             check_array("m", "raw.quality", bad, (3,))
     with pytest.raises(RunFormatError, match="lacks the array"):
         check_array("m", "feature_mean", None, (3,), needed=True)
+
+
+def test_a_head_that_began_at_zero_survives_the_file(tmp_path):
+    evidence = decide_regime(
+        output_rank=2,
+        n_directions=9,
+        k90=2,
+        used_variance=0.9,
+        dynamical_low_rank=0.1,
+        cliff=5.0,
+        initial_kernel_similarity=1.0,
+        head_change=math.inf,
+    )
+    facts = json.loads(json.dumps(evidence_facts(evidence), allow_nan=False))
+    assert evidence_from("m", facts) == evidence
+    assert evidence.sentence().startswith("coefficient: the features have not moved (S_init = 1 >= 0.99) and the head")
+    assert evidence.sentence().endswith("has, from zero")
+    # An older phiscope, which knows only its own fields, reads the word and a change that is not known.
+    old = {name: value for name, value in facts.items() if name in vars(evidence)}
+    assert (evidence_from("m", old).head_change, evidence_from("m", old).regime) == (None, "coefficient")

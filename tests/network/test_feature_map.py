@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import phiscope
-from phiscope.errors import EmptyDataError, NonFiniteError
+from phiscope.errors import EmptyDataError, HeadError, NonFiniteError
 from small_networks import Net, X, expected
 from untouched import untouched
 
@@ -149,7 +149,7 @@ def test_the_picked_position_is_found_among_thousands():
     [
         ("the head's biases", lambda head: head.bias.data.__setitem__(0, torch.nan)),
         ("the head's weights", lambda head: head.weight.data.fill_(torch.inf)),
-        ("the head's weights", lambda head: head.weight.data.mul_(1e37)),
+        ("the head's numbers", lambda head: head.weight.data.mul_(1e37)),
         ("the outputs", lambda head: head.register_forward_hook(lambda layer, taken, told: told * torch.nan)),
     ],
 )
@@ -159,3 +159,15 @@ def test_a_head_that_diverged_is_called_that(where, spoil):
     with pytest.raises(NonFiniteError, match="diverged") as caught:
         phiscope.measure(net, X)
     assert caught.value.where == where
+
+
+@pytest.mark.parametrize("width", [3, 5])
+def test_a_head_that_was_replaced_is_said(tmp_path, width):
+    net = Net()
+    feature_map, _ = phiscope.split(net, X)
+    net.head = nn.Linear(net.head.in_features, width)
+    with (
+        untouched(net),
+        pytest.raises(HeadError, match="'head' is no longer a layer of the network, which was changed"),
+    ):
+        feature_map(X)

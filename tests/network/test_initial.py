@@ -5,11 +5,12 @@ import sys
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 import phiscope
 from phiscope import split
 from phiscope.measurement.assemble import measurement_of
-from phiscope.measurement.network_pass import PassOptions, run_pass
+from phiscope.measurement.network_pass import REBUILT, PassOptions, run_pass
 from phiscope.network.hooks import own_tensors
 from phiscope.network.initial import InitialFeatures
 from phiscope.network.isolation import isolated
@@ -111,3 +112,69 @@ def test_an_observer_runs_a_fixed_probe_once_a_record(net, tmp_path):
                 net.body.weight.add_(torch.randn_like(net.body.weight))
     assert told[0] == pytest.approx(1.0)
     assert max(told[1:]) < 0.99
+
+
+def test_a_network_in_another_precision_is_compared_in_that_one(net, monkeypatch):
+    monkeypatch.setattr(sys.modules[InitialFeatures.__module__], "REMEMBERED_BYTES", 0)
+    feature_map, initial, expected = started(net)
+    for dtype in (torch.float64, torch.bfloat16, torch.float32):
+        net.to(dtype)
+        with isolated(net):
+            features = initial(feature_map.reader()(X.to(dtype)), 0)
+        assert features.dtype == dtype
+        tolerance = 0.05 if dtype == torch.bfloat16 else 1e-5
+        torch.testing.assert_close(features.float(), expected, atol=tolerance, rtol=tolerance)
+
+
+class Wrapped(nn.Module):
+    """Another layer's parameters under other names, and one of its own."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner, self.shift = inner, nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        return self.inner(x) + self.shift
+
+
+def rebuilt(net, how):
+    if how == "wrapped":
+        net.body = Wrapped(net.body)
+    elif how == "parametrized":
+        nn.utils.parametrizations.weight_norm(net.body)
+    elif how == "pruned":
+        prune.l1_unstructured(net.body, "weight", 0.2)
+    elif how == "added":
+        net.further = nn.Linear(6, 6)
+        net.head = nn.Sequential(net.further, net.head)
+    else:
+        net.body.register_buffer("mean", torch.zeros(5))
+
+
+@pytest.mark.parametrize("how", ["wrapped", "parametrized", "pruned", "added", "a stored buffer"])
+def test_a_network_built_otherwise_has_no_earlier_features(net, tmp_path, monkeypatch, how):
+    monkeypatch.setattr(sys.modules[InitialFeatures.__module__], "REMEMBERED_BYTES", 0)
+    with phiscope.Observer(net, (X, torch.arange(40) % 3), run=tmp_path / "r", gallery=0) as observer:
+        before = observer.record(epoch=0)
+        rebuilt(net, how)
+        after = observer.record(epoch=1)
+    assert before["initial_kernel_similarity"] == pytest.approx(1.0)
+    assert "initial_kernel_similarity" not in after.to_dict()
+    assert after.evidence.head_change is None
+    assert [REBUILT in one.warnings for one in (before, after)] == [False, True]
+
+
+def test_what_is_remembered_of_a_network_built_otherwise_since_stays_true(net, tmp_path):
+    with phiscope.Observer(net, (X, torch.arange(40) % 3), run=tmp_path / "r", gallery=0) as observer:
+        observer.record(epoch=0)
+        rebuilt(net, "wrapped")
+        assert observer.record(epoch=1)["initial_kernel_similarity"] == pytest.approx(1.0)
+
+
+def test_a_buffer_that_grows_with_what_is_read_is_no_other_network(net, monkeypatch):
+    monkeypatch.setattr(sys.modules[InitialFeatures.__module__], "REMEMBERED_BYTES", 0)
+    net.register_buffer("places", torch.zeros(4))
+    feature_map, initial, expected = started(net)
+    net.places = torch.zeros(9)
+    with isolated(net):
+        torch.testing.assert_close(initial(feature_map.reader()(X), 0), expected)

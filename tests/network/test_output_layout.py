@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import phiscope
+from phiscope.errors import HeadError
 from phiscope.network.output_layout import relate, same_bits
 from small_networks import IMAGES, TOKENS, Net, X, expected
 from untouched import untouched
@@ -108,3 +109,15 @@ def test_equal_numbers_are_the_same_and_nothing_else_is():
     assert near is not None
     assert near.ending == "none"
     assert relate([one], one + 0.1, ()) is None
+
+
+def test_outputs_whose_squares_leave_the_range_are_compared(tmp_path):
+    torch.manual_seed(0)
+    net, x = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3)), torch.randn(30, 4)
+    with torch.no_grad():
+        net[2].weight.mul_(1e30)
+    assert torch.equal(phiscope.split(net, x).feature_map(x), net[:2](x))
+
+    net[2].register_forward_hook(lambda layer, given, out: out * 1.001)
+    with pytest.raises(HeadError, match="off by"):
+        phiscope.split(net, x, head="2")

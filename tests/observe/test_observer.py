@@ -172,6 +172,32 @@ def test_a_diverged_network_leaves_its_scalars(net, tmp_path):
     assert np.isnan(run.records[1].scalars["loss"])
 
 
+def test_a_forward_that_fails_leaves_its_scalars_to_who_goes_on(net, tmp_path):
+    def full(layer, given):
+        raise RuntimeError("out of memory")
+
+    with phiscope.Observer(net, (X, Y), run=tmp_path / "r") as observer:
+        observer.record(epoch=0, loss=1.0)
+        hook = net[0].register_forward_pre_hook(full)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            observer.record(epoch=1, loss=0.5)
+        hook.remove()
+        observer.record(epoch=2, loss=0.25)
+    records = phiscope.open_run(tmp_path / "r").records
+    assert [(record.scalars["loss"], len(record.splits)) for record in records] == [(1.0, 1), (0.5, 0), (0.25, 1)]
+
+
+def test_a_head_that_starts_at_zero_is_recorded(net, tmp_path):
+    nn.init.zeros_(net[-1].weight)
+    with phiscope.Observer(net, (X, Y), run=tmp_path / "r") as observer:
+        observer.record(epoch=0)
+        nn.init.ones_(net[-1].weight[:1])
+        observer.record(epoch=1)
+    stored = phiscope.open_run(tmp_path / "r").records[1].measurement("probe")
+    assert stored.evidence.head_change == np.inf
+    assert stored.regime == "coefficient"
+
+
 def test_an_interrupted_training_says_so(net, tmp_path):
     def interrupted():
         with phiscope.Observer(net, (X, Y), run=tmp_path / "r") as observer:

@@ -7,7 +7,14 @@ import pytest
 import torch
 
 import phiscope
-from phiscope.errors import AlertError, InputError, MissingDependencyError, RunExistsError, UnknownNameError
+from phiscope.errors import (
+    AlertError,
+    InputError,
+    MissingDependencyError,
+    NonFiniteError,
+    RunExistsError,
+    UnknownNameError,
+)
 from saved_trainings import DATA, made_net, save_trainer_folder, states
 from untouched import untouched
 
@@ -152,6 +159,26 @@ def test_a_checkpoint_that_diverged_is_said_and_the_others_are_measured(saved, t
     with pytest.warns(UserWarning, match=r"2\.pt: .*its record has no numbers"):
         run = phiscope.replay(made_net(), saved, DATA, tmp_path / "r", jobs=jobs)
     assert [len(record.splits) for record in run.records] == [2, 2, 0, 2]
+
+
+def test_a_replay_goes_on_with_a_checkpoint_that_diverged(saved, tmp_path):
+    phiscope.replay(made_net(), saved, DATA, tmp_path / "r")
+    broken = {name: one * torch.nan if one.is_floating_point() else one for name, one in STATES[2].items()}
+    torch.save({"epoch": 4, "model": broken}, tmp_path / "4.pt")
+    torch.save({"epoch": 5, "model": STATES[3]}, tmp_path / "5.pt")
+    net = made_net()
+    with untouched(net), pytest.warns(UserWarning, match=r"4\.pt: .*its record has no numbers"):
+        run = phiscope.replay(net, saved, DATA, tmp_path / "r")
+    assert [(record.epoch, len(record.splits)) for record in run.records[3:]] == [(3, 2), (4, 0), (5, 2)]
+    assert run.records[5].numbers("train") == run.records[3].numbers("train")
+
+
+def test_a_first_checkpoint_that_diverged_is_named(tmp_path):
+    broken = {name: one * torch.nan if one.is_floating_point() else one for name, one in STATES[2].items()}
+    torch.save(broken, tmp_path / "0.pt")
+    with pytest.raises(NonFiniteError, match=r"0\.pt: features of batch 0 hold NaN"):
+        phiscope.replay(made_net(), tmp_path / "0.pt", DATA["train"], tmp_path / "r")
+    assert not (tmp_path / "r").exists()
 
 
 def test_a_checkpoint_that_does_not_fit_is_one_sentence_and_the_model_is_as_before(saved, tmp_path):

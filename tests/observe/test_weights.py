@@ -91,6 +91,8 @@ MISFITS = {
              "missing head.weight, head.bias; unexpected tail.weight, tail.bias"),
     "many": ({"a": torch.ones(1)}, r"missing body.0.weight, body.0.bias, body.1.weight and 6 more; unexpected a"),
     "shape": ({**STATE, "head.bias": torch.ones(7)}, r"head.bias has shape \(7,\), the network's has \(3,\)"),
+    "quantized": ({**STATE, "head.bias": torch.ones(3, dtype=torch.int8)}, "head.bias holds torch.int8, the"),
+    "complex": ({**STATE, "head.bias": torch.ones(3, dtype=torch.complex64)}, "head.bias holds torch.complex64"),
     "twice": ({**under("a."), **under("b.")}, "holds this network 2 times, under a., b."),
 }  # fmt: skip
 

@@ -134,6 +134,12 @@ def test_an_unusable_header_is_one_clear_sentence(writer, content, match):
         RunWriter.create(writer.path, {}, resume=True)
 
 
+@pytest.mark.parametrize("path", [None, 5, b"runs/mine", ["runs/mine"]], ids=repr)
+def test_what_is_no_path_is_one_sentence(path):
+    with pytest.raises(RunFormatError, match=r"there is no run at .* expected the path of a folder"):
+        open_run(path)
+
+
 def test_a_folder_without_a_run(tmp_path):
     with pytest.raises(RunFormatError, match="does not exist"):
         open_run(tmp_path / "nothing")

@@ -103,14 +103,14 @@ def test_a_whole_step_is_read_whatever_holds_it(tmp_path, step):
     assert (record.step, record.scalars) == (5, {"loss": 1.0, "late": 2.0})
 
 
-NO_STEPS = [1.5, True, np.True_, torch.tensor(True), "t", "5", math.nan, math.inf, 2**60, torch.ones(2), [5], 5j]
+NO_STEPS = [-1, 1.5, True, np.True_, torch.tensor(True), "t", "5", math.nan, math.inf, 2**60, torch.ones(2), [5], 5j]
 
 
 @pytest.mark.parametrize("step", NO_STEPS, ids=repr)
 def test_what_is_no_step_is_refused_before_anything_is_written(tmp_path, step):
     with writing_to(tmp_path / "run") as writer:
         for act in (writer.append, writer.note):
-            with pytest.raises(InputError, match=r"step=.*, expected a whole number: the optimizer steps"):
+            with pytest.raises(InputError, match=r"step=.*, expected a whole number, 0 or more: the optimizer steps"):
                 act(1.0, step, {"loss": 1.0}, *[{}] * (act == writer.append))
     assert phiscope.open_run(tmp_path / "run").records == ()
 
@@ -122,12 +122,12 @@ def test_an_epoch_is_read_whatever_holds_it(epoch):
 
 
 @pytest.mark.parametrize(
-    "epoch", ["a", "3", True, math.nan, math.inf, -math.inf, 1e300, torch.ones(2), None, 1j], ids=repr
+    "epoch", [-1, -0.5, "a", "3", True, math.nan, math.inf, -math.inf, 1e300, torch.ones(2), None, 1j], ids=repr
 )
 def test_what_is_no_epoch_is_refused_before_anything_is_written(tmp_path, epoch):
     with (
         writing_to(tmp_path / "run") as writer,
-        pytest.raises(InputError, match=r"epoch=.*, expected a finite number: the epochs trained so far"),
+        pytest.raises(InputError, match=r"epoch=.*, expected a finite number, 0 or more: the epochs trained so far"),
     ):
         writer.append(epoch, None, {"loss": 1.0}, {})
     assert phiscope.open_run(tmp_path / "run").records == ()

@@ -1,5 +1,8 @@
 """TensorBoard's own writer writes, its own reader reads back."""
 
+import html
+import re
+
 import numpy as np
 import pytest
 
@@ -27,6 +30,19 @@ def test_scalars_pictures_and_settings_come_back(tmp_path):
     start = log.summary_metadata["_hparams_/session_start_info"].plugin_data.content
     assert b"rank_tolerance" in start
     assert [path for path in tmp_path.iterdir() if path != folder] == []
+
+
+@pytest.mark.filterwarnings("ignore:html5lib")  # TensorBoard's own, when it is imported
+def test_a_setting_with_signs_of_markdown_is_shown_as_it_is(tmp_path):
+    from tensorboard.plugin_util import markdown_to_safe_html
+
+    title = "left | right *bold* __init__ `code` [a](b) <b> & \\ rank_tolerance\n| 1 | 2 |"
+    tracker = open_tensorboard(Place(name="mine", folder=tmp_path))
+    tracker.settings({"title": title, "gallery": 4})
+    tracker.close("completed")
+    (table,) = tensorboard_log(tmp_path / "tensorboard").Tensors("phiscope/settings/text_summary")
+    shown = html.unescape(markdown_to_safe_html(table.tensor_proto.string_val[0]))
+    assert re.findall("<td>(.*)</td>", shown) == ["title", " ".join(title.split()), "gallery", "4"]
 
 
 def test_somebodys_own_writer_stays_open_and_keeps_its_own_hyperparameters(tmp_path):

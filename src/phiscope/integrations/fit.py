@@ -207,6 +207,11 @@ class Fit:
             return last_folder(choices.run, start.trial), True, None
         return free_folder(choices.run, start.trial), False, None
 
+    def epochs_at(self, step: int) -> int:
+        """Whole epochs that the run has at a step, on any branch: a checkpoint may be older than the record."""
+        path = self.path
+        return int(_from_first_rank(lambda: 0 if path is None else _epochs_at(path, step)))
+
     def due(self, epoch: float | None, step: int | None) -> bool:
         """Whether a step is due; never where records stand at epochs."""
         observer = self.observer
@@ -335,6 +340,12 @@ def _from_first_rank(read: Callable[[], Any]) -> Any:
 def _last_moment(folder: Path) -> tuple[float, int | None] | None:
     records = open_run(folder, looks=False).records
     return (records[-1].epoch, records[-1].step) if records else None
+
+
+def _epochs_at(folder: Path, step: int) -> int:
+    run = open_run(folder, looks=False)
+    lines = [run.branch(branch) for branch in run.branches]
+    return max((int(record.epoch) for line in lines for record in line.records if record.step == step), default=0)
 
 
 def _left(observer: Observer, before: BaseException | None) -> None:

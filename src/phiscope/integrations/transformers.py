@@ -26,6 +26,10 @@ KEY = "phiscope"
 """Where in a checkpoint's trainer_state.json an observer's state stands, with the run's key behind it."""
 
 
+ENDED = "epochs_ended"
+"""Beside an observer's state in a checkpoint: how many epochs had ended, which the Trainer forgets of endless data."""
+
+
 class TransformersObserver(ObservesFits, TrainerCallback):  # type: ignore[misc]  # the base is not checked here
     """Observes a training of the Trainer: ``Trainer(..., callbacks=[TransformersObserver(run="runs/mine")])``.
 
@@ -80,6 +84,7 @@ class TransformersObserver(ObservesFits, TrainerCallback):  # type: ignore[misc]
             settings = named_targets(trainer)
         loader = kwargs.get("train_dataloader")
         self._endless = loader is not None and not has_length(loader)
+        known = state_under(self._key, KEY, state.stateful_callbacks) if state.global_step else None
         trial = (state.trial_name or None) if state.is_hyper_param_search else None
         self._fit.begin(
             Start(
@@ -88,15 +93,22 @@ class TransformersObserver(ObservesFits, TrainerCallback):  # type: ignore[misc]
                 facts=facts,
                 trackers=_reporting(trainer),
                 trial=trial,
-                state=state_under(self._key, KEY, state.stateful_callbacks) if state.global_step else None,
+                state=known,
                 settings=settings,
             )
         )
+        self._ended = max(_epochs_ended(known, state), self._fit.epochs_at(state.global_step) if known else 0)
         epoch = self._epoch(state)
         # Of data without a length nothing says whether a checkpoint was written within an epoch.
         at_an_end = epoch.is_integer() and not (self._endless and state.global_step)
         if at_an_end or self._fit.choices.by_steps:
             self._record(epoch, state, control)
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Note where the epoch begins."""
+        self._began = state.global_step
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Record at a step that is due."""
@@ -110,7 +122,11 @@ class TransformersObserver(ObservesFits, TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Record the epoch; what is logged of it comes after."""
-        epoch = self._epoch(state, ended=True)
+        if self._endless and state.global_step == self._began:
+            # A resumed Trainer passes over so many batches as were trained, and data without a length end meanwhile.
+            return
+        self._ended += 1
+        epoch = self._epoch(state)
         is_last = control.should_training_stop or state.global_step >= state.max_steps
         if not self._fit.choices.by_steps or is_last:
             self._record(epoch, state, control)
@@ -138,19 +154,19 @@ class TransformersObserver(ObservesFits, TrainerCallback):  # type: ignore[misc]
         """Say how the training ended."""
         self._fit.end("completed")
 
-    def _epoch(self, state: TrainerState, *, ended: bool = False) -> float:
+    def _epoch(self, state: TrainerState) -> float:
         """Epochs trained so far."""
-        epoch = whole(state.epoch or 0.0)
         if not self._endless:
-            return epoch
+            return whole(state.epoch or 0.0)
         # The Trainer takes `max_steps` for the length of data that have none, so that its first epoch ends anywhere
-        # between 0 and 1.
+        # between 0 and 1, and a resumed one counts from there: the ends of epochs are counted here.
         last = self._fit.last
-        if last is not None and last[0] is not None and last[1] == state.global_step:
+        if last is not None and last[0] is not None and last[1] == state.global_step and last[0] > self._ended:
             return last[0]
-        return float(math.ceil(epoch) if ended else math.floor(epoch))
+        return float(self._ended)
 
     _endless = False
+    _ended = _began = 0
 
     def _record(self, epoch: float, state: TrainerState, control: TrainerControl) -> None:
         if self._fit.record(epoch, state.global_step):
@@ -161,11 +177,17 @@ class TransformersObserver(ObservesFits, TrainerCallback):  # type: ignore[misc]
         # Not by `ExportableState`, with which the Trainer would replace this callback by one without its settings.
         told = self._fit.state() if self._fit.is_open else None
         if told is not None:
-            state.stateful_callbacks[self._key] = told
+            state.stateful_callbacks[self._key] = {**told, ENDED: self._ended}
 
     @property
     def _key(self) -> str:
         return f"{KEY}:{key_of(self._fit.choices.run)}"
+
+
+def _epochs_ended(known: Any, state: TrainerState) -> int:
+    """Epochs that ended before a checkpoint, by what it says of them, else by the Trainer's own count."""
+    said = known.get(ENDED) if isinstance(known, Mapping) else None
+    return said if isinstance(said, int) else math.floor(whole(state.epoch or 0.0))
 
 
 def _trainer() -> Trainer | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,6 +28,11 @@ from phiscope.network.batch import Batch, answered, with_targets
 from phiscope.network.initial import InitialFeatures
 from phiscope.network.samples import Samples, samples_of, units_of
 from phiscope.typing import AffineHead
+
+REBUILT = (
+    "the network has other parameters than its initial state (a layer was replaced, wrapped or added), so the features "
+    "are not compared with the initial ones; a new observer compares with the network as it is then"
+)
 
 
 def batches_here(crew: Crew, data: Any, max_samples: int | None) -> Iterator[Any] | None:
@@ -226,7 +232,15 @@ class Pass:
         initial = self.options.initial
         if initial is not None and self.paired is not None:
             before = initial(batch, index)
-            self.paired.update(before[chosen.to(before.device)], features)
+            if before is None:
+                self._forgo_comparison()
+            else:
+                self.paired.update(before[chosen.to(before.device)], features)
+
+    def _forgo_comparison(self) -> None:
+        """Leave S_init out: a network half of then and half of now is no initial state."""
+        self.options, self.paired = replace(self.options, initial=None), None
+        self.doubts = (*self.doubts, REBUILT)
 
     def _note(self, batch: Batch, rows: Rows, samples: Samples, n_counted: int) -> None:
         """Count a batch; one whose features were refused has not come this far."""
@@ -311,7 +325,7 @@ class Pass:
         now = self._head(rows)
         if before is None or now is None:
             return None
-        return relative_change(now[0], as_array(before, name="the initial head"))
+        return relative_change(now[0], as_array(before, name="the initial head").astype(np.float64))
 
     def _seen(self, rows: Rows) -> Seen:
         return Seen(

@@ -65,7 +65,7 @@ def unite(crew: Crew, exchange: Exchange, part: RankPart | None) -> Gathered:
     holders = [rank for rank, facts in enumerate(told) if facts["seen"] is not None]
     _check_same_network([told[rank]["head"] for rank in holders], holders)
     paired = None
-    if any(told[rank]["paired"] for rank in holders):
+    if all(told[rank]["paired"] for rank in holders):
         paired, _ = merged(exchange, () if part is None else part.paired or ())
     seen = _together([told[rank]["seen"] for rank in holders])
     return Gathered(

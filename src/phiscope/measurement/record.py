@@ -22,6 +22,7 @@ from phiscope.measurement.stored import (
     check_facts,
     check_moments,
     checked_evidence,
+    evidence_facts,
     evidence_from,
     part_from,
     spectrum_from,
@@ -297,7 +298,7 @@ class Measurement(Reading):
         facts["numbers"], facts["absent"] = dict(self.numbers), dict(self.absent)
         facts["provenance"] = dict(self.provenance)
         facts["estimates"] = {name: asdict(value) for name, value in self.estimates.items()}
-        facts["evidence"] = None if self.evidence is None else asdict(self.evidence)
+        facts["evidence"] = evidence_facts(self.evidence)
         # What an older phiscope can read is written as it reads it.
         write_arrays(path, arrays, {"kind": "measurement", "format": FORMAT if sparse else 1, **facts})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, replace
+from dataclasses import MISSING, asdict, fields, replace
 from os import PathLike
 from typing import Any, TypeVar, get_args
 
@@ -123,6 +123,18 @@ def check_array(
         )
 
 
+_FROM_ZERO = "head_from_zero"
+"""Says in a file that the initial head was zero: the change beside it is infinite, which no file has a number for."""
+
+
+def evidence_facts(evidence: RegimeEvidence | None) -> dict[str, Any] | None:
+    """The evidence as a file keeps it; `evidence_from` reads it, and an older phiscope finds the change not known."""
+    if evidence is None:
+        return None
+    from_zero = evidence.head_change == math.inf
+    return {**asdict(evidence), **({"head_change": None, _FROM_ZERO: True} if from_zero else {})}
+
+
 def evidence_from(path: str | PathLike[str], facts: Any) -> RegimeEvidence | None:
     """The evidence of a file; from phiscope 0.1, whose rule was another one, the word with what it rested on.
 
@@ -157,7 +169,8 @@ def evidence_from(path: str | PathLike[str], facts: Any) -> RegimeEvidence | Non
         raise RunFormatError(f"{path} has a RegimeEvidence whose words or intervals cannot be; it is damaged")
     numbers = {name: value for name, value in facts.items() if name not in (*texts, "intervals")}
     ends = {name: (float(low), float(high)) for name, (low, high) in intervals.items()}
-    return replace(part_from(path, RegimeEvidence, numbers, _EVIDENCE_WORDS), intervals=ends, **texts)
+    known = replace(part_from(path, RegimeEvidence, numbers, _EVIDENCE_WORDS), intervals=ends, **texts)
+    return replace(known, head_change=math.inf) if facts.get(_FROM_ZERO) is True else known
 
 
 def checked_evidence(

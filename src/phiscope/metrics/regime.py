@@ -71,7 +71,7 @@ class RegimeEvidence:
         collapse_distance: how unlike classes or targets the features are; None without targets.
         effective_dimension: D_eff, reported beside; it decides nothing.
         initial_kernel_similarity: S_init, or None when the initial feature map is not known.
-        head_change: norm(W - W_0) / norm(W_0), or None when the initial head is not known.
+        head_change: norm(W - W_0) / norm(W_0), infinite from W_0 = 0, or None when the initial head is not known.
         initial_regime: the word that the initial state already read, where that is known.
         intervals: 95 % intervals of `used_variance` and `dynamical_low_rank`, where there are any.
         reason: why there are no numbers to decide by; empty otherwise.
@@ -183,9 +183,10 @@ class RegimeEvidence:
         if self.regime is None:
             return f"cannot be told: {self.reason or self._why_not_told()}"
         if self.regime == "coefficient":
+            far = "from zero" if self.head_change == math.inf else f"by {_short(self.head_change)} of its norm"
             return (
                 f"coefficient: the features have not moved (S_init = {_near_one(self.initial_kernel_similarity)} >= "
-                f"{FROZEN_SIMILARITY:g}) and the head has, by {_short(self.head_change)} of its norm"
+                f"{FROZEN_SIMILARITY:g}) and the head has, {far}"
             )
         return f"{self.regime}: {self._numbers()}{self._because()}"
 

@@ -101,6 +101,11 @@ class HeadFeatures(FeatureMap):
             own = own.transpose(0, 1)
         output = own if self.found.own else tensor_at(answer, layout.path)
         if output is None or len(calls) < (-layout.calls if isinstance(layout.calls, int) else 1):
+            if not any(module is self.module for module in self.model.modules()):
+                raise HeadError(
+                    f"head {self.found.name!r} is no longer a layer of the network, which was changed after the head "
+                    "was found; measure the network anew, in a training with a new observer and a run of its own"
+                )
             raise HeadError(
                 f"head {self.found.name!r} was found on the first batch, but the forward pass {at_batch(index)} took "
                 "another way"

@@ -291,7 +291,7 @@ def beyond_rounding(
     own, outside = _epsilon(features.dtype, precision), 4 * _epsilon(expected.dtype)
     features, weight = features.to(dtype), weight.to(dtype)
     linear = torch.nn.functional.linear(features, weight, None if bias is None else bias.to(dtype))
-    size = features.norm(dim=-1, keepdim=True) * weight.norm(dim=-1).max()
+    size = _lengths(features)[:, None] * _lengths(weight).max()
     size = size + (0.0 if bias is None else bias.abs().max().to(dtype))
     # Sums of p products in random order, in float32 also for half precision; then the rounding of the factors,
     # which does not grow with p; then the rounding of the result.
@@ -303,6 +303,13 @@ def beyond_rounding(
     expected = expected.to(dtype)
     excess: Tensor = (layout.ended(linear) - expected).abs() - bound - outside * expected.abs()
     return excess
+
+
+def _lengths(rows: Tensor) -> Tensor:
+    """Norms of rows whose squares may leave the range of the dtype."""
+    largest = rows.abs().amax().clamp_min(torch.finfo(rows.dtype).tiny) if rows.numel() else 1.0
+    lengths: Tensor = (rows / largest).norm(dim=-1) * largest
+    return lengths
 
 
 def _epsilon(*dtypes: torch.dtype) -> float:

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from phiscope.errors import InputError
+from phiscope.errors import InputError, named_kind
 from phiscope.observe.weights import facts_of
+from phiscope.runs.units import read_moment
 
 _EPOCH = re.compile(r"(?<![a-z])(?:epochs?|ep)[=_-]?(\d+(?:\.\d+)?)", re.IGNORECASE)
 _STEP = re.compile(r"(?<![a-z])(?:global_?steps?|steps?|iters?|iterations?)[=_-]?(\d+)", re.IGNORECASE)
@@ -79,6 +80,11 @@ def checkpoints_of(given: Any) -> tuple[Checkpoint, ...]:
 def _pairs(given: Any) -> Iterable[tuple[float | None, Path]]:
     if isinstance(given, str | os.PathLike):
         given = [given]
+    if not isinstance(given, Iterable):
+        raise InputError(
+            f"checkpoints came as {named_kind(given)}, expected paths, patterns such as 'ckpt/*.pt', or pairs "
+            "(epoch, path)"
+        )
     for one in given.items() if isinstance(given, Mapping) else given:
         if isinstance(one, tuple) and len(one) == 2 and _is_epoch(one[0]) and isinstance(one[1], str | os.PathLike):
             yield float(one[0]), Path(one[1])
@@ -108,7 +114,11 @@ def _placed(epoch: float | None, path: Path) -> Checkpoint:
     # A number at the end of a name may be anything: it counts only where nothing else is said.
     bare = named[2] if inside.epoch is None and inside.step is None and named[:2] == (None, None) else None
     known = next((value for value in (epoch, inside.epoch, named[0], bare) if value is not None), None)
-    return Checkpoint(path=path, epoch=known, step=inside.step if inside.step is not None else named[1])
+    try:
+        at, step = read_moment(known, inside.step if inside.step is not None else named[1])
+    except InputError as error:
+        raise InputError(f"{path}: {error}; or give pairs (epoch, path)") from error
+    return Checkpoint(path=path, epoch=at, step=step)
 
 
 def named_place(path: Path) -> tuple[float | None, int | None, float | None]:

@@ -261,8 +261,9 @@ class Observer(Recording):
                     measurements[name], features = self._of_split(self._measured_split, name)
                     shown |= {} if features is None else {name: features}
                 self._measured += 1
-        except PhiscopeError:
-            # A diverged network cannot be measured, but its losses are what shows that it diverged.
+        except Exception:
+            # A diverged network cannot be measured, but its losses are what shows that it diverged; and who goes on
+            # after an accelerator ran out of memory has them, too.
             self._desk.do(partial(self._writer.append, position, step, numbers, {}))
             raise
         job = partial(self._finish, position, step, numbers, measurements, shown)

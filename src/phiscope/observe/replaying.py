@@ -144,18 +144,32 @@ class _Work:
         # Tied weights lie in a file once, so that names may be left out; `fitted` has looked which.
         network.load_state_dict(fitted(weights_in(one.path, self.key), network, one.path), strict=False)
 
+    def load_initial(self, folder: Path) -> bool:
+        """Load the initial state that the run has kept; False where there is no run yet, or it kept none."""
+        network = unwrapped(self.model)
+        kept = load_initial(folder, own_tensors(network)) if self.settings["resume"] else None
+        if kept is not None:
+            # Buffers that no state holds would not be put back afterwards.
+            stored = network.state_dict()
+            network.load_state_dict({name: one for name, one in kept.items() if name in stored}, strict=False)
+        return kept is not None
+
 
 Measured = tuple[Mapping[str, Measurement], Mapping[str, Any]]
 """Measurements and further arrays, by split."""
 
 
 def _measure(work: _Work, folder: Path, left: list[Checkpoint], jobs: int, progress: bool | None) -> None:
-    # The first of all is the initial state; in a run that goes on the folder has it.
-    work.load(left[0])
+    # The first of all is the initial state; in a run that goes on the folder has it, and the next may have diverged.
+    began = work.load_initial(folder)
+    if not began:
+        work.load(left[0])
     with (
-        _Replaying(work.model, work.probe_data, run=folder, **work.settings) as observer,
+        _made(work, folder, left[0]) as observer,
         bar_of(shown=progress, total=len(left), desc="checkpoints") as bar,
     ):
+        if began:
+            work.load(left[0])
         observer.measure(left[0])
         bar.update()
         for one in left[1:] if jobs == 1 else ():
@@ -166,6 +180,14 @@ def _measure(work: _Work, folder: Path, left: list[Checkpoint], jobs: int, progr
             for one, measured in zip(left[1:], _apart(work, folder, observer, left[1:], jobs), strict=True):
                 observer.take(one, measured)
                 bar.update()
+
+
+def _made(work: _Work, folder: Path, first: Checkpoint) -> _Replaying:
+    try:
+        return _Replaying(work.model, work.probe_data, run=folder, **work.settings)
+    except NonFiniteError as error:
+        error.args = (f"{first.path}: {error}", *error.args[1:])
+        raise
 
 
 class _Replaying(Observer):

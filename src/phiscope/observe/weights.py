@@ -48,11 +48,11 @@ class Facts:
 
     Attributes:
         epoch: epochs trained so far, or None.
-        step: optimizer steps so far, or None.
+        step: optimizer steps so far, or None; as they stand there, whole or not.
     """
 
     epoch: float | None = None
-    step: int | None = None
+    step: float | None = None
 
 
 def facts_of(path: Path) -> Facts:
@@ -86,7 +86,7 @@ def _facts(content: Mapping[str, Any]) -> Facts:
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
     step = next((plain(name) for name in _STEPS if plain(name) is not None), None)
-    return Facts(epoch=plain("epoch"), step=None if step is None else int(step))
+    return Facts(epoch=plain("epoch"), step=step)
 
 
 def _lightning_facts(content: Mapping[str, Any]) -> Facts:
@@ -244,12 +244,24 @@ def fitted(weights: Mapping[str, Tensor], network: nn.Module, path: Path) -> dic
         raise InputError(f"{path} does not fit the network: {'; '.join(part for part in parts if part)}")
     for name, tensor in inside.items():
         there = own[wanted[name]]
+        if isinstance(there, Tensor) and _is_of_another_kind(tensor, there):
+            raise InputError(
+                f"{path} does not fit the network: {name} holds {tensor.dtype}, the network's is {there.dtype}; whole "
+                "numbers are quantized weights without their scale, so save them as floating numbers"
+            )
         if isinstance(there, Tensor) and there.shape != tensor.shape:
             raise InputError(
                 f"{path} does not fit the network: {name} has shape {tuple(tensor.shape)}, the network's has "
                 f"{tuple(there.shape)}"
             )
     return {wanted[name]: tensor for name, tensor in inside.items()}
+
+
+def _is_of_another_kind(given: Any, own: Tensor) -> bool:
+    """Whether a cast would change what numbers mean, and not only their precision."""
+    if not isinstance(given, Tensor):
+        return False
+    return (own.is_floating_point() and not given.is_floating_point()) or (given.is_complex() and not own.is_complex())
 
 
 def _prefix(wanted: Mapping[str, str], given: Mapping[str, Any], path: Path) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from phiscope.archive import read_arrays
-from phiscope.errors import RunError, RunFormatError, UnknownNameError
+from phiscope.errors import RunError, RunFormatError, UnknownNameError, named_kind
 from phiscope.measurement.record import Measurement
 from phiscope.runs import layout
 from phiscope.runs.alerts import read_alerts
@@ -314,6 +314,10 @@ def open_run(path: str | os.PathLike[str], *, looks: bool = True) -> Run:
     Raises:
         RunFormatError: there is no run, it is unreadable, or a newer phiscope wrote it.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise RunFormatError(
+            f"there is no run at {path!r:.60}: it is {named_kind(path)}, expected the path of a folder"
+        )
     folder = Path(path)
     header = layout.read_header(folder)
     return run_of(folder, header, read_lines(folder), looks=looks)

@@ -60,16 +60,18 @@ def read_epoch(epoch: Any) -> float:
         epoch: a number; tensors and arrays of one element count.
 
     Raises:
-        InputError: something else, NaN or infinity.
+        InputError: something else, NaN or infinity, or below 0: where the state before training is -1, all later
+            epochs are one too small beside other runs.
 
     Example:
         >>> read_epoch(3), read_epoch(0.5)
         (3.0, 0.5)
     """
     number = _plain(epoch)
-    if isinstance(number, bool) or not isinstance(number, int | float) or not -FARTHEST <= number <= FARTHEST:
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= FARTHEST:
         raise InputError(
-            f"epoch={epoch!r:.60}, expected a finite number: the epochs trained so far; pass an int or a float"
+            f"epoch={epoch!r:.60}, expected a finite number, 0 or more: the epochs trained so far, 0 before the first; "
+            "pass an int or a float"
         )
     return float(number)
 
@@ -89,10 +91,10 @@ def read_step(step: Any) -> int:
     """
     number = _plain(step)
     whole = isinstance(number, int) or (isinstance(number, float) and number.is_integer())
-    if isinstance(number, bool) or not whole or not -FARTHEST <= number < FARTHEST:
+    if isinstance(number, bool) or not whole or not 0 <= number < FARTHEST:
         raise InputError(
-            f"step={step!r:.60}, expected a whole number: the optimizer steps taken so far; pass an int, or leave step "
-            "out where none are counted"
+            f"step={step!r:.60}, expected a whole number, 0 or more: the optimizer steps taken so far; pass an int, or "
+            "leave step out where none are counted"
         )
     return int(number)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from phiscope.trackers.tracker import Pixels, Place, Settings, Tracker
+from phiscope.trackers.tracker import Pixels, Place, Settings, Tracker, settings_table
 
 FOLDER = "tensorboard"
 """Folder of the event files in a run's folder; ``tensorboard --logdir runs`` finds it."""
@@ -33,8 +33,7 @@ class TensorBoard(Tracker):
 
     def settings(self, settings: Settings) -> None:
         """A table among the texts; in event files of our own also hyperparameters."""
-        rows = "".join(f"| {name} | {value} |\n" for name, value in settings.items())
-        self._writer.add_text("phiscope/settings", f"| setting | value |\n|---|---|\n{rows}", global_step=0)
+        self._writer.add_text("phiscope/settings", settings_table(settings), global_step=0)
         if self._own:
             # A run has one table of hyperparameters: in somebody's own files it is theirs. "." is this very folder.
             self._writer.add_hparams(dict(settings), {}, run_name=".")

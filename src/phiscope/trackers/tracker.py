@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -94,6 +95,28 @@ def spelled(name: str, allowed: str) -> str:
     # What would read like such a number is spelled as well, and so is what changes a path: two slashes, "." and "..".
     other = rf"[^{allowed}]|_(?=x[0-9A-F])|/(?=/|$)|(?<=/)\.{{1,2}}(?=/|$)"
     return re.sub(other, lambda found: "".join(f"_x{ord(letter):X}_" for letter in found.group()), name)
+
+
+_SIGNS = re.compile(r"[\\`*\[\]|]|(?<![^\W_])_|_(?![^\W_])")
+"""What Markdown reads as a sign; "_" within a word is none."""
+
+
+def settings_table(settings: Settings) -> str:
+    r"""Settings as a table of Markdown, in which every letter stands for itself, and each setting has one row.
+
+    Example:
+        >>> print(settings_table({"title": "left | right", "head": "<Linear>"}), end="")
+        | setting | value |
+        |---|---|
+        | title | left \| right |
+        | head | &lt;Linear&gt; |
+    """
+    rows = [[_spoken(str(part)) for part in pair] for pair in settings.items()]
+    return "| setting | value |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in rows)
+
+
+def _spoken(text: str) -> str:
+    return _SIGNS.sub(r"\\\g<0>", html.escape(" ".join(text.split()), quote=False))
 
 
 class Called(Tracker):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from phiscope.trackers.tracker import Pixels, Place, Settings, Tracker
+from phiscope.trackers.tracker import Pixels, Place, Settings, Tracker, settings_table
 
 
 class Trackio(Tracker):
@@ -33,8 +33,7 @@ class Trackio(Tracker):
             return
         import trackio
 
-        rows = "".join(f"| {name} | {value} |\n" for name, value in settings.items())
-        self._run.log({"phiscope/settings": trackio.Markdown(f"| setting | value |\n|---|---|\n{rows}")}, step=0)
+        self._run.log({"phiscope/settings": trackio.Markdown(settings_table(settings))}, step=0)
 
     def picture(self, name: str, pixels: Pixels, at: int) -> None:
         """An image."""
