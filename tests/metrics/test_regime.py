@@ -175,3 +175,41 @@ def test_what_lies_behind_a_cut_is_no_evidence():
     assert "never reaches 0.9" in never.sentence()
     crowded = decide_regime(output_rank=9, k90=None, cliff=None, n_leading=5, **{**numbers, "n_directions": 12})
     assert "more than half of p' = 12" in crowded.sentence()
+
+
+BORDERS = {
+    "used_variance": (0.49996, "U = 0.49996, minimal >= 0.5"),
+    "cliff": (1.9996, "rho_r / rho_(r+1) = 1.9996, minimal >= 2"),
+    "dynamical_low_rank": (0.2004, "D_LR = 0.2004 is above 0.2"),
+}
+
+
+@pytest.mark.parametrize("name", BORDERS)
+def test_a_number_next_to_its_threshold_has_the_digits_that_tell_it_from_it(name):
+    """Rounded to three digits it was the threshold, and the sentence said that 0.2 is above 0.2."""
+    numbers = {"k90": 3, "used_variance": 0.9, "dynamical_low_rank": 0.1, "cliff": 5.0}
+    value, words = BORDERS[name]
+    evidence = decide_regime(output_rank=3, n_directions=50, **{**numbers, name: value})
+    assert evidence.regime == "intermediate"
+    assert words in evidence.sentence()
+
+
+def test_distances_and_movements_next_to_their_threshold_have_their_digits_too():
+    numbers = dict(output_rank=3, n_directions=50, k90=3, used_variance=0.9, cliff=5.0)
+    collapsed = decide_regime(dynamical_low_rank=0.3, collapse_distance=0.09996, **numbers)
+    assert "the distance to collapse is 0.09996 (minimal <= 0.1)" in collapsed.sentence()
+    uneven = decide_regime(dynamical_low_rank=0.3, collapse_distance=0.10004, **numbers)
+    assert "distance to collapse 0.10004" in uneven.sentence()
+    moved = decide_regime(dynamical_low_rank=0.1, initial_kernel_similarity=0.989996, head_change=0.5, **numbers)
+    assert "S_init = 0.989996 (coefficient from 0.99)" in moved.sentence()
+    still = decide_regime(dynamical_low_rank=0.1, initial_kernel_similarity=0.99, head_change=0.0099996, **numbers)
+    assert "the head has moved by 0.0099996 only" in still.sentence()
+
+
+def test_the_sentence_of_a_single_output_names_the_k90_that_is_extended():
+    """Two eigenfunctions are 2 r for r = 1, and still minimal: extended begins at three."""
+    numbers = dict(output_rank=1, n_directions=50, used_variance=0.9, dynamical_low_rank=0.1, cliff=5.0)
+    assert decide_regime(k90=2, **numbers).regime == "minimal"
+    assert "(extended: k90 >= 3)" in decide_regime(k90=3, **numbers).sentence()
+    many = numbers | {"output_rank": 9}
+    assert "(extended: k90 >= 18)" in decide_regime(k90=20, **many).sentence()

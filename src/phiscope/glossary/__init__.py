@@ -3,6 +3,7 @@
 ::
 
     definition.py  what a definition row is, and what a number may be invariant to
+    digits.py      how many digits a number is printed with
     letters.py     what each letter of a formula stands for
     words.py       from a word to what it may mean; the generated file of all rows
 

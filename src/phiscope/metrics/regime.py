@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from phiscope.glossary.digits import beside
+
 Regime = Literal["coefficient", "minimal", "extended", "intermediate"]
 
 UTILIZATION_LEVEL = 0.9
@@ -131,12 +133,12 @@ class RegimeEvidence:
             )
         if self.used_variance is None or self.used_variance < MINIMAL_USED_VARIANCE:
             said.append(
-                f"features outside the outputs' span dominate (U = {_short(self.used_variance)}, minimal >= "
+                f"features outside the outputs' span dominate (U = {self._said('used_variance')}, minimal >= "
                 f"{MINIMAL_USED_VARIANCE:g}{self._within_error('used_variance', MINIMAL_USED_VARIANCE)})"
             )
         if self.cliff is None or self.cliff < MINIMAL_CLIFF:
             said.append(
-                f"no cliff sets the first r features apart (rho_r / rho_(r+1) = {_short(self.cliff)}, minimal >= "
+                f"no cliff sets the first r features apart (rho_r / rho_(r+1) = {self._said('cliff')}, minimal >= "
                 f"{MINIMAL_CLIFF:g})"
             )
         if not (self.is_even() or self._collapsed()):
@@ -154,13 +156,13 @@ class RegimeEvidence:
         used, evenness = self.used_variance or 0.0, self.evenness or 0.0
         unused = used <= evenness
         cause = (
-            f"unused variance, U = {_short(self.used_variance)}"
+            f"unused variance, U = {self._said('used_variance')}"
             if unused
             else f"features of unequal strength, PR / r = {_short(self.relative_dimension)}"
         )
-        beside = "" if self.collapse_distance is None else f", distance to collapse {_short(self.collapse_distance)}"
+        also = "" if self.collapse_distance is None else f", distance to collapse {self._said('collapse_distance')}"
         return (
-            f"D_LR = {_short(self.dynamical_low_rank)} is above {MINIMAL_DISTANCE:g} mostly by {cause}{beside}"
+            f"D_LR = {self._said('dynamical_low_rank')} is above {MINIMAL_DISTANCE:g} mostly by {cause}{also}"
             f"{self._within_error('dynamical_low_rank', MINIMAL_DISTANCE)}"
         )
 
@@ -183,9 +185,9 @@ class RegimeEvidence:
         if self.regime is None:
             return f"cannot be told: {self.reason or self._why_not_told()}"
         if self.regime == "coefficient":
-            far = "from zero" if self.head_change == math.inf else f"by {_short(self.head_change)} of its norm"
+            far = "from zero" if self.head_change == math.inf else f"by {self._said('head_change')} of its norm"
             return (
-                f"coefficient: the features have not moved (S_init = {_near_one(self.initial_kernel_similarity)} >= "
+                f"coefficient: the features have not moved (S_init = {self._said('initial_kernel_similarity')} >= "
                 f"{FROZEN_SIMILARITY:g}) and the head has, {far}"
             )
         return f"{self.regime}: {self._numbers()}{self._because()}"
@@ -226,17 +228,20 @@ class RegimeEvidence:
         )
 
     def _numbers(self) -> str:
-        cliff = "where nothing follows" if self.nothing_follows else _short(self.cliff)
+        cliff = "where nothing follows" if self.nothing_follows else self._said("cliff")
         return (
-            f"k90 = {self.k90} for output rank r = {self.output_rank}, U = {_short(self.used_variance)}, cliff "
-            f"{cliff}, D_LR = {_short(self.dynamical_low_rank)}"
+            f"k90 = {self.k90} for output rank r = {self.output_rank}, U = {self._said('used_variance')}, cliff "
+            f"{cliff}, D_LR = {self._said('dynamical_low_rank')}"
         )
+
+    def _said(self, name: str) -> str:
+        return beside(getattr(self, name), _THRESHOLDS[name], 4 if name == "initial_kernel_similarity" else 3)
 
     def _because(self) -> str:
         if self.regime == "minimal":
             return self._minimal_words()
         if self.regime == "extended":
-            return f" (extended: k90 >= {EXTENDED_RATIO * self.output_rank:g})"
+            return f" (extended: k90 >= {max(EXTENDED_RATIO * self.output_rank, self.allowed_k90 + 1):g})"
         reach = ""
         if self.output_rank > REACHABLE_SHARE * self.n_directions:
             reach = (
@@ -253,7 +258,7 @@ class RegimeEvidence:
             return f"{said}, D_LR <= {MINIMAL_DISTANCE:g}{error})"
         return (
             f"{said}); D_LR is above {MINIMAL_DISTANCE:g}{error} because the classes or targets are unequal: the "
-            f"distance to collapse is {_short(self.collapse_distance)} (minimal <= {MINIMAL_COLLAPSE:g})"
+            f"distance to collapse is {self._said('collapse_distance')} (minimal <= {MINIMAL_COLLAPSE:g})"
         )
 
     def _coefficient_words(self) -> str:
@@ -262,20 +267,26 @@ class RegimeEvidence:
             return ""
         if similarity is None:
             return "whether the features have moved is not known, because the initial feature map is not"
+        known = self._said("initial_kernel_similarity")
         if similarity >= FROZEN_SIMILARITY:
-            why = "the initial head is not known" if change is None else f"the head has moved by {_short(change)} only"
-            return (
-                f"S_init = {_near_one(similarity)}: the features have not moved, but {why}, so this is not coefficient"
-            )
-        return f"S_init = {_near_one(similarity)} (coefficient from {FROZEN_SIMILARITY:g})"
+            moved = f"the head has moved by {self._said('head_change')} only"
+            why = "the initial head is not known" if change is None else moved
+            return f"S_init = {known}: the features have not moved, but {why}, so this is not coefficient"
+        return f"S_init = {known} (coefficient from {FROZEN_SIMILARITY:g})"
 
 
 def _short(value: float | None) -> str:
     return "not known" if value is None else f"{value:.3g}"
 
 
-def _near_one(value: float | None) -> str:
-    return "not known" if value is None else f"{value:.4g}"
+_THRESHOLDS = {
+    "used_variance": MINIMAL_USED_VARIANCE,
+    "cliff": MINIMAL_CLIFF,
+    "dynamical_low_rank": MINIMAL_DISTANCE,
+    "collapse_distance": MINIMAL_COLLAPSE,
+    "initial_kernel_similarity": FROZEN_SIMILARITY,
+    "head_change": HEAD_MOVED,
+}
 
 
 def decide_regime(

@@ -9,6 +9,7 @@ from dataclasses import KW_ONLY, asdict, dataclass, field
 from typing import Any, Literal
 
 from phiscope.errors import InputError, MissingNumberError
+from phiscope.glossary.digits import beside
 from phiscope.measurement.record import Measurement
 from phiscope.metrics import definition_of
 
@@ -213,9 +214,8 @@ class Guard:
         if last["interval"] is not None:
             low, high = last["interval"]
             error = f", 95 % interval {low:.4g} to {high:.4g}{': within its error' if within else ''}"
-        return (
-            f"{self.alert.said}{limit}, on {self.split!r}{row}: {last['value']:.4g} at epoch {last['epoch']:g}{error}"
-        )
+        value = beside(last["value"], last["threshold"], 4)
+        return f"{self.alert.said}{limit}, on {self.split!r}{row}: {value} at epoch {last['epoch']:g}{error}"
 
 
 def _interval(measurement: Measurement | None, name: str) -> list[float] | None:
