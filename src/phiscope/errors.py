@@ -169,7 +169,8 @@ class UnknownNameError(PhiscopeError, LookupError):
             offer = f"did you mean {', '.join(self.nearest)}?"
         else:
             offer = f"{listing} lists all" if listing else f"known are {', '.join(known) or 'none'}"
-        super().__init__(f"there is no {kind} named {name!r}; {offer}")
+        shown = " ".join(repr(name).split())
+        super().__init__(f"there is no {kind} named {shown if len(shown) <= 100 else shown[:97] + '...'}; {offer}")
 
 
 class AmbiguousNameError(UnknownNameError):

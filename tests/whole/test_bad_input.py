@@ -10,7 +10,22 @@ import torch
 from safetensors.numpy import save_file
 from torch import nn
 
-from phiscope import Measurement, diagonalize, measure, surgery, theory
+from phiscope import (
+    Alert,
+    Measurement,
+    Observer,
+    compare,
+    diagonalize,
+    input_gradients,
+    measure,
+    measure_layers,
+    open_run,
+    report,
+    restrict,
+    split,
+    surgery,
+    theory,
+)
 from phiscope.analysis.rotation import rotate_to_classes
 from phiscope.errors import (
     EmptyDataError,
@@ -329,7 +344,7 @@ def test_class_profile():
 
 @pytest.mark.parametrize("level", [0, 1, -0.5, 95, float("nan")])
 def test_interval_level(level):
-    with pytest.raises(InputError, match="level is"):
+    with pytest.raises(InputError, match=r"level is"):
         M.interval("dynamical_low_rank", level=level)
 
 
@@ -457,3 +472,190 @@ def test_a_whole_array_is_not_printed_where_a_number_was_expected():
     with pytest.raises(InputError) as caught:
         theory.nngp(SAMPLES[0], depth=SAMPLES[0])
     assert str(caught.value) == "depth is a Tensor of shape (40, 4), expected a whole number of at least 1"
+
+
+# Settings and names. What is wrong is given to every call that takes it, and each says so in one sentence.
+
+NETWORK = measure(NET, SAMPLES)
+PHI = NET[:2](SAMPLES[0]).detach().numpy().astype(float)
+FUNCTIONS = NETWORK.eigenfunctions(PHI)
+
+FLAGS = {
+    "compare": ("centered", lambda **given: compare(X, X, **given)),
+    "restrict": ("centered", lambda **given: restrict(NETWORK, (PHI, SAMPLES[1].numpy()), LAST, **given)),
+    "input_gradients": ("centered", lambda **given: input_gradients(NET, SAMPLES[0], NETWORK, **given)),
+    "eigenfunctions": ("centered", lambda **given: NETWORK.eigenfunctions(PHI, **given)),
+    "curve_interval": ("centered", lambda **given: NETWORK.curve_interval("quality", **given)),
+    "diagonalize": ("intervals", lambda **given: diagonalize(X, **given)),
+    "measure": ("padding", lambda **given: measure(NET, SAMPLES, **given)),
+    "measure, progress": ("progress", lambda **given: measure(NET, SAMPLES, **given)),
+    "measure_layers": ("padding", lambda **given: measure_layers(NET, SAMPLES, **given)),
+    "remove_units": ("compensate", lambda **given: surgery.remove_units(NET, SAMPLES, keep=2, **given)),
+    "FeatureDistortion": ("project", lambda **given: surgery.FeatureDistortion(**given)),
+    **{
+        f"Observer, {name}": (name, lambda **given: Observer(NET, SAMPLES, run="never", **given))
+        for name in ("padding", "restricted", "resume", "corrected", "background")
+    },
+}
+
+
+@pytest.mark.parametrize("wrong", ["no", 0.95, np.array([1, 2]), [True], 2])
+@pytest.mark.parametrize("case", FLAGS)
+def test_what_is_neither_true_nor_false(case, wrong):
+    """Any text is true to Python: centered="no" once gave the centered numbers."""
+    name, call = FLAGS[case]
+    with pytest.raises(InputError, match=f"{name} is .*, expected True or False") as caught:
+        call(**{name: wrong})
+    assert_one_sentence(caught.value)
+
+
+@pytest.mark.parametrize("yes", [True, np.True_, 1])
+def test_what_is_true_or_false(yes):
+    """Control."""
+    assert compare(X, X, centered=yes).centered
+    assert not compare(X, X, centered=not yes).centered
+
+
+def test_a_level_beside_intervals_is_refused():
+    """Whoever asks for intervals=0.95 means a level, which is asked for where the interval is read."""
+    for wrong in (None, "0.95", [0.95], 95, 1, 0, float("nan"), True):
+        for call in (lambda level: M.interval("participation_ratio", level=level), M.curve_interval):
+            with pytest.raises(InputError, match=r"level is .*, expected a coverage between 0 and 1|no curve named"):
+                call(wrong)
+        with pytest.raises(InputError, match=r"level is .*, expected a coverage between 0 and 1"):
+            M.curve_interval("eigenvalues", level=wrong)
+
+
+WORDS = {
+    "precision of diagonalize": lambda word: diagonalize(X, precision=word),
+    "precision of measure": lambda word: measure(NET, SAMPLES, precision=word),
+    "maps": lambda word: measure(NET, SAMPLES, maps=word),
+    "tokens": lambda word: measure_layers(NET, SAMPLES, tokens=word),
+    "rule": lambda word: surgery.score_units(NETWORK, rule=word),
+    "target": lambda word: surgery.score_units(NETWORK, target=word),
+    "target of remove_units": lambda word: surgery.remove_units(NET, SAMPLES, keep=2, target=word),
+    "ridge": lambda word: surgery.score_units(NETWORK, ridge=word),
+    "of": lambda word: surgery.damage(NET, SAMPLES, NETWORK, of=word),
+    "kind": lambda word: surgery.damage(NET, SAMPLES, NETWORK, kind=word),
+    "mode": lambda word: surgery.FeatureDistortion(mode=word),
+    "order": lambda word: theory.map_kernels(X[:5], X[:5, 0], width=50, order=word),
+    "figure": lambda word: NETWORK.figure(word),
+    "curve": lambda word: NETWORK.curve_interval(word),
+    "number": lambda word: NETWORK[word],
+    "interval": lambda word: NETWORK.interval(word),
+    "estimate": lambda word: NETWORK.estimate(word),
+    "latex_row": lambda word: NETWORK.latex_row("mine", [word]),
+    "layer": lambda word: measure_layers(NET, SAMPLES)[word],
+    "alert": lambda word: Alert(word, above=0.5),
+    "relative_to": lambda word: Alert("srank", above=0.5, relative_to=word),
+    "then": lambda word: Alert("srank", above=0.5, then=word),
+}
+
+
+@pytest.mark.parametrize("wrong", [["a"], {"a": 1}, np.array([1, 2]), np.array("a"), NETWORK, "nothing of the kind"])
+@pytest.mark.parametrize("case", WORDS)
+def test_what_is_no_word(case, wrong):
+    """Lists and arrays are no words, and asking whether they are ended inside NumPy or in "unhashable type"."""
+    with pytest.raises(PhiscopeError) as caught:
+        WORDS[case](wrong)
+    assert_one_sentence(caught.value)
+
+
+COUNTS = {
+    "k of compare": lambda count: compare(X, X, k=count),
+    "max_features": lambda count: measure_layers(NET, SAMPLES, max_features=count),
+    "seed of kernel_report": lambda count: theory.kernel_report(NET, SAMPLES[0], SAMPLES[0][:, 0], seed=count),
+}
+
+
+@pytest.mark.parametrize("wrong", ["3", 1.5, float("nan"), [1], True, -1, 1j, np.array([1, 2])])
+@pytest.mark.parametrize("case", COUNTS)
+def test_what_is_no_whole_number(case, wrong):
+    with pytest.raises(InputError, match="expected a whole number") as caught:
+        COUNTS[case](wrong)
+    assert_one_sentence(caught.value)
+
+
+PATHS = {
+    "open_run": open_run,
+    "report of": lambda path: report(path, "page.html"),
+    "report to": lambda path: report("runs/mine", path),
+    "save": M.save,
+    "load": Measurement.load,
+    "figure": lambda path: NETWORK.figure().save(path),
+}
+
+
+@pytest.mark.parametrize("wrong", [None, 3, "", "a\0b", b"runs", {"a": 1}])
+@pytest.mark.parametrize("case", PATHS)
+def test_what_is_no_path(case, wrong):
+    with pytest.raises(PhiscopeError) as caught:
+        PATHS[case](wrong)
+    assert_one_sentence(caught.value)
+
+
+def test_tensors_that_hold_no_numbers_or_not_all_of_them():
+    x, y = SAMPLES
+    nothing, few = x.to("meta"), x.to_sparse()
+    for data, said in (
+        ((nothing, y), "meta device"),
+        ((x, y.to("meta")), "meta device"),
+        ((few, y), "to_dense"),
+        ((x, y.to_sparse()), "to_dense"),
+        ((x[0], y[0]), "looks like one sample"),
+    ):
+        with pytest.raises(InputError, match=said) as caught:
+            measure(NET, data)
+        assert_one_sentence(caught.value)
+    for targets, said in ((y.to("meta"), "meta device"), (y.to_sparse(), "to_dense"), (len, "one target for each")):
+        with pytest.raises(InputError, match=said):
+            measure(NET, (x, y), targets=targets)
+    for groups in (y.to("meta"), y.to_sparse()):
+        with pytest.raises(InputError, match="groups came as Tensor"):
+            diagonalize(x, groups=groups)
+
+
+def test_numbers_of_more_or_less_than_double_precision_are_read():
+    x, y = SAMPLES
+    wide = x.numpy().astype(np.longdouble)
+    np.testing.assert_allclose(split(NET, x)[0](wide).numpy(), PHI, rtol=1e-5, atol=1e-6)
+    groups = torch.arange(40) // 2
+    halves, whole = (diagonalize(x, targets=y, groups=one) for one in (groups.bfloat16(), groups))
+    assert halves.interval("participation_ratio") == whole.interval("participation_ratio")
+
+
+def test_kernels_of_numbers_beyond_reach_are_refused():
+    """Their products overflow: NaN and Inf came out as kernels."""
+    for call in (theory.nngp, lambda inputs: theory.map_kernels(inputs, X[:, 0], width=50)):
+        with pytest.raises(ReachError, match="inputs reach"):
+            call(X * 1e200)
+    for call in (theory.scalar_renormalization, theory.map_kernels):
+        with pytest.raises(ReachError, match="targets reach"):
+            call(X, X[:, 0] * 1e200, width=50)
+
+
+def test_features_b_are_called_so():
+    with pytest.raises(ReachError, match="features_b reach"):
+        compare(X, X * 1e200)
+    with pytest.raises(ReachError, match="features_a reach"):
+        compare(X * 1e200, X)
+
+
+def test_a_row_of_a_table_reads_symbols_and_lists():
+    """A list in the label's place was printed as the label, and a symbol was a dash although its number was there."""
+    row = NETWORK.latex_row(names=["dynamical_low_rank", "nc1"])
+    assert NETWORK.latex_row(["dynamical_low_rank", "nc1"]) == row == NETWORK.latex_row("", ["D_LR", "NC1"])
+    assert "--" not in row
+    assert row.startswith(" & 40 & 6 & $")
+    for wrong in (3, None):
+        with pytest.raises(InputError, match=r"names is .*, expected names of numbers"):
+            NETWORK.latex_row(wrong)
+
+
+def test_an_alert_on_a_symbol_fires(tmp_path):
+    alerts = [Alert("D_LR", above=-1.0)]
+    with (
+        Observer(NET, SAMPLES, run=tmp_path / "run", alerts=alerts) as observer,
+        pytest.warns(UserWarning, match=r"dynamical_low_rank|D_LR"),
+    ):
+        observer.record(epoch=0)

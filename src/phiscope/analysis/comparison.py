@@ -10,6 +10,8 @@ import numpy as np
 
 from phiscope.analysis.pairs import Pair, paired, unbiased_similarity
 from phiscope.errors import InputError, MissingNumberError
+from phiscope.inputs.arrays import as_count
+from phiscope.inputs.settings import check_flag
 from phiscope.linalg.products import product
 from phiscope.metrics import definition_of
 from phiscope.metrics.comparison import PERSISTS, persistence, principal_angles
@@ -191,8 +193,8 @@ def compare(
         >>> round(c.cka, 12) == round(0.5**0.5, 12), c.persistence.round(9).sum().tolist()
         (True, 1.0)
     """
-    if k is not None and k < 1:
-        raise InputError(f"k is {k}, expected how many leading eigenfunctions to take, at least 1, or None for all")
+    check_flag(centered, name="centered")
+    k = None if k is None else as_count(k, name="k")
     pair = paired(features_a, features_b, weights)
     numbers = {"cka": kernel_similarity_of(pair)}
     unbiased, reason = unbiased_similarity(pair)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from phiscope.errors import InputError, NonFiniteError, ShapeError
-from phiscope.inputs.settings import device_of
-from phiscope.measurement.record import Measurement
+from phiscope.inputs.settings import device_of, walked
+from phiscope.measurement.record import Measurement, as_measurement
 from phiscope.network import FeatureChoice, FeatureMap, feature_map_of
 from phiscope.network.batch import Batch
 from phiscope.network.hooks import differentiated, is_differentiable
@@ -95,7 +95,7 @@ def input_gradients(
         >>> abs(found.gradients[0, 0].round(4)).tolist()  # e_1 = x_1 / sqrt(2)
         [0.7071, 0.0]
     """
-    places = _places(k, measurement, centered)
+    places = _places(k, as_measurement(measurement), centered)
     model = unwrapped(model)
     where = device_of(device)
     first = (inputs, None) if isinstance(inputs, (tuple, list)) else inputs
@@ -174,11 +174,11 @@ def _places(k: int | Sequence[int], measurement: Measurement, centered: bool) ->
     stored = measurement.spectrum(centered=centered).eigenvectors.shape[1]
     wrong = f"k={k!r:.80}; expected how many, or which, of the {stored} eigenfunctions that are stored"
     if isinstance(k, int | np.integer) and not isinstance(k, bool):
+        if k > stored:
+            raise InputError(wrong)
         places = tuple(range(1, int(k) + 1))
-    elif isinstance(k, Iterable) and not isinstance(k, (str, bytes, Mapping)):
-        places = tuple(k)
     else:
-        raise InputError(wrong)
+        places = () if isinstance(k, Mapping) else tuple(walked(k) or ())
     if not places or not all(_is_place(place, stored) for place in places):
         raise InputError(wrong)
     return tuple(map(int, places))

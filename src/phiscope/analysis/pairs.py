@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phiscope.errors import InputError, NonFiniteError, ShapeError
-from phiscope.inputs.arrays import as_array, as_rows
+from phiscope.inputs.arrays import as_array, as_rows, check_reach
 from phiscope.linalg import dense
 from phiscope.linalg.operators import PositiveOperator
 from phiscope.linalg.products import product
@@ -95,6 +95,7 @@ def paired(features_a: Any, features_b: Any, weights: Any) -> Pair:
         )
     for name, part in (("features_a", a), ("features_b", b)):
         _check_finite(part, name)
+        check_reach(float(np.abs(part).max(initial=0.0)), name=name)
     weight = None if weights is None else as_array(weights, name="weights").astype(np.float64)
     # The wider map goes first: rows are kept instead of matrices while there are no more of them than its features.
     swapped = b.shape[1] > a.shape[1]

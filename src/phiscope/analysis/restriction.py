@@ -18,7 +18,8 @@ from phiscope.inputs.arrays import as_head, as_rows, as_targets, classes_of_head
 from phiscope.inputs.batches import batches_of, peeked
 from phiscope.inputs.order import check_order
 from phiscope.inputs.prepared import unprepared
-from phiscope.measurement.record import Measurement
+from phiscope.inputs.settings import check_flag
+from phiscope.measurement.record import Measurement, as_measurement
 from phiscope.network import FeatureChoice, feature_map_of
 from phiscope.network.batch import with_targets
 from phiscope.network.isolation import isolated, unwrapped
@@ -142,6 +143,9 @@ def restrict(
         >>> restrict(diagonalize(x, head=head, targets=y), (x, y), head).accuracy.tolist()
         [0.5, 1.0, 1.0]
     """
+    as_measurement(measurement)
+    check_flag(centered, name="centered")
+    check_flag(padding, name="padding")
     if isinstance(head, nn.Module):
         samples = unprepared(samples, split=False)
         check_order(samples, targets)
@@ -153,7 +157,12 @@ def restrict(
             "features, layer, targets, padding and next_token belong to a network as head; with (W, b), samples are "
             "pairs of features and targets"
         )
-    batches = [samples] if isinstance(samples, tuple) and len(samples) == 2 else samples
+    pair = isinstance(samples, tuple) and len(samples) == 2
+    if not pair and not isinstance(samples, Iterable):
+        raise InputError(
+            f"samples are {named_kind(samples)}, expected the pair (features, targets), or an iterable of such pairs"
+        )
+    batches = [samples] if pair else samples
     return _over(measurement, batches, as_head(head, measurement.n_features), centered)
 
 

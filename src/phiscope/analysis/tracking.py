@@ -11,7 +11,8 @@ import scipy.optimize
 from numpy.typing import NDArray
 
 from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError
-from phiscope.inputs.arrays import as_array, as_rows
+from phiscope.inputs.arrays import as_array, as_rows, brief
+from phiscope.inputs.settings import is_between, rows_listed
 from phiscope.linalg import dense
 from phiscope.typing import FloatArray, IntArray
 
@@ -121,8 +122,8 @@ def track(functions: Iterable[Any], *, weights: Any = None, least_overlap: float
         >>> tracks.index.tolist(), tracks.sign.tolist()
         ([[0, 1], [1, 0], [0, 1]], [[1.0, 1.0], [1.0, 1.0], [-1.0, -1.0]])
     """
-    if not 0 <= least_overlap <= 1:
-        raise InputError(f"least_overlap is {least_overlap}, expected a squared overlap between 0 and 1")
+    if not is_between(least_overlap, 0, 1):
+        raise InputError(f"least_overlap is {brief(least_overlap)}, expected a squared overlap between 0 and 1")
     records = _unit_columns(functions, weights)
     ends = list(range(records[0].shape[1]))
     columns = [[(0, j, np.nan, 1.0)] for j in ends]
@@ -159,7 +160,10 @@ def _arranged(columns: list[list[tuple[int, int, float, float]]], n_records: int
 
 def _unit_columns(functions: Iterable[Any], weights: Any) -> list[NDArray[np.float64]]:
     """Functions times sqrt(weight), each of norm 1 on these samples."""
-    records = [as_rows(part, name="functions", letter="k").astype(np.float64) for part in functions]
+    listed = rows_listed(
+        functions, name="functions", of="the values of eigenfunctions for each record, as [e_0, e_1] with shapes (n, k)"
+    )
+    records = [as_rows(part, name="functions", letter="k").astype(np.float64) for part in listed]
     if not records:
         raise EmptyDataError("no record came, expected the values of eigenfunctions for each record")
     n = len(records[0])

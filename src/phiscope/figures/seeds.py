@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -44,9 +45,11 @@ def seeds_of(runs: Mapping[str, Run]) -> tuple[Seeds, ...]:
     Returns:
         Groups in the order of their first runs.
     """
-    labels = {id(run): label for label, run in runs.items()}
+    # A copy of each, so that one run which came twice has two labels.
+    copies = {label: copy(run) for label, run in runs.items()}
+    labels = {id(run): label for label, run in copies.items()}
     found = []
-    for place, group in enumerate(groups_of(list(runs.values()))):
+    for place, group in enumerate(groups_of(list(copies.values()))):
         members = tuple(labels[id(run)] for run in group.runs)
         several = f"{group.label} ({len(members)} seeds)"
         found.append(Seeds(label=several if len(members) > 1 else members[0], members=members, color=run_color(place)))

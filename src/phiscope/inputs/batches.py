@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
@@ -193,6 +194,17 @@ def _slices(data: Any) -> Iterator[Any]:
             f"data is {described(data)}, whose target is a single number: it looks like one row; expected n samples, "
             "such as a list of rows"
         )
+    for part in _arrays_in(data):
+        if np.ndim(part) == 0:
+            raise InputError(
+                f"data is {described(data)}, which holds a single number: it looks like one sample; expected n "
+                "samples, with a target for each"
+            )
+        if isinstance(part, Tensor) and part.layout != torch.strided:
+            raise InputError(
+                "data holds a sparse Tensor, whose rows cannot be cut into batches; pass its to_dense(), or batches of "
+                "your own"
+            )
     lengths = {len(part) for part in _arrays_in(data)}
     if len(lengths) != 1:
         raise ShapeError(f"the parts of the data differ in length: {sorted(lengths)}; expected n samples in each")

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from phiscope.errors import InputError, ShapeError, named_kind
-from phiscope.inputs.arrays import flat
+from phiscope.inputs.arrays import flat, unpacked
 from phiscope.inputs.packed import is_hdf5, is_zarr, missing_error
 from phiscope.inputs.rows import Rows, as_row_source
 from phiscope.typing import IntArray
@@ -60,7 +60,7 @@ def _names(data: Any) -> NDArray[Any]:
     if isinstance(data, Rows):
         return data.whole()
     if isinstance(data, torch.Tensor):
-        return data.detach().cpu().numpy()
+        return unpacked(data, name="groups")
     if (is_zarr(data) or is_hdf5(data)) and np.dtype(data.dtype).kind in "fiub":
         return as_row_source(data, name="groups").whole()
     if hasattr(data, "__dask_graph__"):

@@ -38,6 +38,11 @@ def as_tensor(value: Any, *, name: str = "a part of the batch", n: int | None = 
         (torch.Size([5, 2]), torch.Size([2, 5]), True)
     """
     if isinstance(value, Tensor):
+        if value.is_meta:
+            raise InputError(
+                f"{name}: a Tensor on the meta device has a shape and no numbers; pass what was computed, on 'cpu' or "
+                "where the model is"
+            )
         return value
     if isinstance(value, (list, tuple)):
         return _of_tensors(value, n) if _holds_tensor(value) else _of_numbers(value)
@@ -47,6 +52,9 @@ def as_tensor(value: Any, *, name: str = "a part of the batch", n: int | None = 
         return None
     # Unpacked, without a mask, in this machine's byte order.
     array = unpacked(value, name=name)
+    if array.dtype.kind in "fc" and array.dtype.itemsize > 8 * (1 + (array.dtype.kind == "c")):
+        # Extended precision, which torch does not know.
+        array = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
     # A copy: torch knows no read-only memory.
     return torch.from_numpy(np.array(array, order="C")) if array.dtype.kind in "fiubc" else None
 

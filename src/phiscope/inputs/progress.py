@@ -9,6 +9,8 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
+from phiscope.inputs.settings import check_flag
+
 
 class Quiet:
     """Stands where a bar would; it passes on what it is given.
@@ -59,6 +61,7 @@ def bar_of(items: Iterable[Any] | None = None, *, shown: bool | None, **words: A
         ...     print(sum(bar))
         3
     """
+    check_flag(shown, name="progress", otherwise="in a terminal")
     if shown is None:
         shown = sys.stderr is not None and sys.stderr.isatty()
     if not shown:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from phiscope.errors import InputError, MissingDependencyError
+from phiscope.inputs.settings import path_of
 from phiscope.live.catalog import Catalog
 from phiscope.live.feeds import Feeds
 
@@ -46,7 +47,7 @@ def view(runs: str | os.PathLike[str], port: int | None = None) -> View:
         ``with phiscope.view("runs") as shown: print(shown.url); input()``
     """
     _need_libraries()
-    root = Path(runs)
+    root = path_of(runs, name="the runs' folder")
     if not root.is_dir():
         raise InputError(f"there is no folder {root} to view; name the folder in which your runs are, such as runs")
     return View(root, _listening(port))

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phiscope.errors import UnknownNameError
+from phiscope.inputs.arrays import brief
+from phiscope.inputs.settings import is_word
 from phiscope.measurement.record import Measurement
 from phiscope.metrics import SCALARS, definition_of
 
@@ -58,8 +60,8 @@ class Layers(Mapping[str, Measurement]):
         Raises:
             UnknownNameError: the layer was not measured; the message says why or offers the nearest names.
         """
-        if name not in self.measurements:
-            raise UnknownNameError("measured layer", name, self.measurements)
+        if not is_word(name, self.measurements):
+            raise UnknownNameError("measured layer", name if isinstance(name, str) else brief(name), self.measurements)
         return self.measurements[name]
 
     def __contains__(self, name: object) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from phiscope.errors import MissingNumberError
+from phiscope.inputs.settings import rows_listed
 from phiscope.metrics import definition_of
 from phiscope.version import RELEASED, __version__
 
@@ -112,20 +113,22 @@ def _correction(m: Measurement) -> str:
     return f"95 % intervals {jackknife}" if intervals else "no correction for finite n was made"
 
 
-def latex_row(measurement: Measurement, label: str = "", names: Sequence[str] = ROW) -> str:
+def latex_row(measurement: Measurement, label: str | Sequence[str] = "", names: Sequence[str] = ROW) -> str:
     r"""One row of a LaTeX table: label, n, p, and numbers with their 95 % intervals; what is absent is a dash.
 
     Args:
         measurement: whose numbers.
-        label: first cell; signs that LaTeX reads are escaped.
+        label: first cell; signs that LaTeX reads are escaped. A list of names may stand here, and the cell is empty.
         names: of numbers.
 
     Raises:
         UnknownNameError: there is no such number.
     """
+    if not isinstance(label, str):
+        # Numbers alone may come first: a list is no label.
+        label, names = "", label
     cells = [_escaped(label), str(measurement.n_samples), str(measurement.n_features)]
-    for name in names:
-        definition_of(name)
+    for name in _named(names):
         value = measurement.numbers.get(name)
         if value is None:
             cells.append("--")
@@ -153,7 +156,13 @@ def latex_header(names: Sequence[str] = ROW) -> str:
         >>> latex_header(["dynamical_low_rank_centered", "nc1"]).split(" & ")[3:]
         ['$D_{\\mathrm{LR}}^{c}$', 'NC1 \\\\']
     """
-    return " & ".join(["", "$n$", "$p$", *(_in_math(definition_of(name).symbol) for name in names)]) + r" \\"
+    symbols = [_in_math(definition_of(name).symbol) for name in _named(names)]
+    return " & ".join(["", "$n$", "$p$", *symbols]) + r" \\"
+
+
+def _named(names: Any) -> list[str]:
+    """Names of numbers, where symbols and other words may have come."""
+    return [definition_of(one).name for one in rows_listed(names, name="names", of="names of numbers, as ['nc1']")]
 
 
 _RAISED = str.maketrans({"ᶜ": "c", "ʳ": "r", "ᵇ": "b", "ⁿ": "n", "ᵃ": "a", "ʷ": "w", "²": "2", "*": "*"})

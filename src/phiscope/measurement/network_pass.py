@@ -16,7 +16,7 @@ from phiscope.errors import EmptyDataError
 from phiscope.inputs.arrays import as_array, as_head, check_reach, classes_of_head
 from phiscope.inputs.batches import batches_of, peeked
 from phiscope.inputs.progress import bar_of
-from phiscope.inputs.settings import check_max_samples
+from phiscope.inputs.settings import check_max_samples, is_word
 from phiscope.metrics.movement import relative_change
 from phiscope.moments.accumulator import MomentAccumulator
 from phiscope.moments.gathered import Gathered
@@ -151,7 +151,7 @@ class PassOptions:
 
     def __post_init__(self) -> None:
         check_max_samples(self.max_samples)
-        if self.precision != "auto":
+        if not is_word(self.precision, ("auto",)):
             check_precision(self.precision)
 
 

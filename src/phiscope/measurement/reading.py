@@ -13,6 +13,7 @@ from phiscope.errors import InputError, MissingNumberError
 from phiscope.findings.enough import APART, NORMED, why_order_unknown, why_too_few
 from phiscope.findings.held_out import held_out_quality, held_out_without_each, quality_null
 from phiscope.inputs.arrays import as_array, as_count
+from phiscope.inputs.settings import check_flag, check_level, is_word
 from phiscope.linalg.dense import row_lengths
 from phiscope.linalg.products import product
 from phiscope.measurement.bands import CURVES, LEVEL, UNDEFINED, band_of, why_no_interval
@@ -67,9 +68,9 @@ class Reading:
             UnknownNameError: there is no such number; the message offers the nearest names.
             AmbiguousNameError: it may mean several; the message lists them.
         """
-        if name in self.numbers:
+        if isinstance(name, str) and name in self.numbers:
             return self.numbers[name]
-        if name in self.absent:
+        if isinstance(name, str) and name in self.absent:
             raise MissingNumberError(name, self.absent[name])
         known = definition_of(name).name
         if known != name:
@@ -80,10 +81,12 @@ class Reading:
 
     def __contains__(self, name: object) -> bool:
         """Whether the scalar was measured, under any word that `__getitem__` understands."""
-        return name in self.numbers or (isinstance(name, str) and self._named(name) in self.numbers)
+        return isinstance(name, str) and (name in self.numbers or self._named(name) in self.numbers)
 
-    def _named(self, name: str) -> str:
+    def _named(self, name: Any) -> str:
         """The name of a number that may be given by its symbol; what means none, or several, as it is."""
+        if not isinstance(name, str):
+            return definition_of(name).name
         if name in self.numbers or name in self.absent:
             return name
         meanings = WORDS.meanings(name)
@@ -226,10 +229,10 @@ class Reading:
 
         Source: Busing et al. 1999 (delete-a-group jackknife).
         """
-        if curve not in CURVES:
+        if not is_word(curve, CURVES):
             raise InputError(f"there is no curve named {curve!r}; known are {', '.join(CURVES)}")
-        if not 0 < level < 1:
-            raise InputError(f"level is {level}, expected a coverage between 0 and 1, for example 0.95")
+        check_level(level)
+        check_flag(centered, name="centered")
         if self.resampling is None and centered and level == LEVEL and curve in self.bands:
             low, high = self.bands[curve]
             return low, high

@@ -13,6 +13,7 @@ from phiscope.archive import read_record, write_arrays
 from phiscope.errors import InputError, NonFiniteError, ShapeError, named_kind
 from phiscope.inputs.arrays import as_count, as_rows
 from phiscope.inputs.columns import told_columns
+from phiscope.inputs.settings import check_flag, path_of
 from phiscope.measurement.bands import CURVES, kept_bands
 from phiscope.measurement.class_rows import ClassRows, class_rows_from
 from phiscope.measurement.methods import ROW, latex_header, latex_row, methods_text
@@ -142,6 +143,7 @@ class Measurement(Reading):
 
     def spectrum(self, *, centered: bool) -> Spectrum:
         """The centered or the raw spectrum."""
+        check_flag(centered, name="centered")
         return self.centered if centered else self.raw
 
     def eigenfunctions(self, features: Any, centered: bool = False) -> FloatArray:
@@ -253,11 +255,11 @@ class Measurement(Reading):
         """The row of symbols above those of `latex_row`, for the same names."""
         return latex_header(names)
 
-    def latex_row(self, label: str = "", names: Sequence[str] = ROW) -> str:
+    def latex_row(self, label: str | Sequence[str] = "", names: Sequence[str] = ROW) -> str:
         """One row of a LaTeX table: label, n, p, and numbers with their 95 % intervals.
 
         Args:
-            label: of the first cell.
+            label: of the first cell; a list of names may stand here, and the cell is empty.
             names: of numbers; what is absent is a dash.
 
         Raises:
@@ -277,6 +279,8 @@ class Measurement(Reading):
         Raises:
             RunWriteError: the file cannot be written.
         """
+        target = path_of(path, name="the file")
+        check_flag(with_bands, name="with_bands")
         kept = None if keep_eigenvectors is None else as_count(keep_eigenvectors, name="keep_eigenvectors", least=0)
         rows = self.class_rows if self.class_rows is not None and self.class_rows.is_sparse else None
         sparse = {} if rows is None else {"class_means": rows.means, "class_weights": rows.weights}
@@ -300,7 +304,7 @@ class Measurement(Reading):
         facts["estimates"] = {name: asdict(value) for name, value in self.estimates.items()}
         facts["evidence"] = evidence_facts(self.evidence)
         # What an older phiscope can read is written as it reads it.
-        write_arrays(path, arrays, {"kind": "measurement", "format": FORMAT if sparse else 1, **facts})
+        write_arrays(target, arrays, {"kind": "measurement", "format": FORMAT if sparse else 1, **facts})
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Measurement:
@@ -310,6 +314,7 @@ class Measurement(Reading):
             RunFormatError: the file is unreadable or was written by a newer phiscope; an array is missing, not float64,
                 or of another shape than K, p and the number of classes say.
         """
+        path = path_of(path, name="the file")
         needed = (*_FACTS, "numbers", "absent", "provenance", "estimates", "evidence")
         arrays, facts = read_record(path, kind="measurement", newest=FORMAT, needed=needed)
         check_facts(path, facts)

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from phiscope.errors import MissingNumberError
+from phiscope.errors import MissingNumberError, UnknownNameError
 from phiscope.glossary.definition import Definition as Definition
 from phiscope.glossary.definition import Term as Term
 from phiscope.glossary.words import Words
@@ -162,6 +162,8 @@ def definition_of(name: str) -> Definition:
         >>> definition_of("stable_rank").symbol, definition_of("D_LR").name
         ('sr', 'dynamical_low_rank')
     """
+    if not isinstance(name, str):
+        raise UnknownNameError("number", name, DEFINITIONS, nearest=(), listing="phiscope explain")
     row = DEFINITIONS.get(name) or WORDS.meaning(name)
     if isinstance(row, Term):
         raise MissingNumberError(

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from scipy.special import stdtrit
 
-from phiscope.errors import InputError
+from phiscope.inputs.settings import check_level
 from phiscope.moments.leaving_out import leave_one_out
 from phiscope.moments.moments import Moments, merge
 from phiscope.moments.shards import FEWEST_SHARDS
@@ -68,8 +68,7 @@ class Estimate:
         Raises:
             InputError: the level is not between 0 and 1.
         """
-        if not 0 < level < 1:
-            raise InputError(f"level is {level}, expected a coverage between 0 and 1, for example 0.95")
+        check_level(level)
         # The quantile that scipy.stats.t.ppf gives, which takes most of a second to load.
         reach = float(stdtrit(self.freedom, (1 + level) / 2)) * self.error
         center = min(max(self.value, floor), ceiling)

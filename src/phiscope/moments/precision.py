@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from phiscope.errors import InputError
 from phiscope.inputs.arrays import check_reach
 from phiscope.inputs.rows import Rows
+from phiscope.inputs.settings import is_word
 from phiscope.linalg.products import squared_lengths
 
 PRECISIONS: dict[str, type[np.floating[Any]]] = {"exact": np.float64, "fast": np.float32}
@@ -40,7 +41,7 @@ def check_precision(precision: str) -> None:
     Raises:
         InputError: it is neither "exact" nor "fast".
     """
-    if precision not in PRECISIONS:
+    if not is_word(precision, PRECISIONS):
         raise InputError(f"precision is {precision!r}, expected one of {', '.join(map(repr, PRECISIONS))}")
 
 

@@ -14,6 +14,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from phiscope.inputs.settings import check_flag
 from phiscope.moments.moments import Layout, Moments, fold, moments_from_rows
 from phiscope.moments.pilots import Pilots
 from phiscope.moments.scatter import Scatter, Source, copied, join, within
@@ -120,6 +121,7 @@ def shards_asked(intervals: bool | None) -> int | None:
         >>> shards_asked(True), shards_asked(False), shards_asked(None)
         (20, 1, None)
     """
+    check_flag(intervals, name="intervals", otherwise="those that fit into memory")
     return None if intervals is None else SHARDS if intervals else 1
 
 

@@ -256,6 +256,8 @@ def as_targets(targets: Any, n: int | None = None) -> Tensor | None:
             f"targets are {described(targets)}; expected one array of numbers, integers for classes or floats for "
             f"values: choose or number them with targets=lambda batch: {hint}"
         )
+    if tensor is not None and tensor.layout != torch.strided:
+        raise InputError("targets are a sparse Tensor; expected a dense one, as targets.to_dense() is")
     return tensor
 
 
@@ -278,7 +280,10 @@ def with_targets(batches: Iterator[Any], read: BatchReader, targets: Any) -> Gen
             else:
                 # The batch's own targets may be what nobody can read.
                 batch = read.without_targets(raw)
-                yield replace(batch, targets=as_targets(targets(raw), batch.size), target_key=None)
+                chosen = as_targets(targets(raw), batch.size)
+                if chosen is not None and chosen.ndim == 0:
+                    raise ShapeError("targets gave a single number for a batch; expected one target for each sample")
+                yield replace(batch, targets=chosen, target_key=None)
         return
     whole = as_targets(targets)
     if whole is None or whole.ndim == 0:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from phiscope.errors import HeadError, InputError, ShapeError, UnknownNameError, named_kind
 from phiscope.inputs.parts import described
+from phiscope.inputs.settings import check_flag
 from phiscope.network.batch import Batch
 from phiscope.network.feature_map import batch_on, split_on
 from phiscope.network.hooks import Caller, cut_off
@@ -172,6 +173,9 @@ class FeatureChoice:
     reading: ReadingChoice = field(default_factory=ReadingChoice)
     padding: bool = False
     next_token: bool | None = None
+
+    def __post_init__(self) -> None:
+        check_flag(self.padding, name="padding")
 
     @property
     def is_chosen(self) -> bool:

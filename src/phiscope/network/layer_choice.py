@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from phiscope.errors import InputError, UnknownNameError, named_kind
+from phiscope.inputs.settings import walked
 from phiscope.network.layer_calls import ModuleCall, has_weights, is_leaf
 from phiscope.network.linear_layers import is_keras, named_layers, unwrapped_name
 from phiscope.network.rows import FeatureMap
@@ -58,9 +59,10 @@ def choose(model: nn.Module, calls: list[ModuleCall], layers: str | Iterable[str
     if isinstance(layers, str) and layers == "auto":
         outside = [one for one in inner if one.module not in within]
         return Choice(calls=tuple(_auto(model, outside, head)), with_head=True, required=frozenset(), left_out={})
-    if not isinstance(layers, Iterable):
+    listed = walked(layers)
+    if listed is None and not isinstance(layers, str):
         raise InputError(f"layers is {named_kind(layers)}; expected 'auto', or layer names or patterns")
-    wanted = [layers] if isinstance(layers, str) else list(layers)
+    wanted = [layers] if isinstance(layers, str) else listed
     if not wanted:
         raise InputError("layers is empty; expected 'auto', or at least one layer name or pattern")
     if not all(isinstance(one, str) for one in wanted):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from phiscope.errors import InputError
+from phiscope.inputs.arrays import as_count
+from phiscope.inputs.settings import is_word
 from phiscope.network.layer_calls import ChannelAxis, ModuleCall
 from phiscope.network.layer_reading import Form, How, LayerReading, Maps, Tokens, time_first_answers
 
@@ -34,10 +36,9 @@ class ReadingChoice:
 
     def __post_init__(self) -> None:
         for name, known in (("maps", MAPS), ("tokens", TOKENS), ("channels", CHANNELS)):
-            if getattr(self, name) not in (None, *known):
+            if getattr(self, name) is not None and not is_word(getattr(self, name), known):
                 raise InputError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}, or None")
-        if isinstance(self.max_features, bool) or self.max_features < 1:
-            raise InputError(f"max_features is {self.max_features}; expected a positive integer")
+        as_count(self.max_features, name="max_features")
 
 
 def plan_reading(

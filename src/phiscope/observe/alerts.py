@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from phiscope.errors import InputError, MissingNumberError
 from phiscope.glossary.digits import beside
+from phiscope.inputs.settings import is_word
 from phiscope.measurement.record import Measurement
 from phiscope.metrics import definition_of
 
@@ -67,9 +68,10 @@ class Alert:
             )
         if not _is_count(self.patience) or self.patience < 1:
             raise InputError(f"patience={self.patience!r}; expected a number of records, 1 or more")
-        if self.relative_to not in (None, "initial", "best") and not _is_count(self.relative_to):
+        anchored = self.relative_to is None or is_word(self.relative_to, ("initial", "best"))
+        if not anchored and not _is_count(self.relative_to):
             raise InputError(f"relative_to={self.relative_to!r}; expected None, 'initial', 'best', or a record, from 0")
-        if self.then not in ("warn", "stop", "raise") and not callable(self.then):
+        if not is_word(self.then, ("warn", "stop", "raise")) and not callable(self.then):
             raise InputError(f"then={self.then!r}; expected 'warn', 'stop', 'raise', or a function of the evidence")
 
     @property

@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from phiscope.errors import InputError, named_kind
+from phiscope.errors import InputError
+from phiscope.inputs.arrays import brief
+from phiscope.inputs.settings import rows_listed
 from phiscope.observe.weights import facts_of
 from phiscope.runs.units import read_moment
 
@@ -80,18 +82,14 @@ def checkpoints_of(given: Any) -> tuple[Checkpoint, ...]:
 def _pairs(given: Any) -> Iterable[tuple[float | None, Path]]:
     if isinstance(given, str | os.PathLike):
         given = [given]
-    if not isinstance(given, Iterable):
-        raise InputError(
-            f"checkpoints came as {named_kind(given)}, expected paths, patterns such as 'ckpt/*.pt', or pairs "
-            "(epoch, path)"
-        )
-    for one in given.items() if isinstance(given, Mapping) else given:
+    of = "a path or a list of them, as ['ckpt/epoch=1.pt'], or paths by their epochs, as {1: 'ckpt/a.pt'}"
+    for one in given.items() if isinstance(given, Mapping) else rows_listed(given, name="checkpoints", of=of):
         if isinstance(one, tuple) and len(one) == 2 and _is_epoch(one[0]) and isinstance(one[1], str | os.PathLike):
             yield float(one[0]), Path(one[1])
         elif isinstance(one, str | os.PathLike):
             yield from ((None, path) for path in _matching(os.fspath(one)))
         else:
-            raise InputError(f"a checkpoint is a path or (epoch, path), got {one!r:.80}")
+            raise InputError(f"a checkpoint is a path or (epoch, path), got {brief(one)}")
 
 
 def _is_epoch(value: Any) -> bool:

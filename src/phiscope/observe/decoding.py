@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phiscope.errors import InputError, named_kind
+from phiscope.errors import InputError, first_line, named_kind
+from phiscope.inputs.arrays import brief
 
 BEFORE, AFTER = 24, 12
 """Tokens of a text that are shown before and after the one that is marked."""
@@ -57,9 +58,11 @@ class Decoder:
         try:
             text = self._decode(sample)
         except Exception as error:
-            raise InputError(f"decode failed on {sample!r:.80}: {type(error).__name__}: {error}") from error
+            raise InputError(
+                f"decode failed on {brief(sample)}: {type(error).__name__}: {first_line(error)}"
+            ) from error
         if not isinstance(text, str):
-            raise InputError(f"decode returned {named_kind(text)} for {sample!r:.80}; expected text")
+            raise InputError(f"decode returned {named_kind(text)} for {brief(sample)}; expected text")
         # Half of a surrogate pair, which a cut between tokens can leave, has no form in UTF-8.
         return text.encode("utf-8", "replace").decode("utf-8")
 

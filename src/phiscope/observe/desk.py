@@ -14,6 +14,7 @@ from threading import Lock
 from typing import Literal, Protocol
 
 from phiscope.errors import InputError, RunError
+from phiscope.inputs.settings import is_word
 
 OnError = Literal["raise", "warn"]
 """What happens when a record cannot be written."""
@@ -39,7 +40,7 @@ class _Complaints:
     """Raises what went wrong, or says it and lets the training go on when it was the disk."""
 
     def __init__(self, on_error: OnError) -> None:
-        if on_error not in ("raise", "warn"):
+        if not is_word(on_error, ("raise", "warn")):
             raise InputError(f"on_error={on_error!r}; expected 'raise' or 'warn'")
         self._on_error = on_error
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from phiscope.errors import AlertError, InputError, RunWriteError, UnknownNameError, named_kind
+from phiscope.inputs.settings import rows_listed
 from phiscope.measurement.record import Measurement
 from phiscope.observe.alerts import Alert, Guard
 from phiscope.observe.ranks import Writer
@@ -298,6 +299,10 @@ def guards_of(alerts: Iterable[Alert], splits: Iterable[str]) -> tuple[Guard, ..
         UnknownNameError: an alert names a split that there is not.
     """
     names = list(splits)
+    if not isinstance(alerts, Alert):
+        alerts = rows_listed(
+            alerts, name="alerts", of="a list of phiscope.Alert, as [phiscope.Alert('srank', below=2.0)]"
+        )
     alerts = [alerts] if isinstance(alerts, Alert) else list(alerts)
     for alert in alerts:
         if not isinstance(alert, Alert):

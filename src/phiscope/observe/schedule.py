@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from phiscope.errors import InputError
+from phiscope.inputs.settings import walked
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,16 @@ def schedule(every: str | int | Iterable[float], *, name: str = "every", otherwi
         return Schedule()
     if isinstance(every, int | np.integer) and not isinstance(every, bool) and every >= 1:
         return Schedule(step=int(every))
-    if isinstance(every, Iterable) and not isinstance(every, (str, bytes)):
-        chosen = list(every)
-        if all(
+    chosen = walked(every)
+    if (
+        chosen is not None
+        and all(
             isinstance(epoch, int | float | np.integer | np.floating) and not isinstance(epoch, bool)
             for epoch in chosen
-        ) and bool(np.isfinite(chosen).all()):
-            return Schedule(chosen=frozenset(float(epoch) for epoch in chosen))
+        )
+        and bool(np.isfinite(chosen).all())
+    ):
+        return Schedule(chosen=frozenset(float(epoch) for epoch in chosen))
     kinds = "'log', a positive integer" if name == "every_steps" else "'epoch', 'log', a positive integer"
     raise InputError(f"{name}={every!r} is no schedule; expected {kinds} or {otherwise}")
 

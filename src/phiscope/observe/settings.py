@@ -11,7 +11,7 @@ from torch import Tensor
 
 from phiscope.errors import InputError, named_kind
 from phiscope.inputs.arrays import as_count, as_share
-from phiscope.inputs.settings import check_max_samples, device_of
+from phiscope.inputs.settings import check_flag, check_max_samples, device_of
 from phiscope.runs.opening import check_header, folder_of
 
 
@@ -93,6 +93,7 @@ _CHECKS: Mapping[str, Callable[[Any], object]] = {
     "header": check_header,
     "max_samples": check_max_samples,
     "device": device_of,
+    **{name: partial(check_flag, name=name) for name in ("padding", "restricted", "resume", "corrected", "background")},
     "gallery": partial(as_count, name="gallery", least=0),
     "gradients": partial(as_count, name="gradients", least=0),
     "keep_eigenvectors": _check_kept,

@@ -24,6 +24,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from phiscope.errors import InputError, named_kind
+from phiscope.inputs.arrays import brief
 
 NESTS = ("state_dict", "model_state_dict", "model", "module", "net", "network", "weights", "params")
 """Under these names a training's own file keeps the network's weights."""
@@ -118,8 +119,8 @@ def weights_in(path: Path, key: str | None = None) -> dict[str, Tensor]:
             return load_file(path)
     content = _torch_content(path)
     if key is not None:
-        if not _is_state(content.get(key)):
-            raise InputError(f"{path} has no weights under {key!r}; it has {_names(content)}")
+        if not isinstance(key, str) or not _is_state(content.get(key)):
+            raise InputError(f"{path} has no weights under {brief(key)}; it has {_names(content)}")
         return dict(content[key])
     if _is_state(content):
         return dict(content)

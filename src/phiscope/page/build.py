@@ -22,6 +22,7 @@ from phiscope.figures.contrast import Contrast, contrast_of
 from phiscope.figures.history import TRAINING, scalar_order
 from phiscope.figures.palette import DIVERGING, ON_DARK, SEQUENTIAL
 from phiscope.figures.seeds import color_of_each
+from phiscope.inputs.settings import path_of, rows_listed
 from phiscope.metrics import DEFINITIONS
 from phiscope.page import words
 from phiscope.page.charts import gradient, history_spec
@@ -84,13 +85,16 @@ def report(runs: RunLike | Sequence[RunLike], output: str | os.PathLike[str]) ->
     Example:
         ``phiscope.report(["runs/mine", "runs/other"], "report.html")``
     """
-    listed = [runs] if isinstance(runs, Run | str | os.PathLike) else list(runs)
+    if isinstance(runs, Run | str | os.PathLike):
+        runs = [runs]
+    listed = rows_listed(runs, name="runs", of="a run, its folder, or a list of them")
+    target = path_of(output, name="the page")
     if not listed:
         raise EmptyDataError("a report needs at least one run, got none")
     opened = [run if isinstance(run, Run) else open_run(run) for run in listed]
     shown = dict(zip(words.unique_labels(opened), opened, strict=True))
     text = page_text(shown)
-    return _write(text, Path(output))
+    return _write(text, target)
 
 
 @dataclass(frozen=True, kw_only=True)

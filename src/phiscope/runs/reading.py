@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from phiscope.archive import read_arrays
-from phiscope.errors import RunError, RunFormatError, UnknownNameError, named_kind
+from phiscope.errors import RunError, RunFormatError, UnknownNameError
+from phiscope.inputs.settings import check_flag, is_word, path_of
 from phiscope.measurement.record import Measurement
 from phiscope.runs import layout
 from phiscope.runs.alerts import read_alerts
@@ -125,7 +126,7 @@ class Record:
             )
         if split is None:
             return splits[0]
-        if split not in splits:
+        if not is_word(split, splits):
             raise UnknownNameError("split", split, splits)
         return split
 
@@ -312,13 +313,11 @@ def open_run(path: str | os.PathLike[str], *, looks: bool = True) -> Run:
         The run with every completed record; measurements are read when asked for.
 
     Raises:
+        InputError: the path is none.
         RunFormatError: there is no run, it is unreadable, or a newer phiscope wrote it.
     """
-    if not isinstance(path, str | os.PathLike):
-        raise RunFormatError(
-            f"there is no run at {path!r:.60}: it is {named_kind(path)}, expected the path of a folder"
-        )
-    folder = Path(path)
+    check_flag(looks, name="looks")
+    folder = path_of(path, name="a run")
     header = layout.read_header(folder)
     return run_of(folder, header, read_lines(folder), looks=looks)
 

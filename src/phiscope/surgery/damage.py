@@ -17,7 +17,7 @@ from torch import nn
 
 from phiscope.errors import InputError, UnknownNameError, named_kind
 from phiscope.inputs.progress import bar_of
-from phiscope.inputs.settings import check_max_samples, check_seed, numbers_of
+from phiscope.inputs.settings import check_max_samples, check_seed, is_word, numbers_of
 from phiscope.measurement.record import Measurement, as_measurement
 from phiscope.network.isolation import unwrapped
 from phiscope.network.layer_plan import ReadingChoice
@@ -172,7 +172,7 @@ def damage(
         [1, 2, 3, 4, 5, 6]
     """
     for value, known, what in ((of, get_args(Of), "of"), (kind, get_args(Kind), "kind")):
-        if value not in known:
+        if not is_word(value, known):
             raise UnknownNameError(what, str(value), known)
     check_seed(seed)
     check_max_samples(max_samples)

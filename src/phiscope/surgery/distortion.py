@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from phiscope.errors import InputError, UnknownNameError, named_kind
-from phiscope.inputs.settings import numbers_of
+from phiscope.inputs.arrays import brief
+from phiscope.inputs.settings import check_flag, is_word, numbers_of
 from phiscope.measurement.record import Measurement, as_measurement
 from phiscope.network.linear_layers import at_rest, is_conv1d
 
@@ -83,14 +84,15 @@ class FeatureDistortion(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if mode not in get_args(Mode):
+        check_flag(project, name="project")
+        if not is_word(mode, get_args(Mode)):
             raise UnknownNameError("mode", str(mode), get_args(Mode))
         if not _is_number(probability) or not 0 <= probability <= 1:
-            raise InputError(f"probability={probability!r}; expected a share from 0 to 1")
+            raise InputError(f"probability={brief(probability)}; expected a share from 0 to 1")
         if not isinstance(block, int | np.integer) or isinstance(block, bool) or block < 1:
-            raise InputError(f"block={block!r}; expected a side of 1 or more")
+            raise InputError(f"block={brief(block)}; expected a side of 1 or more")
         if not _is_number(strength) or strength < 0:
-            raise InputError(f"strength={strength!r}; expected a number from 0 up")
+            raise InputError(f"strength={brief(strength)}; expected a number from 0 up")
         if generator is not None and not isinstance(generator, torch.Generator):
             raise InputError(f"generator is {named_kind(generator)}; expected a torch.Generator, or None")
         if mode != "eigen" and (measurement is not None or k is not None or project):

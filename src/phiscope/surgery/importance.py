@@ -13,6 +13,7 @@ from torch import Tensor
 
 from phiscope.errors import InputError, MissingDependencyError, UnknownNameError, named_kind
 from phiscope.inputs.arrays import as_array, as_count
+from phiscope.inputs.settings import is_word
 from phiscope.measurement.layers import Layers
 from phiscope.measurement.record import Measurement
 from phiscope.surgery.material import Ridge, Target
@@ -72,7 +73,7 @@ def as_importance(
         ``tp.pruner.BasePruner(net, x, importance=as_importance(phiscope.measure_layers(net, data, ["bn1", "bn2"])))``
     """
     for word, known, what in ((reduction, get_args(Reduction), "reduction"), (missing, get_args(Missing), "missing")):
-        if word not in known:
+        if not is_word(word, known):
             raise UnknownNameError(what, str(word), known)
     if not isinstance(layers, Mapping):
         raise InputError(

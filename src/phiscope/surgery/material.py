@@ -11,7 +11,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from phiscope.errors import InputError, MissingNumberError
-from phiscope.inputs.arrays import as_head
+from phiscope.inputs.arrays import as_head, brief
+from phiscope.inputs.settings import is_word
 from phiscope.linalg.products import product
 from phiscope.measurement.record import Measurement, as_measurement
 from phiscope.moments.moments import Moments, merge
@@ -61,8 +62,8 @@ def material_of(measurement: Measurement, target: Target, head: Any = None) -> M
             record left out.
     """
     covariance, mean = covariance_of(as_measurement(measurement)), measurement.feature_mean
-    if target not in get_args(Target):
-        raise InputError(f"target={target!r}; expected 'labels' or 'outputs'")
+    if not is_word(target, get_args(Target)):
+        raise InputError(f"target={brief(target)}; expected 'labels' or 'outputs'")
     n = measurement.independent_samples
     if target == "labels":
         return Material(covariance=covariance, target=_label_target(measurement), mean=mean, n_samples=n)
@@ -174,7 +175,7 @@ def regularized(covariance: FloatArray, n_samples: float, ridge: Ridge) -> tuple
     """
     p = len(covariance)
     trace = float(np.trace(covariance))
-    if ridge == "oas":
+    if is_word(ridge, ("oas",)):
         square = float(np.sum(covariance**2))
         above = (1 - 2 / p) * square + trace**2
         below = (n_samples + 1 - 2 / p) * (square - trace**2 / p)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from phiscope.errors import InputError, MissingNumberError, UnknownNameError
-from phiscope.inputs.settings import check_seed
+from phiscope.inputs.settings import check_seed, is_word
 from phiscope.linalg.positive import cholesky_factor, inverse_of, solve_positive
 from phiscope.linalg.products import product, squared_lengths
 from phiscope.measurement.record import Measurement
@@ -149,7 +149,7 @@ def score_units(
         >>> int(score_units(diagonalize(x, targets=y)).kept(1)[0])
         0
     """
-    if rule not in RULES:
+    if not is_word(rule, RULES):
         raise UnknownNameError("rule", str(rule), RULES)
     check_seed(seed)
     material = material_of(measurement, target, head)

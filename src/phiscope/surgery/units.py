@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from torch import nn
 
 from phiscope.errors import InputError, ShapeError, TargetError, first_line
+from phiscope.inputs.arrays import brief
 from phiscope.inputs.batches import batches_of
-from phiscope.inputs.settings import check_max_samples
+from phiscope.inputs.settings import check_flag, check_max_samples, is_word
 from phiscope.linalg.products import squared_lengths
 from phiscope.measurement.measure import measure
 from phiscope.measurement.record import Measurement
@@ -103,6 +104,9 @@ def remove_units(
         (Linear(in_features=4, out_features=3, bias=True), Linear(in_features=3, out_features=2, bias=True))
     """
     check_max_samples(max_samples)
+    check_flag(compensate, name="compensate")
+    if not is_word(target, get_args(Target)):
+        raise InputError(f"target={brief(target)}; expected 'labels' or 'outputs'")
     check_lasts(data)
     network = unwrapped(model)
     reader = as_linear(

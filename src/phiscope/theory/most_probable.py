@@ -14,6 +14,7 @@ import numpy as np
 
 from phiscope.errors import InputError, UnknownNameError
 from phiscope.inputs.arrays import as_count
+from phiscope.inputs.settings import is_word
 from phiscope.linalg.dense import length
 from phiscope.linalg.positive import cholesky_factor, inverse_of
 from phiscope.linalg.products import product
@@ -147,7 +148,7 @@ def map_kernels(
         >>> bool(found.residual < 1e-5), found.sample_share
         (True, 1.0)
     """
-    if order not in get_args(Order):
+    if not is_word(order, get_args(Order)):
         raise UnknownNameError("order", str(order), get_args(Order))
     setting = setting_of(inputs, depth, activation, weight_variance, bias_variance)
     values = values_of(targets, len(setting.input_kernel))

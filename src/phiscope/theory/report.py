@@ -10,6 +10,7 @@ from torch import nn
 
 from phiscope.errors import InputError, UnknownNameError
 from phiscope.inputs.arrays import as_count
+from phiscope.inputs.settings import check_seed, is_word
 from phiscope.linalg.products import product, row_products
 from phiscope.measurement.gram import diagonalize_kernel, kernel_features
 from phiscope.measurement.record import Measurement
@@ -101,7 +102,7 @@ class LayerKernels:
             UnknownNameError: another word.
             InputError: the most probable one was not asked for.
         """
-        if which not in get_args(Which):
+        if not is_word(which, get_args(Which)):
             raise UnknownNameError("kernel", str(which), get_args(Which))
         found: FloatArray | None = getattr(self, which)
         if found is None:
@@ -231,6 +232,7 @@ def kernel_report(
         >>> [layer.width for layer in found.layers], found.activation
         ([400], 'relu')
     """
+    check_seed(seed)
     network = read_network(model, inputs)
     weights = network.weight_variances if weight_variance is None else weight_variance
     biases = network.bias_variances if bias_variance is None else bias_variance

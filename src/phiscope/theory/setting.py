@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from phiscope.errors import EmptyDataError, InputError, NonFiniteError, ShapeError, TargetError
-from phiscope.inputs.arrays import as_array, as_count, as_targets
+from phiscope.inputs.arrays import as_array, as_count, as_targets, check_reach
 from phiscope.linalg.products import row_products
 from phiscope.theory.activations import Activation, activation_of
 from phiscope.typing import FloatArray
@@ -73,6 +73,7 @@ def rows_of(inputs: Any) -> FloatArray:
         raise EmptyDataError("one input alone has no kernel to speak of; pass two or more, (P, D)")
     if not np.isfinite(rows).all():
         raise NonFiniteError("inputs hold NaN or Inf, expected finite numbers", where="inputs")
+    check_reach(float(np.abs(rows).max()), name="inputs")
     if not rows.any():
         raise InputError(
             "inputs are zero everywhere, so that their kernel says nothing; pass the inputs of the network"
@@ -100,6 +101,7 @@ def values_of(targets: Any, n_inputs: int) -> FloatArray:
                 "floats"
             )
         return np.asarray((array[:, None] == np.unique(array)).astype(np.float64))
+    check_reach(float(np.abs(array).max()), name="targets")
     if not np.isfinite(array).all():
         raise NonFiniteError("targets hold NaN or Inf, expected finite numbers", where="targets")
     return array
@@ -111,7 +113,7 @@ def widths_of(width: Any, depth: int) -> tuple[int, ...]:
     Raises:
         InputError: a width below 1, no whole number, or not one for each hidden layer.
     """
-    given = list(width) if isinstance(width, (tuple, list, np.ndarray)) else [width] * depth
+    given = list(width) if isinstance(width, (tuple, list, np.ndarray)) and np.ndim(width) else [width] * depth
     if len(given) != depth:
         raise InputError(
             f"width has {len(given)} numbers for {depth} hidden layers; pass one for all, or one for each of them"

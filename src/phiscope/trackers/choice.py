@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from phiscope.errors import InputError, MissingDependencyError, UnknownNameError, named_kind
+from phiscope.inputs.settings import walked
 from phiscope.trackers.mlflow import mlflow_of, open_mlflow
 from phiscope.trackers.tensorboard import TensorBoard, open_tensorboard
 from phiscope.trackers.tracker import Called, LoggerTracker, Place, Tracker
@@ -63,9 +64,10 @@ def chosen_trackers(trackers: Iterable[Any]) -> tuple[Opening, ...]:
         >>> opening(None).scalars({"phiscope/epoch": 2.0}, 2)
         2 {'phiscope/epoch': 2.0}
     """
-    if isinstance(trackers, str) or not isinstance(trackers, Iterable):
+    listed = walked(trackers)
+    if listed is None:
         raise InputError(f"trackers={trackers!r:.80} is no list; pass for example trackers=['tensorboard']")
-    return tuple(_named(one) if isinstance(one, str) else _given(one) for one in trackers)
+    return tuple(_named(one) if isinstance(one, str) else _given(one) for one in listed)
 
 
 def _named(name: str) -> Opening:

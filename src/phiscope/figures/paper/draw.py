@@ -14,6 +14,8 @@ from phiscope.errors import InputError, MissingDependencyError
 from phiscope.figures.model import Dots, HeatMap, Line, Panel, Pictures, Sheet, ending
 from phiscope.figures.palette import DIVERGING, GHOST, INK, SEQUENTIAL
 from phiscope.figures.spectra import FLOOR
+from phiscope.inputs.arrays import brief
+from phiscope.inputs.settings import is_between
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,6 +65,16 @@ NAME_LETTERS = 26
 """Letters of such a name."""
 
 
+def check_columns(columns: Any) -> None:
+    """Refuse a width that figures do not come in.
+
+    Raises:
+        InputError: it is neither 1 nor 2.
+    """
+    if not is_between(columns, 1, 2) or columns not in WIDTHS:
+        raise InputError(f"columns={brief(columns)}; a figure is 1 or 2 columns wide")
+
+
 def drawn(sheet: Sheet, *, columns: Columns | None = None, purpose: str = "a figure") -> Drawing:
     """Draw a sheet.
 
@@ -88,8 +100,7 @@ def drawn(sheet: Sheet, *, columns: Columns | None = None, purpose: str = "a fig
     from phiscope.figures.paper.drawing import Drawing
 
     columns = sheet.columns if columns is None else columns
-    if columns not in WIDTHS:
-        raise InputError(f"columns={columns!r}; a figure is 1 or 2 columns wide")
+    check_columns(columns)
     across = min(sheet.across if columns == 2 else max(sheet.across // 3, 1), max(len(sheet.parts), 1))
     down = -(-max(len(sheet.parts), 1) // across)
     headline = textwrap.fill(sheet.headline, 118 if columns == 2 else 56)

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from phiscope.errors import InputError, RunWriteError
 from phiscope.figures.model import Sheet
+from phiscope.inputs.settings import path_of
 
 if TYPE_CHECKING:
     from phiscope.figures.paper.draw import Columns
@@ -77,12 +78,14 @@ class Drawing(Figure):
         Example:
             ``m.figure("spectrum").save("spectrum.pdf", columns=1)``
         """
-        from phiscope.figures.paper.draw import STYLE, drawn
+        from phiscope.figures.paper.draw import STYLE, check_columns, drawn
 
         whole = self
+        if columns is not None:
+            check_columns(columns)
         if columns is not None and self._sheet is not None and columns != self._columns:
             whole = drawn(self._sheet, columns=columns)
-        target = Path(path)
+        target = path_of(path, name="the figure")
         known = whole.canvas.get_supported_filetypes()
         kind = target.suffix.removeprefix(".").lower()
         if kind not in known:

@@ -20,6 +20,8 @@ from phiscope.figures.paper.sheets import OF_MEASUREMENTS, flow_sheet, measureme
 from phiscope.figures.paper.theory_sheets import widths_sheet
 from phiscope.figures.tracks import track_picture
 from phiscope.figures.why import why_panel
+from phiscope.inputs.arrays import brief
+from phiscope.inputs.settings import is_between, is_word
 from phiscope.runs import Record, Run
 from phiscope.runs.units import at_words
 from phiscope.typing import FloatArray
@@ -76,10 +78,10 @@ def run_sheet(
         UnknownNameError: runs have no such figure, or the run has no such split.
         RunError: nothing was measured at that moment, or what the figure needs was not stored.
     """
-    if name not in NAMES and name not in OF_SWEEPS:
+    if not is_word(name, (*NAMES, *OF_SWEEPS)):
         raise UnknownNameError("figure of a run", name, (*NAMES, *OF_SWEEPS))
     split = (run.splits[0] if run.splits else "") if split is None else split
-    if split not in run.splits:
+    if not is_word(split, run.splits):
         raise UnknownNameError("split", split, run.splits)
     records = [record for record in run.records if split in record.splits]
     record = _at(run, records, epoch)
@@ -107,6 +109,8 @@ def _at(run: Run, records: Sequence[Record], epoch: float | None) -> Record:
         raise RunError(f"nothing was measured in the run {run.path}{left}{more}")
     if epoch is None:
         return records[-1]
+    if not is_between(epoch, -math.inf, math.inf):
+        raise InputError(f"epoch is {brief(epoch)}, expected the number of a record, such as {records[-1].at:g}")
     nearest = min(records, key=lambda record: abs(record.at - epoch))
     if nearest.at != epoch:
         raise RunError(f"nothing was measured at {at_words(run.unit, epoch)}; the nearest is {nearest.at:g}")

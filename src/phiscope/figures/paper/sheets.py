@@ -20,6 +20,7 @@ from phiscope.figures.spectra import band_reason, operator_figure
 from phiscope.figures.tracks import TrackLine, TrackPicture
 from phiscope.figures.why import why_panel
 from phiscope.findings.held_out import quality_null
+from phiscope.inputs.settings import is_word
 from phiscope.measurement.layers import Layers
 from phiscope.measurement.record import Measurement
 from phiscope.spectrum.clusters import degenerate_clusters
@@ -105,7 +106,7 @@ def measurement_sheet(measurement: Measurement, name: str = "spectrum", **words:
     Raises:
         UnknownNameError: measurements have no such figure.
     """
-    if name not in OF_MEASUREMENTS:
+    if not is_word(name, OF_MEASUREMENTS):
         raise UnknownNameError("figure of a measurement", name, OF_MEASUREMENTS)
     return OF_MEASUREMENTS[name](measurement, **words)
 
@@ -117,7 +118,7 @@ def layers_sheet(layers: Layers, name: str = "numbers") -> Sheet:
         UnknownNameError: layers have no such figure.
         InputError: eigenfunctions cannot be followed through these layers.
     """
-    if name not in OF_LAYERS:
+    if not is_word(name, OF_LAYERS):
         raise UnknownNameError("figure of layers", name, OF_LAYERS)
     if name == "flow":
         followed, picture = depth_flow(layers)
