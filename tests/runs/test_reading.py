@@ -136,7 +136,7 @@ def test_an_unusable_header_is_one_clear_sentence(writer, content, match):
 
 @pytest.mark.parametrize("path", [None, 5, b"runs/mine", ["runs/mine"]], ids=repr)
 def test_what_is_no_path_is_one_sentence(path):
-    with pytest.raises(RunFormatError, match=r"there is no run at .* expected the path of a folder"):
+    with pytest.raises(InputError, match=r"the path of a run is .*, expected text or a pathlib.Path"):
         open_run(path)
 
 
