@@ -86,7 +86,7 @@ REFUSED = {
     "none": (lambda folder: [], "no checkpoint was given"),
     "not there": (lambda folder: [folder / "nowhere.pt"], r"there is no checkpoint .*nowhere\.pt"),
     "no match": (lambda folder: [str(folder / "*.ckpt")], r"no checkpoint matches .*\*\.ckpt"),
-    "no list": (lambda folder: None, "checkpoints came as a NoneType, expected paths"),
+    "no list": (lambda folder: None, "checkpoints is None, expected a path"),
     "before the start": (lambda folder: [(-1, folder / "a.pt")], r"a\.pt: epoch=-1.0, expected a finite number, 0"),
     "half a step": (lambda folder: saved(folder, b={"w": STATE, "step": 2.5}) / "b.pt", r"b\.pt: step=2.5, expected"),
     "no step": (lambda folder: saved(folder, b={"w": STATE, "step": float("nan")}) / "b.pt", r"b\.pt: step=nan, exp"),
