@@ -13,6 +13,7 @@
     parquet.py  columns of Parquet files as rows
     prepared.py loaders that accelerate or Lightning have prepared, as the loaders they were made of
     progress.py a bar for people who watch; no line and no thread for those who do not
+    repeats.py  whether batches come twice
     rows.py     arrays of rows that are read piece by piece and never loaded as a whole
     settings.py settings that many functions take by the same name
 """

@@ -16,6 +16,7 @@ from phiscope.inputs.batches import batches_of, known_length, peeked
 from phiscope.inputs.order import check_order
 from phiscope.inputs.prepared import unprepared
 from phiscope.inputs.progress import bar_of
+from phiscope.inputs.repeats import Repeats
 from phiscope.inputs.settings import check_max_samples, device_of
 from phiscope.measurement.layer_moments import HeadRows, LayerMoments
 from phiscope.measurement.layers import Layers
@@ -119,12 +120,14 @@ def measure_layers(
         feature_map = feature_map_of(model, first, chosen, device=where, targets=targets)
         plan = _planned(feature_map, next(with_targets(iter([first]), feature_map.reader(), targets)), layers, wanted)
         gathered = _Pass(feature_map=feature_map, plan=plan)
-        read = with_targets(batches, feature_map.reader(), targets)
+        repeats = Repeats()
+        read = with_targets(repeats.watch(batches), feature_map.reader(), targets)
         words: dict[str, Any] = {"total": known_length(data), "desc": "layers", "unit": "batch", "leave": False}
         with bar_of(read, shown=progress, **words) as bar:
             gathered.read(bar, max_samples)
         # A generator with array targets is not asked for more samples than were wanted.
         read.close()
+        gathered.head.doubts = (*repeats.doubts, *gathered.head.doubts)
         return gathered
 
     with isolated(model, data=data, device=where):

@@ -16,6 +16,7 @@ from phiscope.errors import EmptyDataError
 from phiscope.inputs.arrays import as_array, as_head, check_reach, classes_of_head
 from phiscope.inputs.batches import batches_of, peeked
 from phiscope.inputs.progress import bar_of
+from phiscope.inputs.repeats import Repeats
 from phiscope.inputs.settings import check_max_samples, is_word
 from phiscope.metrics.movement import relative_change
 from phiscope.moments.accumulator import MomentAccumulator
@@ -167,7 +168,8 @@ def run_pass(feature_map: FeatureMap, batches: Iterator[Any], options: PassOptio
         The pass up to the last batch; what was gathered may be too little to measure, which its `result` says.
     """
     running = Pass(feature_map=feature_map, options=options)
-    read = with_targets(batches, feature_map.reader(), options.targets)
+    repeats = Repeats()
+    read = with_targets(repeats.watch(batches), feature_map.reader(), options.targets)
     with bar_of(read, shown=options.progress, total=options.total, desc="measuring", unit="batch", leave=False) as bar:
         for index, batch in enumerate(bar):
             left = None if options.max_samples is None else options.max_samples - running.n_samples
@@ -176,6 +178,7 @@ def run_pass(feature_map: FeatureMap, batches: Iterator[Any], options: PassOptio
                 # Closed here, so that a generator with array targets does not ask for more samples.
                 read.close()
                 break
+    running.doubts = (*repeats.doubts, *running.doubts)
     return running
 
 
