@@ -195,7 +195,7 @@ def test_a_number_next_to_its_threshold_has_the_digits_that_tell_it_from_it(name
 
 
 def test_distances_and_movements_next_to_their_threshold_have_their_digits_too():
-    numbers = dict(output_rank=3, n_directions=50, k90=3, used_variance=0.9, cliff=5.0)
+    numbers = {"output_rank": 3, "n_directions": 50, "k90": 3, "used_variance": 0.9, "cliff": 5.0}
     collapsed = decide_regime(dynamical_low_rank=0.3, collapse_distance=0.09996, **numbers)
     assert "the distance to collapse is 0.09996 (minimal <= 0.1)" in collapsed.sentence()
     uneven = decide_regime(dynamical_low_rank=0.3, collapse_distance=0.10004, **numbers)
@@ -208,7 +208,7 @@ def test_distances_and_movements_next_to_their_threshold_have_their_digits_too()
 
 def test_the_sentence_of_a_single_output_names_the_k90_that_is_extended():
     """Two eigenfunctions are 2 r for r = 1, and still minimal: extended begins at three."""
-    numbers = dict(output_rank=1, n_directions=50, used_variance=0.9, dynamical_low_rank=0.1, cliff=5.0)
+    numbers = {"output_rank": 1, "n_directions": 50, "used_variance": 0.9, "dynamical_low_rank": 0.1, "cliff": 5.0}
     assert decide_regime(k90=2, **numbers).regime == "minimal"
     assert "(extended: k90 >= 3)" in decide_regime(k90=3, **numbers).sentence()
     many = numbers | {"output_rank": 9}

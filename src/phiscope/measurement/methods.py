@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from phiscope.errors import MissingNumberError
+from phiscope.glossary.digits import in_tex
 from phiscope.metrics import definition_of
 from phiscope.version import RELEASED, __version__
 
@@ -125,7 +126,7 @@ def latex_row(measurement: Measurement, label: str = "", names: Sequence[str] = 
     """
     cells = [_escaped(label), str(measurement.n_samples), str(measurement.n_features)]
     for name in names:
-        definition_of(name)
+        whole = "whole numbers" in definition_of(name).range
         value = measurement.numbers.get(name)
         if value is None:
             cells.append("--")
@@ -134,9 +135,9 @@ def latex_row(measurement: Measurement, label: str = "", names: Sequence[str] = 
             low, high = measurement.interval(name)
         except MissingNumberError:
             # Without shards, or a number without an interval: the value stands alone.
-            cells.append(f"${value:.3g}$")
+            cells.append(f"${in_tex(value, whole=whole)}$")
         else:
-            cells.append(f"${value:.3g}$ $[{low:.3g}, {high:.3g}]$")
+            cells.append(f"${in_tex(value, whole=whole)}$ $[{in_tex(low)}, {in_tex(high)}]$")
     return " & ".join(cells) + r" \\"
 
 
