@@ -2,7 +2,7 @@
 
 import pytest
 
-from phiscope.glossary.digits import beside
+from phiscope.glossary.digits import beside, in_tex
 
 
 @pytest.mark.parametrize("threshold", [0.2, 0.5, 2.0, 0.99, 1e-4])
@@ -18,3 +18,9 @@ def test_digits_are_few_where_they_need_not_be_many():
     assert beside(1 / 3, 0.2) == "0.333"
     assert beside(0.99876, 0.99, 4) == "0.9988"
     assert beside(None, 0.2) == "not known"
+
+
+def test_powers_of_ten_are_set_as_such():
+    said = [in_tex(value) for value in (0.5, -2e-7, 123.0, 98765.0)]
+    assert said == ["0.5", r"-2 \times 10^{-7}", "123", r"9.88 \times 10^{4}"]
+    assert in_tex(98765.0, whole=True) == "98765"

@@ -1,5 +1,7 @@
 """What a paper has to say: every fact that decides a number is in it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -152,3 +154,16 @@ def test_arrays_are_arrays_however_they_are_read_and_a_cut_spectrum_is_said_to_b
         assert "of the spectrum only the 4 leading eigenfunctions are given" in _sentences(measurement).lower()
     assert f"found by {wide.provenance['solver']}" in _sentences(wide)
     assert "leading" not in _sentences(phiscope.diagonalize(rng.normal(size=(50, 9))))
+
+
+def test_large_numbers_of_a_row_are_set_as_powers_of_ten_and_counts_with_all_their_digits():
+    """TeX sets "1.2e+04" as a product of letters and a sum, and a rank of 1,234 was 1.23e+03."""
+    rng = np.random.default_rng(0)
+    features, labels = 1e4 * rng.normal(size=(90, 6)), np.arange(90) % 3
+    m = phiscope.diagonalize(features, targets=labels, intervals=False)
+    row = m.latex_row("a", ["within_class_variance", "srank"])
+    power = int(np.log10(m["within_class_variance"]))
+    assert rf"\times 10^{{{power}}}$" in row
+    assert "e+" not in row
+    many = replace(m, numbers={**m.numbers, "srank": 1234.0})
+    assert "$1234$" in many.latex_row("a", ["srank"])

@@ -203,6 +203,16 @@ def test_few_groups_give_no_interval(n_groups):
     assert enough.interval("nc1_bounded")[0] < enough.interval("nc1_bounded")[1]
 
 
+@pytest.mark.parametrize("n_inputs", [2, 4, FEWEST_SHARDS - 1])
+def test_positions_of_few_inputs_give_no_interval_and_the_sentence_says_why(n_inputs):
+    """It said that eight features make shards large, and offered an argument that `measure` does not have."""
+    torch.manual_seed(0)
+    inputs, labels = torch.randn(n_inputs, 3, 40), torch.randint(0, 4, (n_inputs, 40))
+    m = phiscope.measure(PerPosition(), (inputs, labels))
+    with pytest.raises(MissingNumberError, match=f"rows of at least 8 inputs, and those of {n_inputs} came"):
+        m.interval("used_variance")
+
+
 def test_other_numbers_are_the_same_without_groups():
     for more in ({"k": 2}, {"intervals": False}, {"precision": "fast"}):
         found = phiscope.diagonalize(FEATURES, targets=LABELS, groups=GROUPS, **more)

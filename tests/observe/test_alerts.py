@@ -148,3 +148,8 @@ def test_the_alerts_on_the_page_can_be_made():
         call = ast.parse(f"Alert({arguments})", mode="eval").body
         (name,) = [ast.literal_eval(one) for one in call.args]
         phiscope.Alert(name, **{word.arg: ast.literal_eval(word.value) for word in call.keywords})
+
+
+def test_a_value_next_to_its_limit_has_the_digits_that_tell_it_from_it():
+    guard = Guard(phiscope.Alert("dynamical_low_rank_centered", below=0.2, patience=1), "train")
+    assert "0.199996 at epoch 3" in heard(guard, 3, 0.199996)["sentence"]

@@ -15,15 +15,16 @@ from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 
-from phiscope.findings.findings import ONE_SHARD, Findings, warn_of_bias
+from phiscope.findings.findings import ONE_SHARD, Findings, warn_of_bias, warn_of_class_means
 from phiscope.findings.held_out import find_held_out
 from phiscope.findings.outputs import outputs_of
+from phiscope.findings.togetherness import independent_samples
 from phiscope.linalg.operators import PositiveOperator
 from phiscope.linalg.products import product
 from phiscope.metrics import CORRECTED_TWINS, SCALARS
 from phiscope.metrics.alignment import class_target_squared_norm
 from phiscope.metrics.dimension import most_of
-from phiscope.moments.jackknife import Estimate, corrected_value, estimate, pseudo_values
+from phiscope.moments.jackknife import Estimate, are_even, corrected_value, estimate, pseudo_values
 from phiscope.moments.leaving_out import leave_one_out
 from phiscope.moments.moments import Moments
 from phiscope.moments.shards import FEWEST_SHARDS, HALVES
@@ -272,6 +273,7 @@ def add_shards(
 ) -> Findings:
     """The findings with everything that shards add: corrected numbers, the held-out readout, what is biased."""
     found, unknown = deepcopy(plain), {}
+    warn_of_class_means(found, moments, independent_samples(shards, moments))
     if len(shards) > 1:
         unknown = _add_corrections(found, moments, shards, outputs, head, cut)
         if moments.classes or moments.n_values:
@@ -321,6 +323,6 @@ def _add_corrections(
     for name, value in estimates.items():
         found.numbers[f"{name}_corrected"] = _within_range(name, value.value, moments)
     warn_of_bias(found, moments.n_samples, moments.n_features, tuple(estimates))
-    if len(shards) >= FEWEST_SHARDS:
+    if len(shards) >= FEWEST_SHARDS and are_even(np.array([shard.weight for shard in shards]) / moments.weight):
         found.estimates.update(estimates)
     return made.unknown

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from phiscope.findings.mean_noise import NOTHING_LEFT, samples_for, share_of_noise
+from phiscope.findings.togetherness import worth
 from phiscope.metrics.tables import SAMPLES_A_DIMENSION, SAMPLES_A_NORM, SAMPLES_A_TARGET, SAMPLES_NEEDED
 from phiscope.moments.moments import Moments
 from phiscope.spectrum.clusters import relative_sampling_error
@@ -39,12 +40,13 @@ NOISE = {"nc1": 0.1, "cdnv": 0.2, "nc2_equinorm": 0.2, "nc3": 0.4}
 intervals beyond that would hold, benchmarks/coverage.py --anyway --signal 0.1 counts."""
 
 
-def why_order_unknown(name: str, spectrum: Spectrum, n: float) -> str | None:
+def why_order_unknown(name: str, spectrum: Spectrum, moments: Moments, n: float) -> str | None:
     """Why the sample does not say which eigenvalue is the largest, for a number that rests on it.
 
     Args:
         name: of the number.
         spectrum: that it reads.
+        moments: of all samples.
         n: independent samples.
     """
     if not name.startswith("stable_rank"):
@@ -56,9 +58,10 @@ def why_order_unknown(name: str, spectrum: Spectrum, n: float) -> str | None:
         enough = math.ceil(n * (reach / max(gap, 1e-3)) ** 2)
         return (
             f"the two largest eigenvalues are within {APART:g} sampling errors of each other; {enough} samples would "
-            "do if they stay as far apart"
+            f"do if they stay as far apart{worth(n, moments)}"
         )
-    return _why_largest_by_chance(values, n)
+    reason = _why_largest_by_chance(values, n)
+    return reason and f"{reason}{worth(n, moments)}"
 
 
 def _why_largest_by_chance(values: FloatArray, n: float) -> str | None:
@@ -119,7 +122,7 @@ def why_too_few(name: str, numbers: Mapping[str, float], centered: Spectrum, mom
             enough = SAMPLES_A_TARGET * rank
             reason = f"targets of rank {rank} are too many for {n:.0f} samples to tell what goes with them from chance"
     if n < enough:
-        return f"{reason}; {enough} samples would do"
+        return f"{reason}; {enough} samples would do{worth(n, moments)}"
     return _why_means_unknown(name, moments, n)
 
 
@@ -140,5 +143,5 @@ def _why_means_unknown(name: str, moments: Moments, n: float) -> str | None:
         )
     return (
         f"{share:.0%} of the squared distances of class means that it reads are noise of so few samples; about "
-        f"{samples_for(most, share, n)} samples would do"
+        f"{samples_for(most, share, n)} samples would do{worth(n, moments)}"
     )

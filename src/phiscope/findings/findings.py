@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from phiscope.findings.mean_noise import NOTHING_LEFT, samples_for, share_of_noise
+from phiscope.findings.togetherness import worth
 from phiscope.metrics.collapse import MANY_CLASSES
 from phiscope.metrics.dimension import most_of
 from phiscope.moments.jackknife import Estimate
@@ -82,7 +83,7 @@ def is_of_precision(warning: str) -> bool:
 
 
 def warn_of_samples(found: Findings, moments: Moments, n_varying: int, rank: int | None) -> None:
-    """What a reader has to know about the samples before trusting a number.
+    """What a reader has to know about the number of samples and classes before trusting a number.
 
     Args:
         found: to be added to.
@@ -93,18 +94,23 @@ def warn_of_samples(found: Findings, moments: Moments, n_varying: int, rank: int
     # Constant features have no number that n could bias.
     if rank != 0:
         _warn_of_number(found, moments, n_varying, rank)
-        _warn_of_class_means(found, moments)
     _warn_of_empty_classes(found, moments)
 
 
-def _warn_of_class_means(found: Findings, moments: Moments) -> None:
+def warn_of_class_means(found: Findings, moments: Moments, n: float) -> None:
     """Where class means may lie apart by chance: each misses that of the population, and few samples make it miss far.
 
     (C - 1) / (n - C) tr S_W / tr S_B, one over the F of an analysis of variance, is the share of tr S_B that is noise.
+
+    Args:
+        found: to be added to.
+        moments: of the samples.
+        n: independent samples.
     """
-    n, n_classes = moments.weight**2 / moments.squared_weight, int((moments.group_weights > 0).sum())
+    n_classes = int((moments.group_weights > 0).sum())
     between, within = (found.numbers.get(f"{name}_class_variance", 0.0) for name in ("between", "within"))
-    if n_classes < 2 or between <= 0:
+    # Constant features have no number that n could bias.
+    if n_classes < 2 or between <= 0 or "participation_ratio_centered" not in found.numbers:
         return
     if n_classes == moments.n_samples:
         found.warnings.append(
@@ -118,7 +124,7 @@ def _warn_of_class_means(found: Findings, moments: Moments) -> None:
         return
     said = "the class means may be the same"
     if share < NOTHING_LEFT:
-        said = f"about {samples_for(LITTLE_NOISE, share, n)} samples would do"
+        said = f"about {samples_for(LITTLE_NOISE, share, n)} samples would do{worth(n, moments)}"
     found.warnings.append(
         f"{min(share, 1.0):.0%} of {IS_NOISE}: NC1 and CDNV are too small by about as much, NC2 and NC3 show chance; "
         f"{said}"

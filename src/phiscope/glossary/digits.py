@@ -34,3 +34,20 @@ def beside(value: float | None, threshold: float, digits: int = FEWEST) -> str:
 
 def _side(value: float, threshold: float) -> int:
     return (value > threshold) - (value < threshold)
+
+
+def in_tex(value: float, *, whole: bool = False) -> str:
+    r"""A number as TeX sets it in math mode, where "1.2e+04" would be a product of letters and a sum.
+
+    Args:
+        value: finite.
+        whole: whether it counts something, and so has all its digits.
+
+    Example:
+        >>> in_tex(0.12345), in_tex(12345.6), in_tex(1234.0, whole=True)
+        ('0.123', '1.23 \\times 10^{4}', '1234')
+    """
+    if whole:
+        return f"{value:.0f}"
+    digits, _, power = f"{value:.{FEWEST}g}".partition("e")
+    return rf"{digits} \times 10^{{{int(power)}}}" if power else digits

@@ -9,8 +9,16 @@ from scipy.special import stdtrit
 
 from phiscope.errors import MissingNumberError
 from phiscope.findings.findings import NO_SHARDS, ONE_SHARD
-from phiscope.moments.jackknife import Resampling, corrected_value, pseudo_values, standard_error
-from phiscope.moments.shards import FEWEST_SHARDS
+from phiscope.findings.togetherness import independent_samples
+from phiscope.moments.jackknife import (
+    LEAST_EVEN,
+    Resampling,
+    corrected_value,
+    pseudo_values,
+    standard_error,
+    worth_of,
+)
+from phiscope.moments.shards import FEWEST_SHARDS, HALVES, shards_for
 from phiscope.spectrum.clusters import CLUSTER_GAP, degenerate_clusters, relative_sampling_error
 from phiscope.typing import FloatArray
 
@@ -66,7 +74,8 @@ def band_of(
     center = np.clip(center, 0.0, ceiling)
     low, high = np.maximum(center - reach, 0.0), np.minimum(center + reach, ceiling)
     # Beyond 1 nothing can lie apart.
-    gap = min(max(CLUSTER_GAP, BAND_ERRORS * relative_sampling_error(measurement.independent_samples)), 1.0)
+    n = independent_samples(resampling.shards, resampling.whole)
+    gap = min(max(CLUSTER_GAP, BAND_ERRORS * relative_sampling_error(n)), 1.0)
     unresolved = degenerate_clusters(spectrum.known_eigenvalues, gap=gap)
     low, high = _over_clusters(curve, low, high, unresolved)
     return low[:held], high[:held]
@@ -94,9 +103,25 @@ def why_no_interval(measurement: Measurement) -> str:
             f"it needs the shards of samples, which a stored or resampled record lacks{kept}; bands of curves are kept "
             "with the last record of a completed run, and all others are made where the samples are measured"
         )
+    return _why_not_of(m, len(m.resampling.shards), m.resampling.shares)
+
+
+def _why_not_of(m: Measurement, held: int, shares: FloatArray) -> str:
+    """What is wrong with the shards that there are: uneven, of too few inputs, or too large for more of them."""
+    if held >= FEWEST_SHARDS:
+        return (
+            f"few groups or weighted samples hold most of the weight: the {held} shards of samples are worth "
+            f"{worth_of(shares):.3g} of as many even ones, and at least {LEAST_EVEN * held:.3g} are needed"
+        )
+    if held > HALVES or shards_for(m.n_features, m.n_classes or 1) >= FEWEST_SHARDS:
+        # Where memory is short one or two are gathered; otherwise every input that came is in some shard.
+        return (
+            f"it needs rows of at least {FEWEST_SHARDS} inputs, and those of {held} came; how rows of an input vary "
+            "does not say how inputs do"
+        )
     return (
-        f"it needs at least {FEWEST_SHARDS} shards of samples, and {len(m.resampling.shards)} were gathered because "
-        f"{m.n_features} features make each of them large; ask for more with intervals=True"
+        f"it needs at least {FEWEST_SHARDS} shards of samples, and {held} were gathered because {m.n_features} "
+        "features make each of them large; diagonalize gathers more with intervals=True"
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from phiscope.errors import MissingNumberError
+from phiscope.glossary.digits import in_tex
 from phiscope.inputs.settings import rows_listed
 from phiscope.metrics import definition_of
 from phiscope.version import RELEASED, __version__
@@ -129,6 +130,7 @@ def latex_row(measurement: Measurement, label: str | Sequence[str] = "", names: 
         label, names = "", label
     cells = [_escaped(label), str(measurement.n_samples), str(measurement.n_features)]
     for name in _named(names):
+        whole = "whole numbers" in definition_of(name).range
         value = measurement.numbers.get(name)
         if value is None:
             cells.append("--")
@@ -137,9 +139,9 @@ def latex_row(measurement: Measurement, label: str | Sequence[str] = "", names: 
             low, high = measurement.interval(name)
         except MissingNumberError:
             # Without shards, or a number without an interval: the value stands alone.
-            cells.append(f"${value:.3g}$")
+            cells.append(f"${in_tex(value, whole=whole)}$")
         else:
-            cells.append(f"${value:.3g}$ $[{low:.3g}, {high:.3g}]$")
+            cells.append(f"${in_tex(value, whole=whole)}$ $[{in_tex(low)}, {in_tex(high)}]$")
     return " & ".join(cells) + r" \\"
 
 

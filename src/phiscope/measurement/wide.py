@@ -16,7 +16,7 @@ import torch
 
 from phiscope.errors import ShapeError
 from phiscope.findings.dimensions import find_ratios
-from phiscope.findings.findings import Findings, warn_of_samples
+from phiscope.findings.findings import Findings, warn_of_class_means, warn_of_samples
 from phiscope.findings.outputs import (
     OUTPUT_NUMBERS,
     count_varying,
@@ -160,6 +160,7 @@ def _measured(
     n_varying = count_varying(moments.features, centered.eigenvalues)
     evidence = find_regime(found, centered, outputs, norm, n_samples=moments.n_samples, n_varying=n_varying)
     warn_of_samples(found, moments, n_varying, None if centered.is_cut else len(centered.eigenvalues))
+    warn_of_class_means(found, moments, moments.weight**2 / moments.squared_weight)
     warn_of_norm(found, moments, leading)
     warn_of_pairs(found, leading)
     return _record(

@@ -152,6 +152,30 @@ def corrected_value(value: FloatArray, left_out: FloatArray, shares: FloatArray)
     return np.asarray(len(shares) * value - (weights * left_out).sum(axis=0))
 
 
+LEAST_EVEN = 0.6
+"""Uneven shards have to be worth this share of as many even ones: below it, where few groups or weighted samples hold
+most of the weight, intervals of nominal 95 % were found to hold the truth in as few as 68 % of samples."""
+
+
+def worth_of(shares: FloatArray) -> float:
+    """How many shards of even weight say as much, 1 / sum of squared shares.
+
+    Example:
+        >>> round(worth_of(np.array([0.5, 0.5])), 12), round(worth_of(np.array([0.9, 0.1])), 2)
+        (2.0, 1.22)
+    """
+    return 1 / float(shares @ shares)
+
+
+def are_even(shares: FloatArray) -> bool:
+    """Whether shards are even enough for an interval.
+
+    Args:
+        shares: weight of each shard, shape (G,), sums to 1.
+    """
+    return worth_of(shares) >= LEAST_EVEN * len(shares)
+
+
 def estimate(value: float, pseudo: FloatArray, shares: FloatArray) -> Estimate:
     """Standard error of a corrected value from its pseudo-values.
 
@@ -250,8 +274,8 @@ class Resampling(Generic[Result]):
 
     @property
     def enough(self) -> bool:
-        """Whether an interval can be made from so many shards."""
-        return len(self.shards) >= FEWEST_SHARDS
+        """Whether an interval can be made from these shards."""
+        return len(self.shards) >= FEWEST_SHARDS and are_even(self.shares)
 
     @cached_property
     def shares(self) -> FloatArray:
