@@ -177,7 +177,9 @@ def test_the_state_of_another_run_is_refused(net, tmp_path):
         observer.load_state_dict(states[1])
     with pytest.raises(RunError, match="no record 5"):
         observer.load_state_dict(states[0] | {"record": 5})
-    for nothing in ({}, {"format": 9, "calls": 1}, None):
+    damaged = [states[0] | {name: "x"} for name in ("format", "calls", "record", "epoch", "step")]
+    cut = [{key: value for key, value in states[0].items() if key != name} for name in ("calls", "epoch", "step")]
+    for nothing in ({}, {"format": 9, "calls": 1}, None, 5, *damaged, *cut):
         with pytest.raises(InputError, match=r"state_dict\(\)"):
             observer.load_state_dict(nothing)
 

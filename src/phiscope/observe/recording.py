@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -30,7 +31,6 @@ from phiscope.trackers import is_own
 
 STATE_FORMAT = 1
 """Version of what `state_dict` gives."""
-
 
 LONGEST_REASON = 500
 """So many letters of an exception's message are kept with the run."""
@@ -219,8 +219,7 @@ class Recording:
             InputError: it is none of an observer.
             RunError: it belongs to another run, or this run does not have its last record.
         """
-        if not isinstance(state, Mapping) or state.get("format") != STATE_FORMAT or "calls" not in state:
-            raise InputError(f"the state of an observer is what state_dict() gave, got {state!r:.80}")
+        calls, index, latest = _read_state(state)
         self._check_open()
         self._desk.wait()
         if not self._watch.idle and self._watch.writes:
@@ -230,10 +229,9 @@ class Recording:
                     f"the checkpoint belongs to the run with id {given}, and this observer writes {own}; make it with "
                     "resume=True and that run's folder, or leave its state out"
                 )
-            self._writer.go_on_from(int(state.get("record", -1)))
+            self._writer.go_on_from(index)
         self._listeners.load(state.get("alerts", ()))
-        self._calls = int(state["calls"])
-        self._latest = None if state["epoch"] is None else (float(state["epoch"]), state["step"])
+        self._calls, self._latest = calls, latest
 
     def close(
         self,
@@ -349,6 +347,16 @@ class Recording:
                 seconds = held + time.perf_counter() - began
                 index = self._writer.last_index
                 self._listeners.hear(position, step, measurements, index=index, seconds=seconds)
+
+
+def _read_state(state: Any) -> tuple[int, int, tuple[float, int | None] | None]:
+    """Calls, number of the last record, and its moment, of what `state_dict` gave; before anything is changed."""
+    with suppress(TypeError, LookupError, ValueError, AttributeError, InputError):  # whatever it is, it is said below
+        epoch, step = read_moment(state["epoch"], state["step"])
+        calls, index = int(state["calls"]), int(state.get("record", -1))
+        if state["format"] == STATE_FORMAT:
+            return calls, index, None if epoch is None else (epoch, step)
+    raise InputError(f"the state of an observer is what state_dict() gave, got {state!r:.80}")
 
 
 def leave_nothing(network: nn.Module) -> None:
