@@ -440,12 +440,20 @@ def test_replay_refuses_in_one_sentence(tmp_path, capsys, checkpoints):
             "--jobs: 1.5 came, expected a whole",
         ),
         (("reproduce", "--seeds", "0"), "--seeds: 0 came, expected a whole number from 1 up"),
+        (("reproduce", "--scale", "tiny"), "--scale: tiny came, expected one of 'small', 'medium', 'full'"),
+        (("figure", "run", "spectrum", "--columns", "3"), "--columns: 3 came, expected one of 1, 2"),
+        (
+            ("measure", "--features", "f.npy", "--precision", "low"),
+            "--precision: low came, expected one of 'exact', 'fast'",
+        ),
     ],
 )
 def test_a_number_that_is_none_is_refused_without_the_parsers_words(capsys, arguments, said):
     err = refused(capsys, *arguments)
     assert said in err
-    assert not any(word in err for word in ("Int", "Float", "class", "restriction", "literal", "convert"))
+    assert not any(
+        word in err for word in ("Int", "Float", "class", "restriction", "iteral", "convert", "choice", "choose")
+    )
 
 
 def test_a_page_that_cannot_be_where_it_is_asked_for(capsys, tmp_path):

@@ -76,3 +76,9 @@ def test_runs_of_other_settings_stay_alone(runs: dict[str, Run]) -> None:
     some = {label: runs[label] for label in ("0.1 0", "0.2 1")}
     assert not any(one.several for one in seeds_of(some))
     assert next(line.label for line in history_sections(some)[1].panels[0].lines) == "0.1 0 · train"
+
+
+def test_one_run_that_came_twice_has_two_labels(tmp_path):
+    """report([run, run]) ended in a KeyError."""
+    run = write_run(tmp_path / "a", Recipe(epochs=(0,)))
+    assert {label for seeds in seeds_of({"a": run, "a (2)": run}) for label in seeds.members} == {"a", "a (2)"}

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
+import phiscope
 from browsing import NEEDS_BROWSER, Watched, started_browser
 from phiscope.page import report
 from synthetic_runs import Recipe, write_run
@@ -203,6 +205,33 @@ def test_what_a_run_cannot_show_is_said(browser: Browser, tmp_path: Path) -> Non
     assert "gallery=0" in visit.page.locator(".track-note").inner_text()
     assert not visit.page.locator(".track-run .panels").is_visible()
     assert visit.faults == []
+    visit.close()
+
+
+def test_nothing_is_said_of_bands_where_no_curve_is(browser: Browser, tmp_path: Path) -> None:
+    rows, classes = np.ones((30, 4)), np.arange(30) % 3
+    constant = phiscope.diagonalize(rows, outputs=np.eye(3)[classes], targets=classes)
+    run = phiscope.write_run(tmp_path / "run", [(0, constant), (1, constant)])
+    visit = Visit(browser, report(run, tmp_path / "page.html"))
+    words = visit.page.locator(".band-words").first
+    assert words.inner_text() == ""
+    assert "U and evenness are not known here" in visit.page.locator("body").inner_text()
+    visit.page.locator("label", has_text="raw").click()
+    # Control: the second moment of constant features has an eigenvalue.
+    visit.until("document.querySelector('.band-words').textContent.includes('Gray: first record.')")
+    assert visit.faults == []
+    visit.close()
+
+
+def test_a_mark_belongs_to_a_curve_that_is_drawn(browser: Browser, tmp_path: Path) -> None:
+    """The rank of outputs of a run without this split read as the cliff of the other."""
+    both = Recipe(epochs=(0, 1))
+    a = write_run(tmp_path / "a", both)
+    b = write_run(tmp_path / "b", Recipe(epochs=(0, 1), classes=None, splits=("test",), side=0))
+    visit = Visit(browser, report([a, b], tmp_path / "page.html"))
+    assert visit.page.locator(SPECTRUM).evaluate(MARKS) == ["4 classes − 1"]
+    visit.page.locator("label", has_text="test").first.click()
+    visit.until(f"document.querySelector('{SPECTRUM}').layout.annotations.length === 2")
     visit.close()
 
 

@@ -95,7 +95,6 @@ def paired(features_a: Any, features_b: Any, weights: Any) -> Pair:
         )
     for name, part in (("features_a", a), ("features_b", b)):
         _check_finite(part, name)
-        check_reach(float(np.abs(part).max(initial=0.0)), name=name)
     weight = None if weights is None else as_array(weights, name="weights").astype(np.float64)
     # The wider map goes first: rows are kept instead of matrices while there are no more of them than its features.
     swapped = b.shape[1] > a.shape[1]
@@ -136,6 +135,7 @@ def _check_finite(part: NDArray[Any], name: str) -> None:
             "the training probably diverged or the data need cleaning",
             where=name,
         )
+    check_reach(float(np.abs(part).max(initial=0.0)), name=name)
 
 
 def _lengths(

@@ -119,6 +119,10 @@ def _as_typed(message: str) -> str:
         message += "; a pattern that matches several files needs quotes"
     message = re.sub(r"(?:Not of type |Expected a <class ')(\w+)(?:: |'>\. )(.*)$", wanted, message)
     message = re.sub(r'Parser key "(\w+)"', typed, message)
+    message = re.sub(r"Expected a typing\.Literal\[(.*)\]\. Got value: (.*)$", r"\2 came, expected one of \1", message)
+    message = re.sub(
+        r"argument (\S+): invalid choice: '?(.*?)'? \(choose from (.*)\)$", r"\1: \2 came, expected one of \3", message
+    )
     return re.sub(rf"\b(?:{'|'.join(COMMANDS)})\.(\w+)", typed, message)
 
 

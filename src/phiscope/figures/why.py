@@ -22,8 +22,11 @@ LEAST = 0.02
 """The plane begins at this used variance: a head that uses less of its features stands at the edge."""
 
 
-NOWHERE = "No record has a D_LR to explain: outputs were not known, or they or the features are constant."
-"""What stands in the place of the plane where no record has a point in it."""
+NOWHERE = (
+    "U and evenness are not known here: the outputs were not, or they (of classes, the differences of logits) or the "
+    "features are constant."
+)
+"""What stands in the place of the plane where nothing has a point in it. The literal D_LR may be known all the same."""
 
 
 def why_panel(paths: Sequence[tuple[str, Sequence[RegimeEvidence], str]]) -> Panel:

@@ -15,7 +15,7 @@ from phiscope.figures.palette import GHOST, OKABE_ITO, ON_DARK
 from phiscope.figures.seeds import color_of_each
 from phiscope.figures.spectra import band_reason
 from phiscope.figures.tracks import GONE
-from phiscope.figures.why import LEAST, LEVELS, why_panel
+from phiscope.figures.why import LEAST, LEVELS, NOWHERE, why_panel
 from phiscope.metrics import DEFINITIONS
 from phiscope.metrics.regime import MINIMAL_DISTANCE, MINIMAL_USED_VARIANCE
 from phiscope.page.charts import finite, map_spec, panel_layout, visible
@@ -116,6 +116,7 @@ def why_data() -> dict[str, Any]:
     return {
         "layout": panel_layout(why_panel([])),
         "levels": list(LEVELS),
+        "nowhere": NOWHERE,
         "least": LEAST,
         "distance": MINIMAL_DISTANCE,
         "used": MINIMAL_USED_VARIANCE,

@@ -42,7 +42,7 @@ def test_the_class_map_needs_something_to_hold():
     bare = phiscope.diagonalize(np.random.default_rng(0).standard_normal((60, 4)))
     with pytest.raises(InputError, match="needs targets or outputs"):
         bare.figure("classes")
-    assert measurement_sheet(bare, "why").parts[0].note.startswith("No record has a D_LR to explain")
+    assert measurement_sheet(bare, "why").parts[0].note.startswith("U and evenness are not known here")
     bare.figure("why").canvas.draw()
 
 

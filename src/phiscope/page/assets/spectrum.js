@@ -27,9 +27,10 @@ function sheer(color) {
 
 const layoutOf = (run, name) => (run.layouts[state.mode] || {})[name];
 
-// The axes are the same for all runs; marks may differ, and each is drawn once.
-function sharedLayout(name) {
-  const layouts = data.runs.map((run) => layoutOf(run, name)).filter(Boolean);
+// The axes are the same for all runs; marks may differ, and each is drawn once. A run without a curve here has no mark:
+// it would be read as one of the curves that are there.
+function sharedLayout(name, parts) {
+  const layouts = data.runs.map((run, i) => parts[i].now.x.length && layoutOf(run, name)).filter(Boolean);
   const layout = structuredClone(layouts[0].layout);
   const there = new Set(layout.annotations.map((one) => one.text));
   layouts.slice(1).forEach((other) =>
@@ -86,7 +87,7 @@ function drawOperator(chart) {
     band: bandOf(run, recordOf(run), name),
     ghost: recordOf(run) === firstOf(run) ? { x: [], y: [] } : curveOf(run, firstOf(run), name),
   }));
-  if (parts.every((part) => !part.now.x.length) || !data.runs.some((run) => layoutOf(run, name))) return emptied(chart, whyEmpty(name));
+  if (!data.runs.some((run, i) => parts[i].now.x.length && layoutOf(run, name))) return emptied(chart, whyEmpty(name));
   // Redrawing what has not changed would double the time of a slide.
   const key = `${state.mode} ${state.split} ${parts.map((part) => [part.ghost, part.now, part.band].map((curve) => (curve.x.length ? 1 : 0)).join("")).join(" ")}`;
   if (chart.dataset.drawn === key) {
@@ -98,7 +99,7 @@ function drawOperator(chart) {
     const traces = data.runs.flatMap((run, i) => curveTraces(run, parts[i]));
     if (name === "cumulative_quality" && state.mode === "centered")
       data.runs.forEach((run, i) => run.sizes[state.split] > 1 && traces.push(chanceTrace(run, parts[i].now)));
-    draw(chart, traces, sharedLayout(name));
+    draw(chart, traces, sharedLayout(name, parts));
     chart.dataset.drawn = key;
   }
   spectrumWords(chart, name, parts);
@@ -114,10 +115,11 @@ function spectrumWords(chart, name, parts) {
 
 // Whether there are bands, and why not where there are none.
 function bandWords() {
-  const reasons = data.runs.map((run) => {
-    const record = recordOf(run);
-    const frame = record >= 0 ? (pick(run, run.curves) || [])[record] : null;
-    return frame && !frame.bands ? run.bandless[state.split] || "the last record alone has one" : "";
+  const drawn = data.runs.filter((run) => curveOf(run, recordOf(run), "eigenvalues").x.length);
+  if (!drawn.length) return "";
+  const reasons = drawn.map((run) => {
+    const frame = pick(run, run.curves)[recordOf(run)];
+    return frame.bands ? "" : run.bandless[state.split] || "the last record alone has one";
   });
   const without = [...new Set(reasons.filter(Boolean))];
   const all = reasons.every(Boolean);

@@ -83,7 +83,7 @@ function planeNotes(ends) {
 
 function drawWhy(chart) {
   const paths = data.runs.map(placesOf);
-  if (paths.every((path) => !path.length)) return emptied(chart, "No record has a D_LR to explain: outputs were not known, or they or the features are constant.");
+  if (paths.every((path) => !path.length)) return emptied(chart, data.why.nowhere);
   const now = pointsNow();
   const key = `${state.split} ${paths.map((path) => path.length)}`;
   if (chart.dataset.drawn === key) {
