@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import phiscope
-from phiscope.errors import EmptyDataError, MissingDependencyError, RunFormatError
+from phiscope.errors import EmptyDataError, InputError, MissingDependencyError, RunFormatError
 from phiscope.metrics import definition_of
 from phiscope.page import report
 from phiscope.page.build import page_text
@@ -135,6 +135,11 @@ def test_wrong_use_and_missing_libraries(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(RunFormatError):
         report(tmp_path / "nothing", tmp_path / "a.html")
     run = write_run(tmp_path / "a", Recipe(epochs=(0,)))
+    for name in ("a.pdf", "a.PNG"):
+        with pytest.raises(InputError, match=r"a report is a page, as a\.html"):
+            report(run, tmp_path / name)
+        assert not (tmp_path / name).exists()
+    assert report(run, tmp_path / "a.v2").exists()  # what promises nothing else is a page
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(MissingDependencyError, match=r"phiscope\[report\]"):
         report(run, tmp_path / "a.html")

@@ -63,6 +63,8 @@ SCRIPTS = (
 
 RunLike = Run | str | os.PathLike[str]
 
+_NO_PAGES = {".pdf", ".png", ".svg", ".jpg", ".gif", ".md", ".txt", ".json"}
+
 
 def report(runs: RunLike | Sequence[RunLike], output: str | os.PathLike[str]) -> Path:
     """Write one self-contained HTML page for one run, or for several runs side by side.
@@ -78,7 +80,7 @@ def report(runs: RunLike | Sequence[RunLike], output: str | os.PathLike[str]) ->
 
     Raises:
         EmptyDataError: no run was given.
-        InputError: output is a folder, or below a file.
+        InputError: output is a folder, below a file, or named as something that is no page, such as a PDF.
         RunFormatError: a run cannot be read.
         MissingDependencyError: plotly, jinja2 or Pillow is not installed.
 
@@ -89,6 +91,9 @@ def report(runs: RunLike | Sequence[RunLike], output: str | os.PathLike[str]) ->
         runs = [runs]
     listed = rows_listed(runs, name="runs", of="a run, its folder, or a list of them")
     target = path_of(output, name="the page")
+    if target.suffix.lower() in _NO_PAGES:
+        page = target.with_suffix(".html").name
+        raise InputError(f"output is {target}; a report is a page, as {page}; pictures are run.figure(name).save(path)")
     if not listed:
         raise EmptyDataError("a report needs at least one run, got none")
     opened = [run if isinstance(run, Run) else open_run(run) for run in listed]
