@@ -8,7 +8,8 @@ WORKERS ?= 2
 export PYTHONDONTWRITEBYTECODE :=
 # One more than a small machine has cores: tests wait for browsers and for processes that they start.
 TESTERS ?= 3
-PYTEST := $(BIN)/python -m pytest -n $(TESTERS) -q
+# Who is done takes from the others: else one works on alone at the end.
+PYTEST := $(BIN)/python -m pytest -n $(TESTERS) --dist worksteal -q
 SOURCES := $(shell find src -name '*.py')
 
 # Small matrices want one thread: beside a busy neighbor, several threads made digits-fcn ten times slower.

@@ -89,6 +89,21 @@ def test_gallery_round_trip(writer):
         writer.save_gallery("train", np.array(["a", "b"]))
 
 
+def test_who_goes_on_in_a_run_with_a_damaged_gallery_is_told_a_way_out(writer):
+    inputs = np.arange(24, dtype=np.float32).reshape(3, 8)
+    writer.save_gallery("train", inputs)
+    writer.append(0, None, {}, {})
+    assert writer.save_gallery("train", inputs)
+    assert not writer.save_gallery("train", inputs + 1)
+    file = writer.path / "gallery.train.safetensors"
+    file.write_bytes(file.read_bytes()[:60])
+    with pytest.raises(RunFormatError, match=r"gallery\.train.*; delete it, and the samples that come now are kept"):
+        writer.save_gallery("train", inputs)
+    file.unlink()
+    assert writer.save_gallery("train", inputs)
+    np.testing.assert_array_equal(open_run(writer.path).gallery("train").inputs, inputs)
+
+
 def test_a_damaged_line_is_named_and_the_others_stay(writer):
     for epoch in range(3):
         writer.append(epoch, None, {}, {})

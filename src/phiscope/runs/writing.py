@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phiscope.archive import is_file, read_arrays, write_arrays
-from phiscope.errors import InputError, RunError, RunWriteError
+from phiscope.errors import InputError, RunError, RunFormatError, RunWriteError
 from phiscope.measurement.bands import has_room_for_bands
 from phiscope.measurement.record import Measurement
 from phiscope.runs import layout
@@ -234,7 +234,10 @@ class RunWriter:
             raise InputError(f"the gallery of {split!r} has {len(inputs)} inputs but not as many targets")
         path = layout.gallery_file(self.path, split)
         if self.n_records and is_file(path):
-            there, _ = read_arrays(path)
+            try:
+                there, _ = read_arrays(path)
+            except RunFormatError as error:
+                raise RunFormatError(f"{error}; delete it, and the samples that come now are kept instead") from error
             return set(there) == set(arrays) and all(np.array_equal(there[name], arrays[name]) for name in arrays)
         _save_arrays(path, arrays, {} if words is None else {"words": [list(marked) for marked in words]})
         return True
