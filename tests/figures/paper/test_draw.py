@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from matplotlib.patches import Polygon, Rectangle
 import phiscope
 from collapsed import CLASSES, collapsed
 from phiscope.errors import MissingDependencyError
+from phiscope.figures.model import Axis, Line, Panel, Sheet
+from phiscope.figures.paper.draw import drawn
 
 
 def test_a_measurements_figure_draws_all_curves_and_marks() -> None:
@@ -52,3 +55,41 @@ def test_a_measurements_figure_names_the_missing_library(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingDependencyError, match=r"phiscope\[figures\]"):
         collapsed().figure()
+
+
+def test_points_on_the_end_of_an_axis_are_drawn_whole_and_ticks_are_plain() -> None:
+    """Halves of points at D_LR = 0 and at the first and last epoch; "4e-01" beside "0.1"; a hat beside its letter."""
+    line = Line(label="a", color="#000000", x=(0.0, 5.0, 10.0), y=(0.0, 0.5, 1.0), tag="end")
+    axis, share = Axis(title="epoch", low=0.0, high=10.0), Axis(title="Π̂(k)", low=0.0, high=1.0)
+    panel = Panel(name="one", title="one", x=axis, y=share, lines=(line,))
+    log = replace(
+        panel,
+        name="why",
+        y=Axis(title="evenness", log=True, low=0.1, high=0.9),
+        lines=(replace(line, y=(0.2, 0.4, 0.8)),),
+    )
+    drawing = drawn(Sheet(name="a", headline="", caption="", parts=(panel, log)))
+    first, second = drawing.axes[:2]
+    assert first.get_xlim() == pytest.approx((-0.2, 10.2))
+    assert first.get_ylim() == pytest.approx((-0.02, 1.02))
+    assert first.get_ylabel() == r"$\hat{\Pi}$(k)"
+    drawing.canvas.draw()
+    named = [tick.get_text() for tick in second.get_yticklabels(minor=True) if tick.get_text()]
+    assert "0.2" in named
+    assert not any("e" in one or "10" in one for one in named)
+    (tag,) = first.texts
+    assert tag.get_path_effects()
+
+
+def test_axes_whose_curves_keep_away_from_the_ends_stay_as_they_were_said() -> None:
+    line = Line(label="a", color="#000000", x=(2.0, 8.0), y=(0.4, 0.6))
+    panel = Panel(
+        name="one",
+        title="one",
+        x=Axis(title="epoch", low=0.0, high=10.0),
+        y=Axis(title="U", low=0.0, high=1.0),
+        lines=(line,),
+    )
+    axes = drawn(Sheet(name="a", headline="", caption="", parts=(panel,))).axes[0]
+    assert axes.get_xlim() == (0.0, 10.0)
+    assert axes.get_ylim() == (0.0, 1.0)

@@ -61,6 +61,10 @@ def test_a_record_is_chosen_by_its_epoch_and_split(run):
         run.figure("spectrum", split="tset")
     with pytest.raises(UnknownNameError, match="did you mean timeline"):
         run.figure("timelines")
+    # A figure of another result: "plane" is spelled most like "layers".
+    for name, call in {"layers": "measure_layers", "comparison": "compare", "restriction": "restrict"}.items():
+        with pytest.raises(UnknownNameError, match=rf"did you mean phiscope\.{call}\(.*\)\.figure\(\)\?"):
+            run.figure(name)
 
 
 def test_the_spectrum_has_bands_from_disk(run):

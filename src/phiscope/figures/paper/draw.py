@@ -6,12 +6,13 @@ No other module of the package but `drawing.py` knows matplotlib.
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from phiscope.errors import InputError, MissingDependencyError
-from phiscope.figures.model import Dots, HeatMap, Line, Panel, Pictures, Sheet, ending
+from phiscope.figures.model import Axis, Dots, HeatMap, Line, Panel, Pictures, Sheet, ending
 from phiscope.figures.palette import DIVERGING, GHOST, INK, SEQUENTIAL
 from phiscope.figures.spectra import FLOOR
 from phiscope.inputs.arrays import brief
@@ -63,6 +64,9 @@ NAMED = 24
 
 NAME_LETTERS = 26
 """Letters of such a name."""
+
+ROOM = 0.02
+"""Share of an axis that is added where a curve lies on its end."""
 
 
 def check_columns(columns: Any) -> None:
@@ -138,7 +142,7 @@ def _paint_panel(axes: Axes, panel: Panel) -> None:
         _paint_line(axes, line)
     for dots in panel.dots:
         _paint_dots(axes, dots)
-    axes.set(title=panel.title, xlabel=panel.x.title, ylabel=panel.y.title)
+    axes.set(title=panel.title, xlabel=_set(panel.x.title), ylabel=_set(panel.y.title))
     if panel.x.names:
         _name_places(axes, panel.x.names)
     # Logarithmic axes cannot follow data that are not there.
@@ -152,6 +156,11 @@ def _paint_panel(axes: Axes, panel: Panel) -> None:
         axes.legend(loc=_legend_place(panel))
 
 
+def _set(title: str) -> str:
+    """A title whose hat stands on its letter: fonts put the sign that is written behind it anywhere."""
+    return title.replace("Π̂", r"$\hat{\Pi}$")
+
+
 def _legend_place(panel: Panel) -> Literal["best", "lower left", "upper left"]:
     """Where the curves are not; matplotlib looks for it, which takes long of many points, only where nobody knows."""
     if panel.dots or not panel.x.log:
@@ -163,12 +172,16 @@ def _legend_place(panel: Panel) -> Literal["best", "lower left", "upper left"]:
 
 
 def _paint_line(axes: Axes, line: Line) -> None:
+    from matplotlib.patheffects import withStroke
+
     marker = "o" if line.dash != "dotted" and len(line.x) <= 80 else ""
     axes.plot(line.x, line.y, DASHES[line.dash], color=line.color, label=line.label, lw=1.1, ms=1.8, marker=marker)
     if line.tag:
-        axes.annotate(
-            line.tag, (line.x[-1], line.y[-1]), xytext=(-2, 2), textcoords="offset points", ha="right", fontsize=6
-        )
+        # A white edge around the letters: other lines pass below them.
+        edge = [withStroke(linewidth=1.8, foreground="white")]
+        end = (line.x[-1], line.y[-1])
+        where: dict[str, Any] = {"textcoords": "offset points", "ha": "right", "fontsize": 6, "path_effects": edge}
+        axes.annotate(line.tag, end, xytext=(-2, 2), **where)
     if line.low:
         axes.fill_between(line.x, line.low, line.high, color=line.color, alpha=0.2, lw=0, zorder=1)
 
@@ -188,7 +201,9 @@ def _paint_shades(axes: Axes, panel: Panel) -> None:
 
 
 def _scale(axes: Axes, panel: Panel) -> None:
-    from matplotlib.ticker import LogFormatter, MaxNLocator, NullFormatter
+    from matplotlib.ticker import MaxNLocator, NullFormatter
+
+    from phiscope.figures.paper.drawing import PlainTicks
 
     for axis, told in ((axes.xaxis, panel.x), (axes.yaxis, panel.y)):
         if told.whole and not told.log and not told.names:
@@ -201,18 +216,27 @@ def _scale(axes: Axes, panel: Panel) -> None:
             axes.set_xticks(_whole_ticks(panel))
             axes.xaxis.set_minor_formatter(NullFormatter())
     if panel.x.low is not None and not panel.x.log:
-        axes.set_xlim(panel.x.low, panel.x.high)
+        axes.set_xlim(*_roomy(panel.x, [line.x for line in panel.lines]))
     if not panel.y.log:
-        axes.set_ylim(panel.y.low, panel.y.high)
+        axes.set_ylim(*_roomy(panel.y, [line.y for line in panel.lines]))
         return
     axes.set_yscale("log")
     heights = [*(line.y for line in panel.lines), *(dots.y for dots in panel.dots)]
     lowest = min((value for row in heights for value in row if value > 0), default=FLOOR)
     if panel.x.names or panel.name == "why":
         axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter(LogFormatter())
+        axes.yaxis.set_minor_formatter(PlainTicks())
     if not panel.x.names:
         axes.set_ylim(max(lowest / 2, FLOOR) if panel.y.low is None else panel.y.low, panel.y.high)
+
+
+def _roomy(axis: Axis, drawn: Sequence[Sequence[float]]) -> tuple[float | None, float | None]:
+    """Ends of an axis, a little farther out where a curve would lie on one and its points be cut in halves."""
+    if axis.low is None or axis.high is None:
+        return axis.low, axis.high
+    room = ROOM * (axis.high - axis.low)
+    low, high = (any(abs(x - end) < abs(room) for row in drawn for x in row) for end in (axis.low, axis.high))
+    return axis.low - low * room, axis.high + high * room
 
 
 def _whole_ticks(panel: Panel) -> list[int]:

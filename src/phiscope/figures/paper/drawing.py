@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from phiscope.errors import InputError, RunWriteError
 from phiscope.figures.model import Sheet
@@ -23,6 +24,14 @@ SHOWN_DPI = 96
 
 SHARPNESS = 2
 """Pixels drawn for each one shown, in both directions, so that letters stay sharp on dense screens."""
+
+
+class PlainTicks(LogFormatter):
+    """Names the ticks between powers of ten that there is room for as its other ones: 0.4, not 4e-01."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """The name of a tick, empty where there is no room."""
+        return f"{x:g}" if super().__call__(x, pos) else ""
 
 
 class Drawing(Figure):

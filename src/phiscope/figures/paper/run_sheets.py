@@ -62,6 +62,14 @@ MOST_DOTS = 2000
 """So many samples of a plane are drawn."""
 
 
+_DRAWN_ELSEWHERE = {
+    "layers": "phiscope.measure_layers(model, data).figure()",
+    "comparison": "phiscope.compare(features_a, features_b).figure()",
+    "restriction": "phiscope.restrict(measurement, samples, head).figure()",
+}
+"""Figures of other results, by which names people look for them."""
+
+
 def run_sheet(
     run: Run, name: str, *, epoch: float | None = None, split: str | None = None, k: tuple[int, int] = (1, 2)
 ) -> Sheet:
@@ -79,7 +87,10 @@ def run_sheet(
         RunError: nothing was measured at that moment, or what the figure needs was not stored.
     """
     if not is_word(name, (*NAMES, *OF_SWEEPS)):
-        raise UnknownNameError("figure of a run", name, (*NAMES, *OF_SWEEPS))
+        other = _DRAWN_ELSEWHERE.get(name) if isinstance(name, str) else None
+        raise UnknownNameError(
+            "figure of a run", name, (*NAMES, *OF_SWEEPS), nearest=None if other is None else [other]
+        )
     split = (run.splits[0] if run.splits else "") if split is None else split
     if not is_word(split, run.splits):
         raise UnknownNameError("split", split, run.splits)
