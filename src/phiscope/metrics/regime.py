@@ -267,10 +267,9 @@ class RegimeEvidence:
             return ""
         if similarity is None:
             return "whether the features have moved is not known, because the initial feature map is not"
-        known = self._said("initial_kernel_similarity")
+        known, far = self._said("initial_kernel_similarity"), self._said("head_change")
         if similarity >= FROZEN_SIMILARITY:
-            moved = f"the head has moved by {self._said('head_change')} only"
-            why = "the initial head is not known" if change is None else moved
+            why = "the initial head is not known" if change is None else f"the head has moved by {far} only"
             return f"S_init = {known}: the features have not moved, but {why}, so this is not coefficient"
         return f"S_init = {known} (coefficient from {FROZEN_SIMILARITY:g})"
 

@@ -101,9 +101,9 @@ def values_of(targets: Any, n_inputs: int) -> FloatArray:
                 "floats"
             )
         return np.asarray((array[:, None] == np.unique(array)).astype(np.float64))
-    check_reach(float(np.abs(array).max()), name="targets")
     if not np.isfinite(array).all():
         raise NonFiniteError("targets hold NaN or Inf, expected finite numbers", where="targets")
+    check_reach(float(np.abs(array).max()), name="targets")
     return array
 
 
