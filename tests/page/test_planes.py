@@ -102,7 +102,7 @@ def settled(visit: Watched) -> None:
 
 def redrawn(visit: Watched, before: str) -> str:
     """The picture when it is another one than before, and still: a busy machine draws late."""
-    for _ in range(40):
+    for _ in range(200):
         if pixels(visit) != before:
             break
         visit.page.wait_for_timeout(50)
