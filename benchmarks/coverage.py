@@ -9,7 +9,8 @@ Intervals that are refused are counted beside, and judged are those that are giv
     python benchmarks/coverage.py [--ratios 5 10 20] [--repeats 600] [--p 24] [--spectra isotropic power-law]
 
 Numbers of class means have intervals as long as their distances are not mostly noise; `--signal 0.3` brings the means
-closer to each other, and `--anyway` gives intervals also where there are too few samples for them: what that would do.
+closer to each other, and `--anyway` gives intervals also where there are too few samples for them or too uneven shards:
+what that would do. With `--groups even` and `uneven` rows come in groups of 6, or of 1 to 30, and are alike in each.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import phiscope
 from phiscope.errors import MissingNumberError
 from phiscope.measurement import reading
 from phiscope.measurement.bands import BAND_ERRORS
+from phiscope.moments import jackknife
 from phiscope.moments.jackknife import NO_INTERVAL
 from phiscope.spectrum.clusters import CLUSTER_GAP, degenerate_clusters, relative_sampling_error
 
@@ -39,6 +41,12 @@ SPECTRA = {
 CURVES = ("cumulative_quality", "cumulative_utilization")
 PLACES = (1, 2, 3, 4, 8, 16)
 """Values of k at which bands are judged."""
+
+GROUPS = {"even": (6,), "uneven": (1, 1, 1, 1, 2, 3, 10, 30)}
+"""How many rows a group has, drawn for each; on average six."""
+
+ALIKE = 0.4
+"""Spread of rows within a group in that of the noise."""
 
 LEAST, MOST = 0.92, 0.98
 
@@ -85,10 +93,14 @@ def clustered(eigenvalues: np.ndarray, n: int) -> set[int]:
 
 
 class Population:
-    """Classes with noise of one spectrum, a head, and the numbers of a sample of two million."""
+    """Classes with noise of one spectrum, a head, and the numbers of a sample of two million.
 
-    def __init__(self, spectrum: np.ndarray, signal: float = 1.0, seed: int = 0) -> None:
+    With `groups` rows come together, and are alike; those of the large sample do, too, so that it weighs them alike.
+    """
+
+    def __init__(self, spectrum: np.ndarray, signal: float = 1.0, seed: int = 0, groups: str | None = None) -> None:
         self._rng = np.random.default_rng(seed)
+        self._sizes = None if groups is None else GROUPS[groups]
         self._scale = np.sqrt(spectrum)
         self._centers = signal * self._rng.normal(size=(CLASSES, len(spectrum))) * self._scale
         self._head = (self._rng.normal(size=(CLASSES, len(spectrum))), np.zeros(CLASSES))
@@ -101,9 +113,16 @@ class Population:
 
     def measured(self, n: int, *, intervals: bool | None = None) -> phiscope.Measurement:
         """A new sample of n."""
-        labels = self._rng.integers(0, CLASSES, n)
-        features = self._centers[labels] + self._rng.normal(size=(n, len(self._scale))) * self._scale
-        return phiscope.diagonalize(features, head=self._head, targets=labels, intervals=intervals)
+        count = n if self._sizes is None else round(n / np.mean(self._sizes))
+        labels = self._rng.integers(0, CLASSES, count)
+        features = self._centers[labels] + self._rng.normal(size=(count, len(self._scale))) * self._scale
+        groups = None
+        if self._sizes is not None:
+            groups = np.repeat(np.arange(count), self._rng.choice(self._sizes, count))
+            labels, features = labels[groups], features[groups]
+            features = features + ALIKE * self._rng.normal(size=features.shape) * self._scale
+        words = {"head": self._head, "targets": labels, "groups": groups, "intervals": intervals}
+        return phiscope.diagonalize(features, **words)
 
     def count(self, n: int, repeats: int) -> dict[str, Count]:
         """Coverage of every number and of the bands at some k."""
@@ -121,7 +140,10 @@ class Population:
                     continue
                 counts[name].errors.append(measured.estimate(name).value - self.values[name])
             for curve in CURVES:
-                low, high = measured.curve_interval(curve)
+                try:
+                    low, high = measured.curve_interval(curve)
+                except MissingNumberError:
+                    continue
                 for k in places:
                     place = f"{curve}({k})"
                     counts[place].loose = k in inside
@@ -147,13 +169,15 @@ def main() -> None:
     parser.add_argument("--p", type=int, default=24, help="features")
     parser.add_argument("--signal", type=float, default=1.0, help="spread of the class centers in that of the noise")
     parser.add_argument("--spectra", nargs="+", choices=list(SPECTRA), default=["isotropic", "power-law"])
+    parser.add_argument("--groups", choices=list(GROUPS), help="rows that come together, six on average")
     parser.add_argument("--anyway", action="store_true", help="also the intervals that too few samples are refused")
     args = parser.parse_args()
     if args.anyway:
         reading.why_too_few = lambda *_: None
+        jackknife.LEAST_EVEN = 0.0
     table: dict[str, dict[float, list[Count]]] = defaultdict(lambda: defaultdict(list))
     for name in args.spectra:
-        population = Population(SPECTRA[name](args.p), args.signal)
+        population = Population(SPECTRA[name](args.p), args.signal, groups=args.groups)
         for ratio in args.ratios:
             for label, count in population.count(round(ratio * args.p), args.repeats).items():
                 table[label][ratio].append(count)
@@ -163,6 +187,7 @@ def main() -> None:
                 print(f"# {name:<11} {ratio:>4g} p {label:<32} {count.coverage:.3f}   {note}", flush=True)
     print(
         f"\np = {args.p}, C = {CLASSES}, {args.repeats} repeats of {', '.join(args.spectra)}, centers {args.signal:g}"
+        + (f", {args.groups} groups" if args.groups else "")
     )
     print("nominal 0.95\n")
     print("| number | " + " | ".join(f"n = {ratio:g} p" for ratio in args.ratios) + " |")

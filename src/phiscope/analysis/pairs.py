@@ -122,7 +122,7 @@ def paired(features_a: Any, features_b: Any, weights: Any) -> Pair:
         second_mean=means[1],
         crossed=crossed,
         n_samples=moments.n_samples,
-        effective_samples=moments.weight**2 / moments.squared_weight,
+        effective_samples=moments.effective_samples,
         lengths=_lengths(a, b, means, counted) if equal else None,
     )
 

@@ -11,6 +11,5 @@
     corrected.py   numbers of the population instead of the sample, from disjoint shards
     mean_noise.py  how much of what lies between class means is there by chance
     enough.py      whether so few samples say enough of a number for its interval
-    togetherness.py  how many independent samples rows are worth that came together
     wide.py        what the leading eigenfunctions, the trace and the norm alone can say
 """

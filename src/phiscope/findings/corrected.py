@@ -18,7 +18,6 @@ import numpy as np
 from phiscope.findings.findings import ONE_SHARD, Findings, warn_of_bias, warn_of_class_means
 from phiscope.findings.held_out import find_held_out
 from phiscope.findings.outputs import outputs_of
-from phiscope.findings.togetherness import independent_samples
 from phiscope.linalg.operators import PositiveOperator
 from phiscope.linalg.products import product
 from phiscope.metrics import CORRECTED_TWINS, SCALARS
@@ -28,6 +27,7 @@ from phiscope.moments.jackknife import Estimate, are_even, corrected_value, esti
 from phiscope.moments.leaving_out import leave_one_out
 from phiscope.moments.moments import Moments
 from phiscope.moments.shards import FEWEST_SHARDS, HALVES
+from phiscope.moments.togetherness import independent_samples
 from phiscope.spectrum.spans import Cut, Outputs
 from phiscope.typing import AffineHead, FloatArray
 
@@ -237,7 +237,7 @@ def _crowded(shards: Sequence[Moments], total: Moments, outputs: Outputs | None)
 
 def _vanishing(central: FloatArray, whole: FloatArray, total: Moments, n_shards: int) -> dict[str, str]:
     """Squared norms of which the correction leaves nothing that is known."""
-    n = total.weight**2 / total.squared_weight
+    n = total.effective_samples
     parts = LEAST_LEFT * n_shards / (n_shards - 1)
     return {
         name: f"the correction for n = {n:.0f} leaves at most {parts:.3g}/n of the squared norm of the {of}, which may "

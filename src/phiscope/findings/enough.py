@@ -7,8 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from phiscope.findings.mean_noise import NOTHING_LEFT, samples_for, share_of_noise
-from phiscope.findings.togetherness import worth
+from phiscope.findings.mean_noise import NOTHING_LEFT, samples_for, share_of_noise, worth
 from phiscope.metrics.tables import SAMPLES_A_DIMENSION, SAMPLES_A_NORM, SAMPLES_A_TARGET, SAMPLES_NEEDED
 from phiscope.moments.moments import Moments
 from phiscope.spectrum.clusters import relative_sampling_error

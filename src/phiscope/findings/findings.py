@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from phiscope.findings.mean_noise import NOTHING_LEFT, samples_for, share_of_noise
-from phiscope.findings.togetherness import worth
+from phiscope.findings.mean_noise import NOTHING_LEFT, samples_for, share_of_noise, worth
 from phiscope.metrics.collapse import MANY_CLASSES
 from phiscope.metrics.dimension import most_of
 from phiscope.moments.jackknife import Estimate
@@ -147,7 +146,7 @@ def _warn_of_weak_directions(found: Findings, moments: Moments, n: float, n_clas
 def _warn_of_number(found: Findings, moments: Moments, n_varying: int, rank: int | None) -> None:
     """Too few samples, for the directions that the features have: dead units and repeated ones need none."""
     n, p = moments.n_samples, moments.n_features
-    effective = moments.weight**2 / moments.squared_weight
+    effective = moments.effective_samples
     # Where the samples themselves are the limit, more of them may show as many directions as there are features.
     directions = n_varying if rank is None or rank >= min(n - 1, n_varying) else rank
     features, enough, last = f"{p} features", "10 p", "p"

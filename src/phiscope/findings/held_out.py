@@ -71,7 +71,7 @@ def _judged(found: Moments, judged: Moments, n_eigenfunctions: int) -> FloatArra
         raise PhiscopeError("a covariance with a floor of its own rounding has no Cholesky factor; please report this")
     explained = (whitened_by(factor, loadings) ** 2).sum(axis=1)
     reached = np.minimum(np.cumsum(explained) / spans.centered.rank, 1.0)
-    null = quality_null(len(reached), judged.weight**2 / judged.squared_weight)
+    null = quality_null(len(reached), judged.effective_samples)
     curve = np.where(null < 1, (reached - null) / np.where(null < 1, 1 - null, 1.0), 0.0)
     return np.concatenate([curve, np.full(n_eigenfunctions - len(curve), curve[-1] if len(curve) else 0.0)])
 

@@ -106,3 +106,9 @@ def samples_for(most: float, share: float, n: float) -> int:
         (500, 4500)
     """
     return math.ceil(n * share * (1 - most) / ((1 - share) * most))
+
+
+def worth(n: float, moments: Moments) -> str:
+    """What to say beside a number of samples that would do, where rows are worth fewer than there are; else nothing."""
+    rows = moments.effective_samples
+    return f" (rows that came together are worth about {n:.0f} of these {rows:.0f})" if n < (1 - 1e-9) * rows else ""

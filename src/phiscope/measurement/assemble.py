@@ -302,7 +302,7 @@ def _record(moments: Moments, **known: Any) -> Measurement:
         class_rows=rows,
         **({} if rows is None else rows.late()),
         n_samples=moments.n_samples,
-        effective_samples=moments.weight**2 / moments.squared_weight,
+        effective_samples=moments.effective_samples,
         n_features=moments.n_features,
         n_classes=moments.n_classes if moments.classes else None,
         **known,

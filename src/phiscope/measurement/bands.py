@@ -9,7 +9,6 @@ from scipy.special import stdtrit
 
 from phiscope.errors import MissingNumberError
 from phiscope.findings.findings import NO_SHARDS, ONE_SHARD
-from phiscope.findings.togetherness import independent_samples
 from phiscope.moments.jackknife import (
     LEAST_EVEN,
     Resampling,
@@ -74,8 +73,7 @@ def band_of(
     center = np.clip(center, 0.0, ceiling)
     low, high = np.maximum(center - reach, 0.0), np.minimum(center + reach, ceiling)
     # Beyond 1 nothing can lie apart.
-    n = independent_samples(resampling.shards, resampling.whole)
-    gap = min(max(CLUSTER_GAP, BAND_ERRORS * relative_sampling_error(n)), 1.0)
+    gap = min(max(CLUSTER_GAP, BAND_ERRORS * relative_sampling_error(resampling.independent_samples)), 1.0)
     unresolved = degenerate_clusters(spectrum.known_eigenvalues, gap=gap)
     low, high = _over_clusters(curve, low, high, unresolved)
     return low[:held], high[:held]

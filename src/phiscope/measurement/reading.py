@@ -12,7 +12,6 @@ import numpy as np
 from phiscope.errors import InputError, MissingNumberError
 from phiscope.findings.enough import APART, NORMED, why_order_unknown, why_too_few
 from phiscope.findings.held_out import held_out_quality, held_out_without_each, quality_null
-from phiscope.findings.togetherness import independent_samples
 from phiscope.inputs.arrays import as_array, as_count
 from phiscope.inputs.settings import check_flag, check_level, is_word
 from phiscope.linalg.dense import row_lengths
@@ -144,7 +143,7 @@ class Reading:
     def _check_enough(self, name: str, resampling: Resampling[Any]) -> None:
         """Refuse the interval of a number that few samples say too little about, with how many would do."""
         moments = resampling.whole
-        n = independent_samples(resampling.shards, moments)
+        n = resampling.independent_samples
         order = why_order_unknown(name, self.centered if name.endswith("centered") else self.raw, moments, n)
         reason = order or why_too_few(name, self.numbers, self.centered, moments, n)
         if reason is not None:

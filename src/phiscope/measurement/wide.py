@@ -160,7 +160,7 @@ def _measured(
     n_varying = count_varying(moments.features, centered.eigenvalues)
     evidence = find_regime(found, centered, outputs, norm, n_samples=moments.n_samples, n_varying=n_varying)
     warn_of_samples(found, moments, n_varying, None if centered.is_cut else len(centered.eigenvalues))
-    warn_of_class_means(found, moments, moments.weight**2 / moments.squared_weight)
+    warn_of_class_means(found, moments, moments.effective_samples)
     warn_of_norm(found, moments, leading)
     warn_of_pairs(found, leading)
     return _record(
@@ -186,7 +186,7 @@ def _record(found: Findings, moments: SweptMoments, **known: Any) -> Measurement
         class_means=class_means if classes else None,
         class_weights=moments.group_weights / moments.weight if classes else None,
         n_samples=moments.n_samples,
-        effective_samples=moments.weight**2 / moments.squared_weight,
+        effective_samples=moments.effective_samples,
         n_features=moments.n_features,
         n_classes=len(moments.group_weights) if classes else None,
         target_squares=target_squares(moments),

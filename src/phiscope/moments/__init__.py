@@ -11,6 +11,7 @@
     precision.py       the precision of the products that moments are made of
     dealing.py         which shard a sample goes to, together with what was sampled together with it
     shards.py          how many random shards there are, and samples dealt to them
+    togetherness.py    how many independent samples rows are worth that came together
     leaving_out.py     moments of all shards but one
     jackknife.py       bias correction and intervals from measurements without each shard
     gathered.py        what one pass brought home, before any eigendecomposition

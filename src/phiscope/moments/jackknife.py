@@ -18,6 +18,7 @@ from phiscope.inputs.settings import check_level
 from phiscope.moments.leaving_out import leave_one_out
 from phiscope.moments.moments import Moments, merge
 from phiscope.moments.shards import FEWEST_SHARDS
+from phiscope.moments.togetherness import independent_samples
 from phiscope.typing import FloatArray
 
 
@@ -288,6 +289,11 @@ class Resampling(Generic[Result]):
     def whole(self) -> Moments:
         """Moments of all shards together."""
         return reduce(merge, self.shards)
+
+    @cached_property
+    def independent_samples(self) -> float:
+        """How many independent samples these rows are worth, of which some may have come together."""
+        return independent_samples(self.shards, self.whole)
 
     @cached_property
     def without_each(self) -> list[Result]:

@@ -139,6 +139,11 @@ class Moments:
         few = GROUPS_BESIDE * len(between) <= found.size
         return found if few else PositiveOperator(matrix=found.dense())
 
+    @property
+    def effective_samples(self) -> float:
+        """How many equally weighted samples say as much, (sum w)^2 / sum w^2 (Kish 1965)."""
+        return self.weight**2 / self.squared_weight
+
     def within_covariance(self) -> PositiveOperator:
         """S_W: covariance of the features about the mean of their class."""
         columns = self.columns("features")

@@ -206,7 +206,7 @@ def held_out_pair(measurement: Measurement, target: Target, head: Any) -> tuple[
 def _of_moments(moments: Moments, target: Target, head: Any) -> Material:
     covariance = moments.covariance("features").dense()
     mean = moments.mean[moments.columns("features")]
-    n = moments.weight**2 / moments.squared_weight
+    n = moments.effective_samples
     if target == "outputs":
         if head is None and moments.n_outputs:
             crossed = moments.cross_covariance("outputs")

@@ -5,7 +5,7 @@ import pytest
 
 import phiscope
 from phiscope.errors import MissingNumberError
-from phiscope.findings.togetherness import independent_samples
+from phiscope.moments.togetherness import independent_samples
 
 CENTERS = np.random.default_rng(1).normal(size=(3, 8)) * 0.6
 

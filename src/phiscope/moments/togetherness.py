@@ -29,7 +29,7 @@ def independent_samples(shards: Sequence[Moments], total: Moments) -> float:
 
     Source: phiscope; the design effect of Kish 1965, from random groups.
     """
-    n, p = total.weight**2 / total.squared_weight, total.n_features
+    n, p = total.effective_samples, total.n_features
     counts = n * total.group_weights / total.weight
     # Of a class of one sample nothing is known.
     kept = np.flatnonzero(counts > 1)
@@ -50,9 +50,3 @@ def independent_samples(shards: Sequence[Moments], total: Moments) -> float:
     error = math.sqrt(2 / directions * float(variances**2 @ together)) / expected
     effect = float(counts @ apart) / expected
     return n / effect if effect > 1 + SURE * error else n
-
-
-def worth(n: float, moments: Moments) -> str:
-    """What to say beside a number of samples that would do, where rows are worth fewer than there are; else nothing."""
-    rows = moments.weight**2 / moments.squared_weight
-    return f" (rows that came together are worth about {n:.0f} of these {rows:.0f})" if n < (1 - 1e-9) * rows else ""
