@@ -217,7 +217,7 @@ def _with_ending(layout: Layout, calls: list[Tensor], output: Tensor) -> Layout 
         if width == 1 and ending in ("softmax", "log_softmax"):
             continue
         ended = apply(arranged)
-        # Most often they are the same bits, which is seen ten times sooner; logits of a vocabulary are many.
+        # Most often they are the same bits, which is seen much sooner; logits of a vocabulary are many.
         agrees = not picked and same_bits(ended, rows)
         if not agrees:
             near = _near(ended, rows.unsqueeze(1) if picked else rows).all(-1)
